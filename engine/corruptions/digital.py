@@ -1,0 +1,174 @@
+"""Contrast, saturation, pixelation, JPEG compression and the elastic transform."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from engine.corruptions.apply import register_corruption
+from engine.corruptions.colour import hsv_to_rgb, require_channels, rgb_to_hsv
+from engine.corruptions.draws import Draws
+from engine.corruptions.filters import fold_positions, gaussian_filter
+from engine.corruptions.pixels import to_bytes, to_unit
+
+_COEFFICIENT_BITS = 22
+_SUBPIXELS = 32
+
+
+@register_corruption("contrast")
+def contrast(images: torch.Tensor, factor: float, draws: Draws) -> torch.Tensor:
+    """Shrink each channel's differences from its mean over the image by ``factor``."""
+    values = to_unit(images)
+    # Whole numbers sum exactly, in any order and on any device.
+    means = images.sum(dim=(2, 3), keepdim=True).double() / (255 * images[0, 0].numel())
+    return to_bytes((values - means) * factor + means)
+
+
+@register_corruption("saturate")
+def saturate(images: torch.Tensor, constants: tuple[float, float], draws: Draws) -> torch.Tensor:
+    """Scale and shift the saturation of colour images; a shifted grey turns reddish, as grey has the hue of red.
+
+    Args:
+        images: uint8 (n, 3, h, w).
+        constants: the factor and what is added.
+        draws: unused.
+    """
+    require_channels(images, "saturate", (3,))
+    factor, added = constants
+    hue, saturation, value = rgb_to_hsv(to_unit(images))
+    return to_bytes(hsv_to_rgb(hue, (saturation * factor + added).clamp(0, 1), value))
+
+
+@register_corruption("pixelate")
+def pixelate(images: torch.Tensor, scale: float, draws: Draws) -> torch.Tensor:
+    """Shrink to int(side·``scale``), at least 1, and enlarge again, both by area means that are rounded."""
+    height, width = images.shape[2:]
+    small = resize_box(images, max(1, int(height * scale)), max(1, int(width * scale)))
+    return resize_box(small, height, width)
+
+
+def resize_box(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return uint8 images resized by area means, columns and then rows rounded to bytes, as Pillow's BOX does."""
+    columns = _box_coefficients(images.shape[3], width).to(images.device)
+    rows = _box_coefficients(images.shape[2], height).to(images.device)
+    # Whole numbers below 2**31 in float64: exact in any order.
+    narrowed = _round_coefficients(images.double() @ columns.T)
+    return _round_coefficients(rows @ narrowed).to(torch.uint8)
+
+
+def _round_coefficients(sums: torch.Tensor) -> torch.Tensor:
+    return (sums / 2**_COEFFICIENT_BITS + 0.5).floor_().clamp_(0, 255)
+
+
+def _box_coefficients(n_before: int, n_after: int) -> torch.Tensor:
+    """Return each new pixel's weights of the old ones as whole numbers: float64 (n_after, n_before)."""
+    scale = n_before / n_after
+    support = 0.5 * max(scale, 1.0)
+    middles = (np.arange(n_after)[:, None] + 0.5) * scale
+    old = np.arange(n_before)
+    first = np.maximum((middles - support + 0.5).astype(np.int64), 0)
+    end = np.minimum((middles + support + 0.5).astype(np.int64), n_before)
+    position = (old - middles + 0.5) / max(scale, 1.0)
+    inside = (old >= first) & (old < end) & (position > -0.5) & (position <= 0.5)
+    weights = inside / inside.sum(axis=1, keepdims=True)
+    return torch.from_numpy(np.floor(0.5 + weights * 2**_COEFFICIENT_BITS))
+
+
+@register_corruption("jpeg_compression")
+def jpeg_compression(images: torch.Tensor, quality: int, draws: Draws) -> torch.Tensor:
+    """Save as JPEG of ``quality`` with halved chroma (4:2:0) and read again, on CPU threads; one channel as grey."""
+    require_channels(images, "jpeg_compression")
+    pictures = images.permute(0, 2, 3, 1).cpu().numpy()
+    n_threads = min(torch.get_num_threads(), len(pictures))
+    if n_threads > 1:
+        with ThreadPoolExecutor(n_threads) as pool:
+            decoded = list(pool.map(lambda picture: _through_jpeg(picture, quality), pictures))
+    else:
+        decoded = [_through_jpeg(picture, quality) for picture in pictures]
+    stacked = torch.from_numpy(np.stack(decoded)).reshape(pictures.shape)
+    return stacked.permute(0, 3, 1, 2).contiguous().to(images.device)
+
+
+def _through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    from PIL import Image
+
+    is_grey = picture.shape[2] == 1
+    buffer = io.BytesIO()
+    image = Image.fromarray(picture[..., 0] if is_grey else picture)
+    image.save(buffer, "JPEG", quality=quality, **({} if is_grey else {"subsampling": "4:2:0"}))
+    with Image.open(buffer) as compressed:
+        return np.asarray(compressed)
+
+
+@register_corruption("elastic_transform")
+def elastic_transform(images: torch.Tensor, constants: tuple[float, float, float], draws: Draws) -> torch.Tensor:
+    """Move three points at random (an affine map), then each pixel by a smooth random field.
+
+    Args:
+        images: uint8 (n, c, h, w).
+        constants: the field's strength, the sigma that smooths it, and how far points move, as shares of the shorter side.
+        draws: uniform in (−1, 1): the points' moves (3, 2), x before y; then the field's two parts (h, w), x first.
+    """
+    height, width = images.shape[2:]
+    strength, sigma, jitter = (min(height, width) * share for share in constants)
+    values = _affine(images.float() / 255, draws.uniform("points", (3, 2), -jitter, jitter))
+    if strength > 0:
+        moves = []
+        for axis in ("x", "y"):
+            noise = draws.uniform(f"field {axis}", (height, width), -1, 1)
+            moves.append((strength * gaussian_filter(noise, sigma, truncate=3, border="reflect")).float().double())
+        rows = torch.arange(height, device=images.device).unsqueeze(1) + moves[1]
+        columns = torch.arange(width, device=images.device) + moves[0]
+        values = sample_bilinear(values.double(), rows, columns, border="reflect").float()
+    return to_bytes(values)
+
+
+def _affine(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+    """Return float32 images warped so that three points move by float64 (n, 3, 2), x before y; borders mirrored.
+
+    Sources are snapped to 1/32 pixel, as OpenCV does.
+    """
+    height, width = images.shape[2:]
+    reach = min(height, width) // 3
+    middle = torch.tensor([width // 2, height // 2], dtype=torch.float64, device=images.device)
+    signs = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float64, device=images.device)
+    moved = ((middle + signs * reach).float() + moves.float()).double()
+    # The three points make a right angle along the axes, at the second one: the map's columns are differences.
+    right, down = (moved[:, 1] - moved[:, 2]) / (2 * reach), (moved[:, 0] - moved[:, 1]) / (2 * reach)
+    corner = middle + signs[1] * reach
+    origin = moved[:, 1] - right * corner[0] - down * corner[1]
+    determinant = right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
+    to_column = torch.stack([down[:, 1], -down[:, 0]], dim=1) / determinant.unsqueeze(1)
+    to_row = torch.stack([-right[:, 1], right[:, 0]], dim=1) / determinant.unsqueeze(1)
+    x = torch.arange(width, device=images.device)
+    y = torch.arange(height, device=images.device).unsqueeze(1)
+
+    def source(inverse: torch.Tensor) -> torch.Tensor:
+        shift = -(inverse * origin).sum(dim=1)[:, None, None]
+        fine = _SUBPIXELS * _SUBPIXELS
+        along_x = (inverse[:, 0, None, None] * x * fine).round()
+        along_y = ((inverse[:, 1, None, None] * y + shift) * fine).round()
+        return ((along_x + along_y + _SUBPIXELS / 2) / _SUBPIXELS).floor() / _SUBPIXELS
+
+    return sample_bilinear(images, source(to_row), source(to_column), border="mirror")
+
+
+def sample_bilinear(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, border: str) -> torch.Tensor:
+    """Return images (n, c, h, w) read between their pixels at float64 positions (n, h, w)."""
+    n_channels, height, width = images.shape[1:]
+    upper, left = rows.floor(), columns.floor()
+    down, right = (rows - upper).to(images.dtype), (columns - left).to(images.dtype)
+    flat = images.flatten(2)
+    total = torch.zeros_like(images)
+    for row_step in (0, 1):
+        row = fold_positions(upper.long() + row_step, height, border)
+        row_share = down if row_step else 1 - down
+        for column_step in (0, 1):
+            column = fold_positions(left.long() + column_step, width, border)
+            column_share = right if column_step else 1 - right
+            source = (row * width + column).flatten(1).unsqueeze(1).expand(-1, n_channels, -1)
+            total += flat.gather(2, source).reshape(images.shape) * (row_share * column_share).unsqueeze(1)
+    return total

@@ -1,0 +1,81 @@
+"""The random draws of one corruption: a method a distribution, a key a purpose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from engine.corruptions.counter import random_words, words_to_normal, words_to_uniform
+from engine.seeds import derive_seed
+
+
+class Draws:
+    """Draws for the images of a batch: image i's depend on the seed, the purposes and its index alone.
+
+    Corruptions ask for their draws in the order in which the benchmark's own code makes them.
+
+    Args:
+        seed: the seed that all draws come from.
+        purpose: what they are for ("corruption", name, severity).
+        indices: int64 (n,), the images' indices in their data set; draws lie on their device.
+    """
+
+    def __init__(self, seed: int, purpose: Sequence[object], indices: torch.Tensor) -> None:
+        self._seed = seed
+        self._purpose = tuple(purpose)
+        self._indices = indices
+        self.device = indices.device
+
+    def _words(self, purpose: str, shape: Sequence[int]) -> torch.Tensor:
+        key = derive_seed(self._seed, *self._purpose, purpose)
+        return random_words(key, self._indices, math.prod(shape)).reshape(-1, *shape)
+
+    def uniform(self, purpose: str, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        """Return float64 (n, *shape), uniform in (low, high)."""
+        return low + (high - low) * words_to_uniform(self._words(purpose, shape))
+
+    def normal(self, purpose: str, shape: Sequence[int]) -> torch.Tensor:
+        """Return float64 (n, *shape), standard normal."""
+        return words_to_normal(self._words(purpose, shape))
+
+    def integers(self, purpose: str, low: int, high: int, shape: Sequence[int]) -> torch.Tensor:
+        """Return int64 (n, *shape), uniform in [low, high), for spans up to 2**31 (bias below span / 2**32)."""
+        return low + (self._words(purpose, shape) * (high - low) >> 32)
+
+    def integers_below(self, purpose: str, limits: torch.Tensor) -> torch.Tensor:
+        """Return int64 (n,): for each image one of 0 … limit − 1, limits int64 (n,) in [1, 2**31)."""
+        return self._words(purpose, ()) * limits >> 32
+
+    def poisson(self, purpose: str, images: torch.Tensor, photons: float) -> torch.Tensor:
+        """Return int64 counts of the images' shape, each Poisson with mean photons·value/255.
+
+        Exact inversion of the distribution function: an image has 256 values, so there are 256 functions to tabulate.
+
+        Args:
+            purpose: what the draws are for.
+            images: uint8 (n, c, h, w).
+            photons: the mean count at the value 255, > 0.
+        """
+        cumulative, n_counts = _poisson_tables(float(photons), images.device)
+        values = images.long()
+        uniform = words_to_uniform(self._words(purpose, images.shape[1:]))
+        return torch.searchsorted(cumulative, values + uniform) - values * n_counts
+
+
+@lru_cache(maxsize=32)
+def _poisson_tables(photons: float, device: torch.device) -> tuple[torch.Tensor, int]:
+    """Return one ascending table (256·k,) of value + P(count ≤ j | value), and k, the counts tabulated."""
+    n_counts = int(photons + 12 * math.sqrt(photons) + 32)
+    counts = np.arange(n_counts)
+    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
+    means = np.arange(256)[:, None] * photons / 255
+    masses = np.zeros((256, n_counts))
+    masses[0, 0] = 1.0
+    masses[1:] = np.exp(counts * np.log(means[1:]) - means[1:] - log_factorials)
+    cumulative = np.minimum(np.cumsum(masses, axis=1), 1.0)
+    cumulative[:, -1] = 1.0
+    return torch.from_numpy((cumulative + np.arange(256)[:, None]).ravel()).to(device), n_counts

@@ -1,0 +1,142 @@
+"""Filters and borders that several corruptions share. Sums run in a fixed order, so that devices agree bit for bit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+
+def gaussian_weights(sigma: float, radius: int) -> np.ndarray:
+    """Return the 2·radius + 1 normalised weights exp(−t²/2σ²), float64."""
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 / (sigma * sigma) * offsets**2)
+    return weights / weights.sum()
+
+
+def border_positions(length: int, radius: int, border: str, device: torch.device) -> torch.Tensor:
+    """Return the source positions of −radius … length + radius − 1: int64 (length + 2·radius,) in [0, length).
+
+    Args:
+        length: pixels along the axis.
+        radius: how far beyond the edges.
+        border: "nearest" repeats the edge pixel, "mirror" reflects about it, "reflect" reflects with it doubled.
+        device: where the result lies.
+    """
+    positions = torch.arange(-radius, length + radius, device=device)
+    return fold_positions(positions, length, border)
+
+
+def fold_positions(positions: torch.Tensor, length: int, border: str) -> torch.Tensor:
+    """Return positions beyond the edges brought back to [0, length) by the border's rule, however far they are."""
+    if border == "nearest" or length == 1:
+        return positions.clamp(0, length - 1)
+    if border == "mirror":
+        positions = positions.remainder(2 * length - 2)
+        return torch.minimum(positions, 2 * length - 2 - positions)
+    positions = positions.remainder(2 * length)
+    return torch.minimum(positions, 2 * length - 1 - positions)
+
+
+def blur_axis(images: torch.Tensor, weights: np.ndarray, dim: int, border: str = "nearest") -> torch.Tensor:
+    """Return a correlation with symmetric weights along one axis, the outermost pair of taps first."""
+    radius = len(weights) // 2
+    length = images.shape[dim]
+    padded = images.index_select(dim, border_positions(length, radius, border, images.device))
+    total = padded.narrow(dim, radius, length) * float(weights[radius])
+    for tap in range(radius):
+        pair = padded.narrow(dim, tap, length) + padded.narrow(dim, 2 * radius - tap, length)
+        total += pair * float(weights[tap])
+    return total
+
+
+def gaussian_filter(
+    images: torch.Tensor, sigma: float, *, truncate: float = 4.0, border: str = "nearest"
+) -> torch.Tensor:
+    """Return a separable Gaussian of the last two axes, radius int(truncate·sigma + 0.5); sigma 0 changes nothing.
+
+    Args:
+        images: float (…, h, w).
+        sigma: in pixels, ≥ 0.
+        truncate: the radius in units of sigma.
+        border: see `border_positions`.
+    """
+    radius = int(truncate * sigma + 0.5)
+    if radius == 0:
+        return images
+    weights = gaussian_weights(sigma, radius)
+    return blur_axis(blur_axis(images, weights, -2, border), weights, -1, border)
+
+
+def correlate(images: torch.Tensor, kernel: np.ndarray, border: str) -> torch.Tensor:
+    """Return the correlation of the last two axes with a small square kernel of odd side, tap by tap in reading order.
+
+    Args:
+        images: float or integer (…, h, w).
+        kernel: (k, k); zeros cost nothing.
+        border: see `border_positions`.
+    """
+    radius = len(kernel) // 2
+    height, width = images.shape[-2:]
+    padded = images.index_select(-2, border_positions(height, radius, border, images.device))
+    padded = padded.index_select(-1, border_positions(width, radius, border, images.device))
+    total = torch.zeros_like(images)
+    for row, column in np.argwhere(kernel):
+        total += padded[..., row : row + height, column : column + width] * kernel[row, column].item()
+    return total
+
+
+def line_blur(images: torch.Tensor, angles: torch.Tensor, radius: float, sigma: float) -> torch.Tensor:
+    """Return images blurred along a line that starts at each pixel, as ImageMagick's motion blur does.
+
+    Taps take the nearest pixel, edge pixels repeated; sums are rounded to 16 bits, then truncated to 8.
+
+    Args:
+        images: uint8 (n, c, h, w).
+        angles: float64 (n,), degrees, y downwards.
+        radius: the line has 2·ceil(radius) + 1 taps.
+        sigma: of the weights exp(−i²/2σ²) along the line, pixels.
+    """
+    n_images, n_channels, height, width = images.shape
+    taps = np.arange(2 * int(np.ceil(radius)) + 1)
+    weights = np.exp(-(taps**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    values = images.double().flatten(2) * 257
+    radians = angles.deg2rad()
+    rows = torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device)
+    total = torch.zeros_like(values)
+    for tap, weight in zip(taps.tolist(), weights.tolist(), strict=True):
+        shift_x = (tap * radians.cos() - 0.5).ceil().long().unsqueeze(1)
+        shift_y = (tap * radians.sin() - 0.5).ceil().long().unsqueeze(1)
+        row = (rows + shift_y).clamp_(0, height - 1)
+        column = (columns + shift_x).clamp_(0, width - 1)
+        source = (row.unsqueeze(2) * width + column.unsqueeze(1)).flatten(1).unsqueeze(1)
+        total += values.gather(2, source.expand(-1, n_channels, -1)) * weight
+    return ((total + 0.5).floor_() / 257).floor_().to(torch.uint8).reshape(images.shape)
+
+
+def zoom(images: torch.Tensor, factor: float) -> torch.Tensor:
+    """Return the middle of images enlarged about their centre: linear interpolation, corner on corner.
+
+    Args:
+        images: float64 (h, w, …): whole pixels are moved, so their axes come first.
+        factor: ≥ 1.
+    """
+    return _zoom_axis(_zoom_axis(images, factor, 0), factor, 1)
+
+
+def _zoom_axis(images: torch.Tensor, factor: float, dim: int) -> torch.Tensor:
+    length = images.shape[dim]
+    cropped = math.ceil(length / factor)
+    start = (length - cropped) // 2
+    enlarged = round(cropped * factor)
+    scale = (cropped - 1) / (enlarged - 1) if enlarged > 1 else 0.0
+    positions = (np.arange(length) + (enlarged - length) // 2) * scale
+    lower = np.clip(np.floor(positions).astype(np.int64), 0, cropped - 1)
+    upper = np.minimum(lower + 1, cropped - 1)
+    share = torch.from_numpy(positions - lower).reshape([-1] + [1] * (images.ndim - 1 - dim)).to(images.device)
+    before = images.index_select(dim, torch.from_numpy(start + lower).to(images.device))
+    after = images.index_select(dim, torch.from_numpy(start + upper).to(images.device))
+    return after.sub_(before).mul_(share).add_(before)

@@ -1,0 +1,60 @@
+"""Images as bytes and as floats, and the checks of what a caller gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from engine.errors import InputError
+
+ImageIndices = Sequence[int] | torch.Tensor
+
+
+def to_unit(images: torch.Tensor) -> torch.Tensor:
+    """Return bytes as float64 in [0, 1]."""
+    return images.double() / 255
+
+
+def to_bytes(images: torch.Tensor) -> torch.Tensor:
+    """Return floats, clipped to [0, 1], as bytes, truncated as the benchmark does (never rounded)."""
+    return (images.clamp(0, 1) * 255).to(torch.uint8)
+
+
+def check_images(images: object) -> torch.Tensor:
+    """Return the images.
+
+    Raises:
+        InputError: they are no uint8 tensor (n, c, h, w) with at least one image and one pixel.
+    """
+    if not isinstance(images, torch.Tensor):
+        raise InputError(f"images must be a uint8 tensor (n, c, h, w), got {type(images).__name__}")
+    if images.dtype != torch.uint8:
+        raise InputError(
+            f"images must be uint8 in 0…255, got {str(images.dtype).removeprefix('torch.')}; "
+            "for floats in [0, 1] use (images * 255).round().to(torch.uint8)"
+        )
+    if images.ndim != 4:
+        raise InputError(f"images must have the shape (n, c, h, w), got {tuple(images.shape)}")
+    if images.numel() == 0:
+        raise InputError(f"images must hold at least one image and one pixel, got the shape {tuple(images.shape)}")
+    return images
+
+
+def check_indices(indices: ImageIndices | None, images: torch.Tensor) -> torch.Tensor:
+    """Return the images' indices in their data set as int64 (n,) on the images' device; None means 0, 1, ….
+
+    Raises:
+        InputError: not one whole number ≥ 0 for each image.
+    """
+    n_images = images.shape[0]
+    if indices is None:
+        return torch.arange(n_images, device=images.device)
+    found = torch.as_tensor(indices)
+    if found.shape != (n_images,):
+        raise InputError(f"`indices` must have one entry for each of the {n_images} images, got {tuple(found.shape)}")
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise InputError(f"`indices` must be whole numbers, got {str(found.dtype).removeprefix('torch.')}")
+    if int(found.min()) < 0:
+        raise InputError(f"`indices` must be ≥ 0, got {int(found.min())}")
+    return found.to(device=images.device, dtype=torch.int64)

@@ -1,0 +1,87 @@
+"""Severity tables: for each corruption its constants at severities 1 to 5.
+
+"cifar-c" has the constants of CIFAR-10-C (Hendrycks & Dietterich, "Benchmarking neural network robustness to common
+corruptions and perturbations", ICLR 2019; `make_cifar_c.py`). "digits" is this project's own, for 16×16 one-channel
+digits, which are so easy that the benchmark's constants would hardly hurt.
+"""
+
+from __future__ import annotations
+
+from engine.errors import InputError, unknown_name
+
+N_SEVERITIES = 5
+
+# In CIFAR-10-C's order, which CORRUPTIONS takes from here.
+_CIFAR_C: dict[str, tuple] = {
+    "gaussian_noise": (0.04, 0.06, 0.08, 0.09, 0.1),  # standard deviation
+    "shot_noise": (500, 250, 100, 75, 50),  # photons at full scale
+    "impulse_noise": (0.01, 0.02, 0.03, 0.05, 0.07),  # share of replaced bytes
+    "defocus_blur": ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),  # disk radius, its blur's sigma
+    "glass_blur": ((0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2)),  # sigma, passes
+    "motion_blur": ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),  # radius, sigma
+    "zoom_blur": (7, 12, 16, 21, 26),  # number of zooms 1.00, 1.01, …
+    "snow": (  # mean, standard deviation, zoom, threshold, motion radius, motion sigma, share of the image kept
+        (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+        (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+    ),
+    "frost": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),  # weight of the image, of the frost
+    "fog": ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),  # weight, decay of the roughness
+    "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),  # added to V
+    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),  # factor
+    "elastic_transform": (  # strength, sigma, affine jitter, each as a share of the side
+        (0, 0, 0.08),
+        (0.05, 0.2, 0.07),
+        (0.08, 0.06, 0.06),
+        (0.1, 0.04, 0.05),
+        (0.1, 0.03, 0.03),
+    ),
+    "pixelate": (0.95, 0.9, 0.85, 0.75, 0.65),  # scale
+    "jpeg_compression": (80, 65, 58, 50, 40),  # quality
+    "speckle_noise": (0.06, 0.1, 0.12, 0.16, 0.2),  # standard deviation at full scale
+    "gaussian_blur": (0.4, 0.6, 0.7, 0.8, 1),  # sigma in pixels
+    "spatter": (  # mean, standard deviation, sigma, threshold, strength (water) or sigma (mud), kind
+        (0.62, 0.1, 0.7, 0.7, 0.5, "water"),
+        (0.65, 0.1, 0.8, 0.7, 0.5, "water"),
+        (0.65, 0.3, 1, 0.69, 0.5, "water"),
+        (0.65, 0.1, 0.7, 0.69, 0.6, "mud"),
+        (0.65, 0.1, 0.5, 0.68, 0.6, "mud"),
+    ),
+    "saturate": ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),  # factor of S, offset of S
+}
+
+_DIGITS: dict[str, tuple] = {
+    "gaussian_noise": (0.05, 0.1, 0.15, 0.2, 0.3),
+    "shot_noise": (60, 25, 12, 6, 3),
+    "contrast": (0.6, 0.4, 0.3, 0.2, 0.1),
+    "gaussian_blur": (0.7, 1, 1.4, 1.8, 2.4),
+}
+
+SEVERITY_TABLES: dict[str, dict[str, tuple]] = {"cifar-c": _CIFAR_C, "digits": _DIGITS}
+
+CORRUPTIONS: tuple[str, ...] = tuple(_CIFAR_C)
+
+
+def severity_table(table: str) -> dict[str, tuple]:
+    """Return the constants by corruption of a named table.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    if table not in SEVERITY_TABLES:
+        raise unknown_name("severity table", table, SEVERITY_TABLES)
+    return SEVERITY_TABLES[table]
+
+
+def check_severity(severity: object) -> int:
+    """Return the severity as an int.
+
+    Raises:
+        InputError: it is no whole number from 1 to 5.
+    """
+    whole = not isinstance(severity, bool) and hasattr(severity, "__index__")
+    if not whole or not 1 <= severity.__index__() <= N_SEVERITIES:  # type: ignore[attr-defined]
+        raise InputError(f"`severity` must be a whole number from 1 to {N_SEVERITIES}, got {severity!r}")
+    return severity.__index__()  # type: ignore[attr-defined]

@@ -1,0 +1,32 @@
+"""Data sets as uint8 tensors: readers, splits, augmentation."""
+
+from engine.data.augment import crop_flip
+from engine.data.dataset import (
+    READERS,
+    DataInfo,
+    DataSet,
+    RawData,
+    Split,
+    register_dataset,
+    split_data,
+    split_key,
+)
+from engine.data.digits import Digits
+from engine.data.folder import ImageFolder
+from engine.data.reading import load_dataset, open_reader
+
+__all__ = [
+    "READERS",
+    "DataInfo",
+    "DataSet",
+    "Digits",
+    "ImageFolder",
+    "RawData",
+    "Split",
+    "crop_flip",
+    "load_dataset",
+    "open_reader",
+    "register_dataset",
+    "split_data",
+    "split_key",
+]

@@ -1,0 +1,186 @@
+"""A data set as uint8 tensors that live on the device, apart as train, validation and test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from engine.digest import digest
+from engine.errors import InputError
+from engine.registry import Registry
+from engine.seeds import generator
+from engine.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images that serve one purpose.
+
+    Attributes:
+        images: uint8 (n, c, h, w).
+        labels: int64 (n,), classes counted from 0.
+        indices: int64 (n,), each image's position in its source (the training or the test files): what the
+            randomness of a corruption is drawn by, so that it does not depend on how images are batched.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: Tensor) -> Split:
+        """Return the images at some positions (int64)."""
+        positions = positions.to(self.labels.device)
+        return Split(self.images[positions], self.labels[positions], self.indices[positions])
+
+    def to(self, device: torch.device | str) -> Split:
+        """Return the split on a device."""
+        return Split(self.images.to(device), self.labels.to(device), self.indices.to(device))
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a data set's reader returns: all its images, before anything is set apart.
+
+    Attributes:
+        train: the training images.
+        test: the test images, which no choice ever sees.
+        class_names: one for each label.
+        severity_table: the table of corruption severities that suits these images.
+    """
+
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    severity_table: str = "cifar-c"
+
+    def __post_init__(self) -> None:
+        if len(self.class_names) < 2:
+            raise InputError(f"a data set needs at least 2 classes, got {len(self.class_names)}: {self.class_names}")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set ready for use: three splits and what a network must know of them."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    severity_table: str
+
+    @property
+    def n_classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels: 1 or 3."""
+        return self.train.images.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Return the side of the images in pixels."""
+        return self.train.images.shape[2]
+
+    def to(self, device: torch.device | str) -> DataSet:
+        """Return the data set with its tensors on a device."""
+        return replace(
+            self, train=self.train.to(device), validation=self.validation.to(device), test=self.test.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What planning needs to know of a data set, without its images.
+
+    Attributes:
+        key: content hash of the images and of how they are split; part of every stage's key.
+        raw_key: content hash of the images alone: where the store has them.
+        settings: the settings it was prepared from.
+        n_classes: number of classes.
+        channels: 1 or 3.
+        image_size: side in pixels.
+        severity_table: the table of corruption severities that suits these images.
+        n_train: training images, validation apart.
+        n_validation: validation images.
+        n_test: test images.
+    """
+
+    key: str
+    raw_key: str
+    settings: DataSettings
+    n_classes: int
+    channels: int
+    image_size: int
+    severity_table: str
+    n_train: int
+    n_validation: int
+    n_test: int
+
+
+READERS: Registry = Registry("data set")
+register_dataset = READERS.register
+
+
+def split_key(raw_key: str, settings: DataSettings) -> str:
+    """Return the content hash of a data set's images and of how they are set apart (32 hexadecimal digits)."""
+    how = [settings.n_train, settings.n_validation, settings.n_test, settings.validation_fraction, settings.split_seed]
+    return digest(["data", raw_key, how])[:32]
+
+
+def split_data(raw: RawData, settings: DataSettings) -> DataSet:
+    """Set validation images apart from the training images and apply the limits.
+
+    The split is a permutation drawn from ``split_seed`` for each class, so that each split has the classes in the
+    proportions of the whole; a limit takes the first of it.
+
+    Raises:
+        InputError: a class has too few images to be in both training and validation.
+    """
+    train, validation = _stratified_positions(raw.train.labels, len(raw.class_names), settings)
+    test = torch.arange(len(raw.test))
+    if settings.n_test is not None and settings.n_test < len(test):
+        test = _shuffled(test, settings.split_seed, "test")[: settings.n_test].sort().values
+    return DataSet(
+        name=settings.name,
+        train=raw.train.take(_limited(train, settings.n_train)),
+        validation=raw.train.take(_limited(validation, settings.n_validation)),
+        test=raw.test.take(test),
+        class_names=raw.class_names,
+        severity_table=raw.severity_table,
+    )
+
+
+def _stratified_positions(labels: Tensor, n_classes: int, settings: DataSettings) -> tuple[Tensor, Tensor]:
+    """Return training and validation positions in a random order in which every prefix mixes the classes."""
+    train, validation = [], []
+    for label in range(n_classes):
+        positions = _shuffled((labels == label).nonzero().flatten(), settings.split_seed, "class", label)
+        n_validation = round(len(positions) * settings.validation_fraction)
+        if not 0 < n_validation < len(positions):
+            raise InputError(
+                f"class {label} has {len(positions)} training images: too few to set "
+                f"{settings.validation_fraction:.0%} apart for validation"
+            )
+        validation.append(positions[:n_validation])
+        train.append(positions[n_validation:])
+    return (
+        _shuffled(torch.cat(train), settings.split_seed, "train"),
+        _shuffled(torch.cat(validation), settings.split_seed, "validation"),
+    )
+
+
+def _shuffled(positions: Tensor, seed: int, *purpose: object) -> Tensor:
+    order = torch.randperm(len(positions), generator=generator(seed, "split", *purpose))
+    return positions[order]
+
+
+def _limited(positions: Tensor, limit: int | None) -> Tensor:
+    return (positions if limit is None else positions[:limit]).sort().values

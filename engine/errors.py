@@ -1,0 +1,27 @@
+"""The one exception for a caller's mistake, and the sentence that names the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something that a person gave is wrong; the message is one sentence for them.
+
+    It says what is wrong, its value and what is allowed. The command line prints it and exits with code 2.
+    """
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
+    """Return the error for a name that is not known: it lists the known ones and suggests the nearest.
+
+    Args:
+        kind: what the name stands for, in the singular ("model", "search space").
+        name: the name that was given.
+        known: the names that exist.
+    """
+    known = sorted(known)
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    return InputError(f"unknown {kind} {str(name)!r}{hint}; known: {', '.join(known) or 'none'}")

@@ -1,0 +1,322 @@
+"""The push–pull layer of Strisciuglio et al. (2020), and its insertion into existing networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from numbers import Real
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.errors import InputError, unknown_name
+from engine.layers.pull_kernel import check_h, interpolation_steps, pull_size
+
+Activation = Callable[[Tensor], Tensor]
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": torch.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "softplus": F.softplus,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "identity": torch.positive,
+}
+
+
+class PushPull2d(nn.Conv2d):
+    """A convolution whose response is inhibited by that of its own kernel, inverted and upsampled.
+
+    ``y = act(k∗x + b) − α·act(−up(k)∗x − b)`` (push–pull paper, section 3.1), where up(k) is k upsampled bilinearly
+    with aligned corners to ŝ = :func:`pull_size`, not renormalised. Stride and dilation are those of the push kernel;
+    the pull kernel's padding is larger by dilation·(ŝ − s)/2, so that both maps align and have the size of the plain
+    convolution's. Only k and b are learned (and α, if wanted); their gradients come through both kernels. With h = 1,
+    α = 1 and ReLU it is the plain convolution; followed by a ReLU, h = 1 does not depend on α.
+
+    The parameters ``weight`` and ``bias`` have the names, shapes and initialisation of ``nn.Conv2d``: the state dict of
+    a plain network fits its push–pull twin (a learned α adds ``raw_alpha``, with α = softplus(raw_alpha)).
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype:
+            as in ``nn.Conv2d``; where h > 1 the kernel's sides must be odd, and 1×1 kernels are refused.
+        h: upsampling factor of the pull kernel, ≥ 1.
+        alpha: inhibition strength α ≥ 0; where it is learned, the value that it starts from, > 0.
+        learn_alpha: None for a fixed strength, "layer" to learn one, "kernel" to learn one for each filter.
+        activation: a name in ``ACTIVATIONS``, or a function of a tensor that keeps its shape.
+
+    Shapes:
+        images (n, in_channels, height, width) or (in_channels, height, width) to maps as ``nn.Conv2d``.
+
+    Raises:
+        InputError: a value out of its range, an unknown name, or a kernel that cannot be upsampled.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | str = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = False,
+        *,
+        h: float = 2.0,
+        alpha: float = 1.0,
+        learn_alpha: str | None = None,
+        activation: str | Activation = "relu",
+        padding_mode: PaddingMode = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        h = check_h(h)
+        alpha = _check_alpha(alpha, learn_alpha)
+        activate = _find_activation(activation)
+        if padding_mode not in get_args(PaddingMode):
+            raise unknown_name("padding mode", padding_mode, get_args(PaddingMode))
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
+        if h > 1 and self.kernel_size == (1, 1):
+            raise InputError(f"a 1×1 kernel has no larger pull kernel: `h` must be 1 for it, got {h:g}")
+        self.h = h
+        self.learn_alpha = learn_alpha
+        self.activation = activation
+        self._activate = activate
+        self.pull_kernel_size = (pull_size(self.kernel_size[0], h), pull_size(self.kernel_size[1], h))
+        self._initial_alpha = alpha
+        self._add_strength()
+        self._add_interpolation()
+
+    @classmethod
+    def from_convolution(
+        cls,
+        convolution: nn.Conv2d,
+        *,
+        h: float = 2.0,
+        alpha: float = 1.0,
+        learn_alpha: str | None = None,
+        activation: str | Activation = "relu",
+    ) -> PushPull2d:
+        """Return a push–pull layer with the settings of a convolution and its very parameters; draws nothing."""
+        if not isinstance(convolution.weight, nn.Parameter):
+            raise InputError("its weight is computed (by a parametrisation or by pruning); make it a parameter first")
+        layer = cls(
+            convolution.in_channels,
+            convolution.out_channels,
+            convolution.kernel_size,  # type: ignore[arg-type]
+            convolution.stride,  # type: ignore[arg-type]
+            convolution.padding,  # type: ignore[arg-type]
+            convolution.dilation,  # type: ignore[arg-type]
+            convolution.groups,
+            convolution.bias is not None,
+            h=h,
+            alpha=alpha,
+            learn_alpha=learn_alpha,
+            activation=activation,
+            padding_mode=convolution.padding_mode,
+            device="meta",
+        )
+        layer.weight = convolution.weight
+        layer.bias = convolution.bias
+        layer._add_strength()
+        layer._add_interpolation()
+        return layer.train(convolution.training)
+
+    @property
+    def alpha(self) -> Tensor:
+        """The inhibition strength in effect, ≥ 0: shape (), or (out_channels,) where each kernel learns its own."""
+        if self.raw_alpha is not None:
+            return F.softplus(self.raw_alpha)
+        return torch.tensor(self._initial_alpha, device=self.weight.device, dtype=self.weight.dtype)
+
+    @property
+    def pull_weight(self) -> Tensor:
+        """The pull kernel −up(k), of shape (out_channels, in_channels / groups, ŝ, ŝ)."""
+        if self.pull_kernel_size == self.kernel_size:
+            return -self.weight
+        device = self.weight.device.type
+        if device == "meta":  # has no autocast
+            return self._invert_and_upsample()
+        # Automatic mixed precision would round the small sums of the interpolation; the convolution rounds the result.
+        with torch.autocast(device, enabled=False):
+            return self._invert_and_upsample()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the inhibited response maps."""
+        push = self._conv_forward(images, self.weight, self.bias)
+        pull = -push if self.pull_kernel_size == self.kernel_size else self._respond_to_pull(images)
+        return self._activate(push) - self._strength_for(pull) * self._activate(pull)
+
+    def extra_repr(self) -> str:
+        """Return the settings of the convolution and of the inhibition."""
+        learned = f", learn_alpha={self.learn_alpha!r}" if self.learn_alpha else ""
+        activation = self.activation if isinstance(self.activation, str) else "custom"
+        return f"{super().extra_repr()}, h={self.h:g}, alpha={self._initial_alpha:g}{learned}, activation={activation}"
+
+    def _invert_and_upsample(self) -> Tensor:
+        return (self._row_steps @ self.weight @ self._column_steps.T) * (-1 / self._step_divisor)
+
+    def _respond_to_pull(self, images: Tensor) -> Tensor:
+        vertical, horizontal = self._pull_padding()
+        bias = None if self.bias is None else -self.bias
+        if self.padding_mode != "zeros":
+            images = F.pad(images, (horizontal, horizontal, vertical, vertical), mode=self.padding_mode)
+            vertical = horizontal = 0
+        padding = (vertical, horizontal)
+        return F.conv2d(images, self.pull_weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def _pull_padding(self) -> tuple[int, int]:
+        """Return the pull kernel's padding in pixels, above and below, left and right."""
+        sides = []
+        for axis in (0, 1):
+            size, dilation = self.kernel_size[axis], self.dilation[axis]
+            if isinstance(self.padding, str):
+                padding = dilation * (size - 1) // 2 if self.padding == "same" else 0
+            else:
+                padding = self.padding[axis]
+            sides.append(padding + dilation * (self.pull_kernel_size[axis] - size) // 2)
+        return sides[0], sides[1]
+
+    def _strength_for(self, maps: Tensor) -> Tensor | float:
+        if self.raw_alpha is None:
+            return self._initial_alpha
+        return self.alpha.reshape(-1, 1, 1).to(maps.dtype)
+
+    def _add_strength(self) -> None:
+        self.raw_alpha: nn.Parameter | None
+        if self.learn_alpha is None:
+            self.register_parameter("raw_alpha", None)
+            return
+        shape = (self.out_channels,) if self.learn_alpha == "kernel" else ()
+        raw = _inverse_softplus(self._initial_alpha)
+        self.raw_alpha = nn.Parameter(torch.full(shape, raw, device=self.weight.device, dtype=self.weight.dtype))
+
+    def _add_interpolation(self) -> None:
+        rows, row_divisor = interpolation_steps(self.kernel_size[0], self.pull_kernel_size[0])
+        columns, column_divisor = interpolation_steps(self.kernel_size[1], self.pull_kernel_size[1])
+        self._row_steps: Tensor
+        self._column_steps: Tensor
+        self.register_buffer("_row_steps", rows.to(self.weight), persistent=False)
+        self.register_buffer("_column_steps", columns.to(self.weight), persistent=False)
+        self._step_divisor = row_divisor * column_divisor
+
+
+def insert_push_pull(
+    model: nn.Module,
+    where: str | Iterable[str] = "first",
+    *,
+    h: float = 2.0,
+    alpha: float = 1.0,
+    learn_alpha: str | None = None,
+) -> nn.Module:
+    """Replace convolutions of a network by push–pull layers, in place, and return the network.
+
+    The new layers take over the very parameters of the old ones, so this works before and after training, draws no
+    random number, and leaves an optimiser's references valid. A push–pull layer that is there already takes the new
+    settings.
+
+    Args:
+        model: any network with ``nn.Conv2d`` layers.
+        where: "first", the convolution that was registered first; "first_block", the convolutions larger than 1×1 in
+            the modules that the model names in its attribute ``first_block``; "all", every convolution larger than
+            1×1; or one or more names of convolutions as in ``model.named_modules()``.
+        h, alpha, learn_alpha: as in :class:`PushPull2d`.
+
+    Raises:
+        InputError: a bad setting, an unknown name, a model without such layers, or a layer whose kernel cannot be
+            upsampled (it is named); the network is unchanged then.
+    """
+    replacements: dict[nn.Module, PushPull2d] = {}
+    for name in _find_convolutions(model, where):
+        convolution = model.get_submodule(name)
+        assert isinstance(convolution, nn.Conv2d)  # what _find_convolutions returns, for the type checker
+        kept = {"activation": convolution.activation} if isinstance(convolution, PushPull2d) else {}
+        try:
+            replacements[convolution] = PushPull2d.from_convolution(
+                convolution, h=h, alpha=alpha, learn_alpha=learn_alpha, **kept
+            )
+        except InputError as error:
+            raise InputError(f"layer {name!r} cannot become a push–pull layer: {error}") from None
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child in replacements:
+                parent._modules[name] = replacements[child]
+    return model
+
+
+def _find_convolutions(model: nn.Module, where: str | Iterable[str]) -> list[str]:
+    """Return the names of the convolutions that ``where`` means, in the order of their registration, or as given."""
+    convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    if "" in convolutions:
+        raise InputError(
+            "the model is itself one convolution; make a PushPull2d of it with PushPull2d.from_convolution"
+        )
+    if not convolutions:
+        raise InputError(f"{type(model).__name__} has no nn.Conv2d layer that could become a push–pull layer")
+    larger = [name for name, module in convolutions.items() if module.kernel_size != (1, 1)]
+    if where == "first":
+        return [next(iter(convolutions))]
+    if where == "all":
+        chosen = larger
+    elif where == "first_block":
+        prefixes = _first_block(model)
+        chosen = [name for name in larger if any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes)]
+    else:
+        return _check_layer_names(where, convolutions)
+    if not chosen:
+        raise InputError(f"{type(model).__name__} has no convolution larger than 1×1 in {where!r}")
+    return chosen
+
+
+def _first_block(model: nn.Module) -> tuple[str, ...]:
+    names = getattr(model, "first_block", ())
+    if not names:
+        raise InputError(
+            f"{type(model).__name__} declares no first block (an attribute `first_block` with names of modules); "
+            "use 'first', 'all' or names of convolutions"
+        )
+    return tuple(names)
+
+
+def _check_layer_names(where: str | Iterable[str], convolutions: dict[str, nn.Conv2d]) -> list[str]:
+    if not isinstance(where, Iterable):
+        raise InputError(f"`where` must be 'first', 'first_block', 'all' or names of convolutions, got {where!r}")
+    names = [where] if isinstance(where, str) else list(dict.fromkeys(where))
+    if not names:
+        raise InputError("`where` names no layer; it must be 'first', 'first_block', 'all' or names of convolutions")
+    for name in names:
+        if name not in convolutions:
+            known = [*convolutions, "first", "first_block", "all"] if isinstance(where, str) else convolutions
+            raise unknown_name("convolution", name, known)
+    return names
+
+
+def _check_alpha(alpha: object, learn_alpha: object) -> float:
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not math.isfinite(alpha) or alpha < 0:
+        raise InputError(f"`alpha` must be a finite number ≥ 0, got {alpha!r}")
+    if learn_alpha not in (None, "layer", "kernel"):
+        raise InputError(f"`learn_alpha` must be None, 'layer' or 'kernel', got {learn_alpha!r}")
+    if learn_alpha is not None and alpha == 0:
+        raise InputError("a learned `alpha` must start above 0 (at 0 its gradient vanishes), got 0")
+    return float(alpha)
+
+
+def _find_activation(activation: str | Activation) -> Activation:
+    if callable(activation):
+        return activation
+    if activation not in ACTIVATIONS:
+        raise unknown_name("activation", activation, ACTIVATIONS)
+    return ACTIVATIONS[activation]
+
+
+def _inverse_softplus(value: float) -> float:
+    """Return x with log(1 + exp(x)) = value, for value > 0."""
+    return value + math.log(-math.expm1(-value))

@@ -1,0 +1,90 @@
+"""From a name and settings to a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+
+from engine.errors import InputError, unknown_name
+from engine.layers.push_pull import insert_push_pull
+from engine.models.registry import MODELS, find_model
+
+
+@dataclasses.dataclass(frozen=True)
+class PushPullSettings:
+    """Which convolutions of a model are push–pull layers, and of what kind.
+
+    Args:
+        where: "none", "first", "first_block", "all", or names of convolutions.
+        h, alpha, learn_alpha: as in ``engine.layers.PushPull2d``.
+    """
+
+    where: str | Iterable[str] = "first"
+    h: float = 2.0
+    alpha: float = 1.0
+    learn_alpha: str | None = None
+
+
+def build_model(
+    name: str,
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    image_size: int = 32,
+    width: int | None = None,
+    push_pull: object | None = None,
+) -> nn.Module:
+    """Return a new model: float images (n, in_channels, image_size, image_size) in [0, 1] to logits (n, num_classes).
+
+    The weights come from torch's global generator, and a model with push–pull layers draws the same ones as without.
+    Under ``torch.device("meta")`` nothing is allocated; names and sizes are all there.
+
+    Args:
+        name: a name in ``model_names()``, or another that fits a pattern, such as "resnet-26".
+        num_classes: number of classes, ≥ 2.
+        in_channels: number of image channels, ≥ 1.
+        image_size: side of the square images in pixels; each family has a smallest one.
+        width: number of filters of the first convolution, ≥ 1; all hidden layers scale with it. None: the family's own.
+        push_pull: None for a plain model, or an object or mapping with any of the fields of ``PushPullSettings``.
+
+    Raises:
+        InputError: an unknown name (the nearest is suggested) or a value that is not allowed.
+    """
+    pattern, numbers = find_model(name)
+    _check_count("num_classes", num_classes, 2)
+    _check_count("in_channels", in_channels, 1)
+    _check_count("image_size", image_size, 1)
+    if width is not None:
+        _check_count("width", width, 1)
+    settings = _read_push_pull(push_pull)
+    model = MODELS[pattern](
+        num_classes=num_classes, in_channels=in_channels, image_size=image_size, width=width, **numbers
+    )
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the builder of model {name!r} must return a torch.nn.Module, got {type(model).__name__}")
+    if settings is None or settings.where == "none":
+        return model
+    return insert_push_pull(model, settings.where, h=settings.h, alpha=settings.alpha, learn_alpha=settings.learn_alpha)
+
+
+def _check_count(name: str, value: object, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InputError(f"`{name}` must be a whole number ≥ {minimum}, got {value!r}")
+
+
+def _read_push_pull(settings: object | None) -> PushPullSettings | None:
+    """Return the settings from None, a mapping, or an object with some of the fields as attributes."""
+    if settings is None or isinstance(settings, PushPullSettings):
+        return settings
+    fields = [field.name for field in dataclasses.fields(PushPullSettings)]
+    if isinstance(settings, Mapping):
+        for key in settings:
+            if key not in fields:
+                raise unknown_name("push–pull setting", key, fields)
+        return PushPullSettings(**settings)
+    given = {field: getattr(settings, field) for field in fields if hasattr(settings, field)}
+    if not given:
+        raise InputError(f"`push_pull` must be None or have the fields {', '.join(fields)}, got {settings!r}")
+    return PushPullSettings(**given)

@@ -1,0 +1,106 @@
+"""Distances between the clean and the noisy activation map of one filter, and the registry that they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from engine.errors import InputError
+from engine.registry import Registry
+
+Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+DISTANCES: Registry[Distance] = Registry("distance")
+
+
+def register_distance(name: str) -> Callable[[Distance], Distance]:
+    """Return a decorator that makes a function usable as ``distance=name``.
+
+    The function gets clean and noisy maps, two float tensors ``(n, f, h, w)`` of one type and device without NaN, and
+    returns ``(n, f)`` distances: ≥ 0, 0 for identical maps, each of its own pair of maps only.
+    """
+    return DISTANCES.register(name)
+
+
+def filter_distances(clean_maps: torch.Tensor, noisy_maps: torch.Tensor, distance: str = "emd_1d") -> torch.Tensor:
+    """Return the distance of each filter's clean and noisy map for each image: ``(n, f)``, float64, ≥ 0.
+
+    Args:
+        clean_maps: ``(n, f, h, w)``.
+        noisy_maps: ``(n, f, h, w)``, the i-th of the same image as the i-th clean one.
+        distance: a name in ``DISTANCES``.
+
+    Raises:
+        InputError: an unknown distance, maps that do not pair up, no maps, or values that are not finite.
+    """
+    function = DISTANCES[distance]
+    clean, noisy = torch.as_tensor(clean_maps), torch.as_tensor(noisy_maps)
+    if clean.ndim != 4 or noisy.ndim != 4:
+        raise InputError(f"activation maps must be (n, f, h, w), got {tuple(clean.shape)} and {tuple(noisy.shape)}")
+    if len(clean) != len(noisy):
+        raise InputError(
+            f"paired maps need as many noisy images as clean ones, got {len(clean)} clean and {len(noisy)} noisy; "
+            "for sets that do not pair up, compare their exemplars"
+        )
+    if clean.shape != noisy.shape:
+        raise InputError(f"clean and noisy maps differ in shape: {tuple(clean.shape)} and {tuple(noisy.shape)}")
+    if clean.numel() == 0:
+        raise InputError(f"no activation maps to compare: the shape is {tuple(clean.shape)}")
+    dtype = torch.promote_types(torch.promote_types(clean.dtype, noisy.dtype), torch.float32)
+    clean, noisy = clean.detach().to(dtype), noisy.detach().to(dtype)
+    if not (torch.isfinite(clean).all() and torch.isfinite(noisy).all()):
+        raise InputError("activation maps hold NaN or infinite values, so that no distance is defined; did it diverge?")
+    return function(clean, noisy).double()
+
+
+def require_pixels(maps: torch.Tensor, distance: str) -> None:
+    """Raise ``InputError`` for maps of a single pixel, between which ``distance`` says nothing."""
+    if maps.shape[-2] * maps.shape[-1] < 2:
+        raise InputError(
+            f"distance {distance!r} needs activation maps of two pixels or more, got 1×1; use 'l1' or 'emd_1d' there"
+        )
+
+
+@register_distance("emd_1d")
+def emd_1d(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    """Earth mover's distance of the two maps' values as distributions on the line; where they are plays no part.
+
+    For as many values on both sides it is mean |sort(a) − sort(b)|. In units of activation.
+    """
+    clean, noisy = clean.flatten(2), noisy.flatten(2)
+    if clean.device.type != "cpu":
+        return (clean.sort(dim=2).values - noisy.sort(dim=2).values).abs().mean(dim=2)
+    apart = np.sort(clean.numpy(), axis=2)  # on CPUs numpy sorts float32 several times faster than torch
+    apart -= np.sort(noisy.numpy(), axis=2)
+    np.abs(apart, out=apart)
+    return torch.from_numpy(apart.mean(axis=2, dtype=np.float64))
+
+
+@register_distance("l1")
+def l1(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference, pixel by pixel. In units of activation; ≥ ``emd_1d``."""
+    return (clean - noisy).abs().flatten(2).mean(dim=2)
+
+
+@register_distance("l2")
+def l2(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    """Root mean square difference, pixel by pixel. In units of activation; ≥ ``l1``."""
+    return (clean - noisy).square().flatten(2).mean(dim=2).sqrt()
+
+
+@register_distance("cosine")
+def cosine(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    """One minus the cosine of the angle between the maps: 0…2, whatever their lengths.
+
+    Two maps of zeros are at distance 0, a map of zeros and another one at 1. Taken as half the squared distance of the
+    unit vectors, which is the same number and exactly 0 for identical maps.
+    """
+    require_pixels(clean, "cosine")
+    a, b = clean.flatten(2).double(), noisy.flatten(2).double()
+    length_a, length_b = a.norm(dim=2, keepdim=True), b.norm(dim=2, keepdim=True)
+    tiny = torch.finfo(torch.float64).tiny
+    half_squared = (a / length_a.clamp_min(tiny) - b / length_b.clamp_min(tiny)).square().sum(dim=2) / 2
+    one_is_empty = ((length_a == 0) != (length_b == 0)).squeeze(2)
+    return torch.where(one_is_empty, torch.ones_like(half_squared), half_squared)

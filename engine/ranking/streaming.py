@@ -1,0 +1,134 @@
+"""From a model and images to the distances of its filters, a batch of maps in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from engine.errors import InputError
+from engine.ranking.distances import DISTANCES, filter_distances
+from engine.ranking.filters import wanted_layers
+from engine.ranking.maps import activation_maps, check_images
+
+
+def paired_distances(
+    model: nn.Module,
+    clean: torch.Tensor,
+    noisy: torch.Tensor,
+    layers: str | Iterable[str] | None = None,
+    *,
+    distance: str = "emd_1d",
+    at: str = "activation",
+    batch_size: int = 256,
+) -> dict[str, torch.Tensor]:
+    """Return the distances between each clean image's activation maps and its noisy one's.
+
+    Args:
+        model: as for ``activation_maps``, as are ``layers``, ``at`` and ``batch_size``.
+        clean: images ``(n, c, h, w)``.
+        noisy: ``(n, c, h, w)``, the i-th made from the i-th clean one.
+        layers: names, or None for all that can be ranked.
+        distance: a name in ``DISTANCES``.
+        at: the place where the maps are taken.
+        batch_size: images in a batch.
+
+    Returns:
+        ``{layer: (n, f)}``, float64, on the CPU.
+
+    Raises:
+        InputError: sets of different sizes, or whatever ``activation_maps`` and ``filter_distances`` refuse.
+    """
+    _ = DISTANCES[distance]  # an unknown name is told before anything runs
+    for images in (clean, noisy):
+        check_images(images)
+    if len(clean) != len(noisy):
+        raise InputError(
+            f"paired sets need as many noisy images as clean ones, got {len(clean)} clean and {len(noisy)} noisy; "
+            "for sets that do not pair up, compare exemplars"
+        )
+    wanted = wanted_layers(model, layers)
+    rows: dict[str, list[torch.Tensor]] = {layer: [] for layer in wanted}
+    clean_batches = activation_maps(model, clean, wanted, at=at, batch_size=batch_size)
+    noisy_batches = activation_maps(model, noisy, wanted, at=at, batch_size=batch_size)
+    for clean_maps, noisy_maps in zip(clean_batches, noisy_batches, strict=True):
+        for layer in wanted:
+            rows[layer].append(filter_distances(clean_maps[layer], noisy_maps[layer], distance).cpu())
+    return {layer: torch.cat(found) for layer, found in rows.items()}
+
+
+def exemplar_distances(
+    model: nn.Module,
+    clean: torch.Tensor,
+    noisy: torch.Tensor,
+    layers: str | Iterable[str] | None = None,
+    *,
+    distance: str = "emd_1d",
+    at: str = "activation",
+    batch_size: int = 256,
+) -> dict[str, torch.Tensor]:
+    """Return the distances between the activation maps of clean and of noisy exemplars, ``{layer: (f,)}``, float64.
+
+    With one exemplar each, theirs (Bianchi et al. 2019, section 3.4); with more, the mean over all pairs of a clean and
+    a noisy one. ``rank_filters`` sorts such a vector without a vote.
+
+    Args:
+        model: as for ``paired_distances``, as are all but the next two.
+        clean: the clean exemplars, images ``(k, c, h, w)``.
+        noisy: the noisy exemplars, images ``(m, c, h, w)``.
+        layers: names, or None for all that can be ranked.
+        distance: a name in ``DISTANCES``.
+        at: the place where the maps are taken.
+        batch_size: images in a batch.
+    """
+    for images in (clean, noisy):
+        check_images(images)
+    pairs = paired_distances(
+        model,
+        clean.repeat_interleave(len(noisy), dim=0),
+        noisy.repeat(len(clean), 1, 1, 1),
+        layers,
+        distance=distance,
+        at=at,
+        batch_size=batch_size,
+    )
+    return {layer: distances.mean(dim=0) for layer, distances in pairs.items()}
+
+
+def map_features(
+    model: nn.Module,
+    images: torch.Tensor,
+    layer: str,
+    *,
+    positive: bool = False,
+    at: str = "activation",
+    batch_size: int = 256,
+) -> torch.Tensor:
+    """Return one layer's activation maps, each image's in one line, as features for ``find_exemplar``.
+
+    Source: Bianchi et al. 2019, section 4.4, the collapsed feature maps.
+
+    Args:
+        model: as for ``activation_maps``, as are ``images``, ``at`` and ``batch_size``.
+        images: ``(n, c, h, w)``.
+        layer: its name.
+        positive: keep only whether a value is above 0, which is all that the metric "hamming" looks at and takes a
+            quarter of the memory.
+        at: the place where the maps are taken.
+        batch_size: images in a batch.
+
+    Returns:
+        ``(n, f·h·w)`` on the CPU, float or bool.
+    """
+    features: torch.Tensor | None = None
+    done = 0
+    for maps in activation_maps(model, images, layer, at=at, batch_size=batch_size):
+        lines = maps[layer].flatten(1)
+        lines = (lines > 0 if positive else lines).cpu()
+        if features is None:
+            features = lines.new_empty(len(images), lines.shape[1])
+        features[done : done + len(lines)] = lines
+        done += len(lines)
+    assert features is not None  # an empty set of images was refused
+    return features

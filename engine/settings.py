@@ -1,0 +1,345 @@
+"""What a trial is: frozen, self-checking settings that round-trip through JSON and have a digest.
+
+Defaults live here only. A setting has a dotted path ("push_pull.h"); spaces, arms and the command line use those paths.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from engine.digest import digest
+from engine.errors import InputError, unknown_name
+
+Which = Literal["most", "least", "random", "all", "none"]
+Place = Literal["convolution", "normalisation", "activation"]
+
+
+def _require(condition: bool, name: str, allowed: str, value: object) -> None:
+    if not condition:
+        raise InputError(f"`{name}` must be {allowed}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images, and how they are set apart.
+
+    Attributes:
+        name: a registered data set, with its argument after a colon ("digits", "folder:PATH").
+        image_size: side in pixels that images are resized to; None for the data set's own.
+        channels: 1 or 3; None for the data set's own.
+        n_train: how many training images are used at most (after validation is set apart); None for all.
+        n_validation: how many validation images at most.
+        n_test: how many test images at most.
+        validation_fraction: share of the training images set apart for validation, in (0, 1).
+        split_seed: seed of that split and of the limits' draws; trials of a sweep share it.
+    """
+
+    name: str = "digits"
+    image_size: int | None = None
+    channels: int | None = None
+    n_train: int | None = None
+    n_validation: int | None = None
+    n_test: int | None = None
+    validation_fraction: float = 0.2
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 < self.validation_fraction < 1, "data.validation_fraction", "in (0, 1)", self.validation_fraction)
+        _require(self.image_size is None or self.image_size >= 4, "data.image_size", "≥ 4 or None", self.image_size)
+        _require(self.channels in (None, 1, 3), "data.channels", "1, 3 or None", self.channels)
+        for name in ("n_train", "n_validation", "n_test"):
+            value = getattr(self, name)
+            _require(value is None or value >= 2, f"data.{name}", "≥ 2 or None", value)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network: a registered name and, for families that have one, a width (None for the family's own)."""
+
+    name: str = "resnet-8"
+    width: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.width is None or self.width >= 1, "model.width", "≥ 1 or None", self.width)
+
+
+@dataclass(frozen=True)
+class PushPullSettings:
+    """Which layers carry push–pull inhibition, and how (push–pull paper, section 3.1).
+
+    Attributes:
+        where: "none", "first", "first_block", "all", or layer names joined by commas.
+        h: upsampling factor of the pull kernel, ≥ 1.
+        alpha: inhibition strength, ≥ 0; where it is learned, the value that it starts from.
+        learn_alpha: None for a fixed strength, else one learned strength a "layer" or a "kernel".
+    """
+
+    where: str = "none"
+    h: float = 2.0
+    alpha: float = 1.0
+    learn_alpha: Literal["layer", "kernel"] | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            bool(self.where.strip()), "push_pull.where", "none, first, first_block, all or layer names", self.where
+        )
+        _require(math.isfinite(self.h) and self.h >= 1, "push_pull.h", "finite and ≥ 1", self.h)
+        _require(math.isfinite(self.alpha) and self.alpha >= 0, "push_pull.alpha", "finite and ≥ 0", self.alpha)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network, or a part of it, is trained.
+
+    Attributes:
+        epochs: passes over the training images, ≥ 1.
+        batch_size: images a step.
+        optimizer: "adam" (its standard betas) or "sgd" (Nesterov momentum).
+        learning_rate: the highest rate of the schedule.
+        schedule: "constant", "one-cycle" (cosine up and down) or "step" (÷ 10 at ``milestones``).
+        milestones: shares of the epochs at which "step" divides, each in (0, 1).
+        momentum: of "sgd", in [0, 1).
+        weight_decay: L2 penalty, ≥ 0.
+        label_smoothing: in [0, 1).
+        patience: epochs without a better validation result before training stops; None for never.
+        augmentation: "none" or "crop-flip" (reflect-pad by an eighth, random crop, horizontal flip).
+    """
+
+    epochs: int = 8
+    batch_size: int = 64
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = 3e-3
+    schedule: Literal["constant", "one-cycle", "step"] = "one-cycle"
+    milestones: tuple[float, ...] = (0.4, 0.6, 0.8)
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    patience: int | None = None
+    augmentation: Literal["none", "crop-flip"] = "none"
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs", "≥ 1", self.epochs)
+        _require(self.batch_size >= 2, "batch_size", "≥ 2", self.batch_size)
+        _require(
+            math.isfinite(self.learning_rate) and self.learning_rate > 0, "learning_rate", "> 0", self.learning_rate
+        )
+        _require(all(0 < share < 1 for share in self.milestones), "milestones", "in (0, 1)", self.milestones)
+        _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
+        _require(math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "≥ 0", self.weight_decay)
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
+        _require(self.patience is None or self.patience >= 1, "patience", "≥ 1 or None", self.patience)
+
+
+@dataclass(frozen=True)
+class DistortionSettings:
+    """What the noisy images suffered, and how many there are (filter paper, sections 4.2 and 5.2).
+
+    Attributes:
+        name: a registered distortion ("awgn", "blur", …).
+        level: its level in its own unit (awgn: σ of 255; blur: σ in pixels).
+        n_images: noisy training images at hand for ranking and fine-tuning.
+    """
+
+    name: str = "awgn"
+    level: float = 25.0
+    n_images: int = 200
+
+    def __post_init__(self) -> None:
+        _require(math.isfinite(self.level) and self.level > 0, "distortion.level", "finite and > 0", self.level)
+        _require(self.n_images >= 2, "distortion.n_images", "≥ 2", self.n_images)
+
+
+@dataclass(frozen=True)
+class RankSettings:
+    """How filters are ranked by what a distortion does to their maps (filter paper, sections 3.2 and 3.4).
+
+    Attributes:
+        distance: a registered distance between the clean and the noisy map.
+        at: where the maps are taken.
+        election: a registered rule that turns distances into a ranking. Paired only.
+        top: places that get points in an image's vote (Algorithm 1). Paired only.
+        pairing: "paired" (clean and noisy version of one image) or "unpaired" (exemplars of each set).
+        features: what exemplars are chosen on: "pixels", or "maps" of each ranked layer. Unpaired only.
+        metric: "euclidean", or "hamming" on which features are > 0. Unpaired only.
+        n_exemplars: exemplars of each set. Unpaired only.
+    """
+
+    distance: str = "emd_1d"
+    at: Place = "activation"
+    election: str = "borda"
+    top: int = 10
+    pairing: Literal["paired", "unpaired"] = "paired"
+    features: Literal["pixels", "maps"] = "pixels"
+    metric: Literal["euclidean", "hamming"] = "euclidean"
+    n_exemplars: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.top >= 1, "rank.top", "≥ 1", self.top)
+        _require(self.n_exemplars >= 1, "rank.n_exemplars", "≥ 1", self.n_exemplars)
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """Which filters are fine-tuned on noisy images, and how (filter paper, section 3.3).
+
+    Attributes:
+        which: the most or least affected filters, random ones, all, or none (no fine-tuning).
+        layers: "first", "all", "first-K", or layer names joined by commas.
+        fraction: share of each layer's filters, in (0, 1]; None where ``count`` is given.
+        count: filters of each layer; None where ``fraction`` is given.
+        batch_norm: "frozen", or "affine": the selected filters' γ and β are tuned too.
+        train_classifier: whether the last linear layer is tuned too.
+        training: the training of the selected filters.
+    """
+
+    which: Which = "none"
+    layers: str = "all"
+    fraction: float | None = 0.25
+    count: int | None = None
+    batch_norm: Literal["frozen", "affine"] = "frozen"
+    train_classifier: bool = False
+    training: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(epochs=6, learning_rate=1e-3, schedule="constant", patience=15)
+    )
+
+    def __post_init__(self) -> None:
+        if (self.fraction is None) == (self.count is None):
+            raise InputError(
+                "exactly one of `finetune.fraction` and `finetune.count` must be given, "
+                f"got fraction={self.fraction!r} and count={self.count!r}"
+            )
+        _require(self.fraction is None or 0 < self.fraction <= 1, "finetune.fraction", "in (0, 1]", self.fraction)
+        _require(self.count is None or self.count >= 1, "finetune.count", "≥ 1", self.count)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What a network is tested on.
+
+    Attributes:
+        table: the severity table: "cifar-c", "digits", or "auto" (the data set's own).
+        corruptions: names in that table; empty for all of it.
+        objective: corruptions of the validation images that trials are compared by; empty for the data set's own.
+        severities: in 1…5.
+        n_probe: corrupted validation images that every epoch is judged by, at most.
+    """
+
+    table: str = "auto"
+    corruptions: tuple[str, ...] = ()
+    objective: tuple[str, ...] = ()
+    severities: tuple[int, ...] = (1, 2, 3, 4, 5)
+    n_probe: int = 500
+
+    def __post_init__(self) -> None:
+        valid = bool(self.severities) and all(severity in (1, 2, 3, 4, 5) for severity in self.severities)
+        _require(valid, "evaluate.severities", "from 1 to 5", self.severities)
+        _require(self.n_probe >= 2, "evaluate.n_probe", "≥ 2", self.n_probe)
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """One trial: everything that decides its numbers."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    push_pull: PushPullSettings = field(default_factory=PushPullSettings)
+    pretrain: TrainingSettings = field(default_factory=TrainingSettings)
+    distortion: DistortionSettings = field(default_factory=DistortionSettings)
+    rank: RankSettings = field(default_factory=RankSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**63, "seed", "in [0, 2**63)", self.seed)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> TrialConfig:
+        """Return a copy with the settings of some dotted paths replaced.
+
+        Raises:
+            InputError: a path that does not exist (with the nearest), or a value that is not allowed.
+        """
+        flat = self.flat()
+        for path, value in settings.items():
+            if path not in flat:
+                raise unknown_name("setting", path, flat)
+            flat[path] = value
+        return type(self).from_flat(flat)
+
+    def flat(self) -> dict[str, Any]:
+        """Return {dotted path: value}, values as JSON knows them (tuples as lists)."""
+        return _flatten(dataclasses.asdict(self))
+
+    @classmethod
+    def from_flat(cls, flat: Mapping[str, Any]) -> Self:
+        """Return the configuration of {dotted path: value}; what is absent has its default."""
+        nested: dict[str, Any] = {}
+        for path, value in flat.items():
+            *parents, leaf = path.split(".")
+            node = nested
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[leaf] = value
+        return _build(cls, nested, "")
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of all settings (12 hexadecimal digits)."""
+        return digest(self.flat())[:12]
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _build(cls: type, values: Mapping[str, Any], path: str) -> Any:
+    """Make a settings class from nested values, each checked against its declared type."""
+    hints = typing.get_type_hints(cls)
+    known = [item.name for item in dataclasses.fields(cls)]
+    arguments = {}
+    for name, value in values.items():
+        if name not in known:
+            raise unknown_name("setting", path + name, [path + other for other in known])
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            arguments[name] = _build(hint, value, f"{path}{name}.")  # type: ignore[arg-type]
+        else:
+            arguments[name] = _convert(value, hint, path + name)
+    return cls(**arguments)
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    """Return a value as its declared type has it, or say what would be allowed."""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in options:
+            return None
+        (hint,) = (option for option in options if option is not type(None))
+        return _convert(value, hint, path)
+    if origin is Literal:
+        if value not in options:
+            raise InputError(f"`{path}` must be one of {', '.join(map(str, options))}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"`{path}` must be a list, got {value!r}")
+        return tuple(_convert(item, options[0], path) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise InputError(f"`{path}` must be of type {hint.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,165 @@
+"""The search space as a value: a base configuration, axes, arms and seeds. It knows neither Optuna nor Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+from engine.digest import digest
+from engine.errors import InputError, unknown_name
+from engine.seeds import derive_seed
+from engine.settings import TrialConfig
+from engine.spaces.axes import AXIS_KINDS, Axis, applies
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A configuration that a search always contains, on every seed, and never prunes.
+
+    Attributes:
+        name: short and unique ("plain").
+        settings: {dotted path: value} over the base.
+        control: whether the other arms and the best trial are compared with it.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is explored.
+
+    Attributes:
+        name: short, of letters, digits, "-" and "_".
+        description: the question, in a sentence.
+        base: the settings of everything that no axis or arm changes.
+        axes: what varies, in the order of its decision: a condition may refer to the axes before it.
+        arms: the configurations that are compared like with like.
+        n_seeds: repeats of each arm, and of the winner; ≥ 2 for an interval.
+
+    Raises:
+        InputError: an axis, a condition or an arm that names no setting, or gives it a value that is not allowed.
+    """
+
+    name: str
+    description: str = ""
+    base: TrialConfig = field(default_factory=TrialConfig)
+    axes: tuple[Axis, ...] = ()
+    arms: tuple[Arm, ...] = ()
+    n_seeds: int = 6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", tuple(self.axes))
+        object.__setattr__(self, "arms", tuple(self.arms))
+        if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
+            raise InputError(f"a space's name has letters, digits, '-' and '_', got {self.name!r}")
+        if self.n_seeds < 1:
+            raise InputError(f"`n_seeds` must be ≥ 1, got {self.n_seeds}")
+        if not self.axes and not self.arms:
+            raise InputError(f"space {self.name!r} has neither axes nor arms: there is nothing to explore")
+        _check_unique("axis", [axis.label for axis in self.axes])
+        _check_unique("arm", [arm.name for arm in self.arms])
+        for arm in self.arms:
+            self.base.with_settings(arm.settings)
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        """Try every axis's values on the base, and every condition's path."""
+        flat = self.base.flat()
+        for axis in self.axes:
+            if axis.setting == "seed" or axis.setting.startswith("data."):
+                raise InputError(f"axis {axis.label!r}: a sweep has one data set, and seeds are derived, never searched")
+            for path in axis.when:
+                if path not in flat:
+                    raise unknown_name(f"setting in the condition of axis {axis.label!r}", path, flat)
+            for value in axis.extremes():
+                self.base.with_settings({axis.setting: value, **_companions(axis.setting, value)})
+
+    def config(self, settings: Mapping[str, Any], *, seed: int) -> TrialConfig:
+        """Return the base with some settings and a seed."""
+        values = dict(settings)
+        for path, value in settings.items():
+            values |= {name: other for name, other in _companions(path, value).items() if name not in settings}
+        return self.base.with_settings({**values, "seed": seed})
+
+    def seeds(self, study_seed: int) -> tuple[int, ...]:
+        """Return the seeds of the repeats: derived from the study's, the same for all arms and the winner."""
+        return tuple(derive_seed(study_seed, "repeat", repeat) % 2**31 for repeat in range(self.n_seeds))
+
+    def settings_from(self, choose: Callable[[Axis], Any]) -> dict[str, Any]:
+        """Return {dotted path: value} with every axis that applies decided by ``choose``, in order."""
+        flat, settings = self.base.flat(), {}
+        for axis in self.axes:
+            if applies(axis, flat):
+                settings[axis.setting] = flat[axis.setting] = choose(axis)
+        return settings
+
+    def max_pretrain_epochs(self) -> int:
+        """Return the longest pretraining that the space allows: fine-tuning's steps count from there."""
+        epochs = [self.base.pretrain.epochs]
+        epochs += [value for axis in self.axes if axis.setting == "pretrain.epochs" for value in axis.extremes()]
+        epochs += [arm.settings.get("pretrain.epochs", 0) for arm in self.arms]
+        return max(epochs)
+
+    def with_base(self, settings: Mapping[str, Any]) -> Space:
+        """Return the space with some settings of its base replaced."""
+        return dataclasses.replace(self, base=self.base.with_settings(settings))
+
+    @cached_property
+    def digest(self) -> str:
+        """Return a hash of everything that decides the trials (12 hexadecimal digits); the description does not."""
+        value = self.to_json()
+        del value["description"]
+        return digest(value)[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the space as a JSON value."""
+        kinds = {kind: name for name, kind in AXIS_KINDS.items()}
+        axes = [{"kind": kinds[type(axis)], **_plain(dataclasses.asdict(axis))} for axis in self.axes]
+        return {
+            "name": self.name,
+            "description": self.description,
+            "base": self.base.flat(),
+            "axes": axes,
+            "arms": [_plain(dataclasses.asdict(arm)) for arm in self.arms],
+            "n_seeds": self.n_seeds,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the space of ``to_json``."""
+        axes = []
+        for axis in value["axes"]:
+            arguments = dict(axis)
+            axes.append(AXIS_KINDS[arguments.pop("kind")](**arguments))
+        return cls(
+            name=value["name"],
+            description=value["description"],
+            base=TrialConfig.from_flat(value["base"]),
+            axes=tuple(axes),
+            arms=tuple(Arm(**arm) for arm in value["arms"]),
+            n_seeds=value["n_seeds"],
+        )
+
+
+def _companions(path: str, value: Any) -> dict[str, Any]:
+    """Return what must change with a setting: of fraction and count, one given makes the other None."""
+    pair = {"finetune.fraction": "finetune.count", "finetune.count": "finetune.fraction"}
+    return {pair[path]: None} if path in pair and value is not None else {}
+
+
+def _check_unique(kind: str, names: list[str]) -> None:
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise InputError(f"each {kind} needs a name of its own, got twice: {', '.join(double)}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

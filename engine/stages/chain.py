@@ -1,0 +1,47 @@
+"""A whole trial in this process, stage after stage, without any orchestration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from engine.data import DataSet
+from engine.stages.plan import TrialPlan
+from engine.stages.runner import find_whole, run_stage
+from engine.stages.spec import StageSpec
+from engine.stages.store import Artifact, Store
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """A stage that is done: its spec, its artifact, and whether the store had it already."""
+
+    spec: StageSpec
+    artifact: Artifact
+    from_store: bool
+
+
+def run_chain(
+    plan: TrialPlan,
+    store: Store,
+    get_data: Callable[[str], DataSet],
+    *,
+    device: torch.device,
+    on_epoch: Callable[[StageSpec, dict[str, Any]], None] | None = None,
+) -> Iterator[StageOutcome]:
+    """Yield a trial's stages as they finish, in order; one that the store has is not computed again."""
+    for spec in plan:
+        found = find_whole(store, spec.key)
+        if found is not None:
+            yield StageOutcome(spec, found, from_store=True)
+            continue
+
+        def report(record: dict[str, Any], spec: StageSpec = spec) -> bool:
+            if on_epoch is not None:
+                on_epoch(spec, record)
+            return True
+
+        yield StageOutcome(spec, run_stage(spec, store, get_data, device=device, report=report), from_store=False)

@@ -1,0 +1,69 @@
+"""What a stage is given while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.data import DataSet
+from engine.stages.spec import StageSpec
+from engine.stages.store import Artifact, Attempt, Store
+
+Report = Callable[[dict[str, Any]], bool]
+
+
+class StageCancelledError(Exception):
+    """Nobody wants the stage any more; it stopped at the end of an epoch."""
+
+
+@dataclass
+class StageContext:
+    """A running stage's surroundings.
+
+    Attributes:
+        spec: what is to be computed.
+        data: the data set, on the stage's device.
+        device: where to compute.
+        inputs: the artifacts of ``spec.inputs``, by role.
+        attempt: where the artifact's files are written.
+        store: where checkpoints are kept.
+        report: called with each epoch's record; False asks the stage to stop.
+        history: the records of all epochs, those before a restart included.
+    """
+
+    spec: StageSpec
+    data: DataSet
+    device: torch.device
+    inputs: Mapping[str, Artifact]
+    attempt: Attempt
+    store: Store
+    report: Report
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def end_epoch(self, record: dict[str, Any]) -> None:
+        """Add an epoch's record to the history and tell who follows the stage.
+
+        Raises:
+            StageCancelledError: nobody wants the stage any more.
+        """
+        self.history.append(record)
+        if not self.report(record):
+            raise StageCancelledError(f"{self.spec.stage} stopped after epoch {record.get('epoch')}")
+
+    def save_checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Keep the state after an epoch, with the history so far."""
+        self.store.save_checkpoint(self.spec.key, epoch, tensors, {**state, "history": self.history})
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the last checkpoint's tensors and state, and take over its history; None where there is none."""
+        found = self.store.latest_checkpoint(self.spec.key)
+        if found is not None:
+            self.history[:] = found[1]["history"]
+            for record in self.history:
+                if not self.report(record):
+                    raise StageCancelledError(f"{self.spec.stage} stopped before it went on")
+        return found

@@ -1,0 +1,67 @@
+"""Networks in artifacts: how they are built from settings, and brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.data import DataSet
+from engine.models import build_model
+from engine.seeds import derive_seed
+from engine.stages.store import Artifact
+from engine.training import apply_changes
+
+
+def build_network(settings: Mapping[str, Any], *, seed: int) -> nn.Module:
+    """Return a new network, its weights drawn from ``seed`` whatever the device and the process.
+
+    Args:
+        settings: "name", "width", "num_classes", "in_channels", "image_size" and "push_pull" (None, or "where", "h",
+            "alpha" and "learn_alpha").
+        seed: of the initial weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "initialise"))
+        return _build(settings)
+
+
+def build_on_meta(settings: Mapping[str, Any]) -> nn.Module:
+    """Return the network without weights: its layers' names and sizes, in milliseconds."""
+    with torch.device("meta"):
+        return _build(settings)
+
+
+def _build(settings: Mapping[str, Any]) -> nn.Module:
+    return build_model(
+        settings["name"],
+        num_classes=settings["num_classes"],
+        in_channels=settings["in_channels"],
+        image_size=settings["image_size"],
+        width=settings["width"],
+        push_pull=settings["push_pull"],
+    )
+
+
+def set_input_statistics(network: nn.Module, data: DataSet) -> None:
+    """Give the network's normalisation layer the training images' mean and standard deviation of each channel."""
+    normalise = getattr(network, "normalise", None)
+    if normalise is not None:
+        values = data.train.images.float() / 255
+        normalise.set_statistics(values.mean((0, 2, 3)), values.std((0, 2, 3)))
+
+
+def to_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, its weights laid out for channels-last images."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def load_network(pretrained: Artifact, finetuned: Artifact | None, device: torch.device) -> nn.Module:
+    """Return the network of a pretraining, with a fine-tuning's changes if there is one, in evaluation mode."""
+    network = build_network(pretrained.json("network"), seed=0)
+    network.load_state_dict(pretrained.tensors("model"))
+    if finetuned is not None:
+        apply_changes(network, finetuned.tensors("changes"))
+    return to_device(network, device).eval()

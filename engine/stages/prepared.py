@@ -1,0 +1,89 @@
+"""Data sets in the store: decoded once, found by every process by their key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from engine.data import DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
+from engine.settings import DataSettings
+from engine.stages.runner import find_whole
+from engine.stages.store import Artifact, Store
+
+
+def prepare_data(settings: DataSettings, store: Store) -> tuple[DataInfo, DataSet]:
+    """Return a data set and what planning needs to know of it; its decoded images are put into the store.
+
+    Raises:
+        InputError: whatever is wrong with the data set: its name, its folder, an unreadable image.
+    """
+    reader = open_reader(settings)
+    raw_key = reader.fingerprint()
+    artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader.read())
+    data = split_data(_load_raw(artifact), settings)
+    info = DataInfo(
+        key=split_key(raw_key, settings),
+        raw_key=raw_key,
+        settings=settings,
+        n_classes=data.n_classes,
+        channels=data.channels,
+        image_size=data.image_size,
+        severity_table=data.severity_table,
+        n_train=len(data.train),
+        n_validation=len(data.validation),
+        n_test=len(data.test),
+    )
+    return info, data
+
+
+def data_from_store(info: DataInfo, store: Store) -> DataSet:
+    """Return a prepared data set.
+
+    Raises:
+        LookupError: the store does not have it.
+    """
+    artifact = find_whole(store, info.raw_key)
+    if artifact is None:
+        raise LookupError(f"the store has no data set {info.raw_key} ({info.settings.name})")
+    return split_data(_load_raw(artifact), info.settings)
+
+
+def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[[str], DataSet]:
+    """Return what gives a process its data set by key: loaded at the first call, resident on the device from then on."""
+    resident: dict[str, DataSet] = {}
+
+    def get(key: str) -> DataSet:
+        if key != info.key:
+            raise LookupError(f"this process has the data set {info.key}, not {key}")
+        if key not in resident:
+            resident[key] = data_from_store(info, store).to(device)
+        return resident[key]
+
+    return get
+
+
+def info_to_json(info: DataInfo) -> dict[str, Any]:
+    """Return what is known of a data set as a JSON value."""
+    return asdict(info)
+
+
+def info_from_json(value: dict[str, Any]) -> DataInfo:
+    """Return the value of ``info_to_json``."""
+    return DataInfo(**{**value, "settings": DataSettings(**value["settings"])})
+
+
+def _store_raw(store: Store, key: str, raw: RawData) -> Artifact:
+    with store.attempt(key) as attempt:
+        for part, split in (("train", raw.train), ("test", raw.test)):
+            attempt.write_tensors(part, {"images": split.images, "labels": split.labels, "indices": split.indices})
+        attempt.write_json("classes", {"names": list(raw.class_names), "severity_table": raw.severity_table})
+        return store.publish(attempt, {"history": [], "spec": {"stage": "data"}})
+
+
+def _load_raw(artifact: Artifact) -> RawData:
+    train, test = (Split(**artifact.tensors(part)) for part in ("train", "test"))
+    classes = artifact.json("classes")
+    return RawData(train, test, tuple(classes["names"]), classes["severity_table"])

@@ -1,0 +1,75 @@
+"""The stage that trains a network on clean images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from engine.data import Split
+from engine.settings import TrainingSettings
+from engine.stages.context import StageContext
+from engine.stages.network import build_network, set_input_statistics, to_device
+from engine.stages.probe import make_judge, make_probe
+from engine.stages.spec import register_stage
+from engine.training import Trainer
+from engine.training.loop import Judge
+
+
+@register_stage("pretrain", version=1)
+def pretrain(context: StageContext) -> None:
+    """Train a network on the clean training images; keep its best epoch by validation.
+
+    Files: ``network.json`` (how it is built), ``model.safetensors`` (the best epoch's weights), ``last.safetensors``
+    (weights and optimiser after the last epoch, for a longer training to go on from) and ``result.json``.
+    """
+    settings, seed = context.spec.settings, context.spec.seed
+    assert seed is not None
+    network = build_network(settings["network"], seed=seed)
+    set_input_statistics(network, context.data)
+    to_device(network, context.device)
+    judge = make_judge(context.data.validation, make_probe(context.data, settings["probe"]))
+    trainer = train(context, network, context.data.train, settings["training"], judge)
+    tensors, state = trainer.checkpoint()
+    context.attempt.write_tensors(
+        "last", {name: value for name, value in tensors.items() if not name.startswith("best/")}
+    )
+    context.attempt.write_json("last", state)
+    context.attempt.write_tensors("model", trainer.state.best)
+    context.attempt.write_json("network", dict(settings["network"]))
+    context.attempt.write_json("result", result_of(trainer, context))
+
+
+def train(context: StageContext, module: nn.Module, split: Split, settings: dict[str, Any], judge: Judge) -> Trainer:
+    """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one."""
+    seed = context.spec.seed
+    assert seed is not None
+    trainer = Trainer(
+        module,
+        split,
+        TrainingSettings(**{**settings, "milestones": tuple(settings.get("milestones", (0.5,)))}),
+        seed=seed,
+        judge=judge,
+        amp=bool(context.spec.numerics.get("amp")),
+    )
+    found = context.load_checkpoint()
+    if found is not None:
+        trainer.restore(*found)
+    while not trainer.finished:
+        record = trainer.train_epoch()
+        if not trainer.finished:
+            context.save_checkpoint(trainer.state.epoch, *trainer.checkpoint())
+        context.end_epoch(record)
+    return trainer
+
+
+def result_of(trainer: Trainer, context: StageContext) -> dict[str, Any]:
+    """Return what a training came to, as JSON."""
+    best = next(record for record in context.history if record["epoch"] == trainer.state.best_epoch)
+    return {
+        "epochs": trainer.state.epoch,
+        "best_epoch": trainer.state.best_epoch,
+        "validation_error": best["validation_error"],
+        "probe_error": best["probe_error"],
+        "n_trained": sum(p.numel() for p in trainer.module.parameters() if p.requires_grad),
+    }

@@ -1,0 +1,100 @@
+"""The stage that ranks a network's filters by what a distortion does to their activation maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.data import Split
+from engine.ranking import FilterRanking, activation_maps, filter_distances, find_exemplar, rank_filters
+from engine.stages.context import StageContext
+from engine.stages.network import load_network
+from engine.stages.noisy import noisy_and_clean
+from engine.stages.spec import register_stage
+
+
+@register_stage("rank", version=1)
+def rank(context: StageContext) -> None:
+    """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
+
+    Files: ``ranking.json``: {layer: {"order", "points", "mean_distance", "rule", "n_images"}}.
+    """
+    settings, seed = context.spec.settings, context.spec.seed
+    assert seed is not None
+    network = load_network(context.inputs["pretrain"], None, context.device)
+    noisy, paired_clean, other_clean = noisy_and_clean(context.data, settings["distortion"], seed=seed)
+    if settings["pairing"] == "paired":
+        rankings = _rank_paired(network, paired_clean, noisy, settings)
+    else:
+        rankings = _rank_exemplars(network, other_clean, noisy, settings, seed=seed)
+    context.attempt.write_json("ranking", {layer: ranking_to_json(found) for layer, found in rankings.items()})
+
+
+def _rank_paired(
+    network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any]
+) -> dict[str, FilterRanking]:
+    """Rank by the vote of all pairs of a clean image and its noisy version."""
+    distances: dict[str, list[Tensor]] = {layer: [] for layer in settings["layers"]}
+    clean_maps = activation_maps(network, clean.images, settings["layers"], at=settings["at"])
+    noisy_maps = activation_maps(network, noisy.images, settings["layers"], at=settings["at"])
+    for clean_batch, noisy_batch in zip(clean_maps, noisy_maps, strict=True):
+        for layer, parts in distances.items():
+            parts.append(filter_distances(clean_batch[layer], noisy_batch[layer], settings["distance"]))
+    return {
+        layer: rank_filters(torch.cat(parts), rule=settings["election"], top=settings["top"])
+        for layer, parts in distances.items()
+    }
+
+
+def _rank_exemplars(
+    network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any], *, seed: int
+) -> dict[str, FilterRanking]:
+    """Rank by the distances of the clean set's exemplars to the noisy set's; no vote."""
+    rankings = {}
+    for layer in settings["layers"]:
+        chosen = [_exemplars(network, split, layer, settings, seed=seed) for split in (clean, noisy)]
+        maps = [
+            next(iter(activation_maps(network, split.images[positions], [layer], at=settings["at"])))[layer]
+            for split, positions in zip((clean, noisy), chosen, strict=True)
+        ]
+        distances = torch.stack(
+            [filter_distances(one[None], other[None], settings["distance"])[0] for one in maps[0] for other in maps[1]]
+        )
+        rankings[layer] = rank_filters(distances.mean(0))
+    return rankings
+
+
+def _exemplars(network: nn.Module, split: Split, layer: str, settings: Mapping[str, Any], *, seed: int) -> Tensor:
+    """Return the positions of a set's exemplars by the wanted features and metric."""
+    if settings["features"] == "pixels":
+        features = split.images.flatten(1).float() / 255
+    else:
+        batches = activation_maps(network, split.images, [layer], at=settings["at"])
+        features = torch.cat([batch[layer].flatten(1) for batch in batches])
+    positions = find_exemplar(features, settings["metric"], n_exemplars=settings["n_exemplars"], seed=seed)
+    return positions.to(split.images.device)
+
+
+def ranking_to_json(ranking: FilterRanking) -> dict[str, Any]:
+    """Return a ranking as a JSON value."""
+    return {
+        "order": ranking.order.tolist(),
+        "points": ranking.points.tolist(),
+        "mean_distance": ranking.mean_distance.tolist(),
+        "rule": ranking.rule,
+        "n_images": ranking.n_images,
+    }
+
+
+def ranking_from_json(value: Mapping[str, Any]) -> FilterRanking:
+    """Return the ranking of ``ranking_to_json``."""
+    return FilterRanking(
+        points=torch.tensor(value["points"]),
+        mean_distance=torch.tensor(value["mean_distance"], dtype=torch.float64),
+        order=torch.tensor(value["order"]),
+        rule=value["rule"],
+        n_images=value["n_images"],
+    )

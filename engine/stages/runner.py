@@ -1,0 +1,135 @@
+"""Running a stage: from a spec to an artifact in the store."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.data import DataSet
+from engine.stages.context import Report, StageContext
+from engine.stages.spec import STAGES, StageSpec
+from engine.stages.store import Artifact, CorruptArtifactError, Store
+
+
+class MissingInputError(Exception):
+    """An input's artifact is not in the store (any more), or is corrupt; ``key`` says which."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"input {self.key}: {self.reason}"
+
+
+def find_whole(store: Store, key: str) -> Artifact | None:
+    """Return a key's artifact with every checksum verified; a corrupt one is put aside and counts as absent."""
+    artifact = store.find(key)
+    if artifact is None:
+        return None
+    try:
+        artifact.verify()
+    except CorruptArtifactError:
+        store.quarantine(key)
+        return None
+    return artifact
+
+
+def run_stage(
+    spec: StageSpec,
+    store: Store,
+    get_data: Callable[[str], DataSet],
+    *,
+    device: torch.device,
+    report: Report | None = None,
+) -> Artifact:
+    """Return the artifact of a stage, computed now unless the store has it.
+
+    A stage under way leaves a checkpoint after each epoch and goes on from the last one.
+
+    Args:
+        spec: what to compute.
+        store: where inputs are and where the artifact goes.
+        get_data: gives the data set of a data key, on ``device``.
+        device: where to compute.
+        report: called with each epoch's record; returning False stops the stage.
+
+    Raises:
+        MissingInputError: an input is not in the store.
+        StageCancelledError: ``report`` returned False.
+    """
+    found = find_whole(store, spec.key)
+    if found is not None:
+        return found
+    inputs = {role: _input(store, key) for role, key in spec.inputs.items()}
+    started, clock = time.time(), time.perf_counter()
+    with store.attempt(spec.key) as attempt:
+        context = StageContext(
+            spec=spec,
+            data=get_data(spec.data),
+            device=device,
+            inputs=inputs,
+            attempt=attempt,
+            store=store,
+            report=report or (lambda record: True),
+        )
+        STAGES[spec.stage].run(context)
+        manifest = {
+            "spec": spec.to_json(),
+            "history": context.history,
+            "started_at": started,
+            "seconds": round(time.perf_counter() - clock, 4),
+            "environment": environment(),
+        }
+        artifact = store.publish(attempt, manifest)
+    store.drop_checkpoints(spec.key)
+    return artifact
+
+
+def _input(store: Store, key: str) -> Artifact:
+    artifact = find_whole(store, key)
+    if artifact is None:
+        raise MissingInputError(key, "not in the store, or its files are corrupt")
+    return artifact
+
+
+@cache
+def environment() -> Mapping[str, Any]:
+    """Return what a record should say of where it was made: versions, machine, commit."""
+    return {
+        "git_commit": git_commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "process": os.getpid(),
+    }
+
+
+@cache
+def git_commit() -> str | None:
+    """Return the commit of the checkout that the engine runs from ("+" for uncommitted changes), or None."""
+    folder = Path(__file__).parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        tracked = _git(folder, "ls-files", Path(__file__).name)
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed else "") if tracked else None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

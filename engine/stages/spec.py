@@ -1,0 +1,78 @@
+"""A stage as a value: what it computes, from what, and the key that names its artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from engine.digest import digest
+from engine.registry import Registry
+
+if TYPE_CHECKING:
+    from engine.stages.context import StageContext
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One node of a trial's pipeline. Everything here is JSON: a spec travels between processes as it is.
+
+    Attributes:
+        stage: a registered stage's name.
+        version: that stage's version when the spec was made.
+        settings: the settings that its numbers depend on, and no others.
+        inputs: {role: key} of the artifacts that it reads.
+        data: key of the data set and its splits.
+        seed: what its randomness is derived from; None where it has none of its own.
+        numerics: what else changes numbers: {"device": "cpu" or "cuda", "amp": bool}.
+    """
+
+    stage: str
+    version: int
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    data: str
+    seed: int | None
+    numerics: Mapping[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        """Return the content hash that names the artifact (32 hexadecimal digits)."""
+        return digest(asdict(self))[:32]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as a JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Return the spec of ``to_json``."""
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A kind of stage: the function that computes it, and the version that its keys carry."""
+
+    name: str
+    version: int
+    run: Callable[[StageContext], None]
+
+
+STAGES: Registry[Stage] = Registry("stage")
+
+
+def register_stage(name: str, *, version: int) -> Callable[[Callable[[StageContext], None]], Callable]:
+    """Return a decorator that makes a function a stage.
+
+    Args:
+        name: the stage's name.
+        version: raised whenever the function, or what it calls, gives other numbers.
+    """
+
+    def add(function: Callable[[StageContext], None]) -> Callable:
+        STAGES.register(name)(Stage(name, version, function))
+        return function
+
+    return add

@@ -1,0 +1,230 @@
+"""Content-addressed artifacts: safetensors and JSON under one folder or bucket, nothing unpickled, every file checked.
+
+An attempt writes into a folder of its own and is renamed into place when it is whole, so that a reader sees all of an
+artifact or nothing. Two attempts at one key do no harm: the second finds the place taken and is dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine.errors import InputError
+
+MANIFEST = "manifest.json"
+_KEY = re.compile(r"[0-9a-f]{16,64}")
+_FILE = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class CorruptArtifactError(Exception):
+    """An artifact's file is missing or is not what its manifest says."""
+
+
+class Artifact:
+    """A finished stage's files.
+
+    Attributes:
+        folder: where they are on this machine.
+        manifest: the stage's key, its spec, its files' checksums, its history, and what it ran on.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of ``name``.safetensors, on the CPU.
+
+        Raises:
+            CorruptArtifactError: the file is missing or its checksum differs.
+        """
+        return load_file(self._checked(f"{name}.safetensors"))
+
+    def json(self, name: str) -> Any:
+        """Return the value of ``name``.json.
+
+        Raises:
+            CorruptArtifactError: the file is missing or its checksum differs.
+        """
+        return json.loads(self._checked(f"{name}.json").read_text())
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Return what the stage reported, one record an epoch."""
+        return self.manifest["history"]
+
+    def verify(self) -> None:
+        """Check every file.
+
+        Raises:
+            CorruptArtifactError: one is missing or its checksum differs.
+        """
+        for name in self.manifest["files"]:
+            self._checked(name)
+
+    def _checked(self, name: str) -> Path:
+        path = self.folder / name
+        expected = self.manifest["files"].get(name)
+        if expected is None or not path.is_file():
+            raise CorruptArtifactError(f"artifact {self.manifest['key']} has no file {name}")
+        if _checksum(path) != expected:
+            raise CorruptArtifactError(f"artifact {self.manifest['key']}: checksum of {name} differs from its manifest")
+        return path
+
+
+class Attempt:
+    """One try at making an artifact: a folder of its own that nobody else reads."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
+        self.key = key
+
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write ``name``.safetensors."""
+        contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        save_file(contiguous, self.folder / _file_name(name, ".safetensors"))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write ``name``.json."""
+        (self.folder / _file_name(name, ".json")).write_text(json.dumps(value, indent=1, allow_nan=False))
+
+    def seal(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the manifest with every file's checksum; return it."""
+        files = {path.name: _checksum(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
+        sealed = {"key": self.key, "files": files, "finished_at": time.time(), **manifest}
+        (self.folder / MANIFEST).write_text(json.dumps(sealed, indent=1, allow_nan=False))
+        return sealed
+
+
+class Store:
+    """Artifacts and epoch checkpoints in a folder.
+
+    Layout: ``artifacts/ab/abcdef…/`` for finished ones, ``checkpoints/ab/abcdef…/epoch-00007/`` for a stage under
+    way, ``attempts/`` for what is being written, ``quarantine/`` for what was found corrupt.
+
+    Args:
+        root: the folder; it is made if it does not exist.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().absolute()
+        try:
+            (self.root / "attempts").mkdir(parents=True, exist_ok=True)
+            probe = self.root / "attempts" / f".probe-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError(f"store cannot be written: {self.root} ({error.strerror or error})") from error
+
+    def find(self, key: str) -> Artifact | None:
+        """Return the artifact of a key, or None if it is not there (or its manifest cannot be read)."""
+        folder = self._place("artifacts", key)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+        except (OSError, ValueError):
+            return None
+        return Artifact(folder, manifest) if manifest.get("key") == key else None
+
+    @contextmanager
+    def attempt(self, key: str) -> Iterator[Attempt]:
+        """Give a folder to write an artifact or a checkpoint in; it is removed unless it was published."""
+        folder = self.root / "attempts" / f"{_valid_key(key)}-{uuid.uuid4().hex[:12]}"
+        folder.mkdir(parents=True)
+        try:
+            yield Attempt(folder, key)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, attempt: Attempt, manifest: Mapping[str, Any]) -> Artifact:
+        """Seal an attempt, put it into place and return the artifact of its key.
+
+        Where another attempt was faster, that one stays and is returned.
+        """
+        sealed = attempt.seal(manifest)
+        target = self._place("artifacts", attempt.key)
+        self._move(attempt.folder, target, replace=self.find(attempt.key) is None)
+        return self.find(attempt.key) or Artifact(target, sealed)
+
+    def quarantine(self, key: str) -> None:
+        """Move a corrupt artifact out of the way; its stage will be computed again."""
+        folder = self._place("artifacts", key)
+        if folder.exists():
+            (self.root / "quarantine").mkdir(exist_ok=True)
+            folder.rename(self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}")
+
+    def keys(self) -> Iterator[str]:
+        """Yield the keys of all artifacts."""
+        for path in sorted((self.root / "artifacts").glob("??/*")):
+            if _KEY.fullmatch(path.name):
+                yield path.name
+
+    def save_checkpoint(self, key: str, epoch: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Keep a stage's state after an epoch; earlier ones of the same stage are dropped."""
+        with self.attempt(key) as attempt:
+            attempt.write_tensors("state", tensors)
+            attempt.write_json("state", state)
+            attempt.seal({"epoch": epoch})
+            folder = self._place("checkpoints", key)
+            self._move(attempt.folder, folder / f"epoch-{epoch:05d}", replace=True)
+        for older in folder.glob("epoch-*"):
+            if older.name < f"epoch-{epoch:05d}":
+                shutil.rmtree(older, ignore_errors=True)
+
+    def latest_checkpoint(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the tensors and the state of a stage's last whole checkpoint, or None."""
+        for folder in sorted(self._place("checkpoints", key).glob("epoch-*"), reverse=True):
+            try:
+                artifact = Artifact(folder, json.loads((folder / MANIFEST).read_text()))
+                return artifact.tensors("state"), artifact.json("state")
+            except (OSError, ValueError, KeyError, CorruptArtifactError):
+                continue
+        return None
+
+    def drop_checkpoints(self, key: str) -> None:
+        """Remove a finished stage's checkpoints."""
+        shutil.rmtree(self._place("checkpoints", key), ignore_errors=True)
+
+    def _place(self, kind: str, key: str) -> Path:
+        return self.root / kind / _valid_key(key)[:2] / key
+
+    @staticmethod
+    def _move(source: Path, target: Path, *, replace: bool) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if replace and target.exists():
+            shutil.rmtree(target, ignore_errors=True)
+        try:
+            source.rename(target)
+        except OSError:
+            if not (target / MANIFEST).is_file():
+                raise
+
+
+def _valid_key(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"a key is 16 to 64 hexadecimal digits, got {key!r}")
+    return key
+
+
+def _file_name(name: str, suffix: str) -> str:
+    if not _FILE.fullmatch(name) or name.startswith("."):
+        raise ValueError(f"an artifact's file name has letters, digits, '_', '-' and '.', got {name!r}")
+    return name + suffix
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

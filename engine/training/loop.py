@@ -1,0 +1,172 @@
+"""The training loop: epochs over images that live on the device, the best epoch by validation, exact resumption.
+
+Whatever is random in an epoch is drawn from (seed, purpose, epoch), so an epoch does not depend on whether the ones
+before it ran in the same process.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.data import Split, crop_flip
+from engine.metrics import as_input
+from engine.seeds import generator
+from engine.settings import TrainingSettings
+from engine.training.schedules import learning_rate
+from engine.training.state import load_optimizer_tensors, optimizer_tensors, under_prefix, with_prefix
+
+Record = dict[str, Any]
+Judge = Callable[[nn.Module], Mapping[str, float]]
+
+
+class TrainingDivergedError(Exception):
+    """The loss became NaN or infinite; the message gives epoch and learning rate."""
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands after an epoch: all that is needed to go on.
+
+    Attributes:
+        epoch: epochs done.
+        best_epoch: the epoch (counted from 1) with the best validation result; 0 before the first.
+        best_score: (validation error, validation loss) of it, as far as judged.
+        best: the module's state after it.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: tuple[float, ...] = (math.inf,)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains a module's parameters on a split.
+
+    Args:
+        module: float images (n, c, h, w) in [0, 1] in, logits out; its parameters that require gradients are trained,
+            and its state dict is what is kept as the best.
+        split: the training images, on the module's device.
+        settings: how.
+        seed: what order and augmentation are drawn from.
+        judge: measures the module after an epoch; "validation_error" decides which epoch is best (ties by
+            "validation_loss", then the earlier one).
+        amp: whether the forward pass runs in bfloat16 by autocast.
+    """
+
+    def __init__(
+        self, module: nn.Module, split: Split, settings: TrainingSettings, *, seed: int, judge: Judge, amp: bool = False
+    ) -> None:
+        self.module = module
+        self.split = split
+        self.settings = settings
+        self.seed = seed
+        self.judge = judge
+        self.amp = amp
+        self.state = TrainingState()
+        self.optimizer = _make_optimizer([p for p in module.parameters() if p.requires_grad], settings)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether all epochs are done, or validation has not improved for ``patience`` epochs."""
+        patience = self.settings.patience
+        stale = patience is not None and self.state.epoch - self.state.best_epoch >= patience
+        return self.state.epoch >= self.settings.epochs or stale
+
+    def train_epoch(self) -> Record:
+        """Train one epoch, judge the result and return its record.
+
+        Raises:
+            TrainingDivergedError: the loss became NaN or infinite.
+        """
+        start = time.perf_counter()
+        loss, rate = self._pass_over_images()
+        epoch = self.state.epoch = self.state.epoch + 1
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(f"loss became {loss} in epoch {epoch} at learning rate {rate:.3g}")
+        self.module.eval()
+        judged = {name: float(value) for name, value in self.judge(self.module).items()}
+        score = (judged["validation_error"], judged.get("validation_loss", 0.0))
+        if score < self.state.best_score:
+            self.state.best_epoch, self.state.best_score = epoch, score
+            self.state.best = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        seconds = time.perf_counter() - start
+        return {"epoch": epoch, "loss": loss, "learning_rate": rate, **judged, "seconds": round(seconds, 4)}
+
+    def _pass_over_images(self) -> tuple[float, float]:
+        """Take a step on every batch of one shuffled pass; return the mean loss and the last learning rate."""
+        self.module.train()
+        settings, epoch = self.settings, self.state.epoch
+        order = torch.randperm(len(self.split), generator=generator(self.seed, "order", epoch))
+        draws = generator(self.seed, "augmentation", epoch)
+        batches = _batches(order.to(self.split.labels.device), settings.batch_size)
+        total, rate = torch.zeros((), device=self.split.labels.device), 0.0
+        for step, positions in enumerate(batches):
+            rate = learning_rate(settings, (epoch + step / len(batches)) / settings.epochs)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            images = self.split.images[positions]
+            if settings.augmentation == "crop-flip":
+                images = crop_flip(images, generator=draws)
+            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.amp):
+                logits = self.module(as_input(images))
+                loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.detach() * len(positions)
+        return float(total) / len(self.split), rate
+
+    def load_best(self) -> None:
+        """Put the best epoch's state into the module and leave it in evaluation mode."""
+        self.module.load_state_dict(self.state.best)
+        self.module.eval()
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the state after the last epoch as named tensors and a JSON value."""
+        tensors = with_prefix("last", dict(self.module.state_dict()))
+        tensors |= with_prefix("best", self.state.best)
+        tensors |= with_prefix("optimizer", optimizer_tensors(self.optimizer))
+        state = {
+            "epoch": self.state.epoch,
+            "best_epoch": self.state.best_epoch,
+            "best_score": list(self.state.best_score),
+        }
+        return tensors, state
+
+    def restore(self, tensors: dict[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Go on from a ``checkpoint``."""
+        device = self.split.labels.device
+        self.module.load_state_dict(under_prefix("last", tensors))
+        load_optimizer_tensors(self.optimizer, under_prefix("optimizer", tensors))
+        best = {name: tensor.to(device) for name, tensor in under_prefix("best", tensors).items()}
+        self.state = TrainingState(state["epoch"], state["best_epoch"], tuple(state["best_score"]), best)
+
+
+def _batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Cut an order into batches; a last batch of one image joins the one before it (BatchNorm needs two)."""
+    batches = list(order.split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        last = batches.pop()
+        batches[-1] = torch.cat([batches[-1], last])
+    return batches
+
+
+def _make_optimizer(parameters: list[Tensor], settings: TrainingSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        parameters,
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+        weight_decay=settings.weight_decay,
+    )

@@ -1,0 +1,1 @@
+"""What a person runs: thin command lines over the engine."""

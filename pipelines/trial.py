@@ -1,0 +1,132 @@
+"""One trial in this process, without Ray: ``python -m pipelines.trial``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from engine.settings import TrialConfig
+from engine.spaces import load_space
+from engine.stages import StageOutcome, Store, data_getter, plan_trial, prepare_data, run_chain
+from pipelines._command_line import import_modules, parse_settings, run
+
+
+@dataclass
+class TrialOptions:
+    """Run one configuration: pretrain, rank, selective fine-tune, evaluate on corruptions.
+
+    Example: python -m pipelines.trial --set push_pull.where=first push_pull.h=2 finetune.which=most
+    """
+
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
+    """Settings to change, such as push_pull.h=2 or finetune.which=most (an unknown one lists them all)."""
+    space: str | None = None
+    """A search space whose base configuration and arms to start from; a name or a file."""
+    arm: str | None = None
+    """The arm of --space to run."""
+    dataset: str | None = None
+    """digits, or folder:PATH with train/ and test/, a folder per class in each."""
+    seed: int | None = None
+    """The trial's seed."""
+    home: Path = Path("runs")
+    """Where everything that is written goes; finished stages are found there again."""
+    store: Path | None = None
+    """Where the stages' artifacts go, if not into HOME/store."""
+    device: str | None = None
+    """cpu or cuda; whichever there is, if not given."""
+    threads: int = 1
+    """CPU threads to compute with."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
+    """Modules of yours that register models, data sets, distances and so on."""
+
+
+def main(options: TrialOptions) -> int:
+    """Run the trial and print its stages, times and errors."""
+    console = Console()
+    import_modules(options.imports)
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    config = make_config(options)
+    store = Store(options.store or options.home / "store")
+    info, _ = prepare_data(config.data, store)
+    plan = plan_trial(config, info, device=device.type)
+    console.print(
+        f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
+        f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
+        f"{config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}"
+    )
+    start = time.perf_counter()
+    outcomes = []
+    for outcome in run_chain(plan, store, data_getter(info, store, device), device=device):
+        outcomes.append(outcome)
+        console.print(describe_stage(outcome), highlight=False)
+    console.print(error_grid(outcomes[-1].artifact.json("errors")))
+    console.print(f"done in {time.perf_counter() - start:.1f} s; artifacts in {store.root}")
+    return 0
+
+
+def make_config(options: TrialOptions) -> TrialConfig:
+    """Return the configuration that the options ask for."""
+    config = TrialConfig()
+    settings = parse_settings(options.settings)
+    if options.space is not None:
+        space = load_space(options.space)
+        config = space.base
+        if options.arm is not None:
+            from engine.errors import unknown_name
+
+            arms = {arm.name: arm for arm in space.arms}
+            if options.arm not in arms:
+                raise unknown_name(f"arm of space {space.name!r}", options.arm, arms)
+            settings = {**arms[options.arm].settings, **settings}
+    if options.dataset is not None:
+        settings["data.name"] = options.dataset
+    if options.seed is not None:
+        settings["seed"] = options.seed
+    return config.with_settings(settings)
+
+
+def describe_stage(outcome: StageOutcome) -> str:
+    """Return a line on a stage: its key, its time, and what it came to."""
+    manifest = outcome.artifact.manifest
+    how = "from the store" if outcome.from_store else f"{manifest['seconds']:.1f} s"
+    line = f"{outcome.spec.stage:<9} {outcome.spec.key[:8]}  {how:>14}"
+    if outcome.artifact.history:
+        result = outcome.artifact.json("result")
+        line += (
+            f"  {result['epochs']} epochs, best {result['best_epoch']}: validation error "
+            f"{result['validation_error']:.2%}, probe {result['probe_error']:.2%}; {result['n_trained']:,} trained values"
+        )
+    return line
+
+
+def error_grid(errors: dict) -> Table:
+    """Return the test errors as a table: corruptions by severities."""
+    rows = errors["test"]["corrupted"]
+    severities = sorted({row["severity"] for row in rows})
+    clean, tuned = errors["test"]["clean"], errors["test"]["tuned_distortion"]
+    title = f"test error in %   clean {clean:.2%}" + ("" if tuned is None else f"   distortion tuned on {tuned:.2%}")
+    title += f"   objective (validation) {errors['objective']:.2%}"
+    table = Table("corruption", *(str(severity) for severity in severities), "mean", title=title, title_justify="left")
+    for name in dict.fromkeys(row["corruption"] for row in rows):
+        cells = [row["error"] for row in rows if row["corruption"] == name]
+        table.add_row(name, *(f"{100 * cell:.1f}" for cell in cells), f"{100 * sum(cells) / len(cells):.1f}")
+    return table
+
+
+def command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with some arguments; return its exit code."""
+    return run(TrialOptions, main, program="trial", arguments=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

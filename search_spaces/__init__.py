@@ -1,0 +1,1 @@
+"""Search spaces, one file each: a module that defines ``SPACE``."""

@@ -1,1 +1,53 @@
-"""The computing core."""
+"""The computing core: layers, models, data, corruptions, ranking, training, metrics, stages and spaces.
+
+Every public name is importable from here and needs torch, numpy and safetensors only; a name is loaded when it is
+first used. Ray, Optuna and MLflow are met in ``engine.orchestration`` alone.
+"""
+
+from engine._lazy import lazy_names
+
+_ROOMS = {
+    "engine.corruptions": (
+        "CORRUPTIONS",
+        "DISTORTIONS",
+        "corrupt",
+        "distort",
+        "register_corruption",
+        "register_distortion",
+    ),
+    "engine.data": ("DataSet", "RawData", "Split", "load_dataset", "register_dataset"),
+    "engine.errors": ("InputError",),
+    "engine.layers": ("PushPull2d", "insert_push_pull"),
+    "engine.metrics": ("Scores", "corruption_scores", "error_table", "paired_difference"),
+    "engine.models": ("build_model", "register_model"),
+    "engine.ranking": (
+        "DISTANCES",
+        "FilterRanking",
+        "activation_maps",
+        "borda_count",
+        "filter_distances",
+        "filter_layers",
+        "find_exemplar",
+        "rank_filters",
+        "register_distance",
+        "select_filters",
+    ),
+    "engine.settings": (
+        "DataSettings",
+        "DistortionSettings",
+        "EvaluateSettings",
+        "FinetuneSettings",
+        "ModelSettings",
+        "PushPullSettings",
+        "RankSettings",
+        "TrainingSettings",
+        "TrialConfig",
+    ),
+    "engine.spaces": ("Arm", "Choice", "Float", "Int", "Space", "load_space"),
+    "engine.stages": ("StageSpec", "Store", "plan_trial", "prepare_data", "register_stage", "run_chain", "run_stage"),
+    "engine.training": ("SelectiveFilters", "Trainer"),
+}
+_MODULES = {name: room for room, names in _ROOMS.items() for name in names}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)  # noqa: PLE0605

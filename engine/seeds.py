@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, *purpose: object) -> int:
@@ -20,4 +22,6 @@ def derive_seed(seed: int, *purpose: object) -> int:
 
 def generator(seed: int, *purpose: object, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a ``torch.Generator`` seeded for one purpose under ``seed``."""
+    import torch  # here, so that light processes can derive seeds without it
+
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *purpose))

@@ -19,13 +19,13 @@ Options = TypeVar("Options")
 def run(options: type[Options], main: Callable[[Options], int], *, program: str, arguments: Sequence[str] | None) -> int:
     """Parse the options, call ``main`` and return the exit code: 2 with one sentence for a caller's mistake."""
     sys.path.insert(0, str(Path.cwd()))  # modules of --import and spaces lie where the command is given
-    parsed = tyro.cli(
-        options,
-        prog=f"python -m pipelines.{program}",
-        args=arguments,
-        config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
-    )
     try:
+        parsed = tyro.cli(
+            options,
+            prog=f"python -m pipelines.{program}",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        )
         return main(parsed)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

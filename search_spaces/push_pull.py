@@ -58,12 +58,12 @@ SPACE = Space(
     arms=(
         Arm("plain", {"push_pull.where": "none", "finetune.which": "none"}, control=True),
         Arm(
-            "placebo (h=1, α=1)",
+            "placebo",
             {"push_pull.where": "first", "push_pull.h": 1.0, "push_pull.alpha": 1.0, "finetune.which": "none"},
             control=True,
         ),
         Arm(
-            "push–pull (h=2, α=1)",
+            "push-pull",
             {"push_pull.where": "first", "push_pull.h": 2.0, "push_pull.alpha": 1.0, "finetune.which": "none"},
         ),
     ),

@@ -1,21 +1,38 @@
 """Image corruptions (CIFAR-10-C's nineteen) and distortions, batched on the images' own device."""
 
 from engine.corruptions import blur, digital, noise, spatter, weather
-from engine.corruptions.apply import corrupt, register_corruption, severity_constants, table_corruptions
-from engine.corruptions.distortions import DISTORTIONS, default_levels, distort, register_distortion
+from engine.corruptions.apply import (
+    CORRUPTION_REGISTRY,
+    corrupt,
+    register_corruption,
+    severity_constants,
+    table_corruptions,
+)
+from engine.corruptions.distortions import (
+    DISTORTION_REGISTRY,
+    DISTORTIONS,
+    default_levels,
+    distort,
+    register_distortion,
+)
 from engine.corruptions.draws import Draws
+from engine.corruptions.frost_pictures import FrostSource, frost_source
 from engine.corruptions.tables import CORRUPTIONS, SEVERITY_TABLES
 
 __all__ = [
     "CORRUPTIONS",
+    "CORRUPTION_REGISTRY",
     "DISTORTIONS",
+    "DISTORTION_REGISTRY",
     "SEVERITY_TABLES",
     "Draws",
+    "FrostSource",
     "blur",
     "corrupt",
     "default_levels",
     "digital",
     "distort",
+    "frost_source",
     "noise",
     "register_corruption",
     "register_distortion",

@@ -11,7 +11,7 @@ import torch
 from engine.corruptions.apply import register_corruption
 from engine.corruptions.draws import Draws
 from engine.corruptions.filters import correlate, gaussian_filter, line_blur, zoom
-from engine.corruptions.pixels import to_bytes, to_unit
+from engine.corruptions.pixels import divide, to_bytes, to_unit
 
 
 @register_corruption("gaussian_blur")
@@ -53,8 +53,8 @@ def disk(radius: float, sigma: float) -> np.ndarray:
 def glass_blur(images: torch.Tensor, constants: tuple[float, int], draws: Draws) -> torch.Tensor:
     """Blur, let pixels take their upper or left neighbours' places at random, and blur again.
 
-    The benchmark means to swap two pixels, but copies one over the other: so each pass, which runs from the last pixel to
-    the first, is a gather from the picture before the pass. The first two rows and columns stay.
+    The benchmark means to swap two pixels, but copies one over the other: so each pass, which runs from the last pixel
+    to the first, is a gather from the picture before the pass. The first two rows and columns stay.
 
     Args:
         images: uint8 (n, c, h, w), sides ≥ 3 to have an effect.
@@ -89,10 +89,10 @@ def motion_blur(images: torch.Tensor, constants: tuple[float, float], draws: Dra
 @register_corruption("zoom_blur")
 def zoom_blur(images: torch.Tensor, n_zooms: int, draws: Draws) -> torch.Tensor:
     """Average an image with its zooms 1.00, 1.01, …, in float32; the zoom of 1 makes the image itself count twice."""
-    values = (images.permute(2, 3, 0, 1) / 255).contiguous()
+    values = to_unit(images.permute(2, 3, 0, 1), torch.float32).contiguous()
     exact = values.double()
     total = torch.zeros_like(values)
     for step in range(n_zooms):
         # numpy.arange's own steps: 1.01 − 1 is a little more than 0.01, which decides how a half is rounded.
         total += zoom(exact, 1 + step * (1.01 - 1)).float()
-    return to_bytes((values + total) / (n_zooms + 1)).permute(2, 3, 0, 1).contiguous()
+    return to_bytes(divide(values + total, n_zooms + 1)).permute(2, 3, 0, 1).contiguous()

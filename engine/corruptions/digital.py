@@ -12,7 +12,7 @@ from engine.corruptions.apply import register_corruption
 from engine.corruptions.colour import hsv_to_rgb, require_channels, rgb_to_hsv
 from engine.corruptions.draws import Draws
 from engine.corruptions.filters import fold_positions, gaussian_filter
-from engine.corruptions.pixels import to_bytes, to_unit
+from engine.corruptions.pixels import divide, to_bytes, to_unit
 
 _COEFFICIENT_BITS = 22
 _SUBPIXELS = 32
@@ -23,7 +23,7 @@ def contrast(images: torch.Tensor, factor: float, draws: Draws) -> torch.Tensor:
     """Shrink each channel's differences from its mean over the image by ``factor``."""
     values = to_unit(images)
     # Whole numbers sum exactly, in any order and on any device.
-    means = images.sum(dim=(2, 3), keepdim=True).double() / (255 * images[0, 0].numel())
+    means = divide(images.sum(dim=(2, 3), keepdim=True).double(), 255 * images[0, 0].numel())
     return to_bytes((values - means) * factor + means)
 
 
@@ -109,12 +109,13 @@ def elastic_transform(images: torch.Tensor, constants: tuple[float, float, float
 
     Args:
         images: uint8 (n, c, h, w).
-        constants: the field's strength, the sigma that smooths it, and how far points move, as shares of the shorter side.
+        constants: the field's strength, the sigma that smooths it, and how far the points move at most, each as a share
+            of the shorter side.
         draws: uniform in (−1, 1): the points' moves (3, 2), x before y; then the field's two parts (h, w), x first.
     """
     height, width = images.shape[2:]
     strength, sigma, jitter = (min(height, width) * share for share in constants)
-    values = _affine(images.float() / 255, draws.uniform("points", (3, 2), -jitter, jitter))
+    values = _affine(to_unit(images, torch.float32), draws.uniform("points", (3, 2), -jitter, jitter))
     if strength > 0:
         moves = []
         for axis in ("x", "y"):
@@ -137,7 +138,7 @@ def _affine(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
     signs = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float64, device=images.device)
     moved = ((middle + signs * reach).float() + moves.float()).double()
     # The three points make a right angle along the axes, at the second one: the map's columns are differences.
-    right, down = (moved[:, 1] - moved[:, 2]) / (2 * reach), (moved[:, 0] - moved[:, 1]) / (2 * reach)
+    right, down = divide(moved[:, 1] - moved[:, 2], 2 * reach), divide(moved[:, 0] - moved[:, 1], 2 * reach)
     corner = middle + signs[1] * reach
     origin = moved[:, 1] - right * corner[0] - down * corner[1]
     determinant = right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]

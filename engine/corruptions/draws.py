@@ -12,6 +12,8 @@ import torch
 from engine.corruptions.counter import random_words, words_to_normal, words_to_uniform
 from engine.seeds import derive_seed
 
+_GUIDE_BITS = 10
+
 
 class Draws:
     """Draws for the images of a batch: image i's depend on the seed, the purposes and its index alone.
@@ -32,7 +34,7 @@ class Draws:
 
     def _words(self, purpose: str, shape: Sequence[int]) -> torch.Tensor:
         key = derive_seed(self._seed, *self._purpose, purpose)
-        return random_words(key, self._indices, math.prod(shape)).reshape(-1, *shape)
+        return random_words(key, self._indices, math.prod(shape)).reshape(len(self._indices), *shape)
 
     def uniform(self, purpose: str, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """Return float64 (n, *shape), uniform in (low, high)."""
@@ -60,15 +62,25 @@ class Draws:
             images: uint8 (n, c, h, w).
             photons: the mean count at the value 255, > 0.
         """
-        cumulative, n_counts = _poisson_tables(float(photons), images.device)
+        cumulative, guide, n_counts = _poisson_tables(float(photons), images.device)
         values = images.long()
-        uniform = words_to_uniform(self._words(purpose, images.shape[1:]))
-        return torch.searchsorted(cumulative, values + uniform) - values * n_counts
+        words = self._words(purpose, images.shape[1:])
+        wanted = words_to_uniform(words).add_(values)
+        # The guide is right where no count's boundary lies between the word and its highest bits; the rest is searched.
+        found = guide.take((values << _GUIDE_BITS) + (words >> (32 - _GUIDE_BITS)))
+        rest = (cumulative.take(found) < wanted).flatten().nonzero().squeeze(1)
+        found.view(-1)[rest] = torch.searchsorted(cumulative, wanted.view(-1)[rest])
+        return found - values * n_counts
 
 
 @lru_cache(maxsize=32)
-def _poisson_tables(photons: float, device: torch.device) -> tuple[torch.Tensor, int]:
-    """Return one ascending table (256·k,) of value + P(count ≤ j | value), and k, the counts tabulated."""
+def _poisson_tables(photons: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return the distribution functions of all byte values in one table, a guide to it, and the counts k tabulated.
+
+    Returns:
+        value + P(count ≤ j | value), ascending, float64 (256·k,); for each value and each of 2**10 parts of (0, 1) the
+        place in that table where a search for the part's beginning ends, int64 (256·2**10,); k.
+    """
     n_counts = int(photons + 12 * math.sqrt(photons) + 32)
     counts = np.arange(n_counts)
     log_factorials = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
@@ -78,4 +90,6 @@ def _poisson_tables(photons: float, device: torch.device) -> tuple[torch.Tensor,
     masses[1:] = np.exp(counts * np.log(means[1:]) - means[1:] - log_factorials)
     cumulative = np.minimum(np.cumsum(masses, axis=1), 1.0)
     cumulative[:, -1] = 1.0
-    return torch.from_numpy((cumulative + np.arange(256)[:, None]).ravel()).to(device), n_counts
+    table = (cumulative + np.arange(256)[:, None]).ravel()
+    guide = np.searchsorted(table, np.arange(256 << _GUIDE_BITS) / (1 << _GUIDE_BITS))
+    return torch.from_numpy(table).to(device), torch.from_numpy(guide).to(device), n_counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.corruptions.filters import border_positions
+from engine.corruptions.filters import pad
 
 _SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 # tan(22.5°) in units of 2**-15
@@ -13,14 +13,6 @@ _TANGENT = 13573
 # The 5×5 chamfer mask: steps along an axis, along a diagonal, and a knight's move, in units of 2**-16.
 _STRAIGHT, _DIAGONAL, _KNIGHT = 65536, 91750, 143976
 _FAR = 1 << 28
-
-
-def pad(images: torch.Tensor, radius: int, border: str) -> torch.Tensor:
-    """Return (…, h, w) with ``radius`` more pixels at each side; see `border_positions` for the border's rules."""
-    height, width = images.shape[-2:]
-    rows = border_positions(height, radius, border, images.device)
-    columns = border_positions(width, radius, border, images.device)
-    return images.index_select(-2, rows).index_select(-1, columns)
 
 
 def _neighbour(padded: torch.Tensor, down: int, right: int) -> torch.Tensor:
@@ -92,14 +84,16 @@ def chamfer_distance(targets: torch.Tensor) -> torch.Tensor:
 
 
 def _sweep(distance: torch.Tensor) -> torch.Tensor:
-    n_images, n_rows, n_columns = distance.shape
+    n_rows, n_columns = distance.shape[1:]
     # Two rows above and two columns at each side are far from everything.
     done = torch.nn.functional.pad(distance, (2, 2, 2, 0), value=_FAR)
     ramp = torch.arange(n_columns, dtype=torch.int32, device=distance.device) * _STRAIGHT
     for row in range(2, n_rows + 2):
         above, higher = done[:, row - 1], done[:, row - 2]
         sides = torch.minimum(above[:, 1:-3], above[:, 3:-1]) + _DIAGONAL
-        knights = torch.minimum(torch.minimum(above[:, :-4], above[:, 4:]), torch.minimum(higher[:, 1:-3], higher[:, 3:-1]))
+        knights = torch.minimum(
+            torch.minimum(above[:, :-4], above[:, 4:]), torch.minimum(higher[:, 1:-3], higher[:, 3:-1])
+        )
         best = torch.minimum(torch.minimum(above[:, 2:-2] + _STRAIGHT, sides), knights + _KNIGHT)
         best = torch.minimum(best, done[:, row, 2:-2])
         done[:, row, 2:-2] = (best - ramp).cummin(dim=1).values + ramp
@@ -125,7 +119,8 @@ def equalize_histogram(images: torch.Tensor) -> torch.Tensor:
     lowest = flat.amin(dim=1, keepdim=True)
     above_lowest = counts.cumsum(dim=1) - counts.gather(1, lowest)
     n_others = flat.shape[1] - counts.gather(1, lowest)
-    scale = 255 / n_others.clamp(min=1).float()
+    # A plain 255 over a tensor would be 255 times its rounded reciprocal.
+    scale = torch.full_like(n_others, 255).float() / n_others.clamp(min=1).float()
     table = (above_lowest.clamp(min=0).float() * scale).round().long()
     table = torch.where(n_others == 0, lowest, table)
     return table.gather(1, flat).reshape(images.shape)

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import torch
 
+from engine.corruptions.pixels import divide
+
 
 def gaussian_weights(sigma: float, radius: int) -> np.ndarray:
     """Return the 2·radius + 1 normalised weights exp(−t²/2σ²), float64."""
@@ -39,6 +41,14 @@ def fold_positions(positions: torch.Tensor, length: int, border: str) -> torch.T
     return torch.minimum(positions, 2 * length - 1 - positions)
 
 
+def pad(images: torch.Tensor, radius: int, border: str) -> torch.Tensor:
+    """Return (…, h, w) with ``radius`` more pixels at each side; see `border_positions` for the border's rules."""
+    height, width = images.shape[-2:]
+    rows = border_positions(height, radius, border, images.device)
+    columns = border_positions(width, radius, border, images.device)
+    return images.index_select(-2, rows).index_select(-1, columns)
+
+
 def blur_axis(images: torch.Tensor, weights: np.ndarray, dim: int, border: str = "nearest") -> torch.Tensor:
     """Return a correlation with symmetric weights along one axis, the outermost pair of taps first."""
     radius = len(weights) // 2
@@ -52,21 +62,28 @@ def blur_axis(images: torch.Tensor, weights: np.ndarray, dim: int, border: str =
 
 
 def gaussian_filter(
-    images: torch.Tensor, sigma: float, *, truncate: float = 4.0, border: str = "nearest"
+    images: torch.Tensor,
+    sigma: float,
+    *,
+    truncate: float = 4.0,
+    border: str = "nearest",
+    rounded_to: torch.dtype = torch.float64,
 ) -> torch.Tensor:
     """Return a separable Gaussian of the last two axes, radius int(truncate·sigma + 0.5); sigma 0 changes nothing.
 
     Args:
-        images: float (…, h, w).
+        images: float64 (…, h, w).
         sigma: in pixels, ≥ 0.
         truncate: the radius in units of sigma.
         border: see `border_positions`.
+        rounded_to: what the sums along the first axis are stored in.
     """
     radius = int(truncate * sigma + 0.5)
     if radius == 0:
         return images
     weights = gaussian_weights(sigma, radius)
-    return blur_axis(blur_axis(images, weights, -2, border), weights, -1, border)
+    columns = blur_axis(images, weights, -2, border).to(rounded_to).to(images.dtype)
+    return blur_axis(columns, weights, -1, border)
 
 
 def correlate(images: torch.Tensor, kernel: np.ndarray, border: str) -> torch.Tensor:
@@ -79,8 +96,7 @@ def correlate(images: torch.Tensor, kernel: np.ndarray, border: str) -> torch.Te
     """
     radius = len(kernel) // 2
     height, width = images.shape[-2:]
-    padded = images.index_select(-2, border_positions(height, radius, border, images.device))
-    padded = padded.index_select(-1, border_positions(width, radius, border, images.device))
+    padded = pad(images, radius, border)
     total = torch.zeros_like(images)
     for row, column in np.argwhere(kernel):
         total += padded[..., row : row + height, column : column + width] * kernel[row, column].item()
@@ -98,7 +114,7 @@ def line_blur(images: torch.Tensor, angles: torch.Tensor, radius: float, sigma: 
         radius: the line has 2·ceil(radius) + 1 taps.
         sigma: of the weights exp(−i²/2σ²) along the line, pixels.
     """
-    n_images, n_channels, height, width = images.shape
+    n_channels, height, width = images.shape[1:]
     taps = np.arange(2 * int(np.ceil(radius)) + 1)
     weights = np.exp(-(taps**2) / (2 * sigma**2))
     weights /= weights.sum()
@@ -114,7 +130,7 @@ def line_blur(images: torch.Tensor, angles: torch.Tensor, radius: float, sigma: 
         column = (columns + shift_x).clamp_(0, width - 1)
         source = (row.unsqueeze(2) * width + column.unsqueeze(1)).flatten(1).unsqueeze(1)
         total += values.gather(2, source.expand(-1, n_channels, -1)) * weight
-    return ((total + 0.5).floor_() / 257).floor_().to(torch.uint8).reshape(images.shape)
+    return divide((total + 0.5).floor_(), 257).floor_().to(torch.uint8).reshape(images.shape)
 
 
 def zoom(images: torch.Tensor, factor: float) -> torch.Tensor:

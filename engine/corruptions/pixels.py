@@ -11,9 +11,14 @@ from engine.errors import InputError
 ImageIndices = Sequence[int] | torch.Tensor
 
 
-def to_unit(images: torch.Tensor) -> torch.Tensor:
-    """Return bytes as float64 in [0, 1]."""
-    return images.double() / 255
+def divide(values: torch.Tensor, number: float) -> torch.Tensor:
+    """Return a correctly rounded quotient; by a plain number, CUDA would multiply by the rounded reciprocal."""
+    return values / torch.full((), number, dtype=values.dtype, device=values.device)
+
+
+def to_unit(images: torch.Tensor, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Return bytes as floats in [0, 1]."""
+    return divide(images.to(dtype), 255)
 
 
 def to_bytes(images: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from engine.corruptions.colour import require_channels, tint
 from engine.corruptions.draws import Draws
 from engine.corruptions.edges import box_sum, canny, chamfer_distance, equalize_histogram
 from engine.corruptions.filters import correlate, gaussian_filter
-from engine.corruptions.pixels import to_bytes
+from engine.corruptions.pixels import to_bytes, to_unit
 
 _WATER = (175 / 255, 238 / 255, 238 / 255)
 _MUD = (63 / 255, 42 / 255, 20 / 255)
@@ -32,9 +32,9 @@ def spatter(images: torch.Tensor, constants: tuple, draws: Draws) -> torch.Tenso
     require_channels(images, "spatter")
     mean, deviation, sigma, threshold, last, kind = constants
     layer = gaussian_filter(mean + deviation * draws.normal("drops", images.shape[2:]), sigma)
-    values = images.float() / 255
+    values = to_unit(images, torch.float32)
     if kind == "mud":
-        covered = gaussian_filter((layer > threshold).float(), last).unsqueeze(1)
+        covered = gaussian_filter((layer > threshold).double(), last, rounded_to=torch.float32).unsqueeze(1).float()
         covered = covered.where(covered >= 0.8, 0)
         return to_bytes(values * (1 - covered) + covered * tint(_MUD, values))
     return to_bytes(values + water(layer.where(layer >= threshold, 0), last).unsqueeze(1) * tint(_WATER, values))

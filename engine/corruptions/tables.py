@@ -52,10 +52,16 @@ _CIFAR_C: dict[str, tuple] = {
     "saturate": ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),  # factor of S, offset of S
 }
 
+# Chosen so that small networks with 3 % clean error err on 3–9 % at severity 1 and on 30–75 % at 5.
 _DIGITS: dict[str, tuple] = {
     "gaussian_noise": (0.05, 0.1, 0.15, 0.2, 0.3),
     "shot_noise": (60, 25, 12, 6, 3),
-    "contrast": (0.6, 0.4, 0.3, 0.2, 0.1),
+    "impulse_noise": (0.02, 0.05, 0.1, 0.17, 0.27),
+    "motion_blur": ((4, 1), (4, 2), (6, 3), (8, 4), (8, 6)),
+    "brightness": (0.1, 0.2, 0.3, 0.4, 0.5),
+    "contrast": (0.75, 0.6, 0.5, 0.4, 0.3),
+    "pixelate": (0.9, 0.75, 0.6, 0.4, 0.3),
+    "speckle_noise": (0.15, 0.3, 0.45, 0.6, 0.8),
     "gaussian_blur": (0.7, 1, 1.4, 1.8, 2.4),
 }
 

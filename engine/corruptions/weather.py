@@ -29,7 +29,7 @@ def snow(images: torch.Tensor, constants: tuple[float, ...], draws: Draws) -> to
     flakes = to_bytes(layer.where(layer >= threshold, 0))
     angles = draws.uniform("angle", (), -135, -45)
     fallen = to_unit(line_blur(flakes, angles, radius, sigma))
-    values = images.float() / 255
+    values = to_unit(images, torch.float32)
     whitened = kept * values + (1 - kept) * torch.maximum(values, grey(values) * 1.5 + 0.5)
     return to_bytes(whitened + fallen + fallen.flip(2, 3))
 

@@ -47,10 +47,18 @@ def pull_size(s: int, h: float) -> int:
 def interpolation_steps(s: int, stretched: int) -> tuple[Tensor, int]:
     """Return integers N (stretched, s) and d, so that N / d interpolates s samples linearly with aligned corners.
 
-    Row i weighs the samples by how near they are to position i·(s − 1)/(stretched − 1). All entries are integers of at
-    most d, so that N is exact in every float type.
+    Row i weighs the samples by how near they are to position i·(s − 1)/(stretched − 1). All entries are at most d, and
+    d is as small as can be, so that N is exact in low-precision float types too.
     """
-    divisor = max(stretched - 1, 1)
-    position = torch.arange(stretched, device="cpu")[:, None] * (s - 1)
+    common = math.gcd(s - 1, stretched - 1)
+    step, divisor = (s - 1) // common if common else 0, (stretched - 1) // common if common else 1
+    position = torch.arange(stretched, device="cpu")[:, None] * step
     distance = (position - torch.arange(s, device="cpu") * divisor).abs()
     return (divisor - distance).clamp(min=0), divisor
+
+
+def upsampling_steps(size: tuple[int, int], stretched: tuple[int, int]) -> tuple[Tensor, int]:
+    """Return integers N (s·s, ŝ·ŝ) and d, so that k N / d upsamples flattened kernels k (…, s·s) bilinearly."""
+    rows, row_divisor = interpolation_steps(size[0], stretched[0])
+    columns, column_divisor = interpolation_steps(size[1], stretched[1])
+    return torch.kron(rows, columns).T.contiguous(), row_divisor * column_divisor

@@ -1,9 +1,9 @@
-"""The push–pull layer of Strisciuglio et al. (2020), and its insertion into existing networks."""
+"""The push–pull layer of Strisciuglio et al. (2020)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from numbers import Real
 from typing import Literal, get_args
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.errors import InputError, unknown_name
-from engine.layers.pull_kernel import check_h, interpolation_steps, pull_size
+from engine.layers.pull_kernel import check_h, pull_size, upsampling_steps
 
 Activation = Callable[[Tensor], Tensor]
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -152,8 +152,16 @@ class PushPull2d(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """Return the inhibited response maps."""
         push = self._conv_forward(images, self.weight, self.bias)
-        pull = -push if self.pull_kernel_size == self.kernel_size else self._respond_to_pull(images)
-        return self._activate(push) - self._strength_for(pull) * self._activate(pull)
+        if self.pull_kernel_size != self.kernel_size:
+            pull = self._respond_to_pull(images)
+        elif self.raw_alpha is None and self._activate is torch.relu:
+            return F.leaky_relu(push, self._initial_alpha)  # relu(v) − α·relu(−v) in one pass
+        else:
+            pull = -push
+        if self.raw_alpha is None:
+            return torch.sub(self._activate(push), self._activate(pull), alpha=self._initial_alpha)
+        strength = self.alpha.reshape(-1, 1, 1).to(pull.dtype)
+        return self._activate(push) - strength * self._activate(pull)
 
     def extra_repr(self) -> str:
         """Return the settings of the convolution and of the inhibition."""
@@ -162,7 +170,8 @@ class PushPull2d(nn.Conv2d):
         return f"{super().extra_repr()}, h={self.h:g}, alpha={self._initial_alpha:g}{learned}, activation={activation}"
 
     def _invert_and_upsample(self) -> Tensor:
-        return (self._row_steps @ self.weight @ self._column_steps.T) * (-1 / self._step_divisor)
+        upsampled = self.weight.flatten(2) @ self._steps
+        return (upsampled * (-1 / self._step_divisor)).unflatten(2, self.pull_kernel_size)
 
     def _respond_to_pull(self, images: Tensor) -> Tensor:
         vertical, horizontal = self._pull_padding()
@@ -185,11 +194,6 @@ class PushPull2d(nn.Conv2d):
             sides.append(padding + dilation * (self.pull_kernel_size[axis] - size) // 2)
         return sides[0], sides[1]
 
-    def _strength_for(self, maps: Tensor) -> Tensor | float:
-        if self.raw_alpha is None:
-            return self._initial_alpha
-        return self.alpha.reshape(-1, 1, 1).to(maps.dtype)
-
     def _add_strength(self) -> None:
         self.raw_alpha: nn.Parameter | None
         if self.learn_alpha is None:
@@ -200,103 +204,9 @@ class PushPull2d(nn.Conv2d):
         self.raw_alpha = nn.Parameter(torch.full(shape, raw, device=self.weight.device, dtype=self.weight.dtype))
 
     def _add_interpolation(self) -> None:
-        rows, row_divisor = interpolation_steps(self.kernel_size[0], self.pull_kernel_size[0])
-        columns, column_divisor = interpolation_steps(self.kernel_size[1], self.pull_kernel_size[1])
-        self._row_steps: Tensor
-        self._column_steps: Tensor
-        self.register_buffer("_row_steps", rows.to(self.weight), persistent=False)
-        self.register_buffer("_column_steps", columns.to(self.weight), persistent=False)
-        self._step_divisor = row_divisor * column_divisor
-
-
-def insert_push_pull(
-    model: nn.Module,
-    where: str | Iterable[str] = "first",
-    *,
-    h: float = 2.0,
-    alpha: float = 1.0,
-    learn_alpha: str | None = None,
-) -> nn.Module:
-    """Replace convolutions of a network by push–pull layers, in place, and return the network.
-
-    The new layers take over the very parameters of the old ones, so this works before and after training, draws no
-    random number, and leaves an optimiser's references valid. A push–pull layer that is there already takes the new
-    settings.
-
-    Args:
-        model: any network with ``nn.Conv2d`` layers.
-        where: "first", the convolution that was registered first; "first_block", the convolutions larger than 1×1 in
-            the modules that the model names in its attribute ``first_block``; "all", every convolution larger than
-            1×1; or one or more names of convolutions as in ``model.named_modules()``.
-        h, alpha, learn_alpha: as in :class:`PushPull2d`.
-
-    Raises:
-        InputError: a bad setting, an unknown name, a model without such layers, or a layer whose kernel cannot be
-            upsampled (it is named); the network is unchanged then.
-    """
-    replacements: dict[nn.Module, PushPull2d] = {}
-    for name in _find_convolutions(model, where):
-        convolution = model.get_submodule(name)
-        assert isinstance(convolution, nn.Conv2d)  # what _find_convolutions returns, for the type checker
-        kept = {"activation": convolution.activation} if isinstance(convolution, PushPull2d) else {}
-        try:
-            replacements[convolution] = PushPull2d.from_convolution(
-                convolution, h=h, alpha=alpha, learn_alpha=learn_alpha, **kept
-            )
-        except InputError as error:
-            raise InputError(f"layer {name!r} cannot become a push–pull layer: {error}") from None
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if child in replacements:
-                parent._modules[name] = replacements[child]
-    return model
-
-
-def _find_convolutions(model: nn.Module, where: str | Iterable[str]) -> list[str]:
-    """Return the names of the convolutions that ``where`` means, in the order of their registration, or as given."""
-    convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
-    if "" in convolutions:
-        raise InputError(
-            "the model is itself one convolution; make a PushPull2d of it with PushPull2d.from_convolution"
-        )
-    if not convolutions:
-        raise InputError(f"{type(model).__name__} has no nn.Conv2d layer that could become a push–pull layer")
-    larger = [name for name, module in convolutions.items() if module.kernel_size != (1, 1)]
-    if where == "first":
-        return [next(iter(convolutions))]
-    if where == "all":
-        chosen = larger
-    elif where == "first_block":
-        prefixes = _first_block(model)
-        chosen = [name for name in larger if any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes)]
-    else:
-        return _check_layer_names(where, convolutions)
-    if not chosen:
-        raise InputError(f"{type(model).__name__} has no convolution larger than 1×1 in {where!r}")
-    return chosen
-
-
-def _first_block(model: nn.Module) -> tuple[str, ...]:
-    names = getattr(model, "first_block", ())
-    if not names:
-        raise InputError(
-            f"{type(model).__name__} declares no first block (an attribute `first_block` with names of modules); "
-            "use 'first', 'all' or names of convolutions"
-        )
-    return tuple(names)
-
-
-def _check_layer_names(where: str | Iterable[str], convolutions: dict[str, nn.Conv2d]) -> list[str]:
-    if not isinstance(where, Iterable):
-        raise InputError(f"`where` must be 'first', 'first_block', 'all' or names of convolutions, got {where!r}")
-    names = [where] if isinstance(where, str) else list(dict.fromkeys(where))
-    if not names:
-        raise InputError("`where` names no layer; it must be 'first', 'first_block', 'all' or names of convolutions")
-    for name in names:
-        if name not in convolutions:
-            known = [*convolutions, "first", "first_block", "all"] if isinstance(where, str) else convolutions
-            raise unknown_name("convolution", name, known)
-    return names
+        steps, self._step_divisor = upsampling_steps((self.kernel_size[0], self.kernel_size[1]), self.pull_kernel_size)
+        self._steps: Tensor
+        self.register_buffer("_steps", steps.to(self.weight), persistent=False)
 
 
 def _check_alpha(alpha: object, learn_alpha: object) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from torch import nn
 
 from engine.errors import InputError, unknown_name
-from engine.layers.push_pull import insert_push_pull
+from engine.layers.insertion import insert_push_pull
 from engine.models.registry import MODELS, find_model
 
 

@@ -43,17 +43,16 @@ def load_reference_checkpoint(
     """
     checkpoint = _read(Path(path))
     weights = _find_weights(path, checkpoint)
-    name, width = _recognise(path, weights)
-    classifier = weights.get("fc.weight", weights.get("classifier.weight"))
-    first = weights.get("conv1.weight", weights.get("features.conv0.weight"))
-    if classifier is None or classifier.ndim != 2 or first is None or first.ndim != 4:
-        raise InputError(f"{path} has no first convolution or no classifier of a {name} with the expected shape")
+    name, first, classifier = _recognise(path, weights)
+    if first.ndim != 4 or classifier.ndim != 2:
+        shapes = f"{tuple(first.shape)} and {tuple(classifier.shape)}"
+        raise InputError(f"{path}: the first convolution and the classifier of a {name} cannot have shapes {shapes}")
     has_push_pull = any(".push." in key for key in checkpoint["state_dict"])
     info: dict[str, Any] = {
         "name": name,
         "num_classes": classifier.shape[0],
         "in_channels": first.shape[1],
-        "width": width,
+        "width": first.shape[0],
         "push_pull": {"where": "first", "h": h, "alpha": alpha, "learn_alpha": None} if has_push_pull else None,
     }
     model = build_model(**info)
@@ -95,15 +94,17 @@ def _find_weights(path: object, checkpoint: Mapping[str, Any]) -> dict[str, Tens
     return weights
 
 
-def _recognise(path: object, weights: Mapping[str, Tensor]) -> tuple[str, int]:
-    """Return the model's name and the filters of its first convolution, from the weights' names and shapes."""
+def _recognise(path: object, weights: Mapping[str, Tensor]) -> tuple[str, Tensor, Tensor]:
+    """Return the model's name, read off names and shapes, its first kernels and its classifier's weights."""
     n_blocks = _count(weights, "layer1.{}.conv1.weight")
-    if n_blocks and "conv1.weight" in weights:
-        return f"resnet-{6 * n_blocks + 2}", weights["conv1.weight"].shape[0]
+    if n_blocks and {"conv1.weight", "fc.weight"} <= weights.keys():
+        return f"resnet-{6 * n_blocks + 2}", weights["conv1.weight"], weights["fc.weight"]
     n_layers = _count(weights, "features.denseblock1.denselayer{}.conv1.weight", start=1)
     last = weights.get("features.denseblock1.denselayer1.conv2.weight")
-    if n_layers and last is not None and last.ndim == 4 and "features.conv0.weight" in weights:
-        return f"densenet-bc-{6 * n_layers + 4}-{last.shape[0]}", weights["features.conv0.weight"].shape[0]
+    ends = {"features.conv0.weight", "classifier.weight"}
+    if n_layers and last is not None and last.ndim == 4 and ends <= weights.keys():
+        name = f"densenet-bc-{6 * n_layers + 4}-{last.shape[0]}"
+        return name, weights["features.conv0.weight"], weights["classifier.weight"]
     some = ", ".join(list(weights)[:N_NAMED_KEYS])
     raise InputError(f"{path} holds neither a CIFAR ResNet nor a DenseNet-BC; its weights begin with: {some or 'none'}")
 

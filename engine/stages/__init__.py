@@ -1,37 +1,32 @@
 """Stages of a trial's pipeline, their keys, and the store of what they made."""
 
-from engine.stages import evaluate, finetune, pretrain, rank  # noqa: F401  (each registers its stage)
-from engine.stages.chain import StageOutcome, run_chain
-from engine.stages.context import StageCancelledError, StageContext
-from engine.stages.evaluate import rows_to_table
-from engine.stages.plan import TrialPlan, plan_trial
-from engine.stages.prepared import data_getter, info_from_json, info_to_json, prepare_data
-from engine.stages.runner import MissingInputError, environment, find_whole, git_commit, run_stage
-from engine.stages.spec import STAGES, Stage, StageSpec, register_stage
-from engine.stages.store import Artifact, CorruptArtifactError, Store
+from engine._lazy import lazy_names
 
-__all__ = [
-    "STAGES",
-    "Artifact",
-    "CorruptArtifactError",
-    "MissingInputError",
-    "Stage",
-    "StageCancelledError",
-    "StageContext",
-    "StageOutcome",
-    "StageSpec",
-    "Store",
-    "TrialPlan",
-    "data_getter",
-    "environment",
-    "find_whole",
-    "git_commit",
-    "info_from_json",
-    "info_to_json",
-    "plan_trial",
-    "prepare_data",
-    "register_stage",
-    "rows_to_table",
-    "run_chain",
-    "run_stage",
-]
+_MODULES = {
+    "STAGES": "engine.stages.catalogue",
+    "Artifact": "engine.stages.store",
+    "CorruptArtifactError": "engine.stages.store",
+    "MissingInputError": "engine.stages.runner",
+    "Stage": "engine.stages.spec",
+    "StageCancelledError": "engine.stages.context",
+    "StageContext": "engine.stages.context",
+    "StageOutcome": "engine.stages.chain",
+    "StageSpec": "engine.stages.spec",
+    "Store": "engine.stages.store",
+    "TrialPlan": "engine.stages.plan",
+    "data_getter": "engine.stages.prepared",
+    "environment": "engine.stages.runner",
+    "find_whole": "engine.stages.runner",
+    "git_commit": "engine.stages.runner",
+    "info_from_json": "engine.stages.prepared",
+    "info_to_json": "engine.stages.prepared",
+    "plan_trial": "engine.stages.plan",
+    "prepare_data": "engine.stages.prepared",
+    "register_stage": "engine.stages.spec",
+    "rows_to_table": "engine.stages.evaluate",
+    "run_chain": "engine.stages.chain",
+    "run_stage": "engine.stages.runner",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)  # noqa: PLE0605

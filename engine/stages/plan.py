@@ -24,8 +24,9 @@ from engine.models import model_source_digest
 from engine.ranking import DISTANCES, ELECTIONS, filter_layers, n_selected
 from engine.registry import source_digest
 from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
+from engine.stages.catalogue import STAGES
 from engine.stages.network import build_on_meta
-from engine.stages.spec import STAGES, StageSpec
+from engine.stages.spec import StageSpec
 
 OBJECTIVES = {
     "digits": ("gaussian_noise", "shot_noise"),
@@ -33,6 +34,9 @@ OBJECTIVES = {
 }
 """By severity table, the corruptions that choices are made by. CIFAR-C's four are those that the benchmark's authors
 set aside for validation; digits have no colour and little texture, and are compared under noise."""
+
+REPORTED = {"digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast")}
+"""By severity table, the corruptions that a trial is tested on unless it names others; all of the table where absent."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +263,7 @@ def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
         if name not in covered:
             raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
     objective = evaluate.objective or tuple(name for name in OBJECTIVES.get(table, covered) if name in covered)
-    corruptions = evaluate.corruptions or covered
+    corruptions = evaluate.corruptions or REPORTED.get(table, covered)
     settings: dict[str, Any] = {
         "table": table,
         "corruptions": list(corruptions),

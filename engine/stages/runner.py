@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from engine.data import DataSet
+from engine.stages.catalogue import STAGES
 from engine.stages.context import Report, StageContext
-from engine.stages.spec import STAGES, StageSpec
+from engine.stages.spec import StageSpec
 from engine.stages.store import Artifact, CorruptArtifactError, Store
 
 

@@ -15,12 +15,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MANIFEST = "manifest.json"
 _KEY = re.compile(r"[0-9a-f]{16,64}")
@@ -49,6 +49,8 @@ class Artifact:
         Raises:
             CorruptArtifactError: the file is missing or its checksum differs.
         """
+        from safetensors.torch import load_file  # here, so that light processes can read manifests without torch
+
         return load_file(self._checked(f"{name}.safetensors"))
 
     def json(self, name: str) -> Any:
@@ -92,6 +94,8 @@ class Attempt:
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write ``name``.safetensors."""
+        from safetensors.torch import save_file
+
         contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         save_file(contiguous, self.folder / _file_name(name, ".safetensors"))
 

@@ -41,10 +41,10 @@ def channels_first(images: np.ndarray) -> torch.Tensor:
 
 
 class NumpyDraws:
-    """Draws as the benchmark's code made them: numpy's old generator, seeded for each image, asked in the same order."""
+    """The benchmark's own draws: numpy's old generator, seeded for each image, asked in the same order."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self._states = [np.random.RandomState(seed) for seed in seeds]  # noqa: NPY002
+        self._states = [np.random.RandomState(seed) for seed in seeds]
         self.device = torch.device("cpu")
 
     def _stack(self, parts: list) -> torch.Tensor:

@@ -61,15 +61,17 @@ def test_pull_size_refuses_even_sides_and_no_sides():
 
 def test_interpolation_steps_of_3_to_7_by_hand():
     steps, divisor = interpolation_steps(3, 7)
-    assert divisor == 6
-    assert steps.tolist() == [[6, 0, 0], [4, 2, 0], [2, 4, 0], [0, 6, 0], [0, 4, 2], [0, 2, 4], [0, 0, 6]]
+    assert divisor == 3
+    assert steps.tolist() == [[3, 0, 0], [2, 1, 0], [1, 2, 0], [0, 3, 0], [0, 2, 1], [0, 1, 2], [0, 0, 3]]
 
 
-@pytest.mark.parametrize("s", [1, 3, 5, 7])
-@pytest.mark.parametrize("size", [1, 3, 5, 7, 9, 11, 15, 21])
+def test_interpolation_steps_of_one_sample_copy_it():
+    assert interpolation_steps(1, 3)[0].tolist() == [[1], [1], [1]]
+    assert interpolation_steps(1, 1)[0].tolist() == [[1]]
+
+
+@pytest.mark.parametrize(("s", "size"), [(s, size) for s in (1, 3, 5, 7) for size in range(s, 22, 2)])
 def test_interpolation_steps_sum_to_one_and_fit_every_float_type(s, size):
-    if size < s:
-        pytest.skip("upsampling only")
     steps, divisor = interpolation_steps(s, size)
     assert steps.shape == (size, s)
     assert (steps.sum(1) == divisor).all()

@@ -77,9 +77,12 @@ def test_forward_agrees_with_loops(kernel_size, stride, padding, dilation, group
         2, 4, kernel_size, stride, padding, dilation, groups, bias, h=h, alpha=alpha, dtype=torch.float64
     )
     image = torch.randn(2, 9, 9, dtype=torch.float64)
-    np.testing.assert_allclose(layer(image[None])[0].detach().numpy(), respond_by_loops(layer, image.numpy()), atol=1e-12)
+    np.testing.assert_allclose(
+        layer(image[None])[0].detach().numpy(), respond_by_loops(layer, image.numpy()), atol=1e-12
+    )
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("padding_mode", PADDING_MODES)
 @pytest.mark.parametrize("padding", [0, 1, 3, (2, 1), "same", "valid"])
 @pytest.mark.parametrize("bias", [False, True])
@@ -99,6 +102,24 @@ def test_h_1_and_alpha_1_has_the_plain_convolutions_gradients():
     push_pull = torch.autograd.grad(layer(images).square().sum(), [images, layer.weight, layer.bias])
     for expected, actual in zip(plain, push_pull, strict=True):
         assert torch.equal(actual, expected)
+
+
+def test_h_1_and_alpha_1_passes_the_gradient_where_the_response_is_zero():
+    layer = PushPull2d(1, 1, 3, padding=1, h=1, alpha=1)
+    images = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    layer(images).sum().backward()
+    expected = torch.autograd.grad(F.conv2d(images, layer.weight, padding=1).sum(), images)[0]
+    assert torch.equal(images.grad, expected)
+    assert images.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize("learn_alpha", [None, "layer"])
+def test_h_1_is_the_formula_for_every_activation(activation, learn_alpha):
+    convolution, layer = make_pair(3, 4, 3, h=1, alpha=0.6, activation=activation, learn_alpha=learn_alpha)
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    response, act = convolution(images), ACTIVATIONS[activation]
+    torch.testing.assert_close(layer(images), act(response) - 0.6 * act(-response))
 
 
 def test_h_1_before_a_relu_does_not_depend_on_alpha():
@@ -122,15 +143,14 @@ def test_h_acts_through_the_pull_size_alone():
     assert not torch.equal(outputs[1.9], outputs[2.0])
 
 
-@pytest.mark.parametrize("padding_mode", PADDING_MODES)
-@pytest.mark.parametrize("h", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize(
+    ("padding_mode", "h"), [*(("zeros", h) for h in (1.0, 1.5, 2.0, 3.0)), *((mode, 2.0) for mode in PADDING_MODES[1:])]
+)
 def test_output_has_the_size_of_the_plain_convolutions(padding_mode, h):
     for kernel_size, stride, padding, dilation, side in itertools.product(
         (3, 5, (3, 5)), (1, 2, 3, (1, 2)), (0, 1, 2, (0, 1)), (1, 2), (15, 16)
     ):
-        convolution, layer = make_pair(
-            1, 2, kernel_size, stride, padding, dilation, padding_mode=padding_mode, h=h
-        )
+        convolution, layer = make_pair(1, 2, kernel_size, stride, padding, dilation, padding_mode=padding_mode, h=h)
         images = torch.zeros(1, 1, side, side + 3, dtype=torch.float64)
         assert layer(images).shape == convolution(images).shape
 
@@ -297,7 +317,6 @@ def test_autocast_gives_half_maps_near_the_float_ones():
 def test_channels_last_and_half_agree():
     layer = PushPull2d(3, 8, 3, padding=1, bias=True)
     images = torch.randn(2, 3, 9, 9)
-    expected = layer(images)
     assert layer.bfloat16()(images.bfloat16()).dtype == torch.bfloat16
     layer = PushPull2d(3, 8, 3, padding=1, bias=True)
     expected = layer(images)

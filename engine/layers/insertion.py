@@ -1,0 +1,100 @@
+"""Push–pull layers in the place of an existing network's convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from engine.errors import InputError, unknown_name
+from engine.layers.push_pull import PushPull2d
+
+
+def insert_push_pull(
+    model: nn.Module,
+    where: str | Iterable[str] = "first",
+    *,
+    h: float = 2.0,
+    alpha: float = 1.0,
+    learn_alpha: str | None = None,
+) -> nn.Module:
+    """Replace convolutions of a network by push–pull layers, in place, and return the network.
+
+    The new layers take over the very parameters of the old ones, so this works before and after training, draws no
+    random number, and leaves an optimiser's references valid. A push–pull layer that is there already takes the new
+    settings.
+
+    Args:
+        model: any network with ``nn.Conv2d`` layers.
+        where: "first", the convolution that was registered first; "first_block", the convolutions larger than 1×1 in
+            the modules that the model names in its attribute ``first_block``; "all", every convolution larger than
+            1×1; or one or more names of convolutions as in ``model.named_modules()``.
+        h, alpha, learn_alpha: as in :class:`PushPull2d`.
+
+    Raises:
+        InputError: a bad setting, an unknown name, a model without such layers, or a layer whose kernel cannot be
+            upsampled (it is named); the network is unchanged then.
+    """
+    replacements: dict[nn.Module, PushPull2d] = {}
+    for name in _find_convolutions(model, where):
+        convolution = model.get_submodule(name)
+        assert isinstance(convolution, nn.Conv2d)  # what _find_convolutions returns, for the type checker
+        kept = {"activation": convolution.activation} if isinstance(convolution, PushPull2d) else {}
+        try:
+            replacements[convolution] = PushPull2d.from_convolution(
+                convolution, h=h, alpha=alpha, learn_alpha=learn_alpha, **kept
+            )
+        except InputError as error:
+            raise InputError(f"layer {name!r} cannot become a push–pull layer: {error}") from None
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child in replacements:
+                parent._modules[name] = replacements[child]
+    return model
+
+
+def _find_convolutions(model: nn.Module, where: str | Iterable[str]) -> list[str]:
+    """Return the names of the convolutions that ``where`` means, in the order of their registration, or as given."""
+    convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    if "" in convolutions:
+        raise InputError(
+            "the model is itself one convolution; make a PushPull2d of it with PushPull2d.from_convolution"
+        )
+    if not convolutions:
+        raise InputError(f"{type(model).__name__} has no nn.Conv2d layer that could become a push–pull layer")
+    larger = [name for name, module in convolutions.items() if module.kernel_size != (1, 1)]
+    if where == "first":
+        return [next(iter(convolutions))]
+    if where == "all":
+        chosen = larger
+    elif where == "first_block":
+        prefixes = _first_block(model)
+        chosen = [name for name in larger if any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes)]
+    else:
+        return _check_layer_names(where, convolutions)
+    if not chosen:
+        raise InputError(f"{type(model).__name__} has no convolution larger than 1×1 in {where!r}")
+    return chosen
+
+
+def _first_block(model: nn.Module) -> tuple[str, ...]:
+    names = getattr(model, "first_block", ())
+    if not names:
+        raise InputError(
+            f"{type(model).__name__} declares no first block (an attribute `first_block` with names of modules); "
+            "use 'first', 'all' or names of convolutions"
+        )
+    return tuple(names)
+
+
+def _check_layer_names(where: str | Iterable[str], convolutions: dict[str, nn.Conv2d]) -> list[str]:
+    if not isinstance(where, Iterable):
+        raise InputError(f"`where` must be 'first', 'first_block', 'all' or names of convolutions, got {where!r}")
+    names = [where] if isinstance(where, str) else list(dict.fromkeys(where))
+    if not names:
+        raise InputError("`where` names no layer; it must be 'first', 'first_block', 'all' or names of convolutions")
+    for name in names:
+        if name not in convolutions:
+            known = [*convolutions, "first", "first_block", "all"] if isinstance(where, str) else convolutions
+            raise unknown_name("convolution", name, known)
+    return names

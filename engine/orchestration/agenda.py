@@ -1,0 +1,100 @@
+"""Which trials a sweep consists of: the arms, the proposals, and the winner on the arms' seeds.
+
+Every trial has a slot, a name that says what it is for ("arm/plain/0", "proposal/17", "winner/plain…/3"). A slot is
+filled once: a sweep that is resumed fills those that are left. Nothing here knows Optuna or Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.digest import digest
+from engine.spaces import Space
+
+Purpose = Literal["arm", "proposal", "winner"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in the agenda.
+
+    Attributes:
+        purpose: what the trial is for.
+        name: the slot's name, unique in the sweep.
+        seed: the trial's seed.
+        group: the arm's name, or "winner"; what is averaged over seeds. "" for a proposal.
+        repeat: which of the seeds.
+        settings: {dotted path: value}; None where the search proposes them.
+    """
+
+    purpose: Purpose
+    name: str
+    seed: int
+    group: str = ""
+    repeat: int = 0
+    settings: Mapping[str, Any] | None = None
+
+    @property
+    def prunable(self) -> bool:
+        """Return whether the trial may be stopped early: arms and the winner's repeats never are."""
+        return self.purpose == "proposal"
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """How a number of trials is spent.
+
+    ``n_trials`` is exact: the arms come first, seed by seed, so that any number of them compares like with like; what
+    is left goes to proposals, less one trial a seed to compute the winner on the arms' seeds. Where that would leave
+    fewer proposals than repeats, there is no such check.
+    """
+
+    space: Space
+    n_trials: int
+    study_seed: int
+
+    @property
+    def n_arm_trials(self) -> int:
+        """Return how many trials go to the arms."""
+        return min(self.n_trials, len(self.space.arms) * self.space.n_seeds)
+
+    @property
+    def n_winner_trials(self) -> int:
+        """Return how many trials compute the winner again."""
+        left = self.n_trials - self.n_arm_trials
+        return self.space.n_seeds if self.space.axes and left >= 2 * self.space.n_seeds else 0
+
+    @property
+    def n_proposals(self) -> int:
+        """Return how many trials the search proposes."""
+        return self.n_trials - self.n_arm_trials - self.n_winner_trials if self.space.axes else 0
+
+    @property
+    def n_total(self) -> int:
+        """Return the number of trials: ``n_trials``, or fewer in a space that has arms only."""
+        return self.n_arm_trials + self.n_proposals + self.n_winner_trials
+
+    def arms(self) -> Iterator[Slot]:
+        """Yield the arms' slots, seed by seed."""
+        seeds = self.space.seeds(self.study_seed)
+        slots = (
+            Slot("arm", f"arm/{arm.name}/{repeat}", seed, arm.name, repeat, dict(arm.settings))
+            for repeat, seed in enumerate(seeds)
+            for arm in self.space.arms
+        )
+        for _, slot in zip(range(self.n_arm_trials), slots, strict=False):
+            yield slot
+
+    def proposals(self) -> Iterator[Slot]:
+        """Yield the proposals' slots. All have the first seed: they share pretrainings with the arms and each other."""
+        seed = self.space.seeds(self.study_seed)[0]
+        for index in range(self.n_proposals):
+            yield Slot("proposal", f"proposal/{index}", seed)
+
+    def winner(self, settings: Mapping[str, Any]) -> Iterator[Slot]:
+        """Yield the slots of the winner's settings, one a seed."""
+        name = digest(dict(settings))[:8]
+        for repeat, seed in enumerate(self.space.seeds(self.study_seed)[: self.n_winner_trials]):
+            yield Slot("winner", f"winner/{name}/{repeat}", seed, "winner", repeat, dict(settings))

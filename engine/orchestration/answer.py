@@ -1,0 +1,124 @@
+"""The end of a sweep in words and tables."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from rich.console import Console, ConsoleRenderable
+from rich.table import Table
+
+from engine.metrics import PairedDifference
+from engine.orchestration.results import GroupSummary, Results, columns_of, describe_settings
+
+
+def answer_tables(results: Results) -> list[ConsoleRenderable | str]:
+    """Return what a finished sweep has to say: errors by arm, paired differences, the best settings, what was pruned."""
+    groups = results.groups()
+    parts: list[ConsoleRenderable | str] = []
+    if groups:
+        parts.append(error_table_of(groups))
+        parts.append("\n".join(arm_lines(results)))
+        differences = difference_table(results, groups)
+        if differences is not None:
+            parts.append(differences)
+    best = results.best()
+    if best is not None:
+        assert best.objective is not None
+        parts.append(
+            f"best proposal: trial {best.number}, objective {best.objective:.2%} (mean error on corrupted validation "
+            f"images, one seed)\n  {describe_settings(best.settings)}"
+        )
+        if any(group.name == "winner" for group in groups):
+            parts.append("'winner' is this proposal computed again on the arms' seeds: its row can be compared with theirs.")
+    parts.extend(ended_lines(results))
+    return parts
+
+
+def error_table_of(groups: list[GroupSummary]) -> Table:
+    """Return mean ± standard deviation of the test errors over the seeds, a row a group."""
+    columns = columns_of(groups)
+    table = Table(title="Test error in %, mean ±std over seeds; corruptions over all severities", title_justify="left")
+    table.add_column("")
+    table.add_column("seeds", justify="right")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for group in groups:
+        cells = ["{:.1f} ±{:.1f}".format(*(100 * value for value in group.mean_and_std(column))) for column in columns]
+        table.add_row(group.name, str(len(group.trials)), *cells)
+    return table
+
+
+def difference_table(results: Results, groups: list[GroupSummary]) -> Table | None:
+    """Return each group less each control, paired by seed, with 95 % t intervals; None without a control."""
+    controls = {arm.name for arm in results.space.arms if arm.control}
+    columns = [column for column in columns_of(groups) if column != "all"]
+    table = Table(
+        title="Difference in points (negative: fewer errors), paired by seed, 95 % interval; * excludes 0",
+        title_justify="left",
+    )
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    n_rows = 0
+    for place, group in enumerate(groups):
+        for control in groups:
+            if control.name not in controls or control.name == group.name:
+                continue
+            if group.name in controls and groups.index(control) > place:
+                continue  # controls among each other: once
+            found = [results.compare(group, control, column) for column in columns]
+            table.add_row(f"{group.name} − {control.name}", *(format_difference(item) for item in found))
+            n_rows += 1
+    return table if n_rows else None
+
+
+def arm_lines(results: Results) -> list[str]:
+    """Return what each arm is."""
+    return [f"{arm.name}: {describe_settings(arm.settings)}" for arm in results.space.arms]
+
+
+def format_difference(difference: PairedDifference | None) -> str:
+    """Return "−12.3 [−20.1, −4.5] *" in percentage points."""
+    if difference is None:
+        return "–"
+    text = f"{100 * difference.mean:+.1f}"
+    if math.isnan(difference.low):
+        return f"{text} (one seed)"
+    star = " *" if difference.low > 0 or difference.high < 0 else ""
+    return f"{text} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]{star}"
+
+
+def ended_lines(results: Results) -> list[str]:
+    """Return how many trials were pruned and failed, and why."""
+    lines = []
+    pruned = results.with_state("PRUNED")
+    if pruned:
+        where = Counter(trial.reason.rsplit("(", 1)[-1].rstrip(")").split(" of ")[-1] for trial in pruned)
+        lines.append(
+            f"pruned: {len(pruned)} of {len(results.trials)} trials ("
+            + ", ".join(f"{count} in {stage}" for stage, count in where.items())
+            + ")"
+        )
+    for reason, count in Counter(trial.reason for trial in results.with_state("FAIL")).items():
+        lines.append(f"failed: {count} × {reason}")
+    return lines
+
+
+def as_text(parts: list[ConsoleRenderable | str], *, width: int = 140) -> str:
+    """Return tables and lines as plain text."""
+    console = Console(width=width, record=True, file=_Nowhere(), color_system=None)
+    for part in parts:
+        console.print(part, highlight=False)
+    return console.export_text()
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, text: str) -> int:
+        """Take a text."""
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,140 @@
+"""What a person sees while a sweep runs: one screen on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from engine.orchestration.search import Proposal
+
+_REFRESH_S = 0.5
+_LINE_S = 15.0
+
+
+class Board:
+    """Counts trials and shows them with the broker's statistics.
+
+    Args:
+        console: where to show.
+        n_total: trials of the sweep.
+        n_done: of these, how many an earlier run has finished.
+        statistics: gives the broker's counts; called from the board's own thread.
+        notes: gives lines of warning to show below.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        n_total: int,
+        n_done: int = 0,
+        statistics: Callable[[], Mapping[str, Any]] = dict,
+        notes: Callable[[], list[str]] = list,
+    ) -> None:
+        self._console = console
+        self._n_total = n_total
+        self._n_before = n_done
+        self._statistics = statistics
+        self._notes = notes
+        self._counts: Counter[str] = Counter()
+        self._live: dict[str, float] = {}
+        self._best: tuple[float, str] | None = None
+        self._start = time.monotonic()
+        self._closed = threading.Event()
+        self._last: Mapping[str, Any] = {}
+        self._thread = threading.Thread(target=self._show, name="board", daemon=True)
+
+    def start(self) -> None:
+        """Begin to show."""
+        self._start = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show the last state and end."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def asked(self, proposal: Proposal) -> None:
+        """Note that a trial has started."""
+        self._live[proposal.slot.name] = time.monotonic()
+
+    def ended(self, proposal: Proposal, state: str, objective: float | None = None) -> None:
+        """Note that a trial has ended: "complete", "pruned" or "failed"."""
+        self._live.pop(proposal.slot.name, None)
+        self._counts[state] += 1
+        if objective is not None and (self._best is None or objective < self._best[0]):
+            self._best = (objective, proposal.slot.name)
+
+    @property
+    def seconds(self) -> float:
+        """Return the time since the start."""
+        return time.monotonic() - self._start
+
+    def eta_s(self) -> float | None:
+        """Return the seconds that are left at the pace so far; None before the first trial has ended."""
+        done = sum(self._counts.values())
+        left = self._n_total - self._n_before - done
+        return self.seconds / done * left if done else None
+
+    def line(self) -> str:
+        """Return the state in one line."""
+        done = self._n_before + sum(self._counts.values())
+        states = ", ".join(f"{self._counts[state]} {state}" for state in ("complete", "pruned", "failed"))
+        stages = self._last
+        parts = [f"{done}/{self._n_total} trials ({states}, {len(self._live)} running)"]
+        if stages:
+            parts.append(f"stages: {stages['run']} run, {stages['shared']} shared, {stages['from_store']} from the store")
+        if self._best is not None:
+            parts.append(f"best {self._best[0]:.2%} ({self._best[1]})")
+        eta = self.eta_s()
+        parts.append(f"{self.seconds:.0f} s" + (f", about {eta:.0f} s left" if eta else ""))
+        return " | ".join(parts)
+
+    def _show(self) -> None:
+        if not self._console.is_terminal:
+            self._print_lines()
+            return
+        with Live(self._screen(), console=self._console, refresh_per_second=4, transient=True) as live:
+            while not self._closed.wait(_REFRESH_S):
+                self._last = self._statistics() or self._last
+                live.update(self._screen())
+
+    def _print_lines(self) -> None:
+        next_line = time.monotonic() + _LINE_S
+        while not self._closed.wait(_REFRESH_S):
+            if time.monotonic() >= next_line:
+                next_line += _LINE_S
+                self._last = self._statistics() or self._last
+                self._console.print(self.line(), highlight=False, soft_wrap=True)
+
+    def _screen(self) -> Group:
+        done = self._n_before + sum(self._counts.values())
+        stages = self._last
+        grid = Table.grid(padding=(0, 2))
+        states = [f"{self._counts[state]} {state}" for state in ("complete", "pruned", "failed")]
+        if self._n_before:
+            states.append(f"{self._n_before} from before")
+        grid.add_row("trials", f"{done} of {self._n_total}: {', '.join(states)}, {len(self._live)} running")
+        if stages:
+            grid.add_row(
+                "stages",
+                f"{stages['run']} run in {stages['run_seconds']:.0f} s, {stages['shared']} shared, {stages['from_store']} "
+                f"from the store ({stages['saved_seconds']:.0f} s saved); {stages['running']} running on "
+                f"{stages['workers']} workers, {stages['queued']} waiting",
+            )
+        if self._best is not None:
+            grid.add_row("best", f"{self._best[0]:.2%} objective ({self._best[1]})")
+        eta = self.eta_s()
+        grid.add_row("time", f"{self.seconds:.0f} s" + (f", about {eta:.0f} s left" if eta else ""))
+        notes = [Text(note, style="yellow") for note in self._notes()]
+        return Group(ProgressBar(total=max(1, self._n_total), completed=done, width=60), grid, *notes)

@@ -1,0 +1,1 @@
+"""Ray's room: the connection, the broker, stage workers and light trials."""

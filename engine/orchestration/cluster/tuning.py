@@ -1,0 +1,111 @@
+"""Ray Tune's side of a sweep: a searcher and a scheduler that only pass on to the conductor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from engine.orchestration.cluster.names import REPORT
+from engine.orchestration.cluster.session import Cluster
+from engine.orchestration.cluster.trial import run_trial
+
+
+class Conducting(Protocol):
+    """What the Tune side needs of the conductor."""
+
+    @property
+    def finished(self) -> bool:
+        """Return whether no trial is left to start."""
+
+    def next_trial(self, trial_id: str) -> dict[str, Any] | None:
+        """Return a trial's configuration, or None while there is none to start."""
+
+    def on_result(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take a report; return whether the trial should stop."""
+
+    def on_end(self, trial_id: str, *, error: bool) -> None:
+        """End a trial."""
+
+
+class StudySearcher(Searcher):
+    """A searcher whose trials come from the conductor; the study on disk is its state, so it saves nothing."""
+
+    def __init__(self, conductor: Conducting) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict, **spec: Any) -> bool:
+        """Accept that there is no metric for Tune to know: the study compares."""
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_metric": self._metric, "_mode": self._mode}  # what Tune pickles has no use for a conductor
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next trial's configuration, None to wait, or that there are no more."""
+        config = self._conductor.next_trial(trial_id)
+        if config is None and self._conductor.finished:
+            return Searcher.FINISHED
+        return config
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """Pass on that a trial has ended."""
+        self._conductor.on_end(trial_id, error=error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Leave a note: the study is the state."""
+        Path(checkpoint_path).write_text("the state is in the Optuna study\n")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing: the study is the state."""
+
+
+class PruningScheduler(FIFOScheduler):
+    """A scheduler that stops the trials which the study's pruner gives up."""
+
+    def __init__(self, conductor: Conducting) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Pass on a report; return STOP or CONTINUE."""
+        stop = any([self._conductor.on_result(trial.trial_id, report) for report in result.get(REPORT, [])])
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+
+def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder: Path, name: str) -> None:
+    """Run trials until the conductor has none left.
+
+    Args:
+        conductor: gives and hears the trials.
+        cluster: where they run.
+        n_trials: how many there are at most.
+        folder: where Tune keeps its own notes.
+        name: of the experiment.
+    """
+    tuner = tune.Tuner(
+        tune.with_resources(run_trial, cluster.trial_resources),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(conductor),
+            scheduler=PruningScheduler(conductor),
+            num_samples=n_trials,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(folder.absolute()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )
+    tuner.fit()

@@ -1,0 +1,189 @@
+"""The middle of a sweep: it takes trials from the study, plans them, hears their reports and ends them.
+
+It knows the study, the tracking and the board, but neither Ray nor processes: the Tune side only calls it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import InputError
+from engine.orchestration.board import Board
+from engine.orchestration.results import describe_settings
+from engine.orchestration.search import Proposal, SweepStudy
+from engine.orchestration.tracking import Tracker
+from engine.settings import TrialConfig
+from engine.stages import Store, TrialPlan
+
+
+@dataclass
+class LiveTrial:
+    """A trial under way."""
+
+    proposal: Proposal
+    config: TrialConfig
+    plan: TrialPlan
+    errors: Mapping[str, Any] | None = None
+    stages: Mapping[str, Any] = field(default_factory=dict)
+    failure: str = ""
+    prune_reason: str = ""
+    last_step: int = 0
+
+
+class Conductor:
+    """Conducts a sweep.
+
+    Args:
+        study: which trials to run, and what came of them.
+        plan: makes a trial's plan from its configuration.
+        tracker: hears everything.
+        board: shows everything.
+        store: where artifacts are read for the tracking.
+        release: tells the broker that a trial has ended.
+        broker: the broker's name.
+        max_live: trials in flight.
+    """
+
+    def __init__(
+        self,
+        study: SweepStudy,
+        *,
+        plan: Callable[[TrialConfig], TrialPlan],
+        tracker: Tracker,
+        board: Board,
+        store: Store,
+        release: Callable[[str], None],
+        broker: str,
+        max_live: int,
+    ) -> None:
+        self._study = study
+        self._plan = plan
+        self._tracker = tracker
+        self._board = board
+        self._store = store
+        self._release = release
+        self._broker = broker
+        self._max_live = max_live
+        self._live: dict[str, LiveTrial] = {}
+        self._step_bases = {"pretrain": 0, "finetune": study.agenda.space.max_pretrain_epochs()}
+
+    @property
+    def finished(self) -> bool:
+        """Return whether no trial is left to start."""
+        return self._study.exhausted
+
+    def next_trial(self, trial_id: str) -> dict[str, Any] | None:
+        """Return what a light trial needs to run, or None while there is none to start."""
+        while len(self._live) < self._max_live:
+            proposal = self._study.ask()
+            if proposal is None:
+                return None
+            self._board.asked(proposal)
+            try:
+                config = self._study.agenda.space.config(proposal.settings, seed=proposal.slot.seed)
+                plan = self._plan(config)
+            except InputError as error:
+                self._study.fail(proposal.number, f"impossible settings: {error}")
+                self._board.ended(proposal, "failed")
+                continue
+            trial = self._live[trial_id] = LiveTrial(proposal, config, plan)
+            self._tracker.start_trial(proposal.slot.name, proposal.number, config.flat(), self._tags(trial))
+            return {"plan": json.dumps(self._travelling(trial_id, plan))}
+        return None
+
+    def on_result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Take a trial's report; return whether it should stop."""
+        trial = self._live.get(trial_id)
+        if trial is None or trial.prune_reason:
+            return trial is not None
+        number, slot = trial.proposal.number, trial.proposal.slot.name
+        records = result.get("records", [])
+        self._tracker.epochs(slot, records)
+        for record in records:
+            trial.last_step = record["step"]
+            value = record["value"]
+            if not math.isfinite(value):
+                continue  # Optuna refuses NaN; the stage itself ends with the reason
+            reason = self._study.report(number, record["step"], value, own=record["own"])
+            if reason is not None:
+                trial.prune_reason = f"{reason} (epoch {record['epoch']} of {record['stage']})"
+                return True
+        if "failure" in result:
+            trial.failure = result["failure"]
+        if "objective" in result:
+            trial.errors, trial.stages = result["errors"], result["stages"]
+        return False
+
+    def on_end(self, trial_id: str, *, error: bool) -> None:
+        """End a trial in the study, the tracking and on the board."""
+        trial = self._live.pop(trial_id, None)
+        if trial is None:
+            return
+        self._release(trial_id)
+        state, tags = self._end_in_study(trial, error=error)
+        status = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[state]
+        rankings, filters = self._artifacts(trial) if state == "complete" else (None, None)
+        self._tracker.end_trial(
+            trial.proposal.slot.name,
+            status,
+            tags=tags,
+            step=trial.last_step,
+            errors=trial.errors,
+            rankings=rankings,
+            filters=filters,
+            title=f"{trial.proposal.slot.name}: {describe_settings(trial.proposal.settings)}",
+        )
+        objective = trial.errors["objective"] if trial.errors else None
+        self._board.ended(trial.proposal, state, objective)
+
+    def interrupt(self) -> None:
+        """End all live trials as interrupted: a resumed sweep runs them again."""
+        self._live.clear()
+        self._study.interrupt_all()
+
+    def _end_in_study(self, trial: LiveTrial, *, error: bool) -> tuple[str, dict[str, Any]]:
+        number, objective = trial.proposal.number, (trial.errors or {}).get("objective")
+        self._study.note(number, "stages", {spec.stage: spec.key for spec in trial.plan})
+        if trial.prune_reason:
+            self._study.prune(number, trial.prune_reason)
+            return "pruned", {"state": "PRUNED", "prune_reason": trial.prune_reason}
+        if trial.errors is not None and objective is not None and math.isfinite(objective):
+            self._study.note(number, "errors", trial.errors)
+            self._study.complete(number, objective)
+            return "complete", {"state": "COMPLETE"}
+        reason = trial.failure or ("its process died" if error else f"its objective is {objective}")
+        self._study.fail(number, reason)
+        return "failed", {"state": "FAIL", "fail_reason": reason}
+
+    def _artifacts(self, trial: LiveTrial) -> tuple[Any, Any]:
+        """Return the rankings and the fine-tuned filters of a trial that has them."""
+        found = []
+        for stage, name in (("rank", "ranking"), ("finetune", "filters")):
+            key = trial.plan.key(stage)
+            artifact = self._store.find(key) if key else None
+            found.append(artifact.json(name) if artifact else None)
+        return found[0], found[1]
+
+    def _tags(self, trial: LiveTrial) -> dict[str, Any]:
+        slot = trial.proposal.slot
+        keys = {f"stage.{spec.stage}": spec.key for spec in trial.plan}
+        return {
+            "robustune.trial_number": trial.proposal.number,
+            "robustune.purpose": slot.purpose,
+            "robustune.group": slot.group or slot.purpose,
+            "config_digest": trial.config.digest,
+            **keys,
+        }
+
+    def _travelling(self, trial_id: str, plan: TrialPlan) -> dict[str, Any]:
+        return {
+            "trial": trial_id,
+            "broker": self._broker,
+            "store": str(self._store.root),
+            "stages": [spec.to_json() for spec in plan],
+            "step_bases": self._step_bases,
+        }

@@ -1,0 +1,43 @@
+"""What ``--list`` shows: every name that an option or a setting can have."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.corruptions import DISTORTIONS, SEVERITY_TABLES, table_corruptions
+from engine.data import READERS
+from engine.models import model_names
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.search import PRUNERS, SAMPLERS
+from engine.ranking import DISTANCES, ELECTIONS
+from engine.settings import TrialConfig
+from engine.spaces import load_space, space_names
+from engine.stages.catalogue import STAGES
+
+
+def print_lists(console: Console, options: SweepOptions) -> None:
+    """Print the spaces, and the names of everything that is registered."""
+    spaces = Table("space", "what it asks", "axes", "arms × seeds", title="Search spaces (--space)", title_justify="left")
+    for name in space_names():
+        space = load_space(name)
+        spaces.add_row(name, space.description, str(len(space.axes)), f"{len(space.arms)} × {space.n_seeds}")
+    console.print(spaces)
+    names = Table("what", "names", title="Registered names", title_justify="left")
+    for kind, known in {
+        "data sets (--dataset)": [name if name != "folder" else "folder:PATH" for name in READERS],
+        "samplers (--sampler)": SAMPLERS,
+        "pruners (--pruner)": PRUNERS,
+        "models (model.name)": model_names(),
+        "distances (rank.distance)": DISTANCES,
+        "elections (rank.election)": ELECTIONS,
+        "distortions (distortion.name)": DISTORTIONS,
+        "stages": STAGES,
+        **{f"corruptions, table {table}": table_corruptions(table) for table in SEVERITY_TABLES},
+    }.items():
+        names.add_row(kind, ", ".join(known))
+    console.print(names)
+    settings = Table("setting", "default", title="Settings (--set PATH=VALUE)", title_justify="left")
+    for path, value in TrialConfig().flat().items():
+        settings.add_row(path, str(value))
+    console.print(settings)

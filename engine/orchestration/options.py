@@ -1,0 +1,111 @@
+"""The options of a sweep, the same from the command line and from Python."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from engine.digest import digest
+from engine.errors import InputError
+from engine.orchestration.search.samplers import make_pruner, make_sampler
+from engine.spaces import Space
+
+_STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Explore a search space: Ray Tune runs the trials, Optuna proposes and prunes them, MLflow records them.
+
+    Without any option it asks, on scikit-learn's digits, whether push–pull inhibition makes a small network hold up
+    under noise, and what fine-tuning selected filters adds. Run again with the same --study it goes on where it was.
+    """
+
+    space: str = "push-pull"
+    """Search space: a name (see --list), or a .py file that defines SPACE, or a .json file."""
+    dataset: str | None = None
+    """Data set: digits, or folder:PATH with train/ and test/, a folder per class in each. The space's own if not given."""
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
+    """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
+    n_trials: int = 54
+    """Trials in all: first the space's arms on every seed, then proposals, last the best proposal on the arms' seeds."""
+    sampler: str = "tpe"
+    """What proposes trials: tpe or random (draw i depends on the seed and i alone)."""
+    pruner: str = "median"
+    """What stops hopeless trials early: median, percentile or none."""
+    seed: int = 0
+    """Seed of the study; the seeds of the repeats are derived from it."""
+    study: str | None = None
+    """Name of the study; derived from space, data set and search if not given. An unfinished one is resumed."""
+    home: Path = Path("runs")
+    """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, logs."""
+    storage: str | None = None
+    """Optuna storage URL; sqlite in HOME if not given."""
+    tracking_uri: str | None = None
+    """MLflow tracking URI (sqlite:///FILE, or http://HOST:PORT of a server); sqlite in HOME if not given."""
+    store: Path | None = None
+    """Folder of the stages' artifacts, shared by sweeps (and by all nodes of a cluster); HOME/store if not given."""
+    ray_address: str | None = None
+    """Address of a running Ray cluster; else RAY_ADDRESS, else a private Ray on this machine."""
+    slots: int | None = None
+    """Stages that run at once; as many as cores (or GPUs, if there are any) allow if not given."""
+    cpus_per_slot: int = 1
+    """Cores of each slot, which are also its threads."""
+    gpus_per_slot: float | None = None
+    """GPUs of each slot, such as 0.25; 1 where the cluster has GPUs if not given, 0 to compute on CPUs."""
+    trials_in_flight: int | None = None
+    """Trials that are open at once; enough to keep the slots busy if not given."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
+    """Modules of yours that register models, data sets, distances, stages and so on."""
+    dry_run: bool = False
+    """Only print what would be run: the trials, their stages, and how much work sharing saves."""
+    list: bool = False
+    """Only list the spaces, data sets, models, samplers and pruners that exist."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_trials", 1), ("cpus_per_slot", 1), ("slots", 1), ("trials_in_flight", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"--{name.replace('_', '-')} must be ≥ {least}, got {value}")
+        if self.gpus_per_slot is not None and self.gpus_per_slot < 0:
+            raise InputError(f"--gpus-per-slot must be ≥ 0, got {self.gpus_per_slot}")
+        if self.study is not None and not _STUDY.fullmatch(self.study):
+            raise InputError(f"--study has letters, digits, '.', '-' and '_', got {self.study!r}")
+        make_sampler(self.sampler, seed=0)
+        make_pruner(self.pruner)
+
+    @property
+    def storage_url(self) -> str:
+        """Return the Optuna storage."""
+        return self.storage or f"sqlite:///{self.home.absolute() / 'optuna.db'}"
+
+    @property
+    def tracking_url(self) -> str:
+        """Return the MLflow tracking URI."""
+        return self.tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+
+    @property
+    def artifact_folder(self) -> Path | None:
+        """Return where MLflow artifacts go with a database on this machine; a server has its own place."""
+        return self.home.absolute() / "mlartifacts" if self.tracking_url.startswith("sqlite") else None
+
+    @property
+    def store_folder(self) -> Path:
+        """Return the store's folder."""
+        return (self.store or self.home / "store").expanduser().absolute()
+
+    def study_name(self, space: Space) -> str:
+        """Return the study's name: the one given, or one that changes with whatever changes the trials."""
+        if self.study is not None:
+            return self.study
+        return f"{space.name}-{digest([space.digest, self.sampler, self.pruner, self.seed])[:8]}"
+
+
+def as_params(options: SweepOptions) -> dict[str, Any]:
+    """Return what a record should say of the options; locations may hold credentials and stay out."""
+    names = ("n_trials", "sampler", "pruner", "seed", "slots", "cpus_per_slot", "gpus_per_slot")
+    return {name: getattr(options, name) for name in names}

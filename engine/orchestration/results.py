@@ -1,0 +1,149 @@
+"""What a finished study says: trials as values, arms compared by seed, and the table that answers the question."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.metrics import PairedDifference, mean_by_corruption, paired_difference
+from engine.spaces import Space
+from engine.stages.evaluate import rows_to_table
+
+FAMILIES = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
+    "weather": ("snow", "frost", "fog", "spatter", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
+}
+"""The benchmark's four kinds of corruption (push–pull paper, section 4.2.1)."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial as the study has it.
+
+    Attributes:
+        number: in the study.
+        slot: what the trial was for.
+        group: arm or "winner"; "" for a proposal.
+        seed: the trial's.
+        state: "COMPLETE", "PRUNED" or "FAIL".
+        settings: {dotted path: value} over the space's base.
+        objective: mean error on corrupted validation images; None unless complete.
+        errors: the evaluation's record; None unless complete.
+        reason: why it was pruned or failed.
+        stages: {stage: key}.
+    """
+
+    number: int
+    slot: str
+    group: str
+    seed: int
+    state: str
+    settings: Mapping[str, Any]
+    objective: float | None
+    errors: Mapping[str, Any] | None
+    reason: str
+    stages: Mapping[str, str]
+
+    def test_errors(self) -> dict[str, float]:
+        """Return clean error and mean error by kind of corruption, over its corruptions and all severities."""
+        assert self.errors is not None
+        by_corruption = mean_by_corruption(rows_to_table(self.errors["test"]["corrupted"]))
+        errors = {"clean": self.errors["test"]["clean"]}
+        for family, names in FAMILIES.items():
+            found = [by_corruption[name] for name in names if name in by_corruption]
+            if found:
+                errors[family] = statistics.fmean(found)
+        errors["all"] = statistics.fmean(by_corruption.values())
+        return errors
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """An arm, or the winner, over its seeds.
+
+    Attributes:
+        name: of the group.
+        trials: the complete ones, by seed.
+        errors: {column: error of each seed}.
+    """
+
+    name: str
+    trials: tuple[TrialResult, ...]
+    errors: Mapping[str, tuple[float, ...]]
+
+    def mean_and_std(self, column: str) -> tuple[float, float]:
+        """Return mean and standard deviation over the seeds (0 for a single one)."""
+        values = self.errors[column]
+        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Results:
+    """All of a study's trials.
+
+    Attributes:
+        study: its name.
+        space: what was explored.
+        trials: the ended ones by number, without those that were interrupted.
+    """
+
+    study: str
+    space: Space
+    trials: tuple[TrialResult, ...]
+
+    def groups(self) -> list[GroupSummary]:
+        """Return the arms in their order, then the winner, each with at least one complete trial."""
+        names = [arm.name for arm in self.space.arms] + ["winner"]
+        summaries = []
+        for name in names:
+            newest: dict[int, TrialResult] = {}
+            for trial in self.trials:
+                if trial.group == name and trial.state == "COMPLETE" and trial.slot in self._current_slots(name):
+                    newest[trial.seed] = trial
+            if newest:
+                trials = tuple(newest[seed] for seed in sorted(newest))
+                rows = [trial.test_errors() for trial in trials]
+                summaries.append(
+                    GroupSummary(name, trials, {column: tuple(row[column] for row in rows) for column in rows[0]})
+                )
+        return summaries
+
+    def _current_slots(self, name: str) -> set[str]:
+        """Return the slots of a group; of several winners (a study that was extended) the last one's."""
+        slots = [trial.slot for trial in self.trials if trial.group == name]
+        if name != "winner" or not slots:
+            return set(slots)
+        last = slots[-1].rsplit("/", 1)[0]
+        return {slot for slot in slots if slot.startswith(f"{last}/")}
+
+    def compare(self, group: GroupSummary, control: GroupSummary, column: str) -> PairedDifference | None:
+        """Return a group's error less the control's, paired by seed; None without a common seed."""
+        mine = dict(zip((trial.seed for trial in group.trials), group.errors[column], strict=True))
+        theirs = dict(zip((trial.seed for trial in control.trials), control.errors[column], strict=True))
+        seeds = [seed for seed in mine if seed in theirs]
+        if not seeds:
+            return None
+        return paired_difference([mine[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+
+    def best(self) -> TrialResult | None:
+        """Return the proposal with the least objective, or None."""
+        proposals = [t for t in self.trials if t.slot.startswith("proposal/") and t.objective is not None]
+        return min(proposals, key=lambda trial: (trial.objective, trial.number), default=None)
+
+    def with_state(self, state: str) -> list[TrialResult]:
+        """Return the trials in a state."""
+        return [trial for trial in self.trials if trial.state == state]
+
+
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Return settings in a line, without what cannot matter."""
+    return ", ".join(f"{path}={value:g}" if isinstance(value, float) else f"{path}={value}" for path, value in settings.items())
+
+
+def columns_of(groups: Sequence[GroupSummary]) -> list[str]:
+    """Return the error columns that the groups have."""
+    return list(groups[0].errors) if groups else []

@@ -1,0 +1,66 @@
+"""The one place where a space's axes become Optuna's distributions and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from engine.spaces import Axis, Choice, Int, Space
+
+
+def distribution(axis: Axis) -> BaseDistribution:
+    """Return an axis's distribution."""
+    if isinstance(axis, Choice):
+        return CategoricalDistribution(axis.values)
+    if isinstance(axis, Int):
+        return IntDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+    return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+
+
+def suggest_settings(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Return the settings that a trial proposes, {dotted path: value}; axes that do not apply are not asked for."""
+    return space.settings_from(lambda axis: _suggest(trial, axis))
+
+
+def _suggest(trial: optuna.Trial, axis: Axis) -> Any:
+    if isinstance(axis, Choice):
+        return trial.suggest_categorical(axis.label, axis.values)
+    if isinstance(axis, Int):
+        return trial.suggest_int(axis.label, axis.low, axis.high, step=axis.step, log=axis.log)
+    return trial.suggest_float(axis.label, axis.low, axis.high, step=axis.step, log=axis.log)
+
+
+def parameters_of(settings: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    """Return the study's parameters {label: value} of settings, as far as the axes can express them.
+
+    An arm may lie outside of the axes' values (a placebo's h = 1, say): such a setting has no parameter.
+    """
+    flat = space.base.flat() | dict(settings)
+    parameters: dict[str, Any] = {}
+
+    def keep(axis: Axis) -> Any:
+        value = flat[axis.setting]
+        if contains(axis, value):
+            parameters[axis.label] = value
+        return value
+
+    space.settings_from(keep)
+    return parameters
+
+
+def contains(axis: Axis, value: Any) -> bool:
+    """Return whether a value is one that the axis can take."""
+    if isinstance(axis, Choice):
+        return any(value == other and type(value) is type(other) for other in axis.values)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not axis.low <= value <= axis.high:
+        return False
+    steps = (value - axis.low) / axis.step if axis.step else 0
+    return abs(steps - round(steps)) < 1e-8

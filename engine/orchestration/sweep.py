@@ -1,0 +1,363 @@
+"""A sweep from its options to its answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from engine.data import DataInfo
+from engine.errors import InputError
+from engine.orchestration.agenda import Agenda
+from engine.orchestration.answer import answer_tables, as_text
+from engine.orchestration.board import Board
+from engine.orchestration.conductor import Conductor
+from engine.orchestration.options import SweepOptions, as_params
+from engine.orchestration.results import Results
+from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
+from engine.settings import TrialConfig
+from engine.spaces import Space, load_space
+from engine.stages import Store, TrialPlan, git_commit, info_to_json, plan_trial, prepare_data
+
+TRACKING_WAIT_S = 120.0
+
+
+def run_sweep(space: Space | str, *, console: Console | None = None, **options: Any) -> Results:
+    """Explore a space, or go on with the study that does, and return its trials.
+
+    Args:
+        space: a space, or a name or file as of ``--space``.
+        console: where progress and answer are printed; None for the terminal.
+        options: fields of ``SweepOptions``.
+
+    Raises:
+        InputError: anything in the options, the space or the data that cannot work, before anything starts.
+    """
+    name = space if isinstance(space, str) else space.name
+    prepared = prepare(SweepOptions(**{**options, "space": name}), space if isinstance(space, Space) else None)
+    return Sweep(prepared, console or Console()).run()
+
+
+def load_results(study: str, *, home: str | Path = "runs", storage: str | None = None) -> Results:
+    """Return the trials of a study.
+
+    Args:
+        study: its name.
+        home: the folder of the sweep.
+        storage: Optuna storage URL, if it is not the folder's.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    return read_results(SweepOptions(home=Path(home), storage=storage).storage_url, study)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A sweep whose input has been checked, before anything was started.
+
+    Attributes:
+        options: what was asked for.
+        space: with the data set and the settings of the options.
+        agenda: which trials there are.
+        study_name: the study.
+        store: where artifacts are.
+        info: the data set.
+    """
+
+    options: SweepOptions
+    space: Space
+    agenda: Agenda
+    study_name: str
+    store: Store
+    info: DataInfo
+
+    def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
+        """Return a trial's plan."""
+        return plan_trial(config, self.info, device=device)
+
+
+def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
+    """Check everything that can be checked without starting anything.
+
+    Raises:
+        InputError: what is wrong.
+    """
+    from pipelines._command_line import parse_settings
+
+    for module in options.imports:
+        import_module(module)
+    space = space or load_space(options.space)
+    settings = parse_settings(options.settings)
+    if options.dataset is not None:
+        settings["data.name"] = options.dataset
+    space = space.with_base(settings)
+    make_home(options.home)
+    check_tracking(options.tracking_url, options.artifact_folder)
+    store = Store(options.store_folder)
+    info, _ = prepare_data(space.base.data, store)
+    agenda = Agenda(space, options.n_trials, options.seed)
+    prepared = Prepared(options, space, agenda, options.study_name(space), store, info)
+    for slot in agenda.arms():
+        prepared.plan(space.config(slot.settings or {}, seed=slot.seed))
+    check_axes(prepared)
+    return prepared
+
+
+def check_axes(prepared: Prepared) -> None:
+    """Plan a trial for the end points of every axis: what the network or the data rule out is found now."""
+    from engine.spaces.axes import Axis, Choice
+
+    space = prepared.space
+
+    def conditions(axis: Axis) -> dict[str, Any]:
+        return {path: values[0] for path, values in axis.when.items()}
+
+    for axis in space.axes:
+        for value in axis.extremes():
+            settings = {**conditions(axis), axis.setting: value}
+            try:
+                prepared.plan(space.config(settings, seed=0))
+            except InputError as error:
+                kind = "value" if isinstance(axis, Choice) else "end"
+                raise InputError(f"axis {axis.label!r}, {kind} {value!r}: {error}") from error
+
+
+def make_home(home: Path) -> None:
+    """Make the folder of the sweep.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"home folder cannot be made: {home} ({error.strerror})") from error
+    if not os.access(home, os.W_OK):
+        raise InputError(f"home folder cannot be written: {home}")
+
+
+def import_module(name: str) -> None:
+    """Import a user's module.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.split(".")[0] and error.name != name:
+            raise
+        raise InputError(f"module to import does not exist: {name!r} (the current folder is looked in too)") from None
+
+
+class Sweep:
+    """A prepared sweep that is run."""
+
+    def __init__(self, prepared: Prepared, console: Console) -> None:
+        self.prepared = prepared
+        self.options = prepared.options
+        self.console = console
+        self.name = prepared.study_name
+
+    def run(self) -> Results:
+        """Run what is missing, print the answer and return the trials."""
+        options, agenda = self.options, self.prepared.agenda
+        study = SweepStudy(
+            agenda,
+            storage=options.storage_url,
+            name=self.name,
+            sampler=options.sampler,
+            pruner=options.pruner,
+        )
+        n_done = study.n_finished
+        if study.exhausted:
+            self.console.print(
+                f"study {self.name}: all {n_done} trials are done, nothing to run", highlight=False, soft_wrap=True
+            )
+        else:
+            self._run_trials(study, n_done)
+        results = read_results(options.storage_url, self.name)
+        self.print_answer(results)
+        return results
+
+    def _run_trials(self, study: SweepStudy, n_done: int) -> None:
+        from engine.orchestration.cluster.session import connect, disconnect
+
+        options = self.options
+        cluster = connect(options.ray_address, n_in_flight=options.trials_in_flight)
+        try:
+            self._say(cluster.description)
+            gpus = options.gpus_per_slot if options.gpus_per_slot is not None else min(1.0, cluster.n_gpus)
+            n_slots = options.slots or _fitting_slots(cluster.n_cpus, cluster.n_gpus, options.cpus_per_slot, gpus)
+            _check_fit(n_slots, cluster.n_cpus, cluster.n_gpus, options.cpus_per_slot, gpus)
+            device = "cuda" if gpus > 0 else "cpu"
+            self._say(self._opening(study, n_done, n_slots, device))
+            self._conduct(study, cluster, n_done=n_done, n_slots=n_slots, gpus=gpus, device=device)
+        finally:
+            disconnect()
+
+    def _conduct(
+        self, study: SweepStudy, cluster: Any, *, n_done: int, n_slots: int, gpus: float, device: str
+    ) -> None:
+        """Start broker, workers, tracking and board; run the trials; end everything in order."""
+        from engine.orchestration.cluster.pool import StagePool
+        from engine.orchestration.cluster.tuning import run_trials
+
+        options, prepared = self.options, self.prepared
+        with self._tracking() as (tracker, writer):
+            pool = StagePool(
+                name=f"broker-{self.name}",
+                store=str(prepared.store.root),
+                data=info_to_json(prepared.info),
+                imports=options.imports,
+                device=device,
+                n_workers=n_slots,
+                cpus=options.cpus_per_slot,
+                gpus=gpus,
+            )
+            board = Board(
+                self.console,
+                n_total=prepared.agenda.n_total,
+                n_done=n_done,
+                statistics=pool.statistics,
+                notes=lambda: [f"tracking waits: {writer.last_error}"] if writer.last_error else [],
+            )
+            conductor = Conductor(
+                study,
+                plan=lambda config: prepared.plan(config, device=device),
+                tracker=tracker,
+                board=board,
+                store=prepared.store,
+                release=pool.release,
+                broker=f"broker-{self.name}",
+                max_live=cluster.n_trials_in_flight,
+            )
+            board.start()
+            status = "KILLED"
+            try:
+                n_left = prepared.agenda.n_total - n_done
+                run_trials(conductor, cluster, n_trials=n_left, folder=options.home / "tune", name=self.name)
+                status = "FINISHED" if study.exhausted else "KILLED"
+            finally:
+                conductor.interrupt()
+                board.stop()
+                statistics = pool.statistics()
+                pool.close()
+                self._end_tracking(tracker, status, statistics)
+            self._say_statistics(board.seconds, statistics)
+
+    @contextmanager
+    def _tracking(self) -> Iterator[tuple[Tracker, TrackingWriter]]:
+        options = self.options
+        spool = Spool(options.home / "tracking" / f"{self.name}.jsonl")
+        tracker = Tracker(spool)
+        writer = TrackingWriter(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
+        space = self.prepared.space
+        tracker.start_sweep(
+            self.name,
+            params={"space": space.name, "data": space.base.data.name, **as_params(options)},
+            tags={
+                "space_digest": space.digest,
+                "git_commit": git_commit() or "unknown",
+                "mlflow.note.content": space.description,
+            },
+        )
+        writer.start()
+        try:
+            yield tracker, writer
+        finally:
+            if not writer.close(TRACKING_WAIT_S):
+                self._say(
+                    f"tracking is behind ({writer.last_error or 'slow'}): its events wait in {spool.path} and are "
+                    "written when this sweep is run again"
+                )
+
+    def _end_tracking(self, tracker: Tracker, status: str, statistics: dict[str, Any]) -> None:
+        results = read_results(self.options.storage_url, self.name)
+        groups = {
+            group.name: [trial.errors["test"]["corrupted"] for trial in group.trials if trial.errors]
+            for group in results.groups()
+        }
+        figures: dict[str, Any] = {}
+        if groups:
+            title = f"{self.name}: {self.prepared.space.description}"
+            figures["figures/arms_by_severity.png"] = {"kind": "groups_by_severity", "groups": groups, "title": title}
+        metrics = {f"stages/{name}": float(value) for name, value in statistics.items()}
+        best = results.best()
+        if best is not None and best.objective is not None:
+            metrics["best_objective"] = best.objective
+        tracker.end_sweep(status, metrics, {"answer.txt": as_text(answer_tables(results))}, figures)
+
+    def _opening(self, study: SweepStudy, n_done: int, n_slots: int, device: str) -> str:
+        agenda, info = self.prepared.agenda, self.prepared.info
+        lines = [
+            f"study {self.name}: {agenda.n_total} trials ({agenda.n_arm_trials} of the arms, {agenda.n_proposals} "
+            f"proposed by {self.options.sampler}, {agenda.n_winner_trials} to compute the best again)"
+            + (f"; {n_done} are done" if n_done else "")
+            + (f", {study.n_recovered} were interrupted and run again" if study.n_recovered else ""),
+            f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test images; "
+            f"{n_slots} slot{'s' * (n_slots != 1)} on {device}",
+        ]
+        if agenda.n_arm_trials < len(agenda.space.arms) * agenda.space.n_seeds:
+            lines.append(f"{agenda.n_total} trials do not cover the arms on all {agenda.space.n_seeds} seeds")
+        return "\n".join(lines)
+
+    def _say_statistics(self, seconds: float, statistics: dict[str, Any]) -> None:
+        if not statistics:
+            return
+        whole = statistics["run_seconds"] + statistics["saved_seconds"]
+        share = f" ({statistics['saved_seconds'] / whole:.0%} of the work)" if whole else ""
+        self._say(
+            f"{seconds:.0f} s; {statistics['run']} stages run in {statistics['run_seconds']:.0f} s, "
+            f"{statistics['shared']} shared and {statistics['from_store']} found in the store: "
+            f"{statistics['saved_seconds']:.0f} s of computing saved{share}"
+        )
+
+    def print_answer(self, results: Results) -> None:
+        """Print what the study says, and how to look at it."""
+        for part in answer_tables(results):
+            self.console.print(part, highlight=False)
+        options = self.options
+        self.console.print("look closer:")
+        for command in view_commands(options):
+            self.console.print(f"  {command}", highlight=False, soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def view_commands(options: SweepOptions) -> list[str]:
+    """Return the two commands that open MLflow's page and Optuna's dashboard on the results."""
+    if options.tracking_url.startswith("http"):
+        mlflow = f"open {options.tracking_url}"
+    else:
+        mlflow = f"mlflow ui --backend-store-uri {shlex.quote(options.tracking_url)} --port 5000"
+    return [mlflow, f"optuna-dashboard {shlex.quote(options.storage_url)} --port 8080"]
+
+
+def _fitting_slots(n_cpus: float, n_gpus: float, cpus: int, gpus: float) -> int:
+    """Return how many slots of a size the cluster has room for, at least one."""
+    by_cpu = math.floor(n_cpus / cpus)
+    return max(1, min(by_cpu, math.floor(n_gpus / gpus)) if gpus else by_cpu)
+
+
+def _check_fit(n_slots: int, n_cpus: float, n_gpus: float, cpus: int, gpus: float) -> None:
+    if cpus > n_cpus or gpus > max(n_gpus, 0):
+        raise InputError(
+            f"a slot of {cpus} cores and {gpus:g} GPUs does not fit: the cluster has {n_cpus:g} cores and {n_gpus:g} GPUs"
+        )
+    if n_slots * cpus > n_cpus or n_slots * gpus > n_gpus + 1e-9:
+        raise InputError(
+            f"{n_slots} slots of {cpus} cores and {gpus:g} GPUs do not fit: the cluster has {n_cpus:g} cores and "
+            f"{n_gpus:g} GPUs"
+        )

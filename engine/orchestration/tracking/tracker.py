@@ -1,0 +1,106 @@
+"""What a sweep tells the tracking: each trial's start, epochs and end, as events for the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.metrics import mean_by_corruption
+from engine.orchestration.tracking.spool import Spool
+from engine.orchestration.tracking.writer import SWEEP_SLOT, now_ms
+from engine.stages.evaluate import rows_to_table
+
+_EPOCH_METRICS = {
+    "loss": "train/loss",
+    "learning_rate": "train/learning_rate",
+    "validation_error": "validation/error",
+    "validation_loss": "validation/loss",
+    "probe_error": "probe/error",
+}
+
+
+class Tracker:
+    """Turns what happens into events. Every method returns at once.
+
+    Args:
+        spool: where the writer reads them.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def start_sweep(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
+        """Open the parent run."""
+        self._append("start", SWEEP_SLOT, name=name, params=dict(params), tags=dict(tags))
+
+    def end_sweep(
+        self, status: str, metrics: Mapping[str, float], texts: Mapping[str, str], figures: Mapping[str, Any]
+    ) -> None:
+        """Close the parent run with its table and figure."""
+        self._append(
+            "end", SWEEP_SLOT, status=status, metrics=dict(metrics), tags={}, texts=dict(texts), figures=dict(figures)
+        )
+
+    def start_trial(self, slot: str, number: int, config: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
+        """Open a trial's run with its configuration."""
+        self._append("start", slot, name=f"{number:03d} {slot}", params=dict(config), tags=dict(tags))
+
+    def epochs(self, slot: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Add epochs of any stage; steps count through all stages."""
+        steps = [
+            [record["step"], {metric: record[name] for name, metric in _EPOCH_METRICS.items() if name in record}]
+            for record in records
+        ]
+        if steps:
+            self._append("metrics", slot, steps=steps)
+
+    def end_trial(
+        self,
+        slot: str,
+        status: str,
+        *,
+        tags: Mapping[str, Any],
+        step: int,
+        errors: Mapping[str, Any] | None = None,
+        rankings: Mapping[str, Any] | None = None,
+        filters: Mapping[str, Any] | None = None,
+        title: str = "",
+    ) -> None:
+        """Close a trial's run with its errors by corruption and severity, and its figures."""
+        figures: dict[str, Any] = {}
+        metrics: dict[str, float] = {}
+        if errors is not None:
+            rows, clean = errors["test"]["corrupted"], errors["test"]["clean"]
+            metrics = final_metrics(errors)
+            figures["figures/error_by_severity.png"] = {
+                "kind": "error_by_severity",
+                "rows": rows,
+                "clean_error": clean,
+                "title": title,
+            }
+        if rankings:
+            figures["figures/filter_ranking.png"] = {
+                "kind": "ranking_bars",
+                "rankings": dict(rankings),
+                "selected": dict(filters or {}),
+                "title": title,
+            }
+        self._append("end", slot, status=status, metrics=metrics, tags=dict(tags), figures=figures, step=step)
+
+    def _append(self, event: str, slot: str, **content: Any) -> None:
+        self._spool.append({"event": event, "slot": slot, "time_ms": now_ms(), **content})
+
+
+def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
+    """Return a trial's results as MLflow metrics, fractions: "objective", "test/clean", "test/<corruption>" (mean over
+    the severities), "severity/<corruption>/<severity>", and "test/tuned_distortion" where there is one.
+    """
+    table = rows_to_table(errors["test"]["corrupted"])
+    metrics = {"objective": errors["objective"], "test/clean": errors["test"]["clean"]}
+    if errors["test"]["tuned_distortion"] is not None:
+        metrics["test/tuned_distortion"] = errors["test"]["tuned_distortion"]
+    by_corruption = mean_by_corruption(table)
+    metrics["test/mean_corrupted"] = sum(by_corruption.values()) / len(by_corruption)
+    metrics |= {f"test/{name}": error for name, error in by_corruption.items()}
+    metrics |= {f"severity/{name}/{severity}": error for (name, severity), error in table.items()}
+    return metrics

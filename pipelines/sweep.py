@@ -1,0 +1,51 @@
+"""The main job: ``python -m pipelines.sweep``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads must not spin beside the workers
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "60")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own report: ours says more
+
+from rich.console import Console  # noqa: E402
+
+from engine.orchestration.options import SweepOptions  # noqa: E402
+from pipelines._command_line import run  # noqa: E402
+
+
+def main(options: SweepOptions) -> int:
+    """List, dry-run or run a sweep; return the exit code."""
+    console = make_console()
+    if options.list:
+        from engine.orchestration.listing import print_lists
+
+        print_lists(console, options)
+        return 0
+    from engine.orchestration.sweep import Sweep, prepare
+
+    prepared = prepare(options)
+    if options.dry_run:
+        from engine.orchestration.dry_run import print_dry_run
+
+        print_dry_run(console, prepared)
+        return 0
+    Sweep(prepared, console).run()
+    return 0
+
+
+def make_console() -> Console:
+    """Return the terminal, or a page wide enough for the tables where the output goes to a file."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with some arguments; return its exit code."""
+    return run(SweepOptions, main, program="sweep", arguments=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

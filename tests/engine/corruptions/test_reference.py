@@ -1,0 +1,123 @@
+"""The nineteen against the benchmark's own outputs for 100 images (reference files; skipped without them)."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine.corruptions import CORRUPTIONS, corrupt, severity_constants
+from engine.corruptions.apply import CORRUPTION_REGISTRY
+from tests.engine.corruptions.reference import (
+    NumpyDraws,
+    channels_first,
+    reference_images,
+    reference_path,
+    reference_statistics,
+)
+
+DETERMINISTIC = (
+    "defocus_blur",
+    "zoom_blur",
+    "brightness",
+    "contrast",
+    "pixelate",
+    "jpeg_compression",
+    "gaussian_blur",
+    "saturate",
+)
+RANDOM = tuple(name for name in CORRUPTIONS if name not in DETERMINISTIC)
+
+
+@pytest.fixture(autouse=True)
+def _original_frost(monkeypatch):
+    monkeypatch.setenv("FROST_DIR", str(reference_path("frost")))
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_corruption_gives_the_benchmarks_bytes_for_its_draws(name):
+    clean = channels_first(reference_images("clean"))
+    seeds = reference_images("seeds")[list(reference_images("corruptions")).index(name)]
+    for severity in range(1, 6):
+        draws = NumpyDraws(seeds[severity - 1])
+        found = CORRUPTION_REGISTRY[name](clean, severity_constants(name, severity), draws)
+        difference = (found.int() - channels_first(reference_images(name)[severity - 1]).int()).abs()
+        # Another libjpeg may differ in the last bit.
+        allowed = 1 if name == "jpeg_compression" else 0
+        assert int(difference.max()) <= allowed, (severity, float((difference > 0).float().mean()))
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_corrupt_is_byte_equal_where_nothing_is_random(name):
+    clean = channels_first(reference_images("clean"))
+    for severity in (2, 5):
+        found = corrupt(clean, name, severity, seed=0)
+        difference = (found.int() - channels_first(reference_images(name)[severity - 1]).int()).abs()
+        assert int(difference.max()) <= (1 if name == "jpeg_compression" else 0)
+
+
+def _mean_difference(corrupted, clean):
+    return np.abs(corrupted.astype(int) - clean.astype(int)).mean(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_corrupt_is_as_strong_as_the_benchmark_where_draws_are_random(name):
+    clean = reference_images("clean")
+    for severity in range(1, 6):
+        found = corrupt(channels_first(clean), name, severity, seed=0).permute(0, 2, 3, 1).numpy()
+        ours = _mean_difference(found, clean)
+        theirs = _mean_difference(reference_images(name)[severity - 1], clean)
+        error = (ours - theirs).std(ddof=1) / np.sqrt(len(clean))
+        assert abs(ours.mean() - theirs.mean()) <= max(0.02 * theirs.mean(), 4 * error), severity
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"])
+def test_noise_has_the_statistics_of_a_thousand_images(name):
+    clean = reference_images("clean")
+    for severity in range(1, 6):
+        stored = reference_statistics()[f"{name}/{severity}"]
+        ours = _mean_difference(
+            corrupt(channels_first(clean), name, severity, seed=1).permute(0, 2, 3, 1).numpy(), clean
+        )
+        # The stored mean is over other images too, whose brightness decides how strong these noises are.
+        error = stored["mean_abs_diff_sd_over_images"] / np.sqrt(len(clean))
+        assert abs(ours.mean() - stored["mean_abs_diff"]) <= max(0.02 * stored["mean_abs_diff"], 4 * error), severity
+
+
+@pytest.fixture(scope="module")
+def thousand_images():
+    """The images of the stored statistics: the first 100 of each class of the JPEG test set."""
+    archive = reference_path("../data/cifar10-jpeg.tar.gz")
+    pictures = {}
+    with tarfile.open(archive) as stored:
+        for member in stored:
+            folder, _, number = member.name.rpartition("/")
+            if folder.startswith("test/") and number < "0100.jpg" and member.isfile():
+                file = stored.extractfile(member)
+                assert file is not None
+                pictures[member.name] = np.asarray(Image.open(io.BytesIO(file.read())))
+    return np.stack([pictures[name] for name in sorted(pictures)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_corrupt_has_the_stored_statistics_of_a_thousand_images(name, thousand_images):
+    assert len(thousand_images) == 1000
+    for severity in range(1, 6):
+        stored = reference_statistics()[f"{name}/{severity}"]
+        found = corrupt(channels_first(thousand_images), name, severity, seed=0).permute(0, 2, 3, 1).numpy()
+        ours = _mean_difference(found, thousand_images)
+        # Both sides draw: √2.
+        error = np.sqrt(2 / 1000) * ours.std(ddof=1)
+        tolerance = max(0.02 * stored["mean_abs_diff"], 4 * error)
+        assert abs(ours.mean() - stored["mean_abs_diff"]) <= tolerance, severity
+        np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), stored["mean"], rtol=0.02)
+        np.testing.assert_allclose(found.std(axis=(0, 1, 2)), stored["std"], rtol=0.03)
+        print(f"{name}/{severity}: {ours.mean():.3f} (stored {stored['mean_abs_diff']:.3f})")
+
+
+def test_stored_statistics_are_those_of_the_reference_images():
+    assert torch.tensor([len(reference_images(name)) for name in CORRUPTIONS]).unique().tolist() == [5]
+    assert set(reference_statistics()) == {f"{name}/{severity}" for name in CORRUPTIONS for severity in range(1, 6)}

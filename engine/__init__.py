@@ -50,4 +50,4 @@ _ROOMS = {
 _MODULES = {name: room for room, names in _ROOMS.items() for name in names}
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
-__all__ = sorted(_MODULES)  # noqa: PLE0605
+__all__ = sorted(_MODULES)

@@ -260,7 +260,7 @@ class TrialConfig:
         _require(0 <= self.seed < 2**63, "seed", "in [0, 2**63)", self.seed)
 
     def with_settings(self, settings: Mapping[str, Any]) -> TrialConfig:
-        """Return a copy with the settings of some dotted paths replaced.
+        """Return a copy with the settings of some dotted paths replaced; a new fraction drops the count, and back.
 
         Raises:
             InputError: a path that does not exist (with the nearest), or a value that is not allowed.
@@ -270,6 +270,9 @@ class TrialConfig:
             if path not in flat:
                 raise unknown_name("setting", path, flat)
             flat[path] = value
+            other = _EITHER.get(path)
+            if other is not None and value is not None and other not in settings:
+                flat[other] = None
         return type(self).from_flat(flat)
 
     def flat(self) -> dict[str, Any]:
@@ -292,6 +295,9 @@ class TrialConfig:
     def digest(self) -> str:
         """Return a hash of all settings (12 hexadecimal digits)."""
         return digest(self.flat())[:12]
+
+
+_EITHER = {"finetune.fraction": "finetune.count", "finetune.count": "finetune.fraction"}
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,10 +11,10 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "60")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own report: ours says more
 
-from rich.console import Console  # noqa: E402
+from rich.console import Console
 
-from engine.orchestration.options import SweepOptions  # noqa: E402
-from pipelines._command_line import run  # noqa: E402
+from engine.orchestration.options import SweepOptions
+from pipelines._command_line import run
 
 
 def main(options: SweepOptions) -> int:

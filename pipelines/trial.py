@@ -14,10 +14,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from engine.errors import InputError, unknown_name
+from engine.extensions import import_modules, parse_settings
 from engine.settings import TrialConfig
 from engine.spaces import load_space
 from engine.stages import StageOutcome, Store, data_getter, plan_trial, prepare_data, run_chain
-from pipelines._command_line import import_modules, parse_settings, run
+from pipelines._command_line import run
 
 
 @dataclass
@@ -53,8 +55,10 @@ def main(options: TrialOptions) -> int:
     """Run the trial and print its stages, times and errors."""
     console = Console()
     import_modules(options.imports)
+    if options.threads < 1:
+        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
     torch.set_num_threads(options.threads)
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = find_device(options.device)
     config = make_config(options)
     store = Store(options.store or options.home / "store")
     info, _ = prepare_data(config.data, store)
@@ -74,16 +78,24 @@ def main(options: TrialOptions) -> int:
     return 0
 
 
+def find_device(name: str | None) -> torch.device:
+    """Return the device of a name, or the best there is."""
+    available = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
+    if name is not None and name not in available:
+        raise unknown_name("device on this machine", name, available)
+    return torch.device(name or available[0])
+
+
 def make_config(options: TrialOptions) -> TrialConfig:
     """Return the configuration that the options ask for."""
     config = TrialConfig()
     settings = parse_settings(options.settings)
+    if options.arm is not None and options.space is None:
+        raise InputError(f"`--arm {options.arm}` needs the --space that it is an arm of")
     if options.space is not None:
         space = load_space(options.space)
         config = space.base
         if options.arm is not None:
-            from engine.errors import unknown_name
-
             arms = {arm.name: arm for arm in space.arms}
             if options.arm not in arms:
                 raise unknown_name(f"arm of space {space.name!r}", options.arm, arms)
@@ -104,7 +116,7 @@ def describe_stage(outcome: StageOutcome) -> str:
         result = outcome.artifact.json("result")
         line += (
             f"  {result['epochs']} epochs, best {result['best_epoch']}: validation error "
-            f"{result['validation_error']:.2%}, probe {result['probe_error']:.2%}; {result['n_trained']:,} trained values"
+            f"{result['validation_error']:.2%}, probe {result['probe_error']:.2%}, {result['n_trained']:,} trained"
         )
     return line
 

@@ -1,7 +1,7 @@
 """Does push–pull inhibition make a small ResNet hold up under noise, and what does selective fine-tuning add?
 
-The sizes suit digits (16×16, grey), which train in seconds: the whole question fits into minutes on two cores. For other
-data sets raise the epochs and choose the network (`--set pretrain.epochs=30 model.name=resnet-20`).
+The sizes suit digits (16×16, grey), which train in seconds: the whole question fits into minutes on two cores. For
+other data sets raise the epochs and choose the network (`--set pretrain.epochs=30 model.name=resnet-20`).
 """
 
 from engine.settings import EvaluateSettings, FinetuneSettings, ModelSettings, TrainingSettings, TrialConfig
@@ -15,7 +15,7 @@ SPACE = Space(
     description="Push–pull inhibition against the plain network and the placebo under noise, and selective fine-tuning",
     base=TrialConfig(
         model=ModelSettings(name="resnet-8", width=16),
-        pretrain=TrainingSettings(epochs=8, batch_size=64, learning_rate=3e-3, schedule="one-cycle"),
+        pretrain=TrainingSettings(epochs=6, batch_size=64, learning_rate=3e-3, schedule="one-cycle"),
         finetune=FinetuneSettings(
             training=TrainingSettings(epochs=6, batch_size=64, learning_rate=1e-3, schedule="constant", patience=15)
         ),

@@ -14,7 +14,7 @@ _N_TEST = 599  # a third, as in scikit-learn's own examples of this set
 
 
 class Digits:
-    """The reader of ``digits``: grey 8×8 images with 17 levels, upsampled (bilinear) to ``image_size``, 16 by default."""
+    """The reader of ``digits``: grey 8×8 images of 17 levels, upsampled (bilinear) to ``image_size``, 16 by default."""
 
     def __init__(self, argument: str | None, settings: DataSettings) -> None:
         self.image_size = settings.image_size or 16

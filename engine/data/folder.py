@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.settings import DataSettings
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-_GREY_MODES = {"1", "L", "I", "I;16", "F", "LA"}
+_GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L", "F", "LA"}
 
 
 class ImageFolder:
@@ -25,7 +25,8 @@ class ImageFolder:
     Rules: files are ordered by name; an image whose size is not ``image_size`` is cropped to its central square and
     resized (bilinear, antialiased); ``image_size`` is the first training image's shorter side unless given;
     ``channels`` is 1 if the first training image is grey, else 3, unless given (grey becomes r = g = b, colour
-    becomes luma); transparency is laid over black; 16-bit images keep their upper 8 bits.
+    becomes luma); transparency is laid over black; 16-bit images keep their upper 8 bits, and
+    floats count from 0 to 255.
 
     Args:
         argument: the path.
@@ -121,8 +122,8 @@ def _decode(path: Path, size: int, channels: int) -> Tensor:
 
     with _open(path) as image:
         try:
-            if image.mode in ("I", "I;16", "F"):
-                image = _upper_bits(image)
+            if image.mode.startswith(("I", "F")):
+                image = _to_bytes(image)
             if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
@@ -135,11 +136,14 @@ def _decode(path: Path, size: int, channels: int) -> Tensor:
     return torch.from_numpy(pixels if channels == 3 else pixels[..., None]).permute(2, 0, 1)
 
 
-def _upper_bits(image):  # type: ignore[no-untyped-def]
+def _to_bytes(image):  # type: ignore[no-untyped-def]
+    """Return whole numbers (of 16 bits) by their upper 8 bits, floats as they are; the same rule for every image."""
     from PIL import Image
 
-    values = np.asarray(image).astype(np.float64)
-    return Image.fromarray(np.clip(values / (257 if values.max() > 255 else 1), 0, 255).astype(np.uint8))
+    values = np.asarray(image)
+    if image.mode != "F":
+        values = values.astype(np.int64) >> 8
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
 def _fit(image, size: int):  # type: ignore[no-untyped-def]

@@ -84,7 +84,7 @@ def corruption_scores(
         baseline: ({corruption: mean error over the severities}, clean error) of the network that normalises.
 
     Raises:
-        InputError: an empty or ragged table, or a baseline that lacks a corruption.
+        InputError: an empty or ragged table, or a baseline that lacks a corruption or never errs on one.
     """
     by_corruption = mean_by_corruption(errors)
     overall = _mean(by_corruption.values())
@@ -94,6 +94,9 @@ def corruption_scores(
     missing = [name for name in by_corruption if name not in baseline_errors]
     if missing:
         raise InputError(f"the baseline has no error for {', '.join(missing)}")
+    perfect = [name for name in by_corruption if baseline_errors[name] <= 0]
+    if perfect:
+        raise InputError(f"the baseline must err for a ratio to it, its error is 0 for {', '.join(perfect)}")
     ratios = {name: error / baseline_errors[name] for name, error in by_corruption.items()}
     relative: dict[str, float | None] = {}
     for name, error in by_corruption.items():

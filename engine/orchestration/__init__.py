@@ -1,1 +1,14 @@
 """Search, scheduling and tracking: the only rooms that import Optuna, Ray and MLflow."""
+
+from engine._lazy import lazy_names
+
+_MODULES = {
+    "Results": "engine.orchestration.results",
+    "SweepOptions": "engine.orchestration.options",
+    "TrialResult": "engine.orchestration.results",
+    "load_results": "engine.orchestration.sweep",
+    "run_sweep": "engine.orchestration.sweep",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections import Counter
 
@@ -13,7 +14,7 @@ from engine.orchestration.results import GroupSummary, Results, columns_of, desc
 
 
 def answer_tables(results: Results) -> list[ConsoleRenderable | str]:
-    """Return what a finished sweep has to say: errors by arm, paired differences, the best settings, what was pruned."""
+    """Return what a sweep has to say: errors by arm, paired differences, the best settings, what was pruned."""
     groups = results.groups()
     parts: list[ConsoleRenderable | str] = []
     if groups:
@@ -30,7 +31,9 @@ def answer_tables(results: Results) -> list[ConsoleRenderable | str]:
             f"images, one seed)\n  {describe_settings(best.settings)}"
         )
         if any(group.name == "winner" for group in groups):
-            parts.append("'winner' is this proposal computed again on the arms' seeds: its row can be compared with theirs.")
+            parts.append(
+                "'winner' is this proposal computed again on the arms' seeds: its row can be compared with theirs."
+            )
     parts.extend(ended_lines(results))
     return parts
 
@@ -82,6 +85,8 @@ def format_difference(difference: PairedDifference | None) -> str:
     """Return "−12.3 [−20.1, −4.5] *" in percentage points."""
     if difference is None:
         return "–"
+    if difference.mean == difference.low == difference.high == 0:
+        return "0 (identical)"
     text = f"{100 * difference.mean:+.1f}"
     if math.isnan(difference.low):
         return f"{text} (one seed)"
@@ -107,18 +112,7 @@ def ended_lines(results: Results) -> list[str]:
 
 def as_text(parts: list[ConsoleRenderable | str], *, width: int = 140) -> str:
     """Return tables and lines as plain text."""
-    console = Console(width=width, record=True, file=_Nowhere(), color_system=None)
+    console = Console(width=width, record=True, file=io.StringIO(), color_system=None)
     for part in parts:
         console.print(part, highlight=False)
     return console.export_text()
-
-
-class _Nowhere:
-    """A file that keeps nothing."""
-
-    def write(self, text: str) -> int:
-        """Take a text."""
-        return len(text)
-
-    def flush(self) -> None:
-        """Do nothing."""

@@ -93,7 +93,9 @@ class Board:
         stages = self._last
         parts = [f"{done}/{self._n_total} trials ({states}, {len(self._live)} running)"]
         if stages:
-            parts.append(f"stages: {stages['run']} run, {stages['shared']} shared, {stages['from_store']} from the store")
+            parts.append(
+                f"stages: {stages['run']} run, {stages['shared']} shared, {stages['from_store']} from the store"
+            )
         if self._best is not None:
             parts.append(f"best {self._best[0]:.2%} ({self._best[1]})")
         eta = self.eta_s()
@@ -126,15 +128,19 @@ class Board:
             states.append(f"{self._n_before} from before")
         grid.add_row("trials", f"{done} of {self._n_total}: {', '.join(states)}, {len(self._live)} running")
         if stages:
-            grid.add_row(
-                "stages",
-                f"{stages['run']} run in {stages['run_seconds']:.0f} s, {stages['shared']} shared, {stages['from_store']} "
-                f"from the store ({stages['saved_seconds']:.0f} s saved); {stages['running']} running on "
-                f"{stages['workers']} workers, {stages['queued']} waiting",
-            )
+            grid.add_row("stages", _stages_line(stages))
         if self._best is not None:
             grid.add_row("best", f"{self._best[0]:.2%} objective ({self._best[1]})")
         eta = self.eta_s()
         grid.add_row("time", f"{self.seconds:.0f} s" + (f", about {eta:.0f} s left" if eta else ""))
         notes = [Text(note, style="yellow") for note in self._notes()]
         return Group(ProgressBar(total=max(1, self._n_total), completed=done, width=60), grid, *notes)
+
+
+def _stages_line(stages: Mapping[str, Any]) -> str:
+    """Return the broker's counts in words."""
+    return (
+        f"{stages['run']} run in {stages['run_seconds']:.0f} s, {stages['shared']} shared, "
+        f"{stages['from_store']} from the store ({stages['saved_seconds']:.0f} s saved); "
+        f"{stages['running']} running on {stages['workers']} workers, {stages['queued']} waiting"
+    )

@@ -34,8 +34,12 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     for arm in space.arms:
         console.print(f"  arm {arm.name}: {describe_settings(arm.settings)}", highlight=False, soft_wrap=True)
     for axis in space.axes:
-        values = ", ".join(map(str, axis.extremes())) if hasattr(axis, "values") else " … ".join(map(str, axis.extremes()))
-        when = f"   if {describe_settings({k: '|'.join(map(str, v)) for k, v in axis.when.items()})}" if axis.when else ""
+        values = (
+            ", ".join(map(str, axis.extremes())) if hasattr(axis, "values") else " … ".join(map(str, axis.extremes()))
+        )
+        when = (
+            f"   if {describe_settings({k: '|'.join(map(str, v)) for k, v in axis.when.items()})}" if axis.when else ""
+        )
         console.print(f"  axis {axis.label}: {values}{when}", highlight=False, soft_wrap=True)
     console.print(stage_table(prepared))
     exact = prepared.options.sampler == "random" or not agenda.n_proposals
@@ -56,7 +60,9 @@ def stage_table(prepared: Prepared) -> Table:
         for spec in prepared.plan(config, device="cuda" if (prepared.options.gpus_per_slot or 0) > 0 else "cpu"):
             wanted[spec.stage] += 1
             distinct[spec.stage][spec.key] = spec
-    table = Table("stage", "wanted by trials", "distinct", "in the store", "shared", title="Stages", title_justify="left")
+    table = Table(
+        "stage", "wanted by trials", "distinct", "in the store", "shared", title="Stages", title_justify="left"
+    )
     total = [0, 0, 0]
     for stage, count in wanted.items():
         stored = sum(prepared.store.find(key) is not None for key in distinct[stage])

@@ -18,7 +18,9 @@ from engine.stages.catalogue import STAGES
 
 def print_lists(console: Console, options: SweepOptions) -> None:
     """Print the spaces, and the names of everything that is registered."""
-    spaces = Table("space", "what it asks", "axes", "arms × seeds", title="Search spaces (--space)", title_justify="left")
+    spaces = Table(
+        "space", "what it asks", "axes", "arms × seeds", title="Search spaces (--space)", title_justify="left"
+    )
     for name in space_names():
         space = load_space(name)
         spaces.add_row(name, space.description, str(len(space.axes)), f"{len(space.arms)} × {space.n_seeds}")

@@ -27,37 +27,37 @@ class SweepOptions:
 
     space: str = "push-pull"
     """Search space: a name (see --list), or a .py file that defines SPACE, or a .json file."""
-    dataset: str | None = None
-    """Data set: digits, or folder:PATH with train/ and test/, a folder per class in each. The space's own if not given."""
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Data set, if not the space's own: digits, or folder:PATH with train/ and test/, a folder per class in each."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
     n_trials: int = 54
-    """Trials in all: first the space's arms on every seed, then proposals, last the best proposal on the arms' seeds."""
+    """Trials in all: the space's arms on every seed, then proposals, last the best proposal on the arms' seeds."""
     sampler: str = "tpe"
     """What proposes trials: tpe or random (draw i depends on the seed and i alone)."""
     pruner: str = "median"
     """What stops hopeless trials early: median, percentile or none."""
     seed: int = 0
     """Seed of the study; the seeds of the repeats are derived from it."""
-    study: str | None = None
+    study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Name of the study; derived from space, data set and search if not given. An unfinished one is resumed."""
     home: Path = Path("runs")
     """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, logs."""
-    storage: str | None = None
+    storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """Optuna storage URL; sqlite in HOME if not given."""
-    tracking_uri: str | None = None
+    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
     """MLflow tracking URI (sqlite:///FILE, or http://HOST:PORT of a server); sqlite in HOME if not given."""
-    store: Path | None = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of the stages' artifacts, shared by sweeps (and by all nodes of a cluster); HOME/store if not given."""
-    ray_address: str | None = None
+    ray_address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """Address of a running Ray cluster; else RAY_ADDRESS, else a private Ray on this machine."""
-    slots: int | None = None
+    slots: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Stages that run at once; as many as cores (or GPUs, if there are any) allow if not given."""
     cpus_per_slot: int = 1
     """Cores of each slot, which are also its threads."""
-    gpus_per_slot: float | None = None
+    gpus_per_slot: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
     """GPUs of each slot, such as 0.25; 1 where the cluster has GPUs if not given, 0 to compute on CPUs."""
-    trials_in_flight: int | None = None
+    trials_in_flight: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Trials that are open at once; enough to keep the slots busy if not given."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
     """Modules of yours that register models, data sets, distances, stages and so on."""
@@ -66,7 +66,12 @@ class SweepOptions:
     list: bool = False
     """Only list the spaces, data sets, models, samplers and pruners that exist."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check every option that can be checked alone.
+
+        Raises:
+            InputError: what is wrong, its value, and what is allowed.
+        """
         for name, least in (("n_trials", 1), ("cpus_per_slot", 1), ("slots", 1), ("trials_in_flight", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < least:

@@ -49,14 +49,18 @@ class TrialResult:
     stages: Mapping[str, str]
 
     def test_errors(self) -> dict[str, float]:
-        """Return clean error and mean error by kind of corruption, over its corruptions and all severities."""
+        """Return clean error and mean error by kind of corruption, over its corruptions and all severities.
+
+        A kind of which only one corruption was tested is called by that one's name.
+        """
         assert self.errors is not None
         by_corruption = mean_by_corruption(rows_to_table(self.errors["test"]["corrupted"]))
         errors = {"clean": self.errors["test"]["clean"]}
         for family, names in FAMILIES.items():
-            found = [by_corruption[name] for name in names if name in by_corruption]
+            names = tuple(name for name in names if name in by_corruption)
+            found = [by_corruption[name] for name in names]
             if found:
-                errors[family] = statistics.fmean(found)
+                errors[family if len(found) > 1 else names[0]] = statistics.fmean(found)
         errors["all"] = statistics.fmean(by_corruption.values())
         return errors
 
@@ -141,7 +145,9 @@ class Results:
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
     """Return settings in a line, without what cannot matter."""
-    return ", ".join(f"{path}={value:g}" if isinstance(value, float) else f"{path}={value}" for path, value in settings.items())
+    return ", ".join(
+        f"{path}={value:g}" if isinstance(value, float) else f"{path}={value}" for path, value in settings.items()
+    )
 
 
 def columns_of(groups: Sequence[GroupSummary]) -> list[str]:

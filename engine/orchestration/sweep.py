@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import math
 import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
 
 from engine.data import DataInfo
 from engine.errors import InputError
+from engine.extensions import import_modules, parse_settings
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.answer import answer_tables, as_text
 from engine.orchestration.board import Board
@@ -23,10 +23,14 @@ from engine.orchestration.conductor import Conductor
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.results import Results
 from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.stages import Store, TrialPlan, git_commit, info_to_json, plan_trial, prepare_data
+
+if TYPE_CHECKING:
+    from engine.orchestration.cluster.session import Cluster
 
 TRACKING_WAIT_S = 120.0
 
@@ -92,15 +96,15 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     Raises:
         InputError: what is wrong.
     """
-    from pipelines._command_line import parse_settings
-
-    for module in options.imports:
-        import_module(module)
+    options.check()
+    import_modules(options.imports)
     space = space or load_space(options.space)
     settings = parse_settings(options.settings)
     if options.dataset is not None:
         settings["data.name"] = options.dataset
     space = space.with_base(settings)
+    if options.ray_address is None and not os.environ.get("RAY_ADDRESS"):
+        plan_slots(options, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
     make_home(options.home)
     check_tracking(options.tracking_url, options.artifact_folder)
     store = Store(options.store_folder)
@@ -146,20 +150,6 @@ def make_home(home: Path) -> None:
         raise InputError(f"home folder cannot be written: {home}")
 
 
-def import_module(name: str) -> None:
-    """Import a user's module.
-
-    Raises:
-        InputError: it does not exist.
-    """
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name.split(".")[0] and error.name != name:
-            raise
-        raise InputError(f"module to import does not exist: {name!r} (the current folder is looked in too)") from None
-
-
 class Sweep:
     """A prepared sweep that is run."""
 
@@ -194,21 +184,16 @@ class Sweep:
         from engine.orchestration.cluster.session import connect, disconnect
 
         options = self.options
-        cluster = connect(options.ray_address, n_in_flight=options.trials_in_flight)
+        cluster = connect(options.ray_address)
         try:
             self._say(cluster.description)
-            gpus = options.gpus_per_slot if options.gpus_per_slot is not None else min(1.0, cluster.n_gpus)
-            n_slots = options.slots or _fitting_slots(cluster.n_cpus, cluster.n_gpus, options.cpus_per_slot, gpus)
-            _check_fit(n_slots, cluster.n_cpus, cluster.n_gpus, options.cpus_per_slot, gpus)
-            device = "cuda" if gpus > 0 else "cpu"
-            self._say(self._opening(study, n_done, n_slots, device))
-            self._conduct(study, cluster, n_done=n_done, n_slots=n_slots, gpus=gpus, device=device)
+            slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus)
+            self._say(self._opening(study, n_done, slots))
+            self._conduct(study, cluster, slots, n_done=n_done)
         finally:
             disconnect()
 
-    def _conduct(
-        self, study: SweepStudy, cluster: Any, *, n_done: int, n_slots: int, gpus: float, device: str
-    ) -> None:
+    def _conduct(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
         """Start broker, workers, tracking and board; run the trials; end everything in order."""
         from engine.orchestration.cluster.pool import StagePool
         from engine.orchestration.cluster.tuning import run_trials
@@ -220,10 +205,7 @@ class Sweep:
                 store=str(prepared.store.root),
                 data=info_to_json(prepared.info),
                 imports=options.imports,
-                device=device,
-                n_workers=n_slots,
-                cpus=options.cpus_per_slot,
-                gpus=gpus,
+                slots=slots,
             )
             board = Board(
                 self.console,
@@ -234,13 +216,13 @@ class Sweep:
             )
             conductor = Conductor(
                 study,
-                plan=lambda config: prepared.plan(config, device=device),
+                plan=lambda config: prepared.plan(config, device=slots.device),
                 tracker=tracker,
                 board=board,
                 store=prepared.store,
                 release=pool.release,
                 broker=f"broker-{self.name}",
-                max_live=cluster.n_trials_in_flight,
+                max_live=options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots),
             )
             board.start()
             status = "KILLED"
@@ -298,15 +280,15 @@ class Sweep:
             metrics["best_objective"] = best.objective
         tracker.end_sweep(status, metrics, {"answer.txt": as_text(answer_tables(results))}, figures)
 
-    def _opening(self, study: SweepStudy, n_done: int, n_slots: int, device: str) -> str:
+    def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
         agenda, info = self.prepared.agenda, self.prepared.info
         lines = [
             f"study {self.name}: {agenda.n_total} trials ({agenda.n_arm_trials} of the arms, {agenda.n_proposals} "
             f"proposed by {self.options.sampler}, {agenda.n_winner_trials} to compute the best again)"
             + (f"; {n_done} are done" if n_done else "")
             + (f", {study.n_recovered} were interrupted and run again" if study.n_recovered else ""),
-            f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test images; "
-            f"{n_slots} slot{'s' * (n_slots != 1)} on {device}",
+            f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
+            f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}",
         ]
         if agenda.n_arm_trials < len(agenda.space.arms) * agenda.space.n_seeds:
             lines.append(f"{agenda.n_total} trials do not cover the arms on all {agenda.space.n_seeds} seeds")
@@ -343,21 +325,3 @@ def view_commands(options: SweepOptions) -> list[str]:
     else:
         mlflow = f"mlflow ui --backend-store-uri {shlex.quote(options.tracking_url)} --port 5000"
     return [mlflow, f"optuna-dashboard {shlex.quote(options.storage_url)} --port 8080"]
-
-
-def _fitting_slots(n_cpus: float, n_gpus: float, cpus: int, gpus: float) -> int:
-    """Return how many slots of a size the cluster has room for, at least one."""
-    by_cpu = math.floor(n_cpus / cpus)
-    return max(1, min(by_cpu, math.floor(n_gpus / gpus)) if gpus else by_cpu)
-
-
-def _check_fit(n_slots: int, n_cpus: float, n_gpus: float, cpus: int, gpus: float) -> None:
-    if cpus > n_cpus or gpus > max(n_gpus, 0):
-        raise InputError(
-            f"a slot of {cpus} cores and {gpus:g} GPUs does not fit: the cluster has {n_cpus:g} cores and {n_gpus:g} GPUs"
-        )
-    if n_slots * cpus > n_cpus or n_slots * gpus > n_gpus + 1e-9:
-        raise InputError(
-            f"{n_slots} slots of {cpus} cores and {gpus:g} GPUs do not fit: the cluster has {n_cpus:g} cores and "
-            f"{n_gpus:g} GPUs"
-        )

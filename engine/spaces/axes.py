@@ -123,5 +123,5 @@ def applies(axis: Axis, settings: Mapping[str, Any]) -> bool:
 
 def _normalise(axis: Axis) -> None:
     object.__setattr__(axis, "label", axis.label or axis.setting)
-    conditions = {path: tuple(value if isinstance(value, list | tuple) else (value,)) for path, value in axis.when.items()}
+    conditions = {path: tuple(v if isinstance(v, list | tuple) else (v,)) for path, v in axis.when.items()}
     object.__setattr__(axis, "when", conditions)

@@ -26,7 +26,8 @@ def _draw(axis: Axis, generator: random.Random) -> Any:
             return min(max(round(value), axis.low), axis.high)
         return generator.randrange(axis.low, axis.high + 1, axis.step)
     if axis.step is not None:
-        return axis.low + axis.step * generator.randint(0, math.floor((axis.high - axis.low) / axis.step + 1e-9))
+        value = axis.low + axis.step * generator.randint(0, math.floor((axis.high - axis.low) / axis.step + 1e-9))
+        return min(value, axis.high)  # rounding may put the last one above it
     if axis.log:
         return math.exp(generator.uniform(math.log(axis.low), math.log(axis.high)))
     return generator.uniform(axis.low, axis.high)

@@ -12,7 +12,7 @@ from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
-from engine.spaces.axes import AXIS_KINDS, Axis, applies
+from engine.spaces.axes import AXIS_KINDS, Axis, Float, applies
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,19 @@ class Space:
         flat = self.base.flat()
         for axis in self.axes:
             if axis.setting == "seed" or axis.setting.startswith("data."):
-                raise InputError(f"axis {axis.label!r}: a sweep has one data set, and seeds are derived, never searched")
+                raise InputError(f"axis {axis.label!r}: a sweep has one data set, and seeds are derived")
             for path in axis.when:
                 if path not in flat:
                     raise unknown_name(f"setting in the condition of axis {axis.label!r}", path, flat)
-            for value in axis.extremes():
-                self.base.with_settings({axis.setting: value, **_companions(axis.setting, value)})
+            tried = axis.extremes()
+            if isinstance(axis, Float):  # a value between: the ends of a range may be whole numbers
+                tried += (axis.low + (axis.step or (axis.high - axis.low) / 3),)
+            for value in tried:
+                self.base.with_settings({axis.setting: value})
 
     def config(self, settings: Mapping[str, Any], *, seed: int) -> TrialConfig:
         """Return the base with some settings and a seed."""
-        values = dict(settings)
-        for path, value in settings.items():
-            values |= {name: other for name, other in _companions(path, value).items() if name not in settings}
-        return self.base.with_settings({**values, "seed": seed})
+        return self.base.with_settings({**settings, "seed": seed})
 
     def seeds(self, study_seed: int) -> tuple[int, ...]:
         """Return the seeds of the repeats: derived from the study's, the same for all arms and the winner."""
@@ -101,10 +101,10 @@ class Space:
 
     def max_pretrain_epochs(self) -> int:
         """Return the longest pretraining that the space allows: fine-tuning's steps count from there."""
-        epochs = [self.base.pretrain.epochs]
+        epochs: list[Any] = [self.base.pretrain.epochs]
         epochs += [value for axis in self.axes if axis.setting == "pretrain.epochs" for value in axis.extremes()]
         epochs += [arm.settings.get("pretrain.epochs", 0) for arm in self.arms]
-        return max(epochs)
+        return int(max(epochs))
 
     def with_base(self, settings: Mapping[str, Any]) -> Space:
         """Return the space with some settings of its base replaced."""
@@ -145,12 +145,6 @@ class Space:
             arms=tuple(Arm(**arm) for arm in value["arms"]),
             n_seeds=value["n_seeds"],
         )
-
-
-def _companions(path: str, value: Any) -> dict[str, Any]:
-    """Return what must change with a setting: of fraction and count, one given makes the other None."""
-    pair = {"finetune.fraction": "finetune.count", "finetune.count": "finetune.fraction"}
-    return {pair[path]: None} if path in pair and value is not None else {}
 
 
 def _check_unique(kind: str, names: list[str]) -> None:

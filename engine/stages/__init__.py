@@ -29,4 +29,4 @@ _MODULES = {
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
-__all__ = sorted(_MODULES)  # noqa: PLE0605
+__all__ = sorted(_MODULES)

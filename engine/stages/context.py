@@ -44,19 +44,25 @@ class StageContext:
     report: Report
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def end_epoch(self, record: dict[str, Any]) -> None:
-        """Add an epoch's record to the history and tell who follows the stage.
+    def end_epoch(
+        self, record: dict[str, Any], checkpoint: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None
+    ) -> None:
+        """Add an epoch's record to the history, keep the state after it and tell who follows the stage.
+
+        Args:
+            record: what the epoch came to, its number under "epoch".
+            checkpoint: tensors and JSON state to go on from; None where nothing follows.
 
         Raises:
             StageCancelledError: nobody wants the stage any more.
         """
         self.history.append(record)
+        if checkpoint is not None:
+            tensors, state = checkpoint
+            state = {**state, "history": self.history}
+            self.store.save_checkpoint(self.spec.key, record["epoch"], tensors, state)
         if not self.report(record):
-            raise StageCancelledError(f"{self.spec.stage} stopped after epoch {record.get('epoch')}")
-
-    def save_checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Keep the state after an epoch, with the history so far."""
-        self.store.save_checkpoint(self.spec.key, epoch, tensors, {**state, "history": self.history})
+            raise StageCancelledError(f"{self.spec.stage} stopped after epoch {record['epoch']}")
 
     def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the last checkpoint's tensors and state, and take over its history; None where there is none."""

@@ -7,14 +7,14 @@ the clustering of exemplars where images are paired.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from engine.corruptions import distort, table_corruptions
+from engine.corruptions import distort, frost_source, table_corruptions
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
@@ -36,7 +36,7 @@ OBJECTIVES = {
 set aside for validation; digits have no colour and little texture, and are compared under noise."""
 
 REPORTED = {"digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast")}
-"""By severity table, the corruptions that a trial is tested on unless it names others; all of the table where absent."""
+"""By severity table, the corruptions that a trial is tested on unless it names others; else all of it."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _Planner:
             "corruptions": evaluation["objective"],
             "severities": evaluation["severities"],
             "n_probe": min(self.config.evaluate.n_probe, self.data.n_validation),
-            **({"source": evaluation["source"]} if "source" in evaluation else {}),
+            **_corruption_sources(evaluation["objective"]),
         }
 
     def _rank_settings(self, layers: list[str]) -> dict[str, Any]:
@@ -264,15 +264,22 @@ def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
             raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
     objective = evaluate.objective or tuple(name for name in OBJECTIVES.get(table, covered) if name in covered)
     corruptions = evaluate.corruptions or REPORTED.get(table, covered)
-    settings: dict[str, Any] = {
+    return {
         "table": table,
         "corruptions": list(corruptions),
         "objective": list(objective),
         "severities": sorted(evaluate.severities),
+        **_corruption_sources((*corruptions, *objective)),
     }
-    sources = {name: CORRUPTION_REGISTRY.source_digest(name) for name in sorted({*corruptions, *objective})}
+
+
+def _corruption_sources(names: Iterable[str]) -> dict[str, Any]:
+    """Return {"source": {corruption: hash of a user's own file, or the pictures of frost}}, or nothing."""
+    sources = {name: CORRUPTION_REGISTRY.source_digest(name) for name in sorted(set(names))}
+    if "frost" in sources and sources["frost"] is None:
+        sources["frost"] = frost_source().key
     own = {name: source for name, source in sources.items() if source}
-    return settings | ({"source": own} if own else {})
+    return {"source": own} if own else {}
 
 
 def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
@@ -289,6 +296,8 @@ def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
             )
         return dict(list(rankable.items())[:count])
     names = [name.strip() for name in words.split(",") if name.strip()]
+    if not names:
+        raise InputError(f"`finetune.layers` must be first, all, first-K or layer names, got {layers!r}")
     for name in names:
         if name not in rankable:
             raise unknown_name("layer for `finetune.layers`", name, ["first", "all", "first-K", *rankable])

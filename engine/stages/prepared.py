@@ -52,7 +52,7 @@ def data_from_store(info: DataInfo, store: Store) -> DataSet:
 
 
 def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[[str], DataSet]:
-    """Return what gives a process its data set by key: loaded at the first call, resident on the device from then on."""
+    """Return what gives a process its data set by key: loaded at the first call, resident on the device then."""
     resident: dict[str, DataSet] = {}
 
     def get(key: str) -> DataSet:

@@ -57,9 +57,7 @@ def train(context: StageContext, module: nn.Module, split: Split, settings: dict
         trainer.restore(*found)
     while not trainer.finished:
         record = trainer.train_epoch()
-        if not trainer.finished:
-            context.save_checkpoint(trainer.state.epoch, *trainer.checkpoint())
-        context.end_epoch(record)
+        context.end_epoch(record, None if trainer.finished else trainer.checkpoint())
     return trainer
 
 

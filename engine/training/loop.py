@@ -85,7 +85,7 @@ class Trainer:
         """Train one epoch, judge the result and return its record.
 
         Raises:
-            TrainingDivergedError: the loss became NaN or infinite.
+            TrainingDivergedError: the loss, or what was judged after it, became NaN or infinite.
         """
         start = time.perf_counter()
         loss, rate = self._pass_over_images()
@@ -94,6 +94,9 @@ class Trainer:
             raise TrainingDivergedError(f"loss became {loss} in epoch {epoch} at learning rate {rate:.3g}")
         self.module.eval()
         judged = {name: float(value) for name, value in self.judge(self.module).items()}
+        for name, value in judged.items():  # the last step may be the one that diverges
+            if not math.isfinite(value):
+                raise TrainingDivergedError(f"{name} became {value} in epoch {epoch} at learning rate {rate:.3g}")
         score = (judged["validation_error"], judged.get("validation_loss", 0.0))
         if score < self.state.best_score:
             self.state.best_epoch, self.state.best_score = epoch, score

@@ -31,7 +31,7 @@ class SelectiveFilters(nn.Module):
         example: float images that the network takes, to find which normalisation follows which convolution.
 
     Raises:
-        InputError: nothing is selected, or an index is outside its layer.
+        InputError: nothing is selected, or an index is outside its layer or given twice.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SelectiveFilters(nn.Module):
         example: Tensor,
     ) -> None:
         super().__init__()
-        object.__setattr__(self, "network", network.eval().requires_grad_(False))
+        self._network = (network.eval().requires_grad_(False),)  # in a tuple, so that it is no submodule
         self._rows: dict[str, Tensor] = {}
         self._values = nn.ParameterDict()
         units = filter_units(network, example) if batch_norm == "affine" else {}
@@ -63,9 +63,11 @@ class SelectiveFilters(nn.Module):
     def _select_filters(self, layer: str, indices: Tensor, network: nn.Module) -> None:
         """Select what a filter owns: its kernel, its bias, and its inhibition strength if that is its own."""
         module = network.get_submodule(layer)
-        n_filters = module.out_channels
+        n_filters = len(module.weight)  # type: ignore[arg-type]
         if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < n_filters):
             raise InputError(f"layer {layer} has {n_filters} filters, got the indices {indices.tolist()}")
+        if len(indices.unique()) < len(indices):
+            raise InputError(f"each filter of layer {layer} can be selected once, got the indices {indices.tolist()}")
         for name, parameter in module.named_parameters():
             if parameter.ndim and len(parameter) == n_filters:
                 self._select(f"{layer}.{name}", indices, network)
@@ -80,6 +82,11 @@ class SelectiveFilters(nn.Module):
         self._values[_mangled(name)] = nn.Parameter(values)
         if rows is not None:
             self._rows[name] = rows
+
+    @property
+    def network(self) -> nn.Module:
+        """Return the network, whose own values stay as they are."""
+        return self._network[0]
 
     @property
     def changed_names(self) -> list[str]:

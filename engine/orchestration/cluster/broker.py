@@ -7,6 +7,7 @@ the actor around it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -127,10 +128,8 @@ class BrokerCore:
             return {"state": "unknown", "records": []}
         if not self._news(stage, after):
             async with self._changed:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait_for(lambda: self._news(stage, after)), timeout_s)
-                except TimeoutError:
-                    pass
         return {
             "state": stage.state,
             "records": stage.records[after:],

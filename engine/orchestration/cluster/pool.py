@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from engine.orchestration.cluster.broker import Broker
 from engine.orchestration.cluster.names import BROKER_NAMESPACE
 from engine.orchestration.cluster.worker import StageWorker
+from engine.orchestration.slots import SlotPlan
 
 _CHECK_S = 2.0
 
@@ -25,10 +26,7 @@ class StagePool:
         store: the store's folder.
         data: the data set, as ``info_to_json`` has it.
         imports: the user's modules.
-        device: "cpu" or "cuda".
-        n_workers: how many stages run at once.
-        cpus: cores of a worker.
-        gpus: GPUs of a worker; may be a fraction.
+        slots: how many workers, and what each may use.
     """
 
     def __init__(
@@ -38,10 +36,7 @@ class StagePool:
         store: str,
         data: Mapping[str, Any],
         imports: Sequence[str],
-        device: str,
-        n_workers: int,
-        cpus: float,
-        gpus: float,
+        slots: SlotPlan,
     ) -> None:
         self.name = name
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -54,18 +49,20 @@ class StagePool:
             max_concurrency=2000,
             scheduling_strategy=here,
         )
-        self.broker = broker.remote(store)
-        worker = ray.remote(StageWorker).options(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0)
-        self._workers = {
+        self.broker: Any = broker.remote(store)  # Ray's handles have their methods at run time
+        worker = ray.remote(StageWorker).options(
+            num_cpus=slots.cpus, num_gpus=slots.gpus, max_restarts=-1, max_task_retries=0
+        )
+        self._workers: dict[str, Any] = {
             f"worker-{number}": worker.remote(
                 store=store,
                 data=dict(data),
                 broker=name,
                 imports=list(imports),
-                device=device,
-                threads=max(1, int(cpus)),
+                device=slots.device,
+                threads=slots.cpus,
             )
-            for number in range(n_workers)
+            for number in range(slots.n_slots)
         }
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._supply, name="stage-pool", daemon=True)
@@ -74,7 +71,7 @@ class StagePool:
     def statistics(self) -> dict[str, Any]:
         """Return the broker's counts; empty while it cannot be reached."""
         try:
-            return ray.get(self.broker.statistics.remote(), timeout=5)
+            return dict(ray.get(self.broker.statistics.remote(), timeout=5))
         except (RayError, TimeoutError):
             return {}
 

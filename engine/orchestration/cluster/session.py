@@ -6,9 +6,13 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.cluster.names import BROKER_NAMESPACE, TRIAL_SLOT
+
+_LOCAL_TRIAL_SLOTS = 256
+"""More trials than any private Ray has in flight: the conductor bounds them."""
 
 
 @dataclass(frozen=True)
@@ -20,23 +24,25 @@ class Cluster:
         n_cpus: cores of all nodes.
         n_gpus: GPUs of all nodes.
         trial_resources: what a light trial asks for.
-        n_trials_in_flight: how many trials may run at once.
+        n_trial_slots: how many trials may run at once.
     """
 
     description: str
     n_cpus: float
     n_gpus: float
     trial_resources: dict[str, float]
-    n_trials_in_flight: int
+    n_trial_slots: int
+
+    def n_trials_in_flight(self, n_slots: int) -> int:
+        """Return how many trials to keep open: two a slot, so that one waits whenever another ends."""
+        return max(1, min(self.n_trial_slots, 2 * n_slots))
 
 
-def connect(address: str | None, *, n_in_flight: int | None, n_cpus: int | None = None) -> Cluster:
+def connect(address: str | None) -> Cluster:
     """Connect to Ray.
 
     Args:
         address: of a running cluster; None for the environment's ``RAY_ADDRESS``, else a private Ray on this machine.
-        n_in_flight: trials in flight; None for a number that keeps the slots busy.
-        n_cpus: cores of a private Ray; None for the machine's.
 
     Raises:
         InputError: nothing answers at the address.
@@ -47,16 +53,10 @@ def connect(address: str | None, *, n_in_flight: int | None, n_cpus: int | None 
 
     warnings.filterwarnings("ignore", module="ray")
     address = address or os.environ.get("RAY_ADDRESS") or None
-    common = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
+    common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        n_in_flight = n_in_flight or 2 * (n_cpus or os.cpu_count() or 1) + 2
-        ray.init(
-            address="local",
-            num_cpus=n_cpus,
-            resources={TRIAL_SLOT: n_in_flight},
-            include_dashboard=False,
-            **common,
-        )
+        offered: dict[str, float] = {TRIAL_SLOT: _LOCAL_TRIAL_SLOTS}
+        ray.init(address="local", resources=offered, include_dashboard=False, **common)
     else:
         try:
             ray.init(address=address, **common)
@@ -71,8 +71,8 @@ def connect(address: str | None, *, n_in_flight: int | None, n_cpus: int | None 
     if TRIAL_SLOT not in resources:
         trial_resources = {"cpu": 0.001}
         description += f"; no node offers the resource {TRIAL_SLOT!r}, so that trials start more slowly"
-    in_flight = n_in_flight or int(resources.get(TRIAL_SLOT, 2 * cpus + 2))
-    return Cluster(description, cpus, gpus, trial_resources, in_flight)
+    n_trial_slots = int(resources.get(TRIAL_SLOT, 2 * cpus))
+    return Cluster(description, cpus, gpus, trial_resources, n_trial_slots)
 
 
 def disconnect() -> None:

@@ -86,7 +86,7 @@ class _Walk:
         """Tell the broker that this trial wants nothing any more."""
         try:
             ray.get(self.broker.release.remote(self.trial), timeout=5)
-        except Exception:  # noqa: BLE001 - the trial is over either way, and the driver releases it too
+        except Exception:
             return
 
     def _follow(self, spec: StageSpec, depth: int) -> dict[str, Any]:

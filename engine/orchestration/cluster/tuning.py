@@ -46,7 +46,7 @@ class StudySearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         return {"_metric": self._metric, "_mode": self._mode}  # what Tune pickles has no use for a conductor
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or that there are no more."""
         config = self._conductor.next_trial(trial_id)
         if config is None and self._conductor.finished:
@@ -77,7 +77,7 @@ class PruningScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Pass on a report; return STOP or CONTINUE."""
-        stop = any([self._conductor.on_result(trial.trial_id, report) for report in result.get(REPORT, [])])
+        stop = any(self._conductor.on_result(trial.trial_id, report) for report in result.get(REPORT, []))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 

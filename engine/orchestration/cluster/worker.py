@@ -66,16 +66,14 @@ class StageWorker:
         started = time.perf_counter()
 
         def report(record: dict[str, Any]) -> bool:
-            return ray.get(self._broker.report.remote(spec.key, record))
+            return bool(ray.get(self._broker.report.remote(spec.key, record)))
 
         def seconds() -> float:
             return time.perf_counter() - started
 
         try:
             found = find_whole(self._store, spec.key)
-            artifact = found or run_stage(
-                spec, self._store, self._get_data, device=self._device, report=report
-            )
+            artifact = found or run_stage(spec, self._store, self._get_data, device=self._device, report=report)
         except StageCancelledError:
             return {"state": "cancelled", "seconds": seconds()}
         except MissingInputError as error:

@@ -1,7 +1,8 @@
 """A sweep's Optuna study: which slots are filled, what to try next, and what came of it.
 
 The study is the truth. Its trials are COMPLETE with the objective, PRUNED with intermediate values and a reason, or
-FAIL with a reason; a trial that a dead driver left RUNNING becomes FAIL with ``interrupted`` and its slot is free again.
+FAIL with a reason; a trial that a dead driver left RUNNING becomes FAIL with ``interrupted``, and its slot is free
+again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,7 +217,9 @@ def open_study(space: Space, study_seed: int, *, storage: str, name: str) -> opt
     known = study.user_attrs.get(SPACE_DIGEST)
     if known is None:
         if study.get_trials(deepcopy=False):
-            raise InputError(f"study {name!r} exists in this storage, but was not made by a sweep; choose another --study")
+            raise InputError(
+                f"study {name!r} exists in this storage, but was not made by a sweep; choose another --study"
+            )
         study.set_user_attr(SPACE, space.to_json())
         study.set_user_attr(STUDY_SEED, study_seed)
         study.set_user_attr(SPACE_DIGEST, space.digest)
@@ -253,8 +256,6 @@ def without_password(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return url.split("@")[-1]
-
-
 
 
 def read_results(storage: str, name: str) -> Results:

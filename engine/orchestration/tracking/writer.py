@@ -82,7 +82,7 @@ class TrackingWriter:
             try:
                 self.flush()
                 self._failures, self.last_error = 0, ""
-            except Exception as error:  # noqa: BLE001 - whatever the server raises, the spool keeps the events
+            except Exception as error:
                 self._failures += 1
                 self.last_error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                 logging.getLogger(__name__).debug("tracking failed", exc_info=True)
@@ -224,7 +224,7 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
     scheme = uri.split(":", 1)[0]
     if scheme not in ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks") and "+" not in scheme:
         raise InputError(
-            f"tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got {uri!r} (MLflow's file stores are gone)"
+            f"tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got {uri!r} (no file store)"
         )
     for folder in (Path(uri.removeprefix("sqlite:///")).parent if scheme == "sqlite" else None, artifacts):
         if folder is not None:

@@ -1,4 +1,3 @@
-import dataclasses
 import math
 import types
 import typing
@@ -7,17 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from engine.errors import InputError
-from engine.settings import (
-    DataSettings,
-    DistortionSettings,
-    EvaluateSettings,
-    FinetuneSettings,
-    ModelSettings,
-    PushPullSettings,
-    RankSettings,
-    TrainingSettings,
-    TrialConfig,
-)
+from engine.settings import TrialConfig
 
 DEFAULT = TrialConfig()
 PATHS = tuple(DEFAULT.flat())
@@ -59,14 +48,92 @@ def test_every_setting_round_trips_and_changes_the_digest(path):
     assert changed.flat()[path] == value != DEFAULT.flat()[path]
     assert TrialConfig.from_flat(changed.flat()) == changed
     assert changed.digest != DEFAULT.digest
-    rest = {name: other for name, other in changed.flat().items() if name != path}
-    pair = {"finetune.count": "finetune.fraction", "finetune.fraction": "finetune.count"}.get(path)
-    assert rest.items() - pair_items(rest, pair) == pair_free(DEFAULT.flat(), path, pair)
+    companion = {"finetune.count": "finetune.fraction"}.get(path)
+    assert [name for name in PATHS if changed.flat()[name] != DEFAULT.flat()[name]] in ([path], [companion, path])
 
 
-def pair_items(flat: dict[str, Any], pair: str | None) -> Any:
-    return {}.items() if pair is None else {pair: flat[pair]}.items()
+def test_settings_are_equal_in_flat_form_only_if_equal():
+    assert TrialConfig.from_flat({}) == DEFAULT
+    assert TrialConfig.from_flat({"push_pull.h": 2}).digest == DEFAULT.digest
+    assert TrialConfig.from_flat({"push_pull.h": 3}).digest != DEFAULT.digest
 
 
-def pair_free(flat: dict[str, Any], *left_out: str | None) -> Any:
-    return {name: value for name, value in flat.items() if name not in left_out}.items()
+def test_flat_holds_json_values_only():
+    assert DEFAULT.flat()["evaluate.severities"] == [1, 2, 3, 4, 5]
+    assert DEFAULT.flat()["finetune.training.milestones"] == [0.4, 0.6, 0.8]
+    assert all(isinstance(value, str | int | float | bool | list | type(None)) for value in DEFAULT.flat().values())
+
+
+def test_integers_become_floats_and_whole_floats_integers():
+    config = DEFAULT.with_settings({"push_pull.alpha": 1, "pretrain.epochs": 3.0})
+    assert isinstance(config.push_pull.alpha, float)
+    assert isinstance(config.pretrain.epochs, int)
+    assert config.pretrain.epochs == 3
+
+
+def test_a_count_takes_the_place_of_the_fraction_and_back():
+    by_count = DEFAULT.with_settings({"finetune.count": 3})
+    assert (by_count.finetune.fraction, by_count.finetune.count) == (None, 3)
+    by_fraction = by_count.with_settings({"finetune.fraction": 0.5})
+    assert (by_fraction.finetune.fraction, by_fraction.finetune.count) == (0.5, None)
+    with pytest.raises(InputError, match=r"exactly one of .* got fraction=0.5 and count=3"):
+        DEFAULT.with_settings({"finetune.count": 3, "finetune.fraction": 0.5})
+    with pytest.raises(InputError, match=r"exactly one of .* got fraction=None and count=None"):
+        DEFAULT.with_settings({"finetune.fraction": None})
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("data.validation_fraction", 1.0, r"`data.validation_fraction` must be in \(0, 1\), got 1.0"),
+        ("data.validation_fraction", math.nan, r"in \(0, 1\), got nan"),
+        ("data.image_size", 3, "`data.image_size` must be ≥ 4 or None, got 3"),
+        ("data.channels", 2, "`data.channels` must be 1, 3 or None, got 2"),
+        ("data.n_train", 1, "`data.n_train` must be ≥ 2 or None, got 1"),
+        ("data.n_validation", 0, "`data.n_validation` must be ≥ 2 or None"),
+        ("data.n_test", -5, "`data.n_test` must be ≥ 2 or None"),
+        ("model.width", 0, "`model.width` must be ≥ 1 or None, got 0"),
+        ("push_pull.where", " ", "`push_pull.where` must be none, first"),
+        ("push_pull.h", 0.5, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        ("push_pull.h", math.inf, "`push_pull.h` must be finite and ≥ 1, got inf"),
+        ("push_pull.alpha", -0.1, "`push_pull.alpha` must be finite and ≥ 0"),
+        ("push_pull.learn_alpha", "filter", "`push_pull.learn_alpha` must be one of layer, kernel, got 'filter'"),
+        ("pretrain.epochs", 0, "`epochs` must be ≥ 1, got 0"),
+        ("pretrain.epochs", 1.5, "`pretrain.epochs` must be of type int, got 1.5"),
+        ("pretrain.epochs", True, "`pretrain.epochs` must be of type int, got True"),
+        ("pretrain.batch_size", 1, "`batch_size` must be ≥ 2"),
+        ("pretrain.learning_rate", 0, "`learning_rate` must be > 0"),
+        ("pretrain.learning_rate", math.nan, "`learning_rate` must be > 0, got nan"),
+        ("pretrain.optimizer", "adamw", "`pretrain.optimizer` must be one of adam, sgd, got 'adamw'"),
+        ("pretrain.milestones", [0.5, 1.0], r"`milestones` must be in \(0, 1\)"),
+        ("pretrain.milestones", 0.5, "`pretrain.milestones` must be a list, got 0.5"),
+        ("pretrain.momentum", 1.0, r"`momentum` must be in \[0, 1\)"),
+        ("pretrain.weight_decay", -1e-4, "`weight_decay` must be ≥ 0"),
+        ("pretrain.label_smoothing", 1, r"`label_smoothing` must be in \[0, 1\)"),
+        ("finetune.training.patience", 0, "`patience` must be ≥ 1 or None, got 0"),
+        ("distortion.level", 0.0, "`distortion.level` must be finite and > 0"),
+        ("distortion.n_images", 1, "`distortion.n_images` must be ≥ 2"),
+        ("rank.top", 0, "`rank.top` must be ≥ 1"),
+        ("rank.n_exemplars", 0, "`rank.n_exemplars` must be ≥ 1"),
+        ("finetune.fraction", 1.01, r"`finetune.fraction` must be in \(0, 1\], got 1.01"),
+        ("finetune.count", 0, "`finetune.count` must be ≥ 1"),
+        ("finetune.train_classifier", 1, "`finetune.train_classifier` must be of type bool, got 1"),
+        ("evaluate.severities", [], "`evaluate.severities` must be from 1 to 5"),
+        ("evaluate.severities", [1, 6], "`evaluate.severities` must be from 1 to 5"),
+        ("evaluate.severities", [1.5], "`evaluate.severities` must be of type int, got 1.5"),
+        ("evaluate.n_probe", 1, "`evaluate.n_probe` must be ≥ 2"),
+        ("seed", -1, r"`seed` must be in \[0, 2\*\*63\), got -1"),
+        ("seed", None, "`seed` must be of type int, got None"),
+        ("model.name", 5, "`model.name` must be of type str, got 5"),
+    ],
+)
+def test_bad_values_are_refused_with_what_is_allowed(path, value, message):
+    with pytest.raises(InputError, match=message):
+        DEFAULT.with_settings({path: value})
+
+
+def test_an_unknown_setting_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"unknown setting 'push_pull.alhpa' \(did you mean 'push_pull.alpha'\?\)"):
+        DEFAULT.with_settings({"push_pull.alhpa": 1.0})
+    with pytest.raises(InputError, match=r"unknown setting 'pretrain.epoch' \(did you mean 'pretrain.epochs'\?\)"):
+        TrialConfig.from_flat({"pretrain.epoch": 1})

@@ -23,6 +23,7 @@ class Spool:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+        _end_torn_line(path)
         self._offset = int(self._mark.read_text()) if self._mark.exists() else 0
 
     def append(self, event: dict[str, Any]) -> None:
@@ -45,7 +46,7 @@ class Spool:
             try:
                 events.append(json.loads(line))
             except ValueError:
-                continue  # two halves of lines, joined by a restart after a torn write
+                continue  # a line that a dying process left torn
         return events, self._offset + len(whole)
 
     def mark(self, offset: int) -> None:
@@ -54,3 +55,10 @@ class Spool:
         scratch.write_text(str(offset))
         scratch.replace(self._mark)
         self._offset = offset
+
+
+def _end_torn_line(path: Path) -> None:
+    """Close a line that a dying process left incomplete, so that the next event has one of its own."""
+    with path.open("rb+") as file:
+        if file.seek(0, 2) and file.seek(-1, 2) >= 0 and file.read(1) != b"\n":
+            file.write(b"\n")

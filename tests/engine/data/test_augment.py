@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+
+from engine.data import crop_flip
+
+
+def crop_flip_by_loop(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Crop and flip image by image with numpy, from the same draws."""
+    n, _, side, _ = images.shape
+    pad = max(1, side // 8)
+    offsets = torch.randint(0, 2 * pad + 1, (2, n), generator=generator).tolist()
+    flips = torch.rand(n, generator=generator).tolist()
+    result = []
+    for number, image in enumerate(images.numpy()):
+        padded = np.pad(image, ((0, 0), (pad, pad), (pad, pad)), mode="reflect")
+        top, left = offsets[0][number], offsets[1][number]
+        crop = padded[:, top : top + side, left : left + side]
+        result.append(crop[:, :, ::-1] if flips[number] < 0.5 else crop)
+    return torch.from_numpy(np.stack(result))
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 4), (3, 16), (3, 33)])
+def test_crop_flip_equals_a_loop_over_the_images(channels, side):
+    images = torch.randint(0, 256, (40, channels, side, side), generator=torch.Generator().manual_seed(0)).byte()
+    found = crop_flip(images, generator=torch.Generator().manual_seed(5))
+    assert found.dtype == torch.uint8
+    assert torch.equal(found, crop_flip_by_loop(images, torch.Generator().manual_seed(5)))
+
+
+def test_crop_flip_keeps_floats():
+    images = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = crop_flip(images, generator=torch.Generator().manual_seed(5))
+    assert found.dtype == torch.float32
+    assert torch.equal(found, crop_flip_by_loop(images, torch.Generator().manual_seed(5)))
+
+
+def test_crop_flip_flips_about_half_and_uses_every_offset():
+    ramp = torch.arange(32, dtype=torch.uint8).expand(2000, 1, 32, 32)
+    found = crop_flip(ramp, generator=torch.Generator().manual_seed(0))[:, 0, 0].int()
+    flipped = found[:, 16] < found[:, 15]
+    assert abs(int(flipped.sum()) - 1000) < 5 * (2000 * 0.25) ** 0.5
+    centres = torch.where(flipped, found[:, 15], found[:, 16])
+    assert centres.unique().tolist() == list(range(12, 21))  # nine offsets: −4…4
+
+
+def test_crop_flip_depends_on_the_generator_alone():
+    images = torch.randint(0, 256, (8, 1, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
+    torch.manual_seed(0)
+    first = crop_flip(images, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(1)
+    assert torch.equal(crop_flip(images, generator=torch.Generator().manual_seed(1)), first)
+    assert not torch.equal(crop_flip(images, generator=torch.Generator().manual_seed(2)), first)

@@ -1,0 +1,171 @@
+"""Broker, stage workers and light trials as real processes."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.orchestration.cluster.names import REPORT
+from engine.orchestration.slots import SlotPlan
+from engine.settings import DataSettings
+from engine.stages import StageSpec, Store, info_to_json, prepare_data
+from engine.stages.spec import STAGES
+
+IMPORTS = ("tests.engine.orchestration.counting_stage",)
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[Any]:
+    from engine.orchestration.cluster.session import connect, disconnect
+
+    cluster = connect(None)
+    yield cluster
+    disconnect()
+
+
+@pytest.fixture
+def pool(ray_session, tmp_path: Path) -> Iterator[Any]:
+    from engine.orchestration.cluster.pool import StagePool
+
+    store = Store(tmp_path / "store")
+    info, _ = prepare_data(DataSettings(n_train=20, n_validation=20, n_test=20), store)
+    made = StagePool(
+        name=f"broker-{tmp_path.name}",
+        store=str(store.root),
+        data=info_to_json(info),
+        imports=IMPORTS,
+        slots=SlotPlan(2, 1, 0.0),
+    )
+    yield made, store, info.key
+    made.close()
+
+
+def make_spec(data: str, folder: Path, name: str = "a", **settings: Any) -> StageSpec:
+    folder.mkdir(exist_ok=True)
+    values = {"folder": str(folder), "epochs": 3, "epoch_s": 0.1, "name": name, **settings}
+    return StageSpec("counting", 1, values, {}, data, 0, {"device": "cpu", "amp": False})
+
+
+def start_trials(pool: Any, store: Store, chains: list[list[StageSpec]]) -> list[Any]:
+    """Run each chain of stages as a light trial in a process of its own; return the futures of what it reported."""
+    import ray
+
+    @ray.remote(num_cpus=0, max_retries=0, max_calls=1)
+    def trial(plan: str) -> tuple[int, list[dict[str, Any]]]:
+        from engine.orchestration.cluster import trial as module
+
+        reports: list[dict[str, Any]] = []
+        module.tune.report = lambda result: reports.append(result[REPORT][0])  # outside of Tune
+        module.run_trial({"plan": plan})
+        time.sleep(0.5)  # hold the process, so that no other trial is given it
+        return os.getpid(), reports
+
+    plans = [
+        json.dumps(
+            {
+                "trial": f"t{number}",
+                "broker": pool.name,
+                "store": str(store.root),
+                "stages": [spec.to_json() for spec in chain],
+                "step_bases": {"counting": 0},
+            }
+        )
+        for number, chain in enumerate(chains)
+    ]
+    return [trial.remote(plan) for plan in plans]
+
+
+def get(futures: list[Any]) -> list[tuple[int, list[dict[str, Any]]]]:
+    import ray
+
+    return ray.get(futures, timeout=120)
+
+
+def files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_eight_trials_in_separate_processes_share_one_run(pool, tmp_path: Path) -> None:
+    made, store, data = pool
+    spec = make_spec(data, tmp_path / "count")
+    results = get(start_trials(made, store, [[spec]] * 8))
+    assert len({process for process, _ in results}) == 8
+    assert len(files(tmp_path / "count", "start-*")) == 1
+    for _, reports in results:
+        assert [record["epoch"] for report in reports for record in report["records"]] == [1, 2, 3]
+        assert reports[-1]["objective"] == 0.5
+    assert made.statistics()["shared"] == 7
+
+
+def test_a_killed_worker_is_replaced_and_the_stage_goes_on_from_its_checkpoint(pool, tmp_path: Path) -> None:
+    made, store, data = pool
+    folder = tmp_path / "count"
+    spec = make_spec(data, folder, epochs=4, epoch_s=0.5)
+    futures = start_trials(made, store, [[spec]])
+    wait_for(lambda: len(files(folder, "epoch-3-*")) == 1)
+    (started,) = files(folder, "start-*")
+    os.kill(int(started.read_text()), signal.SIGKILL)
+    ((_, reports),) = get(futures)
+    assert reports[-1]["objective"] == 0.5
+    assert [record["epoch"] for report in reports for record in report["records"]] == [1, 2, 3, 4]
+    assert len(files(folder, "start-*")) == 2
+    assert len(files(folder, "epoch-1-*")) == 1, "what a checkpoint holds is not computed again"
+    assert made.statistics()["lost_workers"] == 1
+
+
+def test_a_killed_broker_is_restarted_and_the_trials_go_on(pool, tmp_path: Path) -> None:
+    import ray
+
+    made, store, data = pool
+    folder = tmp_path / "count"
+    specs = [make_spec(data, folder, name=str(number), epochs=4, epoch_s=0.4) for number in range(3)]
+    futures = start_trials(made, store, [[spec] for spec in specs])
+    wait_for(lambda: len(files(folder, "epoch-2-*")) >= 1)
+    ray.kill(made.broker, no_restart=False)
+    for _, reports in get(futures):
+        assert reports[-1]["objective"] == 0.5
+
+
+def test_a_stage_that_raises_fails_its_trial_with_the_reason_and_the_worker_lives(pool, tmp_path: Path) -> None:
+    made, store, data = pool
+    folder = tmp_path / "count"
+    bad, good = make_spec(data, folder, name="bad", fails=True), make_spec(data, folder, name="good")
+    (_, failed), (_, completed) = get(start_trials(made, store, [[bad], [good]]))
+    assert failed[-1]["failure"] == "counting: RuntimeError: it was told to"
+    assert completed[-1]["objective"] == 0.5
+    assert made.statistics()["lost_workers"] == 0
+
+
+def test_a_corrupt_artifact_of_an_input_is_computed_again(pool, tmp_path: Path) -> None:
+    made, store, data = pool
+    folder = tmp_path / "count"
+    spec = make_spec(data, folder)
+    get(start_trials(made, store, [[spec]]))
+    artifact = store.find(spec.key)
+    assert artifact is not None
+    (artifact.folder / "errors.json").write_text("{}")
+    follower = StageSpec(
+        "counting", 1, {**spec.settings, "name": "next"}, {"first": spec.key}, data, 0, dict(spec.numerics)
+    )
+    ((_, reports),) = get(start_trials(made, store, [[spec, follower]]))
+    assert reports[-1]["objective"] == 0.5
+    assert len(files(folder, "start-*")) == 3, "the corrupt one ran again, and then its follower"
+    assert len(list((store.root / "quarantine").iterdir())) == 1
+
+
+def test_the_counting_stage_is_a_users_own() -> None:
+    from tests.engine.orchestration import counting_stage
+
+    assert STAGES["counting"].run is counting_stage.counting

@@ -1,0 +1,29 @@
+"""A user's own stage, which leaves a file for each of its starts and epochs."""
+
+import os
+import time
+import uuid
+from pathlib import Path
+
+import torch
+
+from engine.stages import StageContext, register_stage
+
+
+@register_stage("counting", version=1)
+def counting(context: StageContext) -> None:
+    settings = context.spec.settings
+    folder = Path(settings["folder"])
+    (folder / f"start-{uuid.uuid4().hex}").write_text(str(os.getpid()))
+    found = context.load_checkpoint()
+    first = found[1]["epoch"] + 1 if found else 1
+    for epoch in range(first, settings["epochs"] + 1):
+        (folder / f"epoch-{epoch}-{uuid.uuid4().hex}").touch()
+        time.sleep(settings["epoch_s"])
+        checkpoint = {"x": torch.tensor(epoch)}, {"epoch": epoch}
+        context.end_epoch({"epoch": epoch, "probe_error": 1.0 / epoch}, checkpoint)
+    if settings.get("fails"):
+        raise RuntimeError("it was told to")
+    context.attempt.write_json(
+        "errors", {"objective": 0.5, "test": {"clean": 0.0, "tuned_distortion": None, "corrupted": []}}
+    )

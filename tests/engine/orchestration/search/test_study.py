@@ -1,0 +1,203 @@
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from engine.errors import InputError
+from engine.orchestration.agenda import Agenda
+from engine.orchestration.search import SweepStudy, read_results
+from engine.settings import TrialConfig
+from engine.spaces import Choice, Space
+from tests.engine.orchestration.spaces import SPACE
+
+
+@pytest.fixture
+def storage(tmp_path) -> str:
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+def make_study(
+    storage: str, n_trials: int = 12, *, space: Space = SPACE, sampler: str = "random", **changes
+) -> SweepStudy:
+    settings = {"storage": storage, "name": "study", "sampler": sampler, "pruner": "median", **changes}
+    return SweepStudy(Agenda(space, n_trials, 0), **settings)
+
+
+def finish_all(study: SweepStudy) -> list[dict]:
+    """Complete every trial with an objective that depends on its settings only."""
+    asked = []
+    while not study.exhausted:
+        proposal = study.ask()
+        assert proposal is not None
+        asked.append(dict(proposal.settings))
+        study.complete(proposal.number, len(str(proposal.settings)) / 1000)
+    return asked
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_study_fills_every_slot_once(storage: str, sampler: str) -> None:
+    study = make_study(storage, sampler=sampler)
+    asked = finish_all(study)
+    assert len(asked) == study.n_finished == 12
+    results = read_results(storage, "study")
+    slots = [trial.slot for trial in results.trials]
+    assert slots[:4] == ["arm/plain/0", "arm/push-pull/0", "arm/plain/1", "arm/push-pull/1"]
+    assert slots[4:10] == [f"proposal/{index}" for index in range(6)]
+    assert [slot.split("/")[0] for slot in slots[10:]] == ["winner", "winner"]
+    best = results.best()
+    assert best is not None
+    assert results.trials[10].settings == best.settings
+
+
+def test_a_finished_study_is_exhausted_and_can_be_extended(storage: str) -> None:
+    finish_all(make_study(storage))
+    again = make_study(storage)
+    assert again.exhausted
+    assert again.ask() is None
+    longer = make_study(storage, 15)
+    assert not longer.exhausted
+    finish_all(longer)
+    assert {trial.slot for trial in read_results(storage, "study").trials} >= {
+        f"proposal/{index}" for index in range(9)
+    }
+
+
+def test_random_proposals_depend_on_seed_and_index_alone(storage: str, tmp_path) -> None:
+    in_order = finish_all(make_study(storage))
+    other = make_study(f"sqlite:///{tmp_path / 'other.db'}")
+    held = [other.ask() for _ in range(10)]
+    for proposal in reversed(held):
+        assert proposal is not None
+        other.complete(proposal.number, len(str(proposal.settings)) / 1000)
+    assert [dict(proposal.settings) for proposal in held if proposal] == in_order[:10]
+
+
+def test_what_a_dead_driver_left_is_interrupted_and_asked_again(storage: str) -> None:
+    study = make_study(storage)
+    first, second = study.ask(), study.ask()
+    assert first is not None
+    assert second is not None
+    study.complete(first.number, 0.5)
+    resumed = make_study(storage)
+    assert resumed.n_recovered == 1
+    left = optuna.load_study(storage=storage, study_name="study").trials[second.number]
+    assert left.state == TrialState.FAIL
+    assert left.user_attrs["interrupted"] is True
+    again = resumed.ask()
+    assert again is not None
+    assert again.slot == second.slot
+    resumed.complete(again.number, 0.5)
+    finish_all(resumed)
+    states = [trial.state for trial in optuna.load_study(storage=storage, study_name="study").trials]
+    assert states.count(TrialState.COMPLETE) == 12
+    assert states.count(TrialState.FAIL) == 1
+    assert not {TrialState.RUNNING, TrialState.WAITING} & set(states)
+
+
+def test_a_trial_that_was_enqueued_but_never_asked_for_does_not_take_anothers_place(storage: str) -> None:
+    make_study(storage)
+    optuna.load_study(storage=storage, study_name="study").enqueue_trial({"push_pull.where": "first"})
+    resumed = make_study(storage)
+    assert resumed.n_recovered == 1
+    proposal = resumed.ask()
+    assert proposal is not None
+    assert proposal.slot.name == "arm/plain/0"
+
+
+def test_failures_count_as_done_and_keep_their_reason(storage: str) -> None:
+    study = make_study(storage, 4)
+    proposal = study.ask()
+    assert proposal is not None
+    study.fail(proposal.number, "loss became nan")
+    assert make_study(storage, 4).n_finished == 1
+    (failed,) = read_results(storage, "study").with_state("FAIL")
+    assert failed.reason == "loss became nan"
+
+
+def report_epochs(study: SweepStudy, number: int, value: float, *, own: bool) -> str | None:
+    for step in range(1, 6):
+        reason = study.report(number, step, value, own=own)
+        if reason is not None:
+            return reason
+    return None
+
+
+def test_a_hopeless_proposal_is_pruned_with_its_reason_and_arms_are_not(storage: str) -> None:
+    study = make_study(storage)
+    for _ in range(4):
+        arm = study.ask()
+        assert arm is not None
+        assert report_epochs(study, arm.number, 0.1 if arm.slot.repeat else 0.9, own=True) is None
+        study.complete(arm.number, 0.1)
+    proposal = study.ask()
+    assert proposal is not None
+    reason = report_epochs(study, proposal.number, 0.95, own=True)
+    assert reason is not None
+    assert reason.startswith("median pruner at step 2: probe error 0.9500, median of the 4 complete trials 0.5000")
+    study.prune(proposal.number, reason)
+    pruned = optuna.load_study(storage=storage, study_name="study").trials[proposal.number]
+    assert pruned.state == TrialState.PRUNED
+    assert pruned.intermediate_values == {1: 0.95, 2: 0.95}
+    assert pruned.user_attrs["reason"] == reason
+
+
+def test_a_stage_that_others_share_is_not_pruned_on(storage: str) -> None:
+    study = make_study(storage)
+    for _ in range(4):
+        arm = study.ask()
+        assert arm is not None
+        report_epochs(study, arm.number, 0.1, own=True)
+        study.complete(arm.number, 0.1)
+    proposal = study.ask()
+    assert proposal is not None
+    assert report_epochs(study, proposal.number, 0.95, own=False) is None
+
+
+def test_the_winner_waits_for_the_last_proposal(storage: str) -> None:
+    study = make_study(storage)
+    open_trials = [study.ask() for _ in range(10)]
+    assert study.ask() is None
+    assert not study.exhausted
+    for proposal in open_trials:
+        assert proposal is not None
+        study.complete(proposal.number, 0.5)
+    winner = study.ask()
+    assert winner is not None
+    assert winner.slot.purpose == "winner"
+
+
+def test_a_study_of_another_space_is_refused(storage: str) -> None:
+    make_study(storage)
+    other = Space(name="other", base=TrialConfig(), axes=(Choice("push_pull.h", (1.0, 2.0)),))
+    with pytest.raises(InputError, match=r"study 'study' exists with another space \(tiny, digest .*this one: other"):
+        make_study(storage, space=other)
+
+
+def test_a_study_of_another_seed_is_refused(storage: str) -> None:
+    make_study(storage)
+    with pytest.raises(InputError, match="exists with seed 0, got 1"):
+        SweepStudy(Agenda(SPACE, 4, 1), storage=storage, name="study", sampler="random", pruner="none")
+
+
+def test_a_study_that_no_sweep_made_is_refused(storage: str) -> None:
+    foreign = optuna.create_study(storage=storage, study_name="study")
+    foreign.tell(foreign.ask(), 1.0)
+    with pytest.raises(InputError, match="was not made by a sweep"):
+        make_study(storage)
+
+
+@pytest.mark.parametrize("url", ["sqlite:////proc/nowhere/optuna.db", "nonsense://x"])
+def test_storage_that_cannot_be_used_is_one_sentence(url: str) -> None:
+    with pytest.raises(InputError, match="study storage cannot be used"):
+        make_study(url)
+
+
+def test_passwords_in_storage_urls_are_not_repeated() -> None:
+    with pytest.raises(InputError) as caught:
+        make_study("postgresql://user:hunter2@localhost:1/x")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_reading_an_unknown_study_names_the_nearest(storage: str) -> None:
+    make_study(storage)
+    with pytest.raises(InputError, match="unknown study 'studi' .did you mean 'study'"):
+        read_results(storage, "studi")

@@ -1,0 +1,42 @@
+import pytest
+
+from engine.orchestration.agenda import Agenda
+from engine.spaces import Space
+from tests.engine.orchestration.spaces import SPACE
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "arms", "proposals", "winner"),
+    [(1, 1, 0, 0), (4, 4, 0, 0), (5, 4, 1, 0), (7, 4, 3, 0), (8, 4, 2, 2), (20, 4, 14, 2)],
+)
+def test_agenda_spends_exactly_the_trials(n_trials: int, arms: int, proposals: int, winner: int) -> None:
+    agenda = Agenda(SPACE, n_trials, 0)
+    assert (agenda.n_arm_trials, agenda.n_proposals, agenda.n_winner_trials) == (arms, proposals, winner)
+    assert agenda.n_total == n_trials
+    assert len(list(agenda.arms())) == arms
+    assert len(list(agenda.proposals())) == proposals
+    assert len(list(agenda.winner({"push_pull.h": 2.0}))) == winner
+
+
+def test_arms_come_seed_by_seed_so_that_any_prefix_is_balanced() -> None:
+    slots = list(Agenda(SPACE, 4, 7).arms())
+    assert [slot.group for slot in slots] == ["plain", "push-pull"] * 2
+    assert [slot.seed for slot in slots] == [SPACE.seeds(7)[0]] * 2 + [SPACE.seeds(7)[1]] * 2
+    assert not any(slot.prunable for slot in slots)
+
+
+def test_proposals_share_the_first_seed_and_may_be_pruned() -> None:
+    slots = list(Agenda(SPACE, 8, 7).proposals())
+    assert {slot.seed for slot in slots} == {SPACE.seeds(7)[0]}
+    assert all(slot.prunable for slot in slots)
+
+
+def test_slot_names_are_unique() -> None:
+    agenda = Agenda(SPACE, 30, 0)
+    names = [slot.name for slot in [*agenda.arms(), *agenda.proposals(), *agenda.winner({"a": 1})]]
+    assert len(set(names)) == len(names) == 30
+
+
+def test_a_space_of_arms_alone_has_no_proposals() -> None:
+    only_arms = Space(name="ablation", base=SPACE.base, arms=SPACE.arms, n_seeds=2)
+    assert Agenda(only_arms, 54, 0).n_total == 4

@@ -1,0 +1,126 @@
+"""Wrong input: exit code 2 and one sentence, before anything starts."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipelines.sweep import command_line
+from tests.engine.orchestration.spaces import SPACE
+
+
+def refused(capsys, tmp_path: Path, *arguments: str) -> str:
+    assert command_line(["--home", str(tmp_path / "home"), *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1, "one sentence"
+    return output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--space", "push-pul"), "unknown search space 'push-pul' (did you mean 'push-pull'?)"),
+        (("--dataset", "digit"), "unknown data set 'digit' (did you mean 'digits'?)"),
+        (("--set", "model.name=resnet-9"), "resnet must be 6n + 2"),
+        (("--set", "model.name=resmet-8"), "unknown model 'resmet-8' (did you mean 'resnet-8'?)"),
+        (("--sampler", "tpee"), "unknown sampler 'tpee' (did you mean 'tpe'?)"),
+        (("--pruner", "medien"), "unknown pruner 'medien' (did you mean 'median'?)"),
+        (("--n-trials", "0"), "--n-trials must be ≥ 1, got 0"),
+        (("--slots", "1000"), "1000 slots of 1 cores and 0 GPUs do not fit"),
+        (("--study", "../x"), "--study has letters, digits, '.', '-' and '_', got '../x'"),
+        (("--dataset", "folder:/nowhere"), "data folder does not exist: /nowhere"),
+        (("--dataset", "folder"), "data set 'folder' needs a path: folder:PATH"),
+        (("--set", "push_pull.h=0.5"), "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        (("--set", "push_pul.h=2"), "unknown setting 'push_pul.h' (did you mean 'push_pull.h'?)"),
+        (("--set", "push_pull.h"), "a setting is given as PATH=VALUE, got 'push_pull.h'"),
+        (("--set", "distortion.name=fogg"), "unknown distortion 'fogg'"),
+        (("--set", "rank.distance=emd"), "unknown distance 'emd'"),
+        (("--set", "distortion.n_images=100000", "data.n_train=60"), "must be at most the 60 training images"),
+        (("--storage", "sqlite:////proc/nowhere/x.db"), "study storage cannot be used: sqlite:////proc/nowhere/x.db"),
+        (("--tracking-uri", "file:///tmp/x"), "tracking URI must be sqlite:///FILE"),
+        (("--store", "/proc/nowhere"), "store cannot be written: /proc/nowhere"),
+        (("--import", "no_such_module"), "module to import does not exist: 'no_such_module'"),
+    ],
+)
+def test_wrong_options(capsys, tmp_path: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    assert sentence in refused(capsys, tmp_path, *arguments)
+
+
+def test_a_home_that_cannot_be_made(capsys) -> None:
+    assert command_line(["--home", "/proc/nowhere"]) == 2
+    assert "home folder cannot be made: /proc/nowhere" in capsys.readouterr().err
+
+
+def make_folder(root: Path, classes: tuple[str, ...]) -> Path:
+    for part in ("train", "test"):
+        for name in classes:
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (16, 16), (number, 0, 0)).save(folder / f"{number}.png")
+    return root
+
+
+def test_folders_without_images_or_with_one_class(capsys, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "has no folder 'train'" in refused(capsys, tmp_path, "--dataset", f"folder:{tmp_path / 'empty'}")
+    one = make_folder(tmp_path / "one", ("cat",))
+    assert "at least 2 classes are needed, got cat" in refused(capsys, tmp_path, "--dataset", f"folder:{one}")
+
+
+def test_an_unreadable_image_is_named_by_its_path(capsys, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "two", ("cat", "dog"))
+    bad = root / "train" / "dog" / "2.png"
+    bad.write_bytes(b"not an image")
+    assert f"image cannot be read: {bad}" in refused(capsys, tmp_path, "--dataset", f"folder:{root}")
+
+
+def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:
+    from engine.orchestration.agenda import Agenda
+    from engine.orchestration.search import SweepStudy
+
+    (tmp_path / "home").mkdir()
+    storage = f"sqlite:///{tmp_path / 'home' / 'optuna.db'}"
+    SweepStudy(Agenda(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner="none")
+    sentence = refused(capsys, tmp_path, "--study", "mine")
+    assert "study 'mine' exists with another space (tiny, digest" in sentence
+
+
+def test_space_files_that_define_no_space(capsys, tmp_path: Path) -> None:
+    assert "space file does not exist" in refused(capsys, tmp_path, "--space", str(tmp_path / "none.py"))
+    empty = tmp_path / "empty_space.py"
+    empty.write_text("X = 1\n")
+    assert "must define SPACE = Space(...), got NoneType" in refused(capsys, tmp_path, "--space", str(empty))
+    odd = tmp_path / "odd.json"
+    odd.write_text(json.dumps({"name": "x"}))
+    assert "is not a space" in refused(capsys, tmp_path, "--space", str(odd))
+
+
+def test_an_axis_that_the_network_rules_out_is_found_before_the_start(capsys, tmp_path: Path) -> None:
+    value = SPACE.to_json()
+    value["axes"].append(
+        {"kind": "choice", "setting": "finetune.layers", "values": ["first-99"], "when": {"finetune.which": ["most"]}}
+    )
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(value))
+    sentence = refused(capsys, tmp_path, "--space", str(path))
+    assert "axis 'finetune.layers', value 'first-99': `finetune.layers` = 'first-K' needs K from 1 to" in sentence
+
+
+def test_the_dry_run_counts_stages_and_starts_nothing(capsys, tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(SPACE.to_json()))
+    home = tmp_path / "home"
+    assert command_line(["--home", str(home), "--space", str(path), "--n-trials", "4", "--dry-run"]) == 0
+    output = capsys.readouterr().out
+    assert "4 trials: 4 of the arms, 0 proposed by tpe" in output
+    pretrain = next(line for line in output.splitlines() if "pretrain " in line)
+    assert [cell.strip() for cell in pretrain.split("│")[2:5]] == ["4", "4", "0"]
+    assert not (home / "optuna.db").exists()
+
+
+def test_the_list_names_every_space(capsys) -> None:
+    assert command_line(["--list"]) == 0
+    assert "push-pull" in capsys.readouterr().out

@@ -1,0 +1,157 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import InputError
+from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
+from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
+
+ERRORS = {
+    "objective": 0.25,
+    "validation": {"clean": 0.1, "corrupted": []},
+    "test": {
+        "clean": 0.125,
+        "tuned_distortion": None,
+        "corrupted": [
+            {"corruption": "gaussian_noise", "severity": 1, "error": 0.2},
+            {"corruption": "gaussian_noise", "severity": 2, "error": 0.4},
+        ],
+    },
+}
+RANKING = {"conv1": {"points": [3, 0, 9], "order": [2, 0, 1], "rule": "borda", "n_images": 5}}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """One folder for the module: making MLflow's tables takes seconds."""
+    return tmp_path_factory.mktemp("tracking")
+
+
+class Setup:
+    def __init__(self, home: Path, study: str) -> None:
+        self.uri = f"sqlite:///{home / 'mlflow.db'}"
+        self.study = study
+        self.home = home
+        self.spool = Spool(home / f"{study}.jsonl")
+        self.tracker = Tracker(self.spool)
+
+    def writer(self, uri: str | None = None) -> TrackingWriter:
+        return TrackingWriter(uri or self.uri, self.study, self.spool, artifacts=self.home / "mlartifacts")
+
+    def runs(self) -> dict[str, Any]:
+        prepare_environment()
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self.uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        assert experiment is not None
+        found = client.search_runs([experiment.experiment_id], f"tags.`robustune.study` = '{self.study}'")
+        slots = [run.data.tags["robustune.slot"] for run in found]
+        assert len(slots) == len(set(slots)), "a slot has two runs"
+        return dict(zip(slots, found, strict=True))
+
+    def steps(self, run: Any) -> list[int]:
+        from mlflow import MlflowClient
+
+        history = MlflowClient(self.uri).get_metric_history(run.info.run_id, "probe/error")
+        return sorted(metric.step for metric in history)
+
+    def start(self) -> None:
+        self.tracker.start_sweep(self.study, {"space": "tiny"}, {"git_commit": "abc"})
+        self.tracker.start_trial("proposal/0", 3, {"push_pull.h": 2.0}, {"stage.pretrain": "k1"})
+
+    def epochs(self, *steps: int) -> None:
+        self.tracker.epochs("proposal/0", [{"step": s, "probe_error": 1 / s, "loss": 1.0, "stage": "x"} for s in steps])
+
+    def end(self) -> None:
+        tags = {"state": "COMPLETE"}
+        self.tracker.end_trial(
+            "proposal/0", "FINISHED", tags=tags, step=3, errors=ERRORS, rankings=RANKING, filters={"conv1": [2]}
+        )
+        self.tracker.end_sweep("FINISHED", {"best_objective": 0.25}, {"answer.txt": "42"}, {})
+
+
+def test_a_trial_is_a_child_run_with_everything_a_person_compares(home: Path) -> None:
+    setup = Setup(home, "whole")
+    setup.start()
+    setup.epochs(1, 2)
+    setup.epochs(3)
+    setup.end()
+    setup.writer().flush()
+    runs = setup.runs()
+    parent, child = runs["sweep"], runs["proposal/0"]
+    assert (parent.info.status, child.info.status) == ("FINISHED", "FINISHED")
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.tags["stage.pretrain"] == "k1"
+    assert child.data.params == {"push_pull.h": "2.0"}
+    assert child.data.metrics["objective"] == 0.25
+    assert child.data.metrics["test/gaussian_noise"] == pytest.approx(0.3)
+    assert child.data.metrics["severity/gaussian_noise/2"] == 0.4
+    assert setup.steps(child) == [1, 2, 3]
+    artifacts = Path(child.info.artifact_uri.removeprefix("file://"))
+    assert {path.name for path in artifacts.rglob("*.png")} == {"error_by_severity.png", "filter_ranking.png"}
+    assert Path(parent.info.artifact_uri.removeprefix("file://"), "answer.txt").read_text() == "42"
+    assert setup.spool.pending()[0] == []
+
+
+def test_an_interrupted_run_is_found_again_and_nothing_doubles(home: Path) -> None:
+    setup = Setup(home, "interrupted")
+    setup.start()
+    setup.epochs(1, 2)
+    setup.writer().flush()
+    assert setup.runs()["proposal/0"].info.status == "RUNNING"
+    setup.start()
+    setup.epochs(1, 2, 3)
+    setup.end()
+    setup.writer().flush()
+    runs = setup.runs()
+    assert len(runs) == 2
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert setup.steps(runs["proposal/0"]) == [1, 2, 3]
+
+
+def test_events_that_were_written_but_not_marked_do_not_double(home: Path) -> None:
+    setup = Setup(home, "unmarked")
+    setup.start()
+    setup.epochs(1, 2)
+    setup.end()
+    before = setup.spool.pending()[0]
+    setup.writer().flush()
+    Spool(setup.spool.path).mark(0)
+    setup.spool = Spool(setup.spool.path)
+    assert setup.spool.pending()[0] == before
+    setup.writer().flush()
+    assert setup.steps(setup.runs()["proposal/0"]) == [1, 2]
+
+
+def test_runs_that_a_resumed_sweep_did_not_come_back_to_are_ended(home: Path) -> None:
+    setup = Setup(home, "leftover")
+    setup.start()
+    setup.tracker.start_trial("proposal/9", 9, {}, {})
+    setup.end()
+    setup.writer().flush()
+    assert setup.runs()["proposal/9"].info.status == "KILLED"
+
+
+def test_an_outage_keeps_the_events_for_later(home: Path) -> None:
+    setup = Setup(home, "outage")
+    setup.start()
+    setup.end()
+    away = setup.writer("http://127.0.0.1:9")
+    with pytest.raises(Exception, match=r"127\.0\.0\.1"):
+        away.flush()
+    assert len(setup.spool.pending()[0]) == 4
+    setup.writer().flush()
+    assert setup.runs()["proposal/0"].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "./mlruns", "nonsense"])
+def test_tracking_uris_that_cannot_work_are_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="tracking URI must be sqlite:///FILE"):
+        check_tracking(uri, None)
+
+
+def test_a_tracking_folder_that_cannot_be_made_is_refused() -> None:
+    with pytest.raises(InputError, match="tracking folder cannot be written: /proc/x"):
+        check_tracking("sqlite:////proc/x/mlflow.db", None)

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from engine.errors import InputError
+from engine.spaces import draw_settings, load_space, space_names
+from engine.stages import Store, plan_trial, prepare_data
+
+SPACE_FILE = """
+from engine.spaces import Choice, Space
+SPACE = Space(name="mine", axes=(Choice("push_pull.where", ("none", "first")),))
+"""
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Return what planning needs to know of the digits."""
+    from engine.settings import DataSettings
+
+    return prepare_data(DataSettings(), Store(tmp_path_factory.mktemp("store")))[0]
+
+
+def test_the_spaces_have_names():
+    assert "push-pull" in space_names()
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_every_space_of_the_project_loads_under_its_name(name):
+    space = load_space(name)
+    assert space.name == name
+    assert space.description
+    assert type(space).from_json(json.loads(json.dumps(space.to_json()))) == space
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_every_space_s_arms_extremes_and_draws_can_be_planned_on_digits(name, digits):
+    space = load_space(name)
+    if space.base.data.name != "digits":
+        pytest.skip(f"{name} is for {space.base.data.name}")
+    space = space.with_base({"model.width": 4})
+    for arm in space.arms:
+        assert plan_trial(space.config(arm.settings, seed=0), digits).key("evaluate")
+    for axis in space.axes:
+        for value in axis.extremes():
+            settings = {path: values[0] for path, values in axis.when.items()} | {axis.setting: value}
+            assert plan_trial(space.config(settings, seed=0), digits).key("evaluate"), settings
+    for index in range(5):
+        drawn = draw_settings(space, seed=0, index=index)
+        assert plan_trial(space.config(drawn, seed=0), digits).key("evaluate"), drawn
+
+
+def test_a_space_loads_from_a_python_and_from_a_json_file(tmp_path):
+    (tmp_path / "mine.py").write_text(SPACE_FILE)
+    space = load_space(str(tmp_path / "mine.py"))
+    assert space.name == "mine"
+    (tmp_path / "mine.json").write_text(json.dumps(space.to_json()))
+    assert load_space(str(tmp_path / "mine.json")) == space
+
+
+def test_an_unknown_space_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"unknown search space 'push-pul' \(did you mean 'push-pull'\?\)"):
+        load_space("push-pul")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.py", None, "space file does not exist: .*missing.py"),
+        ("empty.py", "", r"empty.py must define SPACE = Space\(...\), got NoneType"),
+        ("other.py", "SPACE = {}", r"other.py must define SPACE = Space\(...\), got dict"),
+        ("odd.txt", "x", "space file must end in .py or .json: .*odd.txt"),
+        ("broken.json", "{", "broken.json is not a space: "),
+        ("partial.json", '{"name": "x"}', "partial.json is not a space: "),
+        ("list.json", "[1]", "list.json is not a space: "),
+        (
+            "axis.json",
+            '{"name": "x", "description": "", "base": {}, "axes": [{"kind": "grid", "setting": "seed"}], "arms": []}',
+            "axis.json is not a space: .*grid",
+        ),
+        (
+            "range.json",
+            '{"name": "x", "description": "", "base": {}, "arms": [], "n_seeds": 1, '
+            '"axes": [{"kind": "int", "setting": "pretrain.epochs", "low": 3, "high": 1}]}',
+            "range.json is not a space: .*needs low < high, got 3 and 1",
+        ),
+    ],
+)
+def test_bad_space_files_are_refused(tmp_path, name, content, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_space(str(path))

@@ -1,0 +1,129 @@
+import dataclasses
+import json
+
+import pytest
+
+from engine.errors import InputError
+from engine.settings import TrialConfig
+from engine.spaces import Arm, Choice, Float, Int, Space
+
+AXES = (
+    Choice("push_pull.where", ("none", "first")),
+    Choice("push_pull.h", (1.5, 2.0), when={"push_pull.where": ("first",)}),
+    Choice("push_pull.learn_alpha", (None, "kernel"), when={"push_pull.where": ("first",)}),
+    Float("pretrain.learning_rate", 1e-4, 1e-2, log=True),
+    Int("pretrain.epochs", 1, 4),
+    Float("finetune.fraction", 0.1, 0.5, step=0.1, label="share"),
+)
+ARMS = (Arm("plain", {"push_pull.where": "none"}, control=True), Arm("tuned", {"finetune.which": "most", "seed": 3}))
+
+
+def make_space(**changes) -> Space:
+    return Space(**{"name": "test", "description": "A question.", "axes": AXES, "arms": ARMS, "n_seeds": 3} | changes)
+
+
+def test_round_trip_through_json():
+    space = make_space(base=TrialConfig().with_settings({"evaluate.severities": [1, 3]}))
+    again = Space.from_json(json.loads(json.dumps(space.to_json())))
+    assert again == space
+    assert again.digest == space.digest
+
+
+def test_digest_does_not_hear_the_description_and_hears_all_else():
+    space = make_space()
+    assert make_space(description="Another question.").digest == space.digest
+    others = [
+        make_space(name="other"),
+        make_space(n_seeds=4),
+        make_space(axes=AXES[:-1]),
+        make_space(axes=AXES[::-1]),
+        make_space(axes=(*AXES[:-1], Float("finetune.fraction", 0.1, 0.5, step=0.2, label="share"))),
+        make_space(axes=(*AXES[:-1], Float("finetune.fraction", 0.1, 0.5, step=0.1))),
+        make_space(axes=(AXES[0], Choice("push_pull.h", (1.5, 2.0)), *AXES[2:])),
+        make_space(arms=ARMS[:1]),
+        make_space(arms=(dataclasses.replace(ARMS[0], control=False), ARMS[1])),
+        make_space(arms=(Arm("plain", {}, control=True), ARMS[1])),
+        space.with_base({"pretrain.batch_size": 32}),
+    ]
+    assert len({other.digest for other in [space, *others]}) == len(others) + 1
+
+
+def test_settings_from_decides_axes_in_order_under_their_conditions():
+    space, asked = make_space(), []
+
+    def first(axis):
+        asked.append(axis.label)
+        return axis.extremes()[0]
+
+    assert space.settings_from(first) == {
+        "push_pull.where": "none",
+        "pretrain.learning_rate": 1e-4,
+        "pretrain.epochs": 1,
+        "finetune.fraction": 0.1,
+    }
+    assert asked == ["push_pull.where", "pretrain.learning_rate", "pretrain.epochs", "share"]
+    assert space.settings_from(lambda axis: axis.extremes()[-1])["push_pull.h"] == 2.0
+
+
+def test_a_condition_on_what_no_axis_varies_is_asked_of_the_base():
+    axes = (Choice("push_pull.h", (1.5, 2.0), when={"push_pull.where": ("first",)}),)
+    assert make_space(axes=axes).settings_from(lambda axis: 1.5) == {}
+    based = make_space(axes=axes).with_base({"push_pull.where": "first"})
+    assert based.settings_from(lambda axis: 1.5) == {"push_pull.h": 1.5}
+
+
+def test_config_is_the_base_with_settings_and_a_seed():
+    config = make_space().config({"push_pull.where": "first", "pretrain.epochs": 2}, seed=9)
+    expected = TrialConfig().with_settings({"push_pull.where": "first", "pretrain.epochs": 2, "seed": 9})
+    assert config == expected
+
+
+def test_a_count_drops_the_base_s_fraction_in_arms_axes_and_configs():
+    space = make_space(axes=(Int("finetune.count", 1, 4),), arms=(Arm("two", {"finetune.count": 2}),))
+    config = space.config(space.arms[0].settings, seed=0)
+    assert (config.finetune.count, config.finetune.fraction) == (2, None)
+
+
+def test_seeds_are_derived_from_the_study_s():
+    space = make_space()
+    assert len(set(space.seeds(0))) == 3
+    assert make_space(n_seeds=5).seeds(0)[:3] == space.seeds(0)
+    assert not set(space.seeds(0)) & set(space.seeds(1))
+    assert all(0 <= seed < 2**31 for seed in space.seeds(2))
+
+
+def test_max_pretrain_epochs_hears_base_axes_and_arms():
+    assert make_space(axes=AXES[:3]).max_pretrain_epochs() == 8
+    assert make_space(axes=(Int("pretrain.epochs", 1, 40),)).max_pretrain_epochs() == 40
+    assert make_space(arms=(Arm("long", {"pretrain.epochs": 100}),)).max_pretrain_epochs() == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "a space"}, "a space's name has letters, digits, '-' and '_', got 'a space'"),
+        ({"name": ""}, "a space's name has letters"),
+        ({"n_seeds": 0}, "`n_seeds` must be ≥ 1, got 0"),
+        ({"axes": (), "arms": ()}, "space 'test' has neither axes nor arms"),
+        ({"axes": (AXES[0], AXES[0])}, "each axis needs a name of its own, got twice: push_pull.where"),
+        ({"arms": (ARMS[0], ARMS[0])}, "each arm needs a name of its own, got twice: plain"),
+        (
+            {"arms": (Arm("odd", {"push_pull.hh": 2}),)},
+            r"unknown setting 'push_pull.hh' \(did you mean 'push_pull.h'\?\)",
+        ),
+        ({"arms": (Arm("odd", {"push_pull.h": 0.5}),)}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        ({"axes": (Choice("push_pull.hh", (2.0,)),)}, "unknown setting 'push_pull.hh'"),
+        ({"axes": (Choice("push_pull.h", (2.0, 0.5)),)}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        ({"axes": (Float("finetune.fraction", 0.5, 1.5),)}, r"`finetune.fraction` must be in \(0, 1\], got 1.5"),
+        ({"axes": (Float("pretrain.epochs", 1, 3),)}, "`pretrain.epochs` must be of type int"),
+        ({"axes": (Choice("seed", (1, 2)),)}, "axis 'seed': .*seeds are derived"),
+        ({"axes": (Int("data.n_train", 10, 20),)}, "axis 'data.n_train': a sweep has one data set"),
+        (
+            {"axes": (Choice("push_pull.h", (2.0,), when={"push_pull.wher": ("first",)}),)},
+            r"unknown setting in the condition of axis 'push_pull.h' 'push_pull.wher' \(did you mean 'push_pull.where'",
+        ),
+    ],
+)
+def test_bad_spaces_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_space(**changes)

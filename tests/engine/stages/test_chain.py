@@ -1,0 +1,327 @@
+import pytest
+import torch
+
+from engine.corruptions import corrupt, distort
+from engine.metrics import as_input
+from engine.seeds import derive_seed
+from engine.stages import (
+    MissingInputError,
+    StageCancelledError,
+    find_whole,
+    prepare_data,
+    rows_to_table,
+    run_chain,
+    run_stage,
+)
+from engine.stages.network import load_network
+from engine.stages.probe import make_probe
+
+
+def files_of(artifact) -> dict[str, str]:
+    return artifact.manifest["files"]
+
+
+def without_seconds(history):
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in history]
+
+
+def wrong_share(network, images, labels) -> float:
+    """Return the error, image by image."""
+    with torch.no_grad():
+        wrong = [
+            int(network(as_input(image[None])).argmax()) != int(label)
+            for image, label in zip(images, labels, strict=True)
+        ]
+    return sum(wrong) / len(wrong)
+
+
+@pytest.fixture
+def done(workshop):
+    """Return the workshop, its plan and the four stages' artifacts by name."""
+    plan = workshop.plan()
+    return workshop, plan, {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
+
+
+def test_a_chain_computes_its_stages_once(workshop):
+    plan = workshop.plan()
+    heard = []
+    first = workshop.run(plan, on_epoch=lambda spec, record: heard.append((spec.stage, record["epoch"])))
+    assert [(outcome.spec.stage, outcome.from_store) for outcome in first] == [
+        ("pretrain", False),
+        ("rank", False),
+        ("finetune", False),
+        ("evaluate", False),
+    ]
+    assert heard == [("pretrain", 1), ("pretrain", 2), ("finetune", 1), ("finetune", 2)]
+    heard.clear()
+    second = workshop.run(plan, on_epoch=lambda spec, record: heard.append(spec))
+    assert [outcome.from_store for outcome in second] == [True] * 4
+    assert [files_of(one.artifact) for one in first] == [files_of(two.artifact) for two in second]
+    assert heard == []
+    assert not list((workshop.store.root / "attempts").iterdir())
+    assert not list((workshop.store.root / "checkpoints").glob("*/*"))
+
+
+def test_the_same_trial_in_another_store_has_the_same_bytes(done, tmp_path):
+    workshop, plan, artifacts = done
+    torch.manual_seed(123)
+    again = type(workshop)(tmp_path / "elsewhere")
+    for outcome in again.run(again.plan()):
+        name = outcome.spec.stage
+        assert outcome.spec.key == plan.key(name)
+        assert files_of(outcome.artifact) == files_of(artifacts[name])
+        assert without_seconds(outcome.artifact.history) == without_seconds(artifacts[name].history)
+
+
+def test_what_is_shared_is_taken_from_the_store(done):
+    workshop, _, _ = done
+    outcomes = workshop.run(workshop.plan(finetune__which="least"))
+    assert [outcome.from_store for outcome in outcomes] == [True, True, False, False]
+
+
+def test_a_manifest_says_what_was_computed_and_where(done):
+    _, plan, artifacts = done
+    for spec in plan:
+        manifest = artifacts[spec.stage].manifest
+        assert manifest["key"] == spec.key
+        assert type(spec).from_json(manifest["spec"]) == spec
+        assert manifest["seconds"] > 0
+        assert manifest["environment"]["torch"] == torch.__version__
+        assert set(manifest["environment"]) == {"git_commit", "python", "torch", "numpy", "machine", "cuda", "process"}
+
+
+def test_the_errors_equal_a_loop_over_the_images(done):
+    workshop, plan, artifacts = done
+    errors = artifacts["evaluate"].json("errors")
+    network = load_network(artifacts["pretrain"], artifacts["finetune"], torch.device("cpu"))
+    data = workshop.data
+    assert errors["test"]["clean"] == pytest.approx(wrong_share(network, data.test.images, data.test.labels))
+    assert errors["validation"]["clean"] == pytest.approx(
+        wrong_share(network, data.validation.images, data.validation.labels)
+    )
+    on_test = rows_to_table(errors["test"]["corrupted"])
+    assert list(on_test) == [(name, severity) for name in ("gaussian_noise", "contrast") for severity in (1, 5)]
+    on_validation = rows_to_table(errors["validation"]["corrupted"])
+    assert list(on_validation) == [(name, severity) for name in ("gaussian_noise", "shot_noise") for severity in (1, 5)]
+    for table, split, seed in ((on_test, data.test, 1), (on_validation, data.validation, 0)):
+        for (name, severity), error in table.items():
+            images = corrupt(split.images, name, severity, seed=seed, indices=split.indices, table="digits")
+            assert error == pytest.approx(wrong_share(network, images, split.labels))
+    assert errors["objective"] == pytest.approx(sum(on_validation.values()) / 4)
+    noisy = distort(data.test.images, "awgn", 25.0, seed=derive_seed(1, "distortion"), indices=data.test.indices)
+    assert errors["test"]["tuned_distortion"] == pytest.approx(wrong_share(network, noisy, data.test.labels))
+
+
+def test_a_trial_without_fine_tuning_has_no_tuned_distortion(workshop):
+    outcomes = workshop.run(workshop.plan(finetune__which="none"))
+    assert [outcome.spec.stage for outcome in outcomes] == ["pretrain", "evaluate"]
+    assert outcomes[-1].artifact.json("errors")["test"]["tuned_distortion"] is None
+
+
+def test_the_result_is_the_best_epoch_s(done):
+    _, _, artifacts = done
+    for stage in ("pretrain", "finetune"):
+        result, history = artifacts[stage].json("result"), artifacts[stage].history
+        best = min(history, key=lambda record: (record["validation_error"], record["validation_loss"], record["epoch"]))
+        assert result["best_epoch"] == best["epoch"]
+        assert result["validation_error"] == best["validation_error"]
+        assert result["probe_error"] == best["probe_error"]
+        assert [record["epoch"] for record in history] == [1, 2]
+    network = load_network(artifacts["pretrain"], None, torch.device("cpu"))
+    assert artifacts["pretrain"].json("result")["n_trained"] == sum(p.numel() for p in network.parameters())
+    # the best of each four filters, in three layers: 1·9 + 4·9 + 4·9 weights
+    assert artifacts["finetune"].json("result")["n_trained"] == 9 + 36 + 36
+
+
+def test_the_probe_s_error_is_that_of_the_kept_network(done):
+    workshop, plan, artifacts = done
+    network = load_network(artifacts["pretrain"], None, torch.device("cpu"))
+    probe = make_probe(workshop.data, plan.stages[0].settings["probe"])
+    assert artifacts["pretrain"].json("result")["probe_error"] == pytest.approx(
+        wrong_share(network, probe.images, probe.labels)
+    )
+
+
+def test_the_probe_gives_each_image_one_corruption_in_turn(workshop):
+    workshop.plan()
+    settings = {"table": "digits", "corruptions": ["gaussian_noise", "contrast"], "severities": [2, 5], "n_probe": 21}
+    probe, validation = make_probe(workshop.data, settings), workshop.data.validation
+    cells = [("gaussian_noise", 2), ("gaussian_noise", 5), ("contrast", 2), ("contrast", 5)]
+    assert len(probe) == 21
+    for place in range(21):
+        name, severity = cells[place % 4]
+        one = slice(place, place + 1)
+        expected = corrupt(
+            validation.images[one], name, severity, seed=0, indices=validation.indices[one], table="digits"
+        )
+        assert torch.equal(probe.images[one], expected)
+    assert torch.equal(probe.labels, validation.labels[:21])
+
+
+def test_fine_tuning_changes_the_ranked_filters_alone(done):
+    _, _, artifacts = done
+    ranking, chosen = artifacts["rank"].json("ranking"), artifacts["finetune"].json("filters")
+    assert list(ranking) == list(chosen) == ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
+    assert all(chosen[layer] == ranking[layer]["order"][:1] for layer in ranking)
+    before, after = (
+        load_network(artifacts["pretrain"], tuned, torch.device("cpu")).state_dict()
+        for tuned in (None, artifacts["finetune"])
+    )
+    for name, value in after.items():
+        layer = name.removesuffix(".weight")
+        rows = [row for row in range(len(value) if value.ndim else 0) if not torch.equal(before[name][row], value[row])]
+        assert rows in ([], chosen.get(layer, [])), name
+    assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rank__pairing": "unpaired", "rank__features": "maps", "rank__metric": "hamming"},
+        {"rank__pairing": "unpaired", "rank__n_exemplars": 3},
+        {"finetune__which": "random", "finetune__batch_norm": "affine", "finetune__train_classifier": True},
+        {"finetune__which": "all", "distortion__name": "blur", "distortion__level": 1.0},
+        {"finetune__which": "least", "push_pull__learn_alpha": "kernel", "finetune__training__optimizer": "sgd"},
+    ],
+    ids=lambda settings: ",".join(map(str, settings.values())),
+)
+def test_other_trials_run_to_their_end(workshop, settings):
+    plan = workshop.plan(pretrain__epochs=1, finetune__training__epochs=1, **settings)
+    outcomes = workshop.run(plan)
+    assert outcomes[-1].spec.stage == "evaluate"
+    assert 0 <= outcomes[-1].artifact.json("errors")["objective"] <= 1
+
+
+def test_an_unpaired_ranking_is_that_of_its_exemplars(workshop):
+    """Exemplars and distances from the definitions, with numpy-like loops."""
+    plan = workshop.plan(rank__pairing="unpaired", rank__features="maps", rank__metric="hamming", rank__distance="l2")
+    outcomes = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
+    ranking = outcomes["rank"].json("ranking")["conv1"]
+    from engine.ranking import activation_maps
+    from engine.stages.noisy import noisy_and_clean
+
+    network = load_network(outcomes["pretrain"], None, torch.device("cpu"))
+    noisy, paired, clean = noisy_and_clean(workshop.data, {"name": "awgn", "level": 25.0, "n_images": 20}, seed=0)
+    assert not set(clean.indices.tolist()) & set(noisy.indices.tolist())
+    assert paired.indices.tolist() == noisy.indices.tolist()
+    exemplars = []
+    for split in (clean, noisy):
+        maps = next(iter(activation_maps(network, split.images, ["conv1"])))["conv1"]
+        bits = [(one > 0).flatten().tolist() for one in maps]
+        sums = [sum(sum(a != b for a, b in zip(one, other, strict=True)) for other in bits) for one in bits]
+        exemplars.append(maps[sums.index(min(sums))])
+    distances = ((exemplars[0] - exemplars[1]) ** 2).sum((1, 2)).sqrt()
+    assert ranking["rule"] == "distance"
+    scale = torch.tensor(ranking["mean_distance"], dtype=torch.float32) / distances
+    torch.testing.assert_close(scale, scale[0].expand(4), rtol=1e-4, atol=1e-6)  # per map or per value
+    assert ranking["order"] == distances.argsort(descending=True, stable=True).tolist()
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_stopped_stage_goes_on_from_its_checkpoint_and_ends_the_same(workshop, tmp_path, stage, k):
+    settings = {"pretrain__epochs": 3, "finetune__training__epochs": 3, "pretrain__augmentation": "crop-flip"}
+    plan = workshop.plan(**settings)
+    undisturbed = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}[stage]
+
+    other = type(workshop)(tmp_path / "other")
+    chain = iter(run_chain(other.plan(**settings), other.store, other.getter(), device=other.device))
+    spec = next(spec for spec in plan if spec.stage == stage)
+    for outcome in chain if stage != "pretrain" else ():
+        if outcome.spec.stage == "rank":
+            break
+    heard: list[int] = []
+
+    def until_k(record) -> bool:
+        heard.append(record["epoch"])
+        return len(heard) < k
+
+    with pytest.raises(StageCancelledError, match=f"{stage} stopped after epoch {k}"):
+        run_stage(spec, other.store, other.getter(), device=other.device, report=until_k)
+    assert other.store.find(spec.key) is None
+    assert other.store.latest_checkpoint(spec.key)[1]["epoch"] == k
+    assert not list((other.store.root / "attempts").iterdir())
+
+    replayed: list[int] = []
+    artifact = run_stage(
+        spec, other.store, other.getter(), device=other.device, report=lambda r: replayed.append(r["epoch"]) or True
+    )
+    assert heard == list(range(1, k + 1))
+    assert replayed == [1, 2, 3]  # who follows the stage hears the epochs before the restart, too
+    assert without_seconds(artifact.history) == without_seconds(undisturbed.history)
+    assert files_of(artifact) == files_of(undisturbed)
+    assert other.store.latest_checkpoint(spec.key) is None
+
+
+def test_a_stage_stopped_while_it_replays_keeps_its_checkpoint(workshop):
+    spec = workshop.plan(pretrain__epochs=3).stages[0]
+    for _ in range(2):
+        with pytest.raises(StageCancelledError):
+            run_stage(spec, workshop.store, workshop.getter(), device=workshop.device, report=lambda record: False)
+    assert workshop.store.latest_checkpoint(spec.key)[1]["epoch"] == 1
+
+
+def test_a_corrupt_artifact_is_computed_again(done):
+    workshop, plan, artifacts = done
+    path = artifacts["finetune"].folder / "changes.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    outcomes = workshop.run(plan)
+    assert [outcome.from_store for outcome in outcomes] == [True, True, False, True]
+    assert files_of(outcomes[2].artifact) == files_of(artifacts["finetune"])
+    assert len(list((workshop.store.root / "quarantine").iterdir())) == 1
+
+
+def test_a_stage_without_its_input_says_which(workshop):
+    rank = workshop.plan().stages[1]
+    with pytest.raises(MissingInputError, match=f"input {rank.inputs['pretrain']}: not in the store") as caught:
+        run_stage(rank, workshop.store, workshop.getter(), device=workshop.device)
+    assert caught.value.key == rank.inputs["pretrain"]
+
+
+def test_a_failing_stage_leaves_no_artifact(workshop):
+    from engine.training import TrainingDivergedError
+
+    plan = workshop.plan(pretrain__learning_rate=1e30, pretrain__optimizer="sgd", pretrain__schedule="constant")
+    with pytest.raises(TrainingDivergedError, match="in epoch 1 at learning rate"):
+        workshop.run(plan)
+    assert find_whole(workshop.store, plan.key("pretrain")) is None
+    assert not list((workshop.store.root / "attempts").iterdir())
+
+
+def test_networks_start_from_their_seed_whatever_the_process_did(workshop):
+    from engine.stages.network import build_network
+
+    settings = workshop.plan().stages[0].settings["network"]
+    torch.manual_seed(1)
+    first = build_network(settings, seed=3)
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), drawn)  # the global generator is left alone
+    torch.manual_seed(2)
+    again, other = build_network(settings, seed=3), build_network(settings, seed=4)
+    assert torch.equal(first.conv1.weight, again.conv1.weight)
+    assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_the_plain_network_and_the_placebo_start_alike_and_compute_alike(workshop):
+    from engine.stages.network import build_network
+
+    plain = build_network(workshop.plan(push_pull__where="none").stages[0].settings["network"], seed=3).eval()
+    placebo = build_network(workshop.plan(push_pull__h=1.0).stages[0].settings["network"], seed=3).eval()
+    images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(plain(images), placebo(images), rtol=1e-4, atol=1e-5)
+
+
+def test_prepared_data_is_decoded_once(workshop, monkeypatch):
+    workshop.plan()
+    from engine.data import Digits
+
+    monkeypatch.setattr(Digits, "read", lambda self: pytest.fail("it was decoded again"))
+    info, data = prepare_data(workshop.info.settings, workshop.store)
+    assert info == workshop.info
+    assert torch.equal(data.train.images, workshop.data.train.images)
+    with pytest.raises(LookupError, match=f"this process has the data set {info.key}, not {'0' * 32}"):
+        workshop.getter()("0" * 32)
+    workshop.store.quarantine(info.raw_key)
+    with pytest.raises(LookupError, match=rf"the store has no data set {info.raw_key} \(digits\)"):
+        workshop.getter()(info.key)

@@ -1,0 +1,327 @@
+from typing import Any
+
+import pytest
+
+from engine.corruptions import CORRUPTIONS
+from engine.errors import InputError
+from engine.settings import TrainingSettings, TrialConfig
+from engine.stages import StageSpec, plan_trial
+from engine.stages.plan import canonical_h, relevant_training
+
+STAGES = ("pretrain", "rank", "finetune", "evaluate")
+ALL = {"finetune.which": "most", "push_pull.where": "first"}
+"""The context in which most settings matter: all four stages, with push–pull layers."""
+
+
+def keys(info, *contexts: dict[str, Any], **options) -> dict[str, str]:
+    """Return the keys of the stages of the default trial with some settings changed."""
+    settings: dict[str, Any] = {}
+    for context in contexts:
+        settings |= context
+    plan = plan_trial(TrialConfig().with_settings(settings), info, **options)
+    return {spec.stage: spec.key for spec in plan}
+
+
+def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str, ...]:
+    """Return the stages whose keys a setting changes."""
+    before, after = keys(info, context), keys(info, context, setting)
+    return tuple(stage for stage in STAGES if before.get(stage) != after.get(stage))
+
+
+def test_keys_golden(info):
+    assert keys(info, ALL) == {
+        "pretrain": "3e74534eebca470a7e3e35b0e8c89c34",
+        "rank": "b3c4b0e70fd0b2184606e64eabe362e2",
+        "finetune": "a7f4e2d4b1e333e043fbf583298478e2",
+        "evaluate": "98c7473737421924dd5ed3f6411af20b",
+    }
+    assert keys(info) == {
+        "pretrain": "4c2be2d240321ba739e6933d5a128a35",
+        "evaluate": "2c6899f6e6826b7768173f8b90b8ab1d",
+    }
+
+
+def test_a_trial_s_stages_are_a_chain(info):
+    plan = plan_trial(TrialConfig().with_settings(ALL), info)
+    pretrain, rank, finetune, evaluate = plan
+    assert [spec.stage for spec in plan] == list(STAGES)
+    assert pretrain.inputs == {}
+    assert rank.inputs == {"pretrain": pretrain.key}
+    assert finetune.inputs == {"pretrain": pretrain.key, "rank": rank.key}
+    assert evaluate.inputs == {"pretrain": pretrain.key, "finetune": finetune.key}
+    assert plan.key("rank") == rank.key
+    assert plan_trial(TrialConfig(), info).key("rank") is None
+
+
+@pytest.mark.parametrize(
+    ("which", "stages"),
+    [
+        ("none", ("pretrain", "evaluate")),
+        ("all", ("pretrain", "finetune", "evaluate")),
+        ("random", ("pretrain", "finetune", "evaluate")),
+        ("most", STAGES),
+        ("least", STAGES),
+    ],
+)
+def test_a_trial_has_the_stages_that_its_fine_tuning_needs(info, which, stages):
+    assert tuple(keys(info, {"finetune.which": which})) == stages
+
+
+def test_a_spec_survives_json(info):
+    import json
+
+    for spec in plan_trial(TrialConfig().with_settings(ALL), info):
+        again = StageSpec.from_json(json.loads(json.dumps(spec.to_json())))
+        assert again.key == spec.key
+        assert len(spec.key) == 32
+
+
+DOWN_FROM_RANK = ("rank", "finetune", "evaluate")
+DOWN_FROM_FINETUNE = ("finetune", "evaluate")
+UNPAIRED = {**ALL, "rank.pairing": "unpaired"}
+BY_SGD = {**ALL, "pretrain.optimizer": "sgd", "finetune.training.optimizer": "sgd"}
+BY_STEPS = {**ALL, "pretrain.schedule": "step", "finetune.training.schedule": "step"}
+
+RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
+    "seed": (ALL, 1, STAGES),
+    "model.name": (ALL, "resnet-14", STAGES),
+    "model.width": (ALL, 8, STAGES),
+    "push_pull.where": (ALL, "first_block", STAGES),
+    "push_pull.h": (ALL, 3.0, STAGES),
+    "push_pull.alpha": (ALL, 0.5, STAGES),
+    "push_pull.learn_alpha": (ALL, "kernel", STAGES),
+    "pretrain.epochs": (ALL, 9, STAGES),
+    "pretrain.batch_size": (ALL, 32, STAGES),
+    "pretrain.optimizer": (ALL, "sgd", STAGES),
+    "pretrain.learning_rate": (ALL, 1e-3, STAGES),
+    "pretrain.schedule": (ALL, "constant", STAGES),
+    "pretrain.milestones": (BY_STEPS, [0.5], STAGES),
+    "pretrain.momentum": (BY_SGD, 0.5, STAGES),
+    "pretrain.weight_decay": (ALL, 1e-4, STAGES),
+    "pretrain.label_smoothing": (ALL, 0.1, STAGES),
+    "pretrain.patience": (ALL, 3, STAGES),
+    "pretrain.augmentation": (ALL, "crop-flip", STAGES),
+    "distortion.name": (ALL, "blur", DOWN_FROM_RANK),
+    "distortion.level": (ALL, 50.0, DOWN_FROM_RANK),
+    "distortion.n_images": (ALL, 100, DOWN_FROM_RANK),
+    "rank.distance": (ALL, "l1", DOWN_FROM_RANK),
+    "rank.at": (ALL, "convolution", DOWN_FROM_RANK),
+    "rank.election": (ALL, "copeland", DOWN_FROM_RANK),
+    "rank.top": (ALL, 5, DOWN_FROM_RANK),
+    "rank.pairing": (ALL, "unpaired", DOWN_FROM_RANK),
+    "rank.features": (UNPAIRED, "maps", DOWN_FROM_RANK),
+    "rank.metric": (UNPAIRED, "hamming", DOWN_FROM_RANK),
+    "rank.n_exemplars": (UNPAIRED, 2, DOWN_FROM_RANK),
+    "finetune.which": (ALL, "least", DOWN_FROM_FINETUNE),
+    "finetune.layers": (ALL, "first", DOWN_FROM_RANK),
+    "finetune.fraction": (ALL, 0.5, DOWN_FROM_FINETUNE),
+    "finetune.count": (ALL, 3, DOWN_FROM_FINETUNE),
+    "finetune.batch_norm": (ALL, "affine", DOWN_FROM_FINETUNE),
+    "finetune.train_classifier": (ALL, True, DOWN_FROM_FINETUNE),
+    "finetune.training.epochs": (ALL, 9, DOWN_FROM_FINETUNE),
+    "finetune.training.batch_size": (ALL, 32, DOWN_FROM_FINETUNE),
+    "finetune.training.optimizer": (ALL, "sgd", DOWN_FROM_FINETUNE),
+    "finetune.training.learning_rate": (ALL, 1e-4, DOWN_FROM_FINETUNE),
+    "finetune.training.schedule": (ALL, "one-cycle", DOWN_FROM_FINETUNE),
+    "finetune.training.milestones": (BY_STEPS, [0.5], DOWN_FROM_FINETUNE),
+    "finetune.training.momentum": (BY_SGD, 0.5, DOWN_FROM_FINETUNE),
+    "finetune.training.weight_decay": (ALL, 1e-4, DOWN_FROM_FINETUNE),
+    "finetune.training.label_smoothing": (ALL, 0.1, DOWN_FROM_FINETUNE),
+    "finetune.training.patience": (ALL, 3, DOWN_FROM_FINETUNE),
+    "finetune.training.augmentation": (ALL, "crop-flip", DOWN_FROM_FINETUNE),
+    "evaluate.table": (ALL, "cifar-c", STAGES),  # the probe too is corrupted by it
+    "evaluate.corruptions": (ALL, ["contrast"], ("evaluate",)),
+    "evaluate.objective": (ALL, ["contrast"], STAGES),  # the probe has its corruptions
+    "evaluate.severities": (ALL, [1, 5], STAGES),
+    "evaluate.n_probe": (ALL, 100, ("pretrain", "rank", "finetune", "evaluate")),
+}
+"""{setting: (context in which it matters, another value, the stages whose keys change)}."""
+
+IN_THE_DATA = {
+    "data.name": "the images: their content is in the data's key",
+    "data.image_size": "how the images are decoded: in their fingerprint",
+    "data.channels": "how the images are decoded: in their fingerprint",
+    "data.n_train": "how the images are set apart: in `split_key`",
+    "data.n_validation": "how the images are set apart: in `split_key`",
+    "data.n_test": "how the images are set apart: in `split_key`",
+    "data.validation_fraction": "how the images are set apart: in `split_key`",
+    "data.split_seed": "how the images are set apart: in `split_key`",
+}
+"""{setting: why no stage has it}; the tests of `engine.data` change each of them."""
+
+
+def test_every_setting_is_accounted_for():
+    assert set(RELEVANT) | set(IN_THE_DATA) == set(TrialConfig().flat())
+    assert not set(RELEVANT) & set(IN_THE_DATA)
+
+
+@pytest.mark.parametrize("setting", RELEVANT)
+def test_a_setting_that_matters_changes_its_stage_and_what_follows(info, setting):
+    context, value, stages = RELEVANT[setting]
+    assert changed(info, context, {setting: value}) == stages
+
+
+def test_the_data_s_key_is_in_every_stage(info):
+    import dataclasses
+
+    other = dataclasses.replace(info, key="f" * 32)
+    before, after = keys(info, ALL), keys(other, ALL)
+    assert all(before[stage] != after[stage] for stage in STAGES)
+    assert keys(dataclasses.replace(info, raw_key="f" * 32), ALL) == before
+
+
+@pytest.mark.parametrize("options", [{"device": "cuda"}, {"amp": True}])
+def test_what_changes_numbers_is_in_every_stage(info, options):
+    before, after = keys(info, ALL), keys(info, ALL, **options)
+    assert all(before[stage] != after[stage] for stage in STAGES)
+
+
+PLAIN: dict[str, Any] = {"push_pull.where": "none"}
+
+
+@pytest.mark.parametrize(
+    ("context", "setting"),
+    [
+        (ALL, {"rank.features": "maps"}),
+        (ALL, {"rank.metric": "hamming"}),
+        (ALL, {"rank.n_exemplars": 3}),
+        (UNPAIRED, {"rank.election": "copeland"}),
+        (UNPAIRED, {"rank.top": 3}),
+        (ALL, {"pretrain.momentum": 0.5}),
+        (ALL, {"finetune.training.momentum": 0.5}),
+        (ALL, {"pretrain.milestones": [0.5]}),
+        (ALL, {"pretrain.patience": 8}),
+        (ALL, {"pretrain.patience": 50}),
+        ({**ALL, "push_pull.h": 1.5}, {"push_pull.h": 1.6}),
+        ({**ALL, "push_pull.h": 1.5}, {"push_pull.h": 4 / 3}),
+        ({**ALL, "push_pull.h": 2.0}, {"push_pull.h": 2.6}),
+        ({**ALL, "push_pull.h": 1.0}, {"push_pull.h": 1.3}),
+        (ALL, {"push_pull.where": "conv1"}),
+        (ALL, {"push_pull.where": " first "}),
+        ({**ALL, **PLAIN}, {"push_pull.h": 3.0}),
+        ({**ALL, **PLAIN}, {"push_pull.alpha": 0.5}),
+        ({**ALL, **PLAIN}, {"push_pull.learn_alpha": "kernel"}),
+        ({**ALL, "finetune.layers": "first-3"}, {"finetune.fraction": 0.26}),
+        ({**ALL, "finetune.layers": "first"}, {"finetune.count": 4}),
+        ({**ALL, "finetune.layers": "first-2"}, {"finetune.layers": "layer1.0.conv1, conv1"}),
+        ({"finetune.which": "all"}, {"finetune.fraction": 0.5}),
+        ({"finetune.which": "all"}, {"finetune.count": 2}),
+        ({"finetune.which": "all"}, {"finetune.which": "most", "finetune.fraction": 1.0}),
+        ({"finetune.which": "all"}, {"finetune.which": "random", "finetune.fraction": 1.0}),
+        ({"finetune.which": "all"}, {"rank.distance": "l1"}),
+        ({"finetune.which": "random"}, {"rank.distance": "l1"}),
+        ({"finetune.which": "random"}, {"rank.pairing": "unpaired"}),
+        ({"finetune.which": "none"}, {"rank.at": "convolution"}),
+        ({"finetune.which": "none"}, {"distortion.level": 50.0}),
+        ({"finetune.which": "none"}, {"finetune.training.epochs": 50}),
+        (ALL, {"evaluate.table": "digits"}),
+        (ALL, {"evaluate.objective": ["gaussian_noise", "shot_noise"]}),
+        (ALL, {"evaluate.severities": [5, 4, 3, 2, 1]}),
+        (ALL, {"evaluate.n_probe": 240}),
+    ],
+    ids=lambda value: ",".join(f"{key}={item}" for key, item in value.items()),
+)
+def test_a_setting_that_cannot_matter_changes_no_key(info, context, setting):
+    assert keys(info, context) == keys(info, context, setting)
+
+
+def test_the_other_side_of_each_of_these_does_matter(info):
+    assert changed(info, {**ALL, "push_pull.h": 1.5}, {"push_pull.h": 2.0}) == STAGES
+    assert changed(info, {**ALL, "finetune.layers": "first", "model.width": 16}, {"finetune.fraction": 0.3}) != ()
+    assert changed(info, {**ALL, "finetune.fraction": 0.25, "model.width": 64}, {"finetune.fraction": 0.26}) != ()
+
+
+def test_all_filters_by_most_or_random_are_all_filters_but_random_ones_are_not_ranked_ones(info):
+    plan = plan_trial(TrialConfig().with_settings({"finetune.which": "random", "finetune.fraction": 1.0}), info)
+    assert plan.stages[1].settings["which"] == "all"
+    assert "rank" not in plan.stages[1].inputs
+
+
+def test_the_placebo_is_not_the_plain_network(info):
+    placebo = {"push_pull.where": "first", "push_pull.h": 1.0, "push_pull.alpha": 1.0}
+    assert changed(info, PLAIN, placebo) == ("pretrain", "evaluate")
+
+
+@pytest.mark.parametrize(
+    ("side", "pulls", "h"),
+    [([3], [3], 1.0), ([3], [5], 5 / 3), ([3], [7], 7 / 3), ([5, 3], [7, 5], 22 / 15), ([3, 5], [5, 9], 1.8)],
+)
+def test_canonical_h_gives_the_same_pull_kernels(side, pulls, h):
+    from types import SimpleNamespace
+
+    from engine.layers.pull_kernel import pull_size
+
+    layers = [SimpleNamespace(kernel_size=(s, s), pull_kernel_size=(p, p)) for s, p in zip(side, pulls, strict=True)]
+    found = canonical_h(layers)
+    assert found == pytest.approx(h, abs=1e-6)
+    assert [pull_size(s, found) for s in side] == pulls
+
+
+def test_relevant_training_of_the_defaults():
+    assert relevant_training(TrainingSettings()) == {
+        "epochs": 8,
+        "batch_size": 64,
+        "optimizer": "adam",
+        "learning_rate": 3e-3,
+        "schedule": "one-cycle",
+        "weight_decay": 0.0,
+        "label_smoothing": 0.0,
+        "augmentation": "none",
+    }
+
+
+def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeypatch):
+    from engine.stages import plan
+
+    class Other:
+        key = "other:abc"
+
+    def with_and_without(setting):
+        context = {**ALL, "evaluate.table": "cifar-c", **setting}
+        before = keys(info, context)
+        with monkeypatch.context() as patch:
+            patch.setattr(plan, "frost_source", Other)
+            return tuple(stage for stage in STAGES if before[stage] != keys(info, context)[stage])
+
+    assert with_and_without({"evaluate.corruptions": ["frost", "fog"]}) == ("evaluate",)
+    assert with_and_without({"evaluate.corruptions": ["fog"]}) == ()
+    assert with_and_without({"evaluate.objective": ["frost"], "evaluate.corruptions": ["fog"]}) == STAGES
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model.name": "resnet-9"}, "resnet-9|6n"),
+        ({"model.name": "resnt-8"}, r"unknown model 'resnt-8' \(did you mean 'resnet-8'\?\)"),
+        ({"push_pull.where": "conv9"}, "unknown convolution 'conv9'"),
+        ({**ALL, "finetune.layers": "conv9"}, "unknown layer for `finetune.layers` 'conv9'"),
+        ({**ALL, "finetune.layers": "first-8"}, "needs K from 1 to the network's 7 layers, got 'first-8'"),
+        ({**ALL, "finetune.layers": "first-0"}, "needs K from 1 to the network's 7 layers"),
+        ({**ALL, "finetune.layers": "first-x"}, "needs K from 1 to the network's 7 layers"),
+        ({**ALL, "finetune.layers": ""}, "`finetune.layers` must be first, all, first-K or layer names, got ''"),
+        ({**ALL, "finetune.count": 17}, "layer's 16 filters, got 17"),
+        ({**ALL, "rank.distance": "emd1d"}, r"unknown distance .*'emd1d' \(did you mean 'emd_1d'\?\)|unknown .*emd1d"),
+        ({**ALL, "rank.election": "bordo"}, r"'bordo' \(did you mean 'borda'\?\)"),
+        ({**ALL, "distortion.name": "awg"}, r"unknown distortion 'awg' \(did you mean 'awgn'\?\)"),
+        ({**ALL, "distortion.level": 300.0}, r"must lie in \[0, 255\], got 300"),
+        ({**ALL, "distortion.n_images": 959}, "at most the 958 training images, got 959"),
+        ({**UNPAIRED, "distortion.n_images": 957, "rank.n_exemplars": 2}, "needs at least 2 clean images"),
+        ({"evaluate.table": "digit"}, r"unknown severity table 'digit' \(did you mean 'digits'\?\)"),
+        ({"evaluate.corruptions": ["fog"]}, "unknown corruption of the severity table 'digits' 'fog'"),
+        ({"evaluate.objective": ["gausian_noise"]}, r"did you mean 'gaussian_noise'"),
+    ],
+    ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
+)
+def test_settings_that_cannot_work_are_refused_before_anything_runs(info, settings, message):
+    with pytest.raises(InputError, match=message):
+        keys(info, settings)
+
+
+def test_a_cifar_like_data_set_is_tested_on_all_nineteen_and_chosen_by_the_four_set_aside(info):
+    import dataclasses
+
+    colour = dataclasses.replace(info, channels=3, image_size=32, severity_table="cifar-c")
+    evaluate = plan_trial(TrialConfig(), colour).stages[-1]
+    assert evaluate.settings["corruptions"] == list(CORRUPTIONS)
+    assert evaluate.settings["objective"] == ["speckle_noise", "gaussian_blur", "spatter", "saturate"]
+    assert evaluate.seed is None

@@ -1,0 +1,216 @@
+"""The main job as a person runs it: processes, files, servers."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from engine.orchestration import load_results
+from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
+from tests.engine.orchestration.spaces import SPACE
+
+ROOT = Path(__file__).parents[2]
+N_TRIALS = 8
+
+
+def command(home: Path, *arguments: str) -> list[str]:
+    space = home / "space.json"
+    space.parent.mkdir(exist_ok=True)
+    space.write_text(json.dumps(SPACE.to_json()))
+    always = ["--space", str(space), "--home", str(home), "--study", "tiny", "--n-trials", str(N_TRIALS)]
+    return [sys.executable, "-m", "pipelines.sweep", *always, *arguments]
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(home, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A finished sweep's folder, and what it printed."""
+    home = tmp_path_factory.mktemp("sweep")
+    return home, run(home).stdout
+
+
+def mlflow_runs(home: Path) -> list[Any]:
+    prepare_environment()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], max_results=1000))
+
+
+def states(home: Path) -> list[str]:
+    study = optuna.load_study(storage=f"sqlite:///{home / 'optuna.db'}", study_name="tiny")
+    return [trial.state.name for trial in study.trials if not trial.user_attrs.get("interrupted")]
+
+
+def finish_times(home: Path) -> dict[str, float]:
+    manifests = [json.loads(path.read_text()) for path in (home / "store" / "artifacts").glob("??/*/manifest.json")]
+    return {manifest["key"]: manifest["finished_at"] for manifest in manifests}
+
+
+def test_a_sweep_prints_the_question_its_answer_and_where_to_look(finished) -> None:
+    home, output = finished
+    assert re.match(r"private Ray on this machine: 1 node, \d+ cores, \d+ GPUs\n", output)
+    assert "study tiny: 8 trials (4 of the arms, 2 proposed by tpe, 2 to compute the best again)" in output
+    for text in ("push-pull − plain", "winner − plain", "best proposal: trial", "of the work)"):
+        assert text in output
+    assert f"mlflow ui --backend-store-uri sqlite:///{home}/mlflow.db" in output
+    assert f"optuna-dashboard sqlite:///{home}/optuna.db" in output
+
+
+def test_the_study_has_every_trial_with_what_it_came_to(finished) -> None:
+    home, _ = finished
+    assert len(states(home)) == N_TRIALS
+    assert set(states(home)) <= {"COMPLETE", "PRUNED"}
+    results = load_results("tiny", home=home)
+    assert [group.name for group in results.groups()][:2] == ["plain", "push-pull"]
+    arm = results.trials[0]
+    assert arm.slot == "arm/plain/0"
+    assert arm.errors is not None
+    assert arm.objective == pytest.approx(arm.errors["objective"])
+
+
+def test_mlflow_has_one_finished_run_a_trial_below_the_sweep(finished) -> None:
+    home, _ = finished
+    runs = mlflow_runs(home)
+    assert len(runs) == N_TRIALS + 1
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (parent,) = [run for run in runs if run.data.tags["robustune.slot"] == "sweep"]
+    children = [run for run in runs if run.info.run_id != parent.info.run_id]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert all("stage.pretrain" in run.data.tags for run in children)
+    complete = [run for run in children if run.data.tags["state"] == "COMPLETE"]
+    assert all("objective" in run.data.metrics and "severity/contrast/5" in run.data.metrics for run in complete)
+
+
+def test_a_trial_of_the_sweep_computed_again_alone_gives_the_same_errors(finished, tmp_path: Path) -> None:
+    import torch
+
+    from engine.stages import Store, data_getter, plan_trial, prepare_data, run_chain
+
+    home, _ = finished
+    trial = next(t for t in load_results("tiny", home=home).trials if t.slot == "arm/push-pull/1")
+    store, device = Store(tmp_path), torch.device("cpu")
+    config = SPACE.config(trial.settings, seed=trial.seed)
+    info, _ = prepare_data(config.data, store)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        *_, last = run_chain(plan_trial(config, info), store, data_getter(info, store, device), device=device)
+    finally:
+        torch.set_num_threads(threads)
+    assert last.artifact.json("errors") == trial.errors
+
+
+def test_run_again_it_does_nothing_and_says_so(finished) -> None:
+    home, _ = finished
+    before = finish_times(home)
+    output = run(home).stdout
+    assert "study tiny: all 8 trials are done, nothing to run" in output
+    assert "private Ray" not in output
+    assert finish_times(home) == before
+    assert len(mlflow_runs(home)) == N_TRIALS + 1
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Start a server on this machine; return its address once it answers."""
+    processes = []
+
+    def start(*arguments: str) -> str:
+        port = free_port()
+        program = str(Path(sys.executable).parent / arguments[0])
+        process = subprocess.Popen(
+            [program, *arguments[1:], "--port", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        processes.append(process)
+        address, end = f"http://127.0.0.1:{port}", time.monotonic() + 90
+        while time.monotonic() < end:
+            try:
+                urllib.request.urlopen(address, timeout=5)
+                return address
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.5)
+        raise AssertionError(f"{arguments[0]} does not answer")
+
+    yield start
+    for process in processes:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def ask(url: str, body: dict[str, Any] | None = None) -> Any:
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_both_servers_show_the_sweep(finished, serve) -> None:
+    home, output = finished
+    mlflow_command, dashboard_command = (line.split() for line in output.splitlines() if "sqlite:///" in line)
+    dashboard = serve(*dashboard_command[:-2])
+    (study,) = ask(f"{dashboard}/api/studies")["study_summaries"]
+    assert study["study_name"] == "tiny"
+    trials = ask(f"{dashboard}/api/studies/{study['study_id']}?after=0")["trials"]
+    assert sorted(trial["state"].upper() for trial in trials) == sorted(states(home))
+    mlflow = serve(*mlflow_command[:-2])
+    runs = ask(f"{mlflow}/api/2.0/mlflow/runs/search", {"experiment_ids": ["1"], "max_results": 100})["runs"]
+    assert len(runs) == N_TRIALS + 1
+
+
+def test_a_killed_driver_is_resumed_to_the_exact_count(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    arguments = ["--sampler", "random", "--pruner", "none"]
+    with subprocess.Popen(
+        command(home, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as driver:
+        end = time.monotonic() + 150
+        while not (home / "optuna.db").exists() or states_or_none(home).count("COMPLETE") < 2:
+            assert time.monotonic() < end, "no trial completed in time"
+            time.sleep(0.3)
+        driver.send_signal(signal.SIGKILL)
+    before = finish_times(home)
+    output = run(home, *arguments).stdout
+    assert "are done" in output
+    assert sorted(states(home)) == ["COMPLETE"] * N_TRIALS
+    after = finish_times(home)
+    assert {key: after[key] for key in before} == before, "a finished stage was computed again"
+    runs = mlflow_runs(home)
+    slots = [run.data.tags["robustune.slot"] for run in runs]
+    assert len(slots) == len(set(slots)) == N_TRIALS + 1
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def states_or_none(home: Path) -> list[str]:
+    try:
+        return states(home)
+    except Exception:
+        return []

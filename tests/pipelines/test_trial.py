@@ -1,0 +1,129 @@
+import re
+import sys
+
+import pytest
+import torch
+
+from pipelines.trial import command_line
+
+TINY = (
+    "data.n_train=100",
+    "data.n_validation=60",
+    "data.n_test=60",
+    "model.width=4",
+    "pretrain.epochs=1",
+    "finetune.training.epochs=1",
+    "distortion.n_images=20",
+    "evaluate.severities=[1,5]",
+)
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    path, threads = list(sys.path), torch.get_num_threads()
+    yield
+    sys.path[:] = path
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def trial(tmp_path, capsys):
+    """Return a function that runs a trial with a home of its own: (exit code, what it printed, its errors)."""
+
+    def run(*arguments: str, settings: tuple[str, ...] = ()) -> tuple[int, str, str]:
+        code = command_line(["--home", str(tmp_path / "runs"), "--set", *TINY, *settings, *arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def stage_lines(printed: str) -> dict[str, str]:
+    lines = re.findall(r"^(?:pretrain|rank|finetune|evaluate) +[0-9a-f]{8} .*$", printed, re.MULTILINE)
+    return {line.split()[0]: line for line in lines}
+
+
+def test_a_trial_prints_its_stages_times_and_errors_and_finds_them_again(trial, tmp_path):
+    code, printed, errors = trial(settings=("push_pull.where=first", "finetune.which=most"))
+    assert (code, errors) == (0, "")
+    assert "digits: 100 training, 60 validation and 60 test images of 1×16×16, 10 classes" in printed
+    lines = stage_lines(printed)
+    assert list(lines) == ["pretrain", "rank", "finetune", "evaluate"]
+    for line in lines.values():
+        assert line.split()[3] == "s"
+        assert float(line.split()[2]) >= 0
+    assert "1 epochs, best 1: validation error" in lines["pretrain"]
+    table = printed[printed.index("test error in %") :]
+    for name in ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast"):
+        (row,) = [line for line in table.splitlines() if name in line]
+        first, second, mean = (float(cell) for cell in row.split() if cell.replace(".", "").isdigit())
+        assert mean == pytest.approx((first + second) / 2, abs=0.11)
+    assert (tmp_path / "runs" / "store" / "artifacts").is_dir()
+
+    code, again, _ = trial(settings=("push_pull.where=first", "finetune.which=most"))
+    assert code == 0
+    assert all("from the store" in line for line in stage_lines(again).values())
+    assert again[again.index("test error in %") : again.index("done in")] == table[: table.index("done in")]
+
+
+def test_a_space_s_arm_can_be_run_and_settings_come_on_top(trial):
+    code, printed, _ = trial("--space", "push-pull", "--arm", "placebo", "--seed", "3")
+    assert code == 0
+    other_code, other, _ = trial(settings=("seed=3", "push_pull.where=first", "push_pull.h=1.0"))
+    assert other_code == 0
+    keys = {name: line.split()[1] for name, line in stage_lines(printed).items()}
+    assert keys == {name: line.split()[1] for name, line in stage_lines(other).items()}
+    _, plain, _ = trial("--space", "push-pull", "--arm", "plain", "--seed", "3")
+    assert stage_lines(plain)["pretrain"].split()[1] != keys["pretrain"]
+
+
+def test_the_store_can_lie_elsewhere(trial, tmp_path):
+    code, printed, _ = trial("--store", str(tmp_path / "elsewhere"))
+    assert code == 0
+    assert "elsewhere" in printed
+    assert (tmp_path / "elsewhere" / "artifacts").is_dir()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_user_s_module_is_imported(trial, tmp_path, monkeypatch):
+    (tmp_path / "my_tiny_model.py").write_text(
+        "from torch import nn\nfrom engine import register_model\n"
+        "@register_model('my-tiny-model')\n"
+        "def build(*, num_classes, in_channels, image_size, width):\n"
+        "    return nn.Sequential(nn.Conv2d(in_channels, 3, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(num_classes))\n".replace(
+            "nn.LazyLinear(", "nn.Linear(3 * (image_size - 2) ** 2, "
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    code, printed, errors = trial("--import", "my_tiny_model", settings=("model.name=my-tiny-model",))
+    assert (code, errors) == (0, "")
+    assert "my-tiny-model on" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        ((), ("push_pull.hh=2",), "unknown setting 'push_pull.hh' (did you mean 'push_pull.h'?)"),
+        ((), ("push_pull.h=0.5",), "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        ((), ("push_pull.h",), "a setting is given as PATH=VALUE, got 'push_pull.h'"),
+        ((), ("pretrain.epochs=two",), "`pretrain.epochs` must be of type int, got 'two'"),
+        ((), ("model.name=resnt-8",), "unknown model 'resnt-8' (did you mean 'resnet-8'?)"),
+        (("--dataset", "digit"), (), "unknown data set 'digit' (did you mean 'digits'?)"),
+        (("--dataset", "folder:/nowhere/at/all"), (), "data folder does not exist: /nowhere/at/all"),
+        (("--space", "push-pul"), (), "unknown search space 'push-pul' (did you mean 'push-pull'?)"),
+        (("--space", "push-pull", "--arm", "placbo"), (), "unknown arm of space 'push-pull' 'placbo'"),
+        (("--arm", "placebo"), (), "`--arm placebo` needs the --space that it is an arm of"),
+        (("--import", "no_such_module"), (), "module to import does not exist: 'no_such_module'"),
+        (("--device", "tpu"), (), "unknown device on this machine 'tpu'"),
+        (("--threads", "0"), (), "`--threads` must be ≥ 1, got 0"),
+        (("--seed", "-1"), (), "`seed` must be in [0, 2**63), got -1"),
+        (("--store", "/dev/null/store"), (), "store cannot be written: /dev/null/store"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(trial, arguments, settings, message):
+    code, printed, errors = trial(*arguments, settings=settings)
+    assert code == 2
+    assert printed == ""
+    assert errors.startswith(f"error: {message}")
+    assert errors.count("\n") == 1

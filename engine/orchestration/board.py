@@ -123,6 +123,7 @@ class Board:
         done = self._n_before + sum(self._counts.values())
         stages = self._last
         grid = Table.grid(padding=(0, 2))
+        grid.add_row("", ProgressBar(total=max(1, self._n_total), completed=done, width=60))
         states = [f"{self._counts[state]} {state}" for state in ("complete", "pruned", "failed")]
         if self._n_before:
             states.append(f"{self._n_before} from before")
@@ -134,7 +135,7 @@ class Board:
         eta = self.eta_s()
         grid.add_row("time", f"{self.seconds:.0f} s" + (f", about {eta:.0f} s left" if eta else ""))
         notes = [Text(note, style="yellow") for note in self._notes()]
-        return Group(ProgressBar(total=max(1, self._n_total), completed=done, width=60), grid, *notes)
+        return Group(grid, *notes)
 
 
 def _stages_line(stages: Mapping[str, Any]) -> str:

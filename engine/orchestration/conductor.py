@@ -17,7 +17,7 @@ from engine.orchestration.results import describe_settings
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Tracker
 from engine.settings import TrialConfig
-from engine.stages import Store, TrialPlan
+from engine.stages import Store, TrialPlan, git_commit
 
 
 @dataclass
@@ -176,6 +176,7 @@ class Conductor:
             "robustune.purpose": slot.purpose,
             "robustune.group": slot.group or slot.purpose,
             "config_digest": trial.config.digest,
+            "git_commit": git_commit() or "unknown",
             **keys,
         }
 

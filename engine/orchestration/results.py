@@ -93,11 +93,13 @@ class Results:
         study: its name.
         space: what was explored.
         trials: the ended ones by number, without those that were interrupted.
+        experiment: id of the MLflow experiment that has its runs; "" until it is known.
     """
 
     study: str
     space: Space
     trials: tuple[TrialResult, ...]
+    experiment: str = ""
 
     def groups(self) -> list[GroupSummary]:
         """Return the arms in their order, then the winner, each with at least one complete trial."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import torch
 from rich.console import Console
@@ -22,7 +23,7 @@ from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.results import Results
-from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.search import SweepStudy, read_results, without_password
 from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
 from engine.settings import TrialConfig
@@ -236,6 +237,8 @@ class Sweep:
                 statistics = pool.statistics()
                 pool.close()
                 self._end_tracking(tracker, status, statistics)
+                if writer.experiment:
+                    study.note_experiment(writer.experiment)
             self._say_statistics(board.seconds, statistics)
 
     @contextmanager
@@ -311,17 +314,22 @@ class Sweep:
             self.console.print(part, highlight=False)
         options = self.options
         self.console.print("look closer:")
-        for command in view_commands(options):
-            self.console.print(f"  {command}", highlight=False, soft_wrap=True)
+        for command in view_commands(options, results):
+            self._say(f"  {command}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
 
 
-def view_commands(options: SweepOptions) -> list[str]:
-    """Return the two commands that open MLflow's page and Optuna's dashboard on the results."""
-    if options.tracking_url.startswith("http"):
-        mlflow = f"open {options.tracking_url}"
-    else:
-        mlflow = f"mlflow ui --backend-store-uri {shlex.quote(options.tracking_url)} --port 5000"
-    return [mlflow, f"optuna-dashboard {shlex.quote(options.storage_url)} --port 8080"]
+def view_commands(options: SweepOptions, results: Results) -> list[str]:
+    """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side."""
+    server = options.tracking_url if options.tracking_url.startswith("http") else "http://127.0.0.1:5000"
+    commands = []
+    if server != options.tracking_url:
+        commands.append(f"mlflow ui --backend-store-uri {shlex.quote(options.tracking_url)} --port 5000")
+    if results.experiment:
+        query = f"tags.`robustune.study` = '{results.study}' and tags.`robustune.purpose` != ''"
+        order = "orderByKey=metrics.%60objective%60&orderByAsc=true"
+        page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
+        commands.append(f"  trials side by side: {page}")
+    return [*commands, f"optuna-dashboard {shlex.quote(without_password(options.storage_url))} --port 8080"]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
-from engine.corruptions import distort, frost_source, table_corruptions
+from engine.corruptions import corrupt, distort, frost_source, table_corruptions
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
@@ -262,8 +263,13 @@ def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
     for name in (*evaluate.corruptions, *evaluate.objective):
         if name not in covered:
             raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
-    objective = evaluate.objective or tuple(name for name in OBJECTIVES.get(table, covered) if name in covered)
-    corruptions = evaluate.corruptions or REPORTED.get(table, covered)
+    shape = (data.channels, data.image_size)
+    possible = [name for name in covered if _impossible(name, table, *shape) is None]
+    for name in (*evaluate.corruptions, *evaluate.objective):
+        if name not in possible:
+            raise InputError(f"corruption {name!r} cannot be had of these images: {_impossible(name, table, *shape)}")
+    objective = evaluate.objective or tuple(name for name in OBJECTIVES.get(table, possible) if name in possible)
+    corruptions = evaluate.corruptions or [name for name in REPORTED.get(table, possible) if name in possible]
     return {
         "table": table,
         "corruptions": list(corruptions),
@@ -271,6 +277,17 @@ def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
         "severities": sorted(evaluate.severities),
         **_corruption_sources((*corruptions, *objective)),
     }
+
+
+@cache
+def _impossible(name: str, table: str, channels: int, image_size: int) -> str | None:
+    """Return why a corruption has no meaning for images of a shape (saturation of grey ones, say), or None."""
+    grey = torch.full((1, channels, image_size, image_size), 128, dtype=torch.uint8)
+    try:
+        corrupt(grey, name, 1, seed=0, table=table)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _corruption_sources(names: Iterable[str]) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 
@@ -7,8 +8,6 @@ from engine.seeds import derive_seed, generator
 
 
 def test_derive_seed_golden():
-    import hashlib
-
     by_hand = int.from_bytes(hashlib.sha256(b"7\x1fpretrain\x1forder\x1f3").digest()[:8], "big") >> 1
     assert derive_seed(7, "pretrain", "order", 3) == by_hand
 

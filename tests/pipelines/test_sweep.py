@@ -96,7 +96,7 @@ def test_mlflow_has_one_finished_run_a_trial_below_the_sweep(finished) -> None:
     (parent,) = [run for run in runs if run.data.tags["robustune.slot"] == "sweep"]
     children = [run for run in runs if run.info.run_id != parent.info.run_id]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-    assert all("stage.pretrain" in run.data.tags for run in children)
+    assert all({"stage.pretrain", "git_commit"} <= set(run.data.tags) for run in children)
     complete = [run for run in children if run.data.tags["state"] == "COMPLETE"]
     assert all("objective" in run.data.metrics and "severity/contrast/5" in run.data.metrics for run in complete)
 

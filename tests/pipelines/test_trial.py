@@ -17,6 +17,16 @@ TINY = (
     "evaluate.severities=[1,5]",
 )
 
+MODEL = """
+from torch import nn
+from engine import register_model
+
+@register_model("my-tiny-model")
+def build(*, num_classes, in_channels, image_size, width):
+    n_values = 3 * (image_size - 2) ** 2
+    return nn.Sequential(nn.Conv2d(in_channels, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(n_values, num_classes))
+"""
+
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was(monkeypatch):
@@ -87,14 +97,7 @@ def test_the_store_can_lie_elsewhere(trial, tmp_path):
 
 
 def test_a_user_s_module_is_imported(trial, tmp_path, monkeypatch):
-    (tmp_path / "my_tiny_model.py").write_text(
-        "from torch import nn\nfrom engine import register_model\n"
-        "@register_model('my-tiny-model')\n"
-        "def build(*, num_classes, in_channels, image_size, width):\n"
-        "    return nn.Sequential(nn.Conv2d(in_channels, 3, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(num_classes))\n".replace(
-            "nn.LazyLinear(", "nn.Linear(3 * (image_size - 2) ** 2, "
-        )
-    )
+    (tmp_path / "my_tiny_model.py").write_text(MODEL)
     monkeypatch.chdir(tmp_path)
     code, printed, errors = trial("--import", "my_tiny_model", settings=("model.name=my-tiny-model",))
     assert (code, errors) == (0, "")

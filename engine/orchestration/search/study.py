@@ -33,6 +33,7 @@ INTERRUPTED = "interrupted"
 SPACE = "space"
 SPACE_DIGEST = "space_digest"
 STUDY_SEED = "study_seed"
+EXPERIMENT = "mlflow_experiment"
 
 WARM_UP_EPOCHS = 2
 """Epochs of its own that a trial runs before it can be pruned."""
@@ -147,6 +148,10 @@ class SweepStudy:
             self.note(number, INTERRUPTED, True)
             self._todo.appendleft(slot)
         self._end(number, TrialState.FAIL, reason)
+
+    def note_experiment(self, experiment: str) -> None:
+        """Keep the id of the MLflow experiment that has the study's runs."""
+        self._study.set_user_attr(EXPERIMENT, experiment)
 
     def interrupt_all(self) -> None:
         """End every live trial as interrupted."""
@@ -274,7 +279,8 @@ def read_results(storage: str, name: str) -> Results:
         raise InputError(f"study {name!r} was not made by a sweep")
     ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     trials = [_result(trial) for trial in study.get_trials(deepcopy=False, states=ended) if _counts(trial)]
-    return Results(name, Space.from_json(study.user_attrs[SPACE]), tuple(trials))
+    experiment = study.user_attrs.get(EXPERIMENT, "")
+    return Results(name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment)
 
 
 def _counts(trial: FrozenTrial) -> bool:

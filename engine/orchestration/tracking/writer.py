@@ -44,6 +44,10 @@ class TrackingWriter:
         study: the study's name; with a slot it identifies a run.
         spool: where the events are.
         artifacts: folder of the artifacts for a database on this machine; None for a server, which has its own.
+
+    Attributes:
+        experiment: id of the MLflow experiment; "" until the first connection.
+        last_error: why the last attempt failed; "" if it did not.
     """
 
     def __init__(self, uri: str, study: str, spool: Spool, *, artifacts: Path | None) -> None:
@@ -52,7 +56,7 @@ class TrackingWriter:
         self._spool = spool
         self._artifacts = artifacts
         self._client: Any = None
-        self._experiment = ""
+        self.experiment = ""
         self._runs: dict[str, str] = {}
         self._finished: set[str] = set()
         self._logged_steps: dict[str, set[int]] = {}
@@ -120,13 +124,13 @@ class TrackingWriter:
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             location = self._artifacts.absolute().as_uri() if self._artifacts is not None else None
-            self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
+            self.experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
         else:
-            self._experiment = experiment.experiment_id
+            self.experiment = experiment.experiment_id
         self._runs, token = {}, None
         while True:
             query = f"tags.`{STUDY_TAG}` = '{self._study}'"
-            page = client.search_runs([self._experiment], query, max_results=1000, page_token=token)
+            page = client.search_runs([self.experiment], query, max_results=1000, page_token=token)
             for run in page:
                 slot = run.data.tags.get(SLOT_TAG, "")
                 self._runs[slot] = run.info.run_id
@@ -179,7 +183,7 @@ class TrackingWriter:
             self._client.update_run(self._runs[slot], status="RUNNING")
             self._client.log_batch(self._runs[slot], tags=[RunTag(name, str(value)) for name, value in tags.items()])
             return
-        run = self._client.create_run(self._experiment, tags=tags, run_name=event["name"], start_time=event["time_ms"])
+        run = self._client.create_run(self.experiment, tags=tags, run_name=event["name"], start_time=event["time_ms"])
         self._runs[slot] = run.info.run_id
 
     def _end_run(self, slot: str, event: Mapping[str, Any]) -> None:

@@ -143,7 +143,7 @@ def test_folder_ignores_other_files_and_hidden_folders(folder):
 
 
 def test_folder_refuses_a_missing_path(tmp_path):
-    with pytest.raises(InputError, match="data folder does not exist: .*nowhere"):
+    with pytest.raises(InputError, match=r"data folder does not exist: .*nowhere"):
         reader(tmp_path / "nowhere")
     with pytest.raises(InputError, match="needs a path: folder:PATH"):
         open_reader(DataSettings(name="folder"))
@@ -163,7 +163,7 @@ def test_folder_refuses_no_classes(tmp_path):
 
 def test_folder_refuses_a_class_without_images(folder):
     (folder / "train" / "emu").mkdir()
-    with pytest.raises(InputError, match="class folder has no images: .*train/emu"):
+    with pytest.raises(InputError, match=r"class folder has no images: .*train/emu"):
         reader(folder)
 
 

@@ -59,14 +59,14 @@ def test_corrupted_splits_leave_the_clean_images_alone(split):
 
 def test_scores_without_a_baseline_are_errors():
     scores = corruption_scores(TABLE, 0.05)
-    assert scores.E == pytest.approx(0.3)
+    assert pytest.approx(0.3) == scores.E
     assert scores.E_by_corruption == pytest.approx({"fog": 0.2, "snow": 0.4})
     assert (scores.CE, scores.mCE, scores.rCE_by_corruption, scores.rCE) == (None, None, None, None)
 
 
 def test_scores_of_a_2_by_2_table_by_hand():
     scores = corruption_scores(TABLE, 0.05, ({"fog": 0.25, "snow": 0.3, "frost": 0.9}, 0.1))
-    assert scores.CE == pytest.approx({"fog": 0.8, "snow": 4 / 3})  # 0.4 / 0.5 and 0.8 / 0.6
+    assert pytest.approx({"fog": 0.8, "snow": 4 / 3}) == scores.CE  # 0.4 / 0.5 and 0.8 / 0.6
     assert scores.mCE == pytest.approx((0.8 + 4 / 3) / 2)
     # (0.2 − 0.05) / (0.25 − 0.1) and (0.4 − 0.05) / (0.3 − 0.1)
     assert scores.rCE_by_corruption == pytest.approx({"fog": 1.0, "snow": 1.75})

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from engine.errors import InputError
+from engine.settings import DataSettings
 from engine.spaces import draw_settings, load_space, space_names
 from engine.stages import Store, plan_trial, prepare_data
 
@@ -15,8 +16,6 @@ SPACE = Space(name="mine", axes=(Choice("push_pull.where", ("none", "first")),))
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """Return what planning needs to know of the digits."""
-    from engine.settings import DataSettings
-
     return prepare_data(DataSettings(), Store(tmp_path_factory.mktemp("store")))[0]
 
 

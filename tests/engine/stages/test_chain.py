@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from engine.corruptions import corrupt, distort
+from engine.data import Digits
 from engine.metrics import as_input
+from engine.ranking import activation_maps
 from engine.seeds import derive_seed
 from engine.stages import (
     MissingInputError,
@@ -13,8 +15,10 @@ from engine.stages import (
     run_chain,
     run_stage,
 )
-from engine.stages.network import load_network
+from engine.stages.network import build_network, load_network
+from engine.stages.noisy import noisy_and_clean
 from engine.stages.probe import make_probe
+from engine.training import TrainingDivergedError
 
 
 def files_of(artifact) -> dict[str, str]:
@@ -90,8 +94,9 @@ def test_a_manifest_says_what_was_computed_and_where(done):
         assert set(manifest["environment"]) == {"git_commit", "python", "torch", "numpy", "machine", "cuda", "process"}
 
 
-def test_the_errors_equal_a_loop_over_the_images(done):
-    workshop, plan, artifacts = done
+def test_the_errors_equal_a_loop_over_the_images(workshop):
+    plan = workshop.plan(data__n_train=400, model__width=8, pretrain__epochs=6, pretrain__learning_rate=0.01)
+    artifacts = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
     errors = artifacts["evaluate"].json("errors")
     network = load_network(artifacts["pretrain"], artifacts["finetune"], torch.device("cpu"))
     data = workshop.data
@@ -107,6 +112,7 @@ def test_the_errors_equal_a_loop_over_the_images(done):
         for (name, severity), error in table.items():
             images = corrupt(split.images, name, severity, seed=seed, indices=split.indices, table="digits")
             assert error == pytest.approx(wrong_share(network, images, split.labels))
+    assert len(set(on_test.values())) > 2  # the network has learned something to tell the cells apart by
     assert errors["objective"] == pytest.approx(sum(on_validation.values()) / 4)
     noisy = distort(data.test.images, "awgn", 25.0, seed=derive_seed(1, "distortion"), indices=data.test.indices)
     assert errors["test"]["tuned_distortion"] == pytest.approx(wrong_share(network, noisy, data.test.labels))
@@ -133,13 +139,23 @@ def test_the_result_is_the_best_epoch_s(done):
     assert artifacts["finetune"].json("result")["n_trained"] == 9 + 36 + 36
 
 
-def test_the_probe_s_error_is_that_of_the_kept_network(done):
-    workshop, plan, artifacts = done
-    network = load_network(artifacts["pretrain"], None, torch.device("cpu"))
-    probe = make_probe(workshop.data, plan.stages[0].settings["probe"])
-    assert artifacts["pretrain"].json("result")["probe_error"] == pytest.approx(
-        wrong_share(network, probe.images, probe.labels)
+def test_the_kept_network_is_the_best_epoch_s_and_not_the_last(workshop):
+    plan = workshop.plan(
+        pretrain__epochs=4,
+        pretrain__learning_rate=0.3,
+        pretrain__schedule="constant",
+        finetune__training__epochs=4,
+        finetune__training__learning_rate=2.0,
     )
+    artifacts = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
+    probe = make_probe(workshop.data, plan.stages[0].settings["probe"])
+    for stage, tuned in (("pretrain", None), ("finetune", artifacts["finetune"])):
+        result, history = artifacts[stage].json("result"), artifacts[stage].history
+        assert result["best_epoch"] < 4
+        network = load_network(artifacts["pretrain"], tuned, torch.device("cpu"))
+        found = wrong_share(network, probe.images, probe.labels)
+        assert result["probe_error"] == pytest.approx(found)
+        assert history[-1]["probe_error"] != pytest.approx(found)
 
 
 def test_the_probe_gives_each_image_one_corruption_in_turn(workshop):
@@ -197,9 +213,6 @@ def test_an_unpaired_ranking_is_that_of_its_exemplars(workshop):
     plan = workshop.plan(rank__pairing="unpaired", rank__features="maps", rank__metric="hamming", rank__distance="l2")
     outcomes = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
     ranking = outcomes["rank"].json("ranking")["conv1"]
-    from engine.ranking import activation_maps
-    from engine.stages.noisy import noisy_and_clean
-
     network = load_network(outcomes["pretrain"], None, torch.device("cpu"))
     noisy, paired, clean = noisy_and_clean(workshop.data, {"name": "awgn", "level": 25.0, "n_images": 20}, seed=0)
     assert not set(clean.indices.tolist()) & set(noisy.indices.tolist())
@@ -279,8 +292,6 @@ def test_a_stage_without_its_input_says_which(workshop):
 
 
 def test_a_failing_stage_leaves_no_artifact(workshop):
-    from engine.training import TrainingDivergedError
-
     plan = workshop.plan(pretrain__learning_rate=1e30, pretrain__optimizer="sgd", pretrain__schedule="constant")
     with pytest.raises(TrainingDivergedError, match="in epoch 1 at learning rate"):
         workshop.run(plan)
@@ -289,8 +300,6 @@ def test_a_failing_stage_leaves_no_artifact(workshop):
 
 
 def test_networks_start_from_their_seed_whatever_the_process_did(workshop):
-    from engine.stages.network import build_network
-
     settings = workshop.plan().stages[0].settings["network"]
     torch.manual_seed(1)
     first = build_network(settings, seed=3)
@@ -304,8 +313,6 @@ def test_networks_start_from_their_seed_whatever_the_process_did(workshop):
 
 
 def test_the_plain_network_and_the_placebo_start_alike_and_compute_alike(workshop):
-    from engine.stages.network import build_network
-
     plain = build_network(workshop.plan(push_pull__where="none").stages[0].settings["network"], seed=3).eval()
     placebo = build_network(workshop.plan(push_pull__h=1.0).stages[0].settings["network"], seed=3).eval()
     images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -314,8 +321,6 @@ def test_the_plain_network_and_the_placebo_start_alike_and_compute_alike(worksho
 
 def test_prepared_data_is_decoded_once(workshop, monkeypatch):
     workshop.plan()
-    from engine.data import Digits
-
     monkeypatch.setattr(Digits, "read", lambda self: pytest.fail("it was decoded again"))
     info, data = prepare_data(workshop.info.settings, workshop.store)
     assert info == workshop.info

@@ -1,9 +1,13 @@
+import dataclasses
+import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.corruptions import CORRUPTIONS
 from engine.errors import InputError
+from engine.layers.pull_kernel import pull_size
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import StageSpec, plan_trial
 from engine.stages.plan import canonical_h, relevant_training
@@ -68,8 +72,6 @@ def test_a_trial_has_the_stages_that_its_fine_tuning_needs(info, which, stages):
 
 
 def test_a_spec_survives_json(info):
-    import json
-
     for spec in plan_trial(TrialConfig().with_settings(ALL), info):
         again = StageSpec.from_json(json.loads(json.dumps(spec.to_json())))
         assert again.key == spec.key
@@ -162,8 +164,6 @@ def test_a_setting_that_matters_changes_its_stage_and_what_follows(info, setting
 
 
 def test_the_data_s_key_is_in_every_stage(info):
-    import dataclasses
-
     other = dataclasses.replace(info, key="f" * 32)
     before, after = keys(info, ALL), keys(other, ALL)
     assert all(before[stage] != after[stage] for stage in STAGES)
@@ -247,10 +247,6 @@ def test_the_placebo_is_not_the_plain_network(info):
     [([3], [3], 1.0), ([3], [5], 5 / 3), ([3], [7], 7 / 3), ([5, 3], [7, 5], 22 / 15), ([3, 5], [5, 9], 1.8)],
 )
 def test_canonical_h_gives_the_same_pull_kernels(side, pulls, h):
-    from types import SimpleNamespace
-
-    from engine.layers.pull_kernel import pull_size
-
     layers = [SimpleNamespace(kernel_size=(s, s), pull_kernel_size=(p, p)) for s, p in zip(side, pulls, strict=True)]
     found = canonical_h(layers)
     assert found == pytest.approx(h, abs=1e-6)
@@ -271,8 +267,6 @@ def test_relevant_training_of_the_defaults():
 
 
 def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeypatch):
-    from engine.stages import plan
-
     class Other:
         key = "other:abc"
 
@@ -280,7 +274,7 @@ def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeyp
         context = {**ALL, "evaluate.table": "cifar-c", **setting}
         before = keys(info, context)
         with monkeypatch.context() as patch:
-            patch.setattr(plan, "frost_source", Other)
+            patch.setattr("engine.stages.plan.frost_source", Other)
             return tuple(stage for stage in STAGES if before[stage] != keys(info, context)[stage])
 
     assert with_and_without({"evaluate.corruptions": ["frost", "fog"]}) == ("evaluate",)
@@ -318,8 +312,6 @@ def test_settings_that_cannot_work_are_refused_before_anything_runs(info, settin
 
 
 def test_a_cifar_like_data_set_is_tested_on_all_nineteen_and_chosen_by_the_four_set_aside(info):
-    import dataclasses
-
     colour = dataclasses.replace(info, channels=3, image_size=32, severity_table="cifar-c")
     evaluate = plan_trial(TrialConfig(), colour).stages[-1]
     assert evaluate.settings["corruptions"] == list(CORRUPTIONS)

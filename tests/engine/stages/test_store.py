@@ -1,5 +1,7 @@
+import hashlib
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,9 +87,9 @@ def test_a_changed_file_is_noticed_and_put_into_quarantine(store, name):
 def test_a_missing_file_is_noticed(store):
     artifact = publish(store)
     (artifact.folder / "result.json").unlink()
-    with pytest.raises(CorruptArtifactError, match="has no file result.json"):
+    with pytest.raises(CorruptArtifactError, match=r"has no file result\.json"):
         artifact.json("result")
-    with pytest.raises(CorruptArtifactError, match="has no file more.json"):
+    with pytest.raises(CorruptArtifactError, match=r"has no file more\.json"):
         artifact.json("more")
     assert find_whole(store, KEY) is None
 
@@ -102,9 +104,13 @@ def test_a_damaged_manifest_counts_as_absent_and_is_replaced(store, content):
 
 
 def test_an_interrupted_attempt_leaves_nothing(store):
-    with pytest.raises(KeyboardInterrupt), store.attempt(KEY) as attempt:
-        attempt.write_json("result", {"error": 1.0})
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with store.attempt(KEY) as attempt:
+            attempt.write_json("result", {"error": 1.0})
+            raise KeyboardInterrupt("by hand")
+
+    with pytest.raises(KeyboardInterrupt, match="by hand"):
+        interrupted()
     assert store.find(KEY) is None
     assert list(store.keys()) == []
     assert leftovers(store) == []
@@ -174,8 +180,6 @@ def test_a_pickle_in_a_safetensors_file_s_place_is_not_loaded(store, tmp_path):
     path.write_bytes(pickle.dumps(payload))
     with pytest.raises(CorruptArtifactError, match=r"checksum of weights.safetensors"):
         artifact.tensors("weights")
-    import hashlib
-
     manifest = dict(artifact.manifest)  # even if its checksum is put into the manifest
     manifest["files"]["weights.safetensors"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (artifact.folder / "manifest.json").write_text(json.dumps(manifest))
@@ -220,8 +224,6 @@ def test_the_last_checkpoint_is_kept_alone(store):
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "no manifest", "bad manifest"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(store, damage):
-    import shutil
-
     checkpoint(store, 1)
     folder = store.root / "checkpoints" / KEY[:2] / KEY
     shutil.copytree(folder / "epoch-00001", folder.parent / "kept")

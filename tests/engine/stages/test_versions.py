@@ -1,6 +1,6 @@
 """A guard against forgotten version bumps: a hash of the code that each stage's numbers depend on, beside its version.
 
-`code_hashes.json` holds both as of the last time somebody looked; `python -m tests.engine.stages.test_versions` writes it.
+`code_hashes.json` holds both as they were last looked at; `python -m tests.engine.stages.test_versions` writes it.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -161,8 +162,6 @@ def test_going_on_from_a_checkpoint_is_bit_identical(settings, k):
 
 
 def test_a_checkpoint_is_tensors_and_json():
-    import json
-
     trainer = Trainer(make_network(), make_split(), TrainingSettings(epochs=2), seed=0, judge=scripted(0.5, 0.4))
     trainer.train_epoch()
     tensors, state = trainer.checkpoint()
@@ -247,7 +246,7 @@ def test_a_loss_of_nan_is_an_error_with_epoch_and_learning_rate():
     trainer.train_epoch()
     with torch.no_grad():
         trainer.module.fc.weight.fill_(math.nan)
-    with pytest.raises(TrainingDivergedError, match="loss became nan in epoch 2 at learning rate 0.25"):
+    with pytest.raises(TrainingDivergedError, match=r"loss became nan in epoch 2 at learning rate 0\.25"):
         trainer.train_epoch()
 
 

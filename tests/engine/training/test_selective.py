@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,6 +8,7 @@ from torch import nn
 from engine.data import Split
 from engine.errors import InputError
 from engine.models import build_model
+from engine.seeds import generator
 from engine.settings import TrainingSettings
 from engine.training import SelectiveFilters, Trainer, apply_changes
 from engine.training.state import load_optimizer_tensors, optimizer_tensors
@@ -47,8 +50,6 @@ def fine_tuned(network: nn.Module, settings: TrainingSettings = SGD, **options) 
 
 
 def build_twin(network: nn.Module) -> nn.Module:
-    import copy
-
     return copy.deepcopy(network)
 
 
@@ -143,8 +144,6 @@ def test_equals_the_whole_gradient_masked():
             masks[name][SELECTED[conv]] = True
     velocity = {name: torch.zeros_like(p) for name, p in theirs.named_parameters()}
     split = make_split()
-    from engine.seeds import generator
-
     for epoch in range(SGD.epochs):
         order = torch.randperm(len(split), generator=generator(0, "order", epoch))
         for batch in order.split(SGD.batch_size):

@@ -17,7 +17,7 @@ from engine.stages import (
 )
 from engine.stages.network import build_network, load_network
 from engine.stages.noisy import noisy_and_clean
-from engine.stages.probe import make_probe
+from engine.stages.probe import make_judge, make_probe
 from engine.training import TrainingDivergedError
 
 
@@ -115,6 +115,12 @@ def test_the_errors_equal_a_loop_over_the_images(workshop):
     assert len(set(on_test.values())) > 2  # the network has learned something to tell the cells apart by
     assert errors["objective"] == pytest.approx(sum(on_validation.values()) / 4)
     noisy = distort(data.test.images, "awgn", 25.0, seed=derive_seed(1, "distortion"), indices=data.test.indices)
+    on_validation_images = distort(
+        data.validation.images, "awgn", 25.0, seed=derive_seed(0, "distortion"), indices=data.validation.indices
+    )
+    assert artifacts["finetune"].json("result")["validation_error"] == pytest.approx(
+        wrong_share(network, on_validation_images, data.validation.labels)
+    )
     assert errors["test"]["tuned_distortion"] == pytest.approx(wrong_share(network, noisy, data.test.labels))
 
 
@@ -139,23 +145,23 @@ def test_the_result_is_the_best_epoch_s(done):
     assert artifacts["finetune"].json("result")["n_trained"] == 9 + 36 + 36
 
 
-def test_the_kept_network_is_the_best_epoch_s_and_not_the_last(workshop):
-    plan = workshop.plan(
-        pretrain__epochs=4,
-        pretrain__learning_rate=0.3,
-        pretrain__schedule="constant",
-        finetune__training__epochs=4,
-        finetune__training__learning_rate=2.0,
-    )
+def test_the_kept_network_is_the_best_epoch_s_and_not_the_last(workshop, monkeypatch):
+    def make_scripted_judge(validation, probe):
+        judge, errors = make_judge(validation, probe), [0.5, 0.3, 0.6]
+        return lambda network: {**judge(network), "validation_error": errors.pop(0)}
+
+    monkeypatch.setattr("engine.stages.pretrain.make_judge", make_scripted_judge)
+    monkeypatch.setattr("engine.stages.finetune.make_judge", make_scripted_judge)
+    plan = workshop.plan(pretrain__epochs=3, finetune__training__epochs=3, finetune__training__learning_rate=0.3)
     artifacts = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
     probe = make_probe(workshop.data, plan.stages[0].settings["probe"])
     for stage, tuned in (("pretrain", None), ("finetune", artifacts["finetune"])):
         result, history = artifacts[stage].json("result"), artifacts[stage].history
-        assert result["best_epoch"] < 4
+        assert (result["best_epoch"], result["epochs"]) == (2, 3)
         network = load_network(artifacts["pretrain"], tuned, torch.device("cpu"))
         found = wrong_share(network, probe.images, probe.labels)
-        assert result["probe_error"] == pytest.approx(found)
-        assert history[-1]["probe_error"] != pytest.approx(found)
+        assert result["probe_error"] == history[1]["probe_error"] == pytest.approx(found)
+        assert history[2]["probe_error"] != pytest.approx(found)
 
 
 def test_the_probe_gives_each_image_one_corruption_in_turn(workshop):

@@ -152,7 +152,14 @@ def test_the_kept_network_is_the_best_epoch_s_and_not_the_last(workshop, monkeyp
 
     monkeypatch.setattr("engine.stages.pretrain.make_judge", make_scripted_judge)
     monkeypatch.setattr("engine.stages.finetune.make_judge", make_scripted_judge)
-    plan = workshop.plan(pretrain__epochs=3, finetune__training__epochs=3, finetune__training__learning_rate=0.3)
+    plan = workshop.plan(
+        data__n_train=400,
+        model__width=8,
+        pretrain__epochs=3,
+        pretrain__learning_rate=0.01,
+        finetune__training__epochs=3,
+        finetune__training__learning_rate=0.1,
+    )
     artifacts = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
     probe = make_probe(workshop.data, plan.stages[0].settings["probe"])
     for stage, tuned in (("pretrain", None), ("finetune", artifacts["finetune"])):

@@ -101,7 +101,8 @@ class DataInfo:
     """What planning needs to know of a data set, without its images.
 
     Attributes:
-        key: content hash of the images and of how they are split; part of every stage's key.
+        key: content hash of the images and of how they are split; part of the keys of stages that test.
+        training_key: the same without what concerns test images only; part of the keys of stages that do not test.
         raw_key: content hash of the images alone: where the store has them.
         settings: the settings it was prepared from.
         n_classes: number of classes.
@@ -114,6 +115,7 @@ class DataInfo:
     """
 
     key: str
+    training_key: str
     raw_key: str
     settings: DataSettings
     n_classes: int
@@ -129,10 +131,16 @@ READERS: Registry = Registry("data set")
 register_dataset = READERS.register
 
 
-def split_key(raw_key: str, settings: DataSettings) -> str:
-    """Return the content hash of a data set's images and of how they are set apart (32 hexadecimal digits)."""
-    how = [settings.n_train, settings.n_validation, settings.n_test, settings.validation_fraction, settings.split_seed]
-    return digest(["data", raw_key, how])[:32]
+def split_key(raw_key: str, settings: DataSettings, *, with_test: bool = True) -> str:
+    """Return the content hash of a data set's images and of how they are set apart (32 hexadecimal digits).
+
+    Args:
+        raw_key: of the images.
+        settings: how they are set apart.
+        with_test: whether the test images count: how many there are changes nothing for a stage that never sees them.
+    """
+    how = [settings.n_train, settings.n_validation, settings.validation_fraction, settings.split_seed]
+    return digest(["data", raw_key, how, settings.n_test] if with_test else ["training data", raw_key, how])[:32]
 
 
 def split_data(raw: RawData, settings: DataSettings) -> DataSet:

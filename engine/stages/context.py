@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,8 +68,16 @@ class StageContext:
         """Return the last checkpoint's tensors and state, and take over its history; None where there is none."""
         found = self.store.latest_checkpoint(self.spec.key)
         if found is not None:
-            self.history[:] = found[1]["history"]
-            for record in self.history:
-                if not self.report(record):
-                    raise StageCancelledError(f"{self.spec.stage} stopped before it went on")
+            self.take_over(found[1]["history"])
         return found
+
+    def take_over(self, history: Sequence[dict[str, Any]]) -> None:
+        """Begin with the records of epochs that need not be computed, and tell who follows the stage.
+
+        Raises:
+            StageCancelledError: nobody wants the stage any more.
+        """
+        self.history[:] = history
+        for record in self.history:
+            if not self.report(record):
+                raise StageCancelledError(f"{self.spec.stage} stopped before it went on")

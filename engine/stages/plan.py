@@ -108,7 +108,7 @@ class _Planner:
             version=STAGES[stage].version,
             settings={**settings, **({"stage_source": own_source} if own_source else {})},
             inputs=dict(inputs),
-            data=self.data.key,
+            data=self.data.key if stage == "evaluate" else self.data.training_key,
             seed=self.config.seed if seeded else None,
             numerics=self.numerics,
         )

@@ -26,6 +26,7 @@ def prepare_data(settings: DataSettings, store: Store) -> tuple[DataInfo, DataSe
     data = split_data(_load_raw(artifact), settings)
     info = DataInfo(
         key=split_key(raw_key, settings),
+        training_key=split_key(raw_key, settings, with_test=False),
         raw_key=raw_key,
         settings=settings,
         n_classes=data.n_classes,
@@ -53,14 +54,14 @@ def data_from_store(info: DataInfo, store: Store) -> DataSet:
 
 def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[[str], DataSet]:
     """Return what gives a process its data set by key: loaded at the first call, resident on the device then."""
-    resident: dict[str, DataSet] = {}
+    resident: list[DataSet] = []
 
     def get(key: str) -> DataSet:
-        if key != info.key:
+        if key not in (info.key, info.training_key):
             raise LookupError(f"this process has the data set {info.key}, not {key}")
-        if key not in resident:
-            resident[key] = data_from_store(info, store).to(device)
-        return resident[key]
+        if not resident:
+            resident.append(data_from_store(info, store).to(device))
+        return resident[0]
 
     return get
 

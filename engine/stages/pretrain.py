@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.data import Split
 from engine.settings import TrainingSettings
 from engine.stages.context import StageContext
+from engine.stages.families import longest_prefix
 from engine.stages.network import build_network, set_input_statistics, to_device
 from engine.stages.probe import make_judge, make_probe
 from engine.stages.spec import register_stage
+from engine.stages.store import CorruptArtifactError
 from engine.training import Trainer
 from engine.training.loop import Judge
+from engine.training.state import with_prefix
+
+Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 @register_stage("pretrain", version=1)
@@ -29,7 +35,7 @@ def pretrain(context: StageContext) -> None:
     set_input_statistics(network, context.data)
     to_device(network, context.device)
     judge = make_judge(context.data.validation, make_probe(context.data, settings["probe"]))
-    trainer = train(context, network, context.data.train, settings["training"], judge)
+    trainer = train(context, network, context.data.train, settings["training"], judge, begin=begin_from_shorter)
     tensors, state = trainer.checkpoint()
     context.attempt.write_tensors(
         "last", {name: value for name, value in tensors.items() if not name.startswith("best/")}
@@ -40,8 +46,40 @@ def pretrain(context: StageContext) -> None:
     context.attempt.write_json("result", result_of(trainer, context))
 
 
-def train(context: StageContext, module: nn.Module, split: Split, settings: dict[str, Any], judge: Judge) -> Trainer:
-    """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one."""
+def begin_from_shorter(context: StageContext) -> Checkpoint | None:
+    """Return the end of the longest stored training that this one would repeat, with its history; None without one."""
+    artifact = longest_prefix(context.store, context.spec)
+    if artifact is None:
+        return None
+    try:
+        tensors = artifact.tensors("last") | with_prefix("best", artifact.tensors("model"))
+        state = artifact.json("last")
+    except CorruptArtifactError:
+        context.store.quarantine(artifact.manifest["key"])
+        return None
+    context.take_over(artifact.history)
+    return tensors, state
+
+
+def train(
+    context: StageContext,
+    module: nn.Module,
+    split: Split,
+    settings: dict[str, Any],
+    judge: Judge,
+    *,
+    begin: Callable[[StageContext], Checkpoint | None] = lambda context: None,
+) -> Trainer:
+    """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one.
+
+    Args:
+        context: the stage's.
+        module: what is trained.
+        split: on what.
+        settings: how.
+        judge: measures the module after an epoch.
+        begin: where no checkpoint is left, gives one to start from, or None.
+    """
     seed = context.spec.seed
     assert seed is not None
     trainer = Trainer(
@@ -52,7 +90,7 @@ def train(context: StageContext, module: nn.Module, split: Split, settings: dict
         judge=judge,
         amp=bool(context.spec.numerics.get("amp")),
     )
-    found = context.load_checkpoint()
+    found = context.load_checkpoint() or begin(context)
     if found is not None:
         trainer.restore(*found)
     while not trainer.finished:

@@ -17,6 +17,7 @@ import torch
 from engine.data import DataSet
 from engine.stages.catalogue import STAGES
 from engine.stages.context import Report, StageContext
+from engine.stages.families import remember
 from engine.stages.spec import StageSpec
 from engine.stages.store import Artifact, CorruptArtifactError, Store
 
@@ -93,6 +94,7 @@ def run_stage(
             "environment": environment(),
         }
         artifact = store.publish(attempt, manifest)
+    remember(store, spec)
     store.drop_checkpoints(spec.key)
     return artifact
 

@@ -1,14 +1,15 @@
 """Training of whole networks and of selected filters."""
 
-from engine.training.loop import Trainer, TrainingDivergedError, TrainingState
-from engine.training.schedules import learning_rate
-from engine.training.selective import SelectiveFilters, apply_changes
+from engine._lazy import lazy_names
 
-__all__ = [
-    "SelectiveFilters",
-    "Trainer",
-    "TrainingDivergedError",
-    "TrainingState",
-    "apply_changes",
-    "learning_rate",
-]
+_MODULES = {
+    "SelectiveFilters": "engine.training.selective",
+    "Trainer": "engine.training.loop",
+    "TrainingDivergedError": "engine.training.loop",
+    "TrainingState": "engine.training.loop",
+    "apply_changes": "engine.training.selective",
+    "learning_rate": "engine.training.schedules",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

@@ -98,3 +98,12 @@ def test_split_key_changes_with_the_images_and_every_way_of_splitting():
         keys.append(split_key("raw", DataSettings(**{name: value})))
     assert len(set(keys)) == 7
     assert split_key("raw", DataSettings(name="folder:x", image_size=8, channels=3)) == keys[0]
+
+
+def test_split_key_for_training_does_not_depend_on_the_number_of_test_images():
+    few, all_of_them = DataSettings(n_test=10), DataSettings()
+    assert split_key("a" * 32, few, with_test=False) == split_key("a" * 32, all_of_them, with_test=False)
+    assert split_key("a" * 32, few) != split_key("a" * 32, all_of_them)
+    assert split_key("a" * 32, all_of_them, with_test=False) != split_key("a" * 32, all_of_them)
+    fewer = DataSettings(n_train=50)
+    assert split_key("a" * 32, fewer, with_test=False) != split_key("a" * 32, all_of_them, with_test=False)

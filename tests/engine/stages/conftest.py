@@ -28,6 +28,7 @@ def info() -> DataInfo:
     """Return what is known of a made-up data set, so that keys depend on the plan alone."""
     return DataInfo(
         key="0" * 32,
+        training_key="2" * 32,
         raw_key="1" * 32,
         settings=DataSettings(),
         n_classes=10,

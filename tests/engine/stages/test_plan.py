@@ -34,14 +34,23 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 
 def test_keys_golden(info):
     assert keys(info, ALL) == {
-        "pretrain": "3e74534eebca470a7e3e35b0e8c89c34",
-        "rank": "b3c4b0e70fd0b2184606e64eabe362e2",
-        "finetune": "a7f4e2d4b1e333e043fbf583298478e2",
-        "evaluate": "98c7473737421924dd5ed3f6411af20b",
+        "pretrain": "17fb62d4a4db66e63b8ae11d520953f7",
+        "rank": "3262ba19e8b948ebeb9a99d0bf9a902a",
+        "finetune": "8cb24585fb38eaba1e7ef91dcd07fb89",
+        "evaluate": "888a088f855cbf1ce38deaa375f01906",
     }
     assert keys(info) == {
-        "pretrain": "4c2be2d240321ba739e6933d5a128a35",
-        "evaluate": "2c6899f6e6826b7768173f8b90b8ab1d",
+        "pretrain": "20dca45d8d6d84814a7ee677617d194b",
+        "evaluate": "b80751e9b6d549a530ef02311bb8fd15",
+    }
+
+
+def test_stages_that_do_not_test_have_a_data_key_without_the_test_images(info):
+    assert {spec.stage: spec.data for spec in plan_trial(TrialConfig().with_settings(ALL), info)} == {
+        "pretrain": info.training_key,
+        "rank": info.training_key,
+        "finetune": info.training_key,
+        "evaluate": info.key,
     }
 
 
@@ -164,7 +173,7 @@ def test_a_setting_that_matters_changes_its_stage_and_what_follows(info, setting
 
 
 def test_the_data_s_key_is_in_every_stage(info):
-    other = dataclasses.replace(info, key="f" * 32)
+    other = dataclasses.replace(info, key="f" * 32, training_key="e" * 32)
     before, after = keys(info, ALL), keys(other, ALL)
     assert all(before[stage] != after[stage] for stage in STAGES)
     assert keys(dataclasses.replace(info, raw_key="f" * 32), ALL) == before

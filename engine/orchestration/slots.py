@@ -29,13 +29,14 @@ class SlotPlan:
         return "cuda" if self.gpus > 0 else "cpu"
 
 
-def plan_slots(options: SweepOptions, *, n_cpus: float, n_gpus: float) -> SlotPlan:
+def plan_slots(options: SweepOptions, *, n_cpus: float, n_gpus: float, elastic: bool = False) -> SlotPlan:
     """Return the slots that the options ask for, or as many as there is room for.
 
     Args:
         options: slots, and cores and GPUs of each.
         n_cpus: cores at hand.
         n_gpus: GPUs at hand.
+        elastic: whether there may be more machines later: then as many slots are planned as are asked for.
 
     Raises:
         InputError: they do not fit.
@@ -45,7 +46,7 @@ def plan_slots(options: SweepOptions, *, n_cpus: float, n_gpus: float) -> SlotPl
     room = math.floor(n_cpus / cpus)
     if gpus > 0:
         room = min(room, math.floor(n_gpus / gpus + 1e-9))
-    if room < (options.slots or 1):
+    if room < (options.slots or 1) and not (elastic and options.slots is not None):
         raise InputError(
             f"{options.slots or 1} slots of {cpus} cores and {gpus:g} GPUs do not fit: there are {n_cpus:g} cores and "
             f"{n_gpus:g} GPUs"

@@ -45,7 +45,8 @@ def would_have_stopped(history: Sequence[Mapping[str, Any]], patience: int | Non
     """Return whether a patience would have ended a training before the last of its recorded epochs."""
     if patience is None:
         return False
-    best, best_epoch = (float("inf"),), 0
+    best: tuple[float, ...] = (float("inf"),)
+    best_epoch = 0
     for record in history[:-1]:
         score = (record["validation_error"], record.get("validation_loss", 0.0))
         if score < best:

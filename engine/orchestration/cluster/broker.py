@@ -9,20 +9,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from engine.stages.prefix import family_of, is_prefix
 from engine.stages.spec import StageSpec
 from engine.stages.store import Store
 
 State = Literal["queued", "running", "done", "failed"]
 MAX_LOSSES = 3
-"""How often a stage's worker may die before the stage counts as failed."""
+"""How often a stage's worker may die before the stage counts as failed; preempted nodes do not count."""
+GRACE_S = 60.0
+"""How long a stage that nobody wants may go on without coming to the end of an epoch before its worker is killed."""
 
 
 class WorkerLostError(Exception):
-    """A worker died, or cannot be reached, while it ran a stage."""
+    """A worker died, or cannot be reached, while it ran a stage.
+
+    Attributes:
+        kind: "died"; "preempted", its node was taken away, which is not the stage's fault; or "out of memory".
+    """
+
+    def __init__(self, message: str, kind: Literal["died", "preempted", "out of memory"] = "died") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class Worker(Protocol):
@@ -31,18 +43,45 @@ class Worker(Protocol):
     def run(self, spec: Mapping[str, Any]) -> Awaitable[dict[str, Any]]:
         """Compute a stage; return {"state": "done" | "failed" | "cancelled", "reason", "seconds", …}.
 
+        A failure by lack of memory has "out_of_memory": True.
+
         Raises:
             WorkerLostError: the worker died.
         """
 
+    def kill(self) -> None:
+        """End the worker's process; it is started anew."""
+
 
 @dataclass
 class WantedStage:
-    """A stage that somebody asked for."""
+    """A stage that somebody asked for.
+
+    Attributes:
+        spec: the stage.
+        order: when it was first asked for.
+        depth: its place in the chain of who asked first.
+        family: of trainings that differ in their length only; None for other stages.
+        state: where it stands.
+        reason: why it failed.
+        missing: the key of an input that was gone.
+        seconds: computing time.
+        from_store: whether it was there before.
+        worker: who runs it, or ran it.
+        losses: how often its worker died.
+        starts: how often it was started.
+        alone: whether it ran out of memory once, and is tried again with the machine to itself.
+        unwanted_since: since when it runs for nobody.
+        followers: for each trial that wants it, the stages that come after it there.
+        askers: the trials that want it now.
+        all_askers: the trials that ever wanted it.
+        records: its epochs so far.
+    """
 
     spec: StageSpec
     order: int
     depth: int
+    family: str | None = None
     state: State = "queued"
     reason: str = ""
     missing: str | None = None
@@ -51,6 +90,9 @@ class WantedStage:
     worker: str = ""
     losses: int = 0
     starts: int = 0
+    alone: bool = False
+    unwanted_since: float | None = None
+    followers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     askers: set[str] = field(default_factory=set)
     all_askers: set[str] = field(default_factory=set)
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -61,10 +103,13 @@ class BrokerCore:
 
     Args:
         find: returns an artifact's manifest from the store, or None.
+        grace_s: how long a stage that nobody wants may go on before its worker is killed.
     """
 
-    def __init__(self, find: Callable[[str], Mapping[str, Any] | None]) -> None:
+    def __init__(self, find: Callable[[str], Mapping[str, Any] | None], *, grace_s: float = GRACE_S) -> None:
         self._find = find
+        self._grace_s = grace_s
+        self._times: dict[str, tuple[int, float]] = {}
         self._stages: dict[str, WantedStage] = {}
         self._workers: dict[str, Worker] = {}
         self._idle: list[str] = []
@@ -74,6 +119,7 @@ class BrokerCore:
         self._n_shared = 0
         self._n_from_store = 0
         self._n_run = 0
+        self._n_preempted = 0
         self._run_seconds = 0.0
 
     def add_worker(self, name: str, worker: Worker) -> None:
@@ -83,30 +129,43 @@ class BrokerCore:
             self._idle.append(name)
             self._dispatch()
 
+    def remove_worker(self, name: str) -> bool:
+        """Forget a worker if it is idle; return whether it is not known any more."""
+        if name in self._workers and name not in self._idle:
+            return False
+        self._workers.pop(name, None)
+        if name in self._idle:
+            self._idle.remove(name)
+        return True
+
     def worker_names(self) -> list[str]:
         """Return the names of the workers that are known."""
         return list(self._workers)
 
-    async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int) -> None:
+    async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
         """Want a stage for a trial. What is done, running or queued already is shared; what failed is tried again.
 
         Args:
             trial: who asks.
             spec_json: the stage.
-            depth: its place in the trial's chain; deeper ones go first, so that what was begun is finished.
+            depth: its place in the trial's chain.
+            followers: the names of the stages that come after it in that chain.
         """
         spec = StageSpec.from_json(spec_json)
         stage = self._stages.get(spec.key)
         if stage is not None and stage.state == "failed" and not stage.askers:
             stage = None  # everyone who heard of the failure has gone: a new asker gets a new try
         if stage is None:
-            stage = self._stages[spec.key] = WantedStage(spec, next(self._order), depth)
+            stage = self._stages[spec.key] = WantedStage(spec, next(self._order), depth, family_of(spec))
             manifest = await asyncio.to_thread(self._find, spec.key)
             if manifest is not None and stage.state == "queued":
                 stage.state, stage.from_store = "done", True
                 stage.records = list(manifest["history"])
                 stage.seconds = float(manifest.get("seconds", 0.0))
+                self._learn(spec.stage, stage.seconds)
         stage.askers.add(trial)
+        stage.followers[trial] = tuple(followers)
+        stage.unwanted_since = None
         if trial not in stage.all_askers:
             stage.all_askers.add(trial)
             if stage.from_store and len(stage.all_askers) == 1:
@@ -152,11 +211,20 @@ class BrokerCore:
         return bool(stage.askers)
 
     def release(self, trial: str) -> None:
-        """Forget a trial's wishes; a queued stage that nobody else wants leaves the queue."""
+        """Forget a trial's wishes; a queued stage that nobody else wants leaves the queue, a running one is stopped.
+
+        It is asked to stop at the end of its epoch; if that takes longer than the grace, its worker is killed.
+        """
         for key, stage in list(self._stages.items()):
             stage.askers.discard(trial)
-            if stage.state == "queued" and not stage.askers:
+            stage.followers.pop(trial, None)
+            if stage.askers:
+                continue
+            if stage.state == "queued":
                 del self._stages[key]
+            elif stage.state == "running" and stage.unwanted_since is None:
+                stage.unwanted_since = time.monotonic()
+                self._start(self._kill_if_unwanted(stage, stage.starts))
 
     def forget(self, key: str) -> None:
         """Forget a stage whose artifact turned out to be missing or corrupt, so that it is computed again."""
@@ -183,32 +251,86 @@ class BrokerCore:
             "shared": self._n_shared,
             "from_store": self._n_from_store,
             "saved_seconds": shared,
+            "preempted": self._n_preempted,
             "lost_workers": sum(stage.losses for stage in self._stages.values()),
         }
 
     def _news(self, stage: WantedStage, after: int) -> bool:
         return len(stage.records) > after or stage.state in ("done", "failed")
 
+    def priority(self, stage: WantedStage) -> tuple[float, int, int]:
+        """Return what a stage is queued by: the work that it unblocks, then its depth, then its age.
+
+        The work is what comes after it in the chains of all trials that wait for it, in seconds by the times of the
+        stages that ended so far; a kind of stage that none has ended of counts as one second.
+        """
+        work = sum(self._expected(name) for names in stage.followers.values() for name in names)
+        return (-work, -stage.depth, stage.order)
+
+    def _expected(self, name: str) -> float:
+        count, seconds = self._times.get(name, (0, 0.0))
+        return seconds / count if count else 1.0
+
+    def _learn(self, name: str, seconds: float) -> None:
+        count, total = self._times.get(name, (0, 0.0))
+        self._times[name] = (count + 1, total + seconds)
+
     def _dispatch(self) -> None:
-        """Give idle workers the deepest waiting stages; among equally deep ones those that most trials wait for."""
+        """Give idle workers the waiting stages that unblock most work.
+
+        A stage that ran out of memory gets the machine to itself; a training waits for a shorter one that it can go on
+        from.
+        """
+        running = [stage for stage in self._stages.values() if stage.state == "running"]
         waiting = [stage for stage in self._stages.values() if stage.state == "queued" and stage.askers]
-        waiting.sort(key=lambda stage: (-stage.depth, -len(stage.askers), stage.order))
-        for stage in waiting[: len(self._idle)]:
+        lonely = next((stage for stage in [*running, *waiting] if stage.alone), None)
+        if lonely is not None:
+            waiting = [lonely] if lonely.state == "queued" and not running else []
+        waiting = [stage for stage in waiting if not self._waits_for_shorter(stage)]
+        for stage in sorted(waiting, key=self.priority)[: len(self._idle)]:
             name = self._idle.pop(0)
             stage.state, stage.worker = "running", name
             stage.starts += 1
-            task = asyncio.get_running_loop().create_task(self._run(stage, name))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._run(stage, name))
+
+    def _waits_for_shorter(self, stage: WantedStage) -> bool:
+        """Return whether a training that this one can go on from is queued or running."""
+        return stage.family is not None and any(
+            other.family == stage.family
+            and other.state in ("queued", "running")
+            and other.askers
+            and is_prefix(other.spec, stage.spec)
+            for other in self._stages.values()
+        )
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _kill_if_unwanted(self, stage: WantedStage, start: int) -> None:
+        """Kill the worker of a stage that still runs for nobody when the grace is over."""
+        await asyncio.sleep(self._grace_s)
+        same = stage.state == "running" and stage.starts == start and stage.unwanted_since is not None
+        if same and time.monotonic() - stage.unwanted_since >= self._grace_s * 0.99:  # type: ignore[operator]
+            worker = self._workers.get(stage.worker)
+            if worker is not None:
+                worker.kill()
 
     async def _run(self, stage: WantedStage, name: str) -> None:
-        """Run a stage on a worker and note how it ended."""
+        """Run a stage on a worker and note how it ended; a lost worker is forgotten until it is added again."""
+        worker = self._workers[name]
         try:
-            result = await self._workers[name].run(stage.spec.to_json())
+            result = await worker.run(stage.spec.to_json())
+            self._idle.append(name)
         except WorkerLostError as error:
-            stage.losses += 1
-            result = {"state": "lost", "reason": str(error)}
-        self._idle.append(name)
+            out_of_memory = error.kind == "out of memory"
+            result = {"state": "lost", "reason": str(error), "out_of_memory": out_of_memory}
+            if error.kind == "died":
+                stage.losses += 1
+            elif error.kind == "preempted":
+                self._n_preempted += 1
+            self._workers.pop(name, None)
         self._settle(stage, result)
         await self._tell()
         self._dispatch()
@@ -217,20 +339,32 @@ class BrokerCore:
         state = result["state"]
         stage.seconds += float(result.get("seconds", 0.0))
         if state == "done":
-            stage.state = "done"
+            stage.state, stage.alone = "done", False
             stage.from_store = bool(result.get("from_store"))
             if "history" in result:
                 stage.records = list(result["history"])
             self._n_run += 1
             self._run_seconds += float(result.get("seconds", 0.0))
+            self._learn(stage.spec.stage, float(result.get("seconds", 0.0)))
+        elif result.get("out_of_memory") and not stage.alone:
+            stage.alone = True
+            self._queue_again(stage)
+        elif result.get("out_of_memory"):
+            stage.state, stage.alone = "failed", False
+            stage.reason = f"out of memory, with the machine to itself too: {result['reason']}"
         elif state == "failed" or (state == "lost" and stage.losses >= MAX_LOSSES):
             stage.state = "failed"
             stage.missing = result.get("missing")
             stage.reason = str(result["reason"])
             if state == "lost":
                 stage.reason = f"worker lost {stage.losses} times: {stage.reason}"
-        elif stage.askers:
-            stage.state = "queued"  # cancelled but wanted again, or its worker died
+        else:
+            self._queue_again(stage)
+
+    def _queue_again(self, stage: WantedStage) -> None:
+        """Queue a stage whose worker died, or that was stopped and is wanted again; forget one that nobody wants."""
+        if stage.askers:
+            stage.state = "queued"
         else:
             self._stages.pop(stage.spec.key, None)
 
@@ -265,13 +399,17 @@ class Broker:
         """Take a stage worker's actor handle."""
         self.core.add_worker(name, _RemoteWorker(actor))
 
+    async def remove_worker(self, name: str) -> bool:
+        """See ``BrokerCore``."""
+        return self.core.remove_worker(name)
+
     async def worker_names(self) -> list[str]:
         """See ``BrokerCore``."""
         return self.core.worker_names()
 
-    async def submit(self, trial: str, spec: Mapping[str, Any], depth: int) -> None:
+    async def submit(self, trial: str, spec: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
         """See ``BrokerCore``."""
-        await self.core.submit(trial, spec, depth)
+        await self.core.submit(trial, spec, depth, followers)
 
     async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
         """See ``BrokerCore``."""
@@ -301,9 +439,22 @@ class _RemoteWorker:
         self._actor = actor
 
     async def run(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        from ray.exceptions import RayError
+        from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
         try:
             return await self._actor.run.remote(dict(spec))
+        except OutOfMemoryError as error:
+            raise WorkerLostError(_first_line(error), "out of memory") from error
+        except ActorDiedError as error:
+            raise WorkerLostError(_first_line(error), "preempted" if error.preempted else "died") from error
         except RayError as error:
-            raise WorkerLostError(str(error).strip().splitlines()[0]) from error
+            raise WorkerLostError(_first_line(error)) from error
+
+    def kill(self) -> None:
+        import ray
+
+        ray.kill(self._actor, no_restart=False)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,18 +16,25 @@ from engine.orchestration.cluster.names import BROKER_NAMESPACE
 from engine.orchestration.cluster.worker import StageWorker
 from engine.orchestration.slots import SlotPlan
 
-_CHECK_S = 2.0
+_CHECK_S = 1.0
+_IDLE_S = 120.0
 
 
 class StagePool:
     """A broker and its stage workers.
+
+    A worker is made known to the broker once it runs: one that waits for a machine (and drives the autoscaler by
+    waiting), or that is being restarted after its process or its node died, gets no stage. On an elastic cluster there
+    are as many workers as stages that want one, up to the slots, and idle ones are returned after a while.
 
     Args:
         name: the broker's name, unique on the cluster.
         store: the store's folder.
         data: the data set, as ``info_to_json`` has it.
         imports: the user's modules.
-        slots: how many workers, and what each may use.
+        slots: how many workers at most, and what each may use.
+        elastic: whether workers come and go with the work; else all of them stay to the end.
+        idle_s: how long a worker of an elastic pool may be idle.
     """
 
     def __init__(
@@ -37,8 +45,13 @@ class StagePool:
         data: Mapping[str, Any],
         imports: Sequence[str],
         slots: SlotPlan,
+        elastic: bool = False,
+        idle_s: float = _IDLE_S,
     ) -> None:
         self.name = name
+        self._slots = slots
+        self._elastic = elastic
+        self._idle_s = idle_s
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         broker = ray.remote(Broker).options(
             name=name,
@@ -50,20 +63,23 @@ class StagePool:
             scheduling_strategy=here,
         )
         self.broker: Any = broker.remote(store)  # Ray's handles have their methods at run time
-        worker = ray.remote(StageWorker).options(
+        self._worker = ray.remote(StageWorker).options(
             num_cpus=slots.cpus, num_gpus=slots.gpus, max_restarts=-1, max_task_retries=0
         )
-        self._workers: dict[str, Any] = {
-            f"worker-{number}": worker.remote(
-                store=store,
-                data=dict(data),
-                broker=name,
-                imports=list(imports),
-                device=slots.device,
-                threads=slots.cpus,
-            )
-            for number in range(slots.n_slots)
+        self._arguments = {
+            "store": store,
+            "data": dict(data),
+            "broker": name,
+            "imports": list(imports),
+            "device": slots.device,
+            "threads": slots.cpus,
         }
+        self._workers: dict[str, Any] = {}
+        self._ready: dict[str, Any] = {}
+        self._busy_at = time.monotonic()
+        self._n_made = 0
+        for _ in range(0 if elastic else slots.n_slots):
+            self._make_worker()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._supply, name="stage-pool", daemon=True)
         self._thread.start()
@@ -86,14 +102,48 @@ class StagePool:
         for actor in [*self._workers.values(), self.broker]:
             ray.kill(actor)
 
+    def _make_worker(self) -> None:
+        name = f"worker-{self._n_made}"
+        self._n_made += 1
+        self._workers[name] = self._worker.remote(**self._arguments)
+
     def _supply(self) -> None:
-        """Make the workers known to the broker, and again whenever it was restarted."""
         while not self._closed.is_set():
             try:
-                known = ray.get(self.broker.worker_names.remote(), timeout=10)
-                for name, actor in self._workers.items():
-                    if name not in known:
-                        self.broker.add_worker.remote(name, actor)
+                self._introduce_workers()
+                if self._elastic:
+                    self._resize()
             except (RayError, TimeoutError):
-                pass
+                pass  # the broker is being restarted; the next round meets it again
             self._closed.wait(_CHECK_S)
+
+    def _introduce_workers(self) -> None:
+        """Make workers that run known to the broker: new ones, and all again after it was restarted."""
+        known = ray.get(self.broker.worker_names.remote(), timeout=10)
+        for name, actor in self._workers.items():
+            if name in known:
+                continue
+            pending = self._ready.pop(name, None) or actor.ready.remote()
+            if not ray.wait([pending], timeout=0)[0]:
+                self._ready[name] = pending
+                continue
+            try:
+                ray.get(pending)
+            except RayError:
+                continue  # it died again before it was ready: it is asked anew in the next round
+            ray.get(self.broker.add_worker.remote(name, actor), timeout=10)
+
+    def _resize(self) -> None:
+        """Have as many workers as stages that want one, up to the slots; return idle ones after a while."""
+        counts = ray.get(self.broker.statistics.remote(), timeout=10)
+        wanted = counts["queued"] + counts["running"]
+        while len(self._workers) < min(wanted, self._slots.n_slots):
+            self._make_worker()
+        now = time.monotonic()
+        if wanted >= len(self._workers):
+            self._busy_at = now
+        elif now - self._busy_at > self._idle_s:
+            for name in list(self._workers)[wanted:]:
+                if ray.get(self.broker.remove_worker.remote(name), timeout=10):
+                    self._ready.pop(name, None)
+                    ray.kill(self._workers.pop(name))

@@ -25,6 +25,7 @@ class Cluster:
         n_gpus: GPUs of all nodes.
         trial_resources: what a light trial asks for.
         n_trial_slots: how many trials may run at once.
+        elastic: whether machines may come and go.
     """
 
     description: str
@@ -32,6 +33,7 @@ class Cluster:
     n_gpus: float
     trial_resources: dict[str, float]
     n_trial_slots: int
+    elastic: bool
 
     def n_trials_in_flight(self, n_slots: int) -> int:
         """Return how many trials to keep open: two a slot, so that one waits whenever another ends."""
@@ -72,7 +74,7 @@ def connect(address: str | None) -> Cluster:
         trial_resources = {"cpu": 0.001}
         description += f"; no node offers the resource {TRIAL_SLOT!r}, so that trials start more slowly"
     n_trial_slots = int(resources.get(TRIAL_SLOT, 2 * cpus))
-    return Cluster(description, cpus, gpus, trial_resources, n_trial_slots)
+    return Cluster(description, cpus, gpus, trial_resources, n_trial_slots, elastic=address is not None)
 
 
 def disconnect() -> None:

@@ -91,12 +91,13 @@ class _Walk:
 
     def _follow(self, spec: StageSpec, depth: int) -> dict[str, Any]:
         """Ask for a stage and report its epochs until it ends; return the broker's last word."""
-        self._call("submit", self.trial, spec.to_json(), depth)
+        followers = [later.stage for later in self.stages[depth + 1 :]]
+        self._call("submit", self.trial, spec.to_json(), depth, followers)
         heard, already = 0, spec.stage in self.summaries
         while True:
             news = self._call("follow", self.trial, spec.key, heard, POLL_S)
             if news["state"] == "unknown":  # the broker was restarted
-                self._call("submit", self.trial, spec.to_json(), depth)
+                self._call("submit", self.trial, spec.to_json(), depth, followers)
                 continue
             heard += len(news["records"])
             if news["records"] and not already:

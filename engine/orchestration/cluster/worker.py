@@ -55,9 +55,10 @@ class StageWorker:
 
         Returns:
             {"state": "done", "seconds", "from_store", "history"}, {"state": "cancelled"}, or {"state": "failed",
-            "reason", "missing" (the key of an input that the store lacks, or None)}.
+            "reason", "missing" (the key of an input that the store lacks), "out_of_memory" (True for lack of it)}.
         """
         import ray
+        import torch
 
         from engine.stages import MissingInputError, StageCancelledError, StageSpec, find_whole, run_stage
         from engine.training import TrainingDivergedError
@@ -80,6 +81,10 @@ class StageWorker:
             return {"state": "failed", "reason": str(error), "missing": error.key, "seconds": seconds()}
         except TrainingDivergedError as error:
             return {"state": "failed", "reason": f"{spec.stage}: {error}", "seconds": seconds()}
+        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+            torch.cuda.empty_cache()
+            reason = f"{spec.stage}: {type(error).__name__}: {error}"
+            return {"state": "failed", "reason": reason, "out_of_memory": True, "seconds": seconds()}
         except Exception as error:  # whatever a stage raises is its trial's failure, not the worker's end
             traceback.print_exc()
             return {"state": "failed", "reason": f"{spec.stage}: {type(error).__name__}: {error}", "seconds": seconds()}

@@ -21,7 +21,11 @@ class FakeWorker:
         self.core = core
         self.started: list[str] = []
         self.go = asyncio.Event()
+        self.killed = 0
         self.outcome: Callable[[], dict[str, Any]] = lambda: {"state": "done", "seconds": 2.0}
+
+    def kill(self) -> None:
+        self.killed += 1
 
     async def run(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         key = StageSpec.from_json(spec).key
@@ -35,6 +39,14 @@ class FakeWorker:
         return self.outcome()
 
 
+async def supply(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    """Make the workers known, and again whenever one was lost, as the pool does."""
+    while True:
+        for number, worker in enumerate(workers):
+            core.add_worker(f"w{number}", worker)
+        await asyncio.sleep(0.005)
+
+
 def with_broker(
     scenario: Callable[[BrokerCore, list[FakeWorker]], Awaitable[None]],
     *,
@@ -44,9 +56,10 @@ def with_broker(
     async def run() -> None:
         core = BrokerCore((stored or {}).get)
         workers = [FakeWorker(core) for _ in range(n_workers)]
-        for number, worker in enumerate(workers):
-            core.add_worker(f"w{number}", worker)
+        pool = asyncio.get_running_loop().create_task(supply(core, workers))
+        await asyncio.sleep(0)
         await asyncio.wait_for(scenario(core, workers), 10)
+        pool.cancel()
 
     asyncio.run(run())
 
@@ -152,21 +165,76 @@ def test_a_queued_stage_that_nobody_wants_never_starts() -> None:
     with_broker(scenario)
 
 
-def test_deeper_stages_go_first_then_those_that_more_trials_want() -> None:
+async def order_of_starts(core: BrokerCore, worker: FakeWorker, wishes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the names of stages in the order in which one worker gets them; all are wanted while it is busy."""
+    busy = make_spec("busy")
+    await core.submit("t-busy", busy.to_json(), 0)
+    await settle()
+    specs = {name: make_spec(name) for name in wishes}
+    for name, wish in wishes.items():
+        for trial in range(wish.get("trials", 1)):
+            await core.submit(f"t-{name}-{trial}", specs[name].to_json(), wish.get("depth", 0), wish.get("after", ()))
+    worker.go.set()
+    for name, spec in specs.items():
+        await until_ended(core, f"t-{name}-0", spec.key)
+    names = {spec.key: name for name, spec in specs.items()}
+    return [names[key] for key in worker.started[1:]]
+
+
+def test_stages_that_unblock_most_work_go_first() -> None:
     async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
-        specs = {name: make_spec(name) for name in ("busy", "shallow", "popular", "deep")}
-        await core.submit("t0", specs["busy"].to_json(), 0)
-        await settle()
-        await core.submit("t1", specs["shallow"].to_json(), 0)
-        await core.submit("t2", specs["popular"].to_json(), 0)
-        await core.submit("t3", specs["popular"].to_json(), 0)
-        await core.submit("t4", specs["deep"].to_json(), 2)
-        workers[0].go.set()
-        for trial, name in (("t4", "deep"), ("t3", "popular"), ("t1", "shallow")):
-            await until_ended(core, trial, specs[name].key)
-        assert workers[0].started == [specs[name].key for name in ("busy", "deep", "popular", "shallow")]
+        wishes = {
+            "last": {"depth": 3},
+            "one-waits": {"after": ("evaluate",)},
+            "two-wait": {"after": ("evaluate",), "trials": 2},
+            "long-chain": {"after": ("rank", "finetune", "evaluate")},
+        }
+        started = await order_of_starts(core, workers[0], wishes)
+        assert started == ["long-chain", "two-wait", "one-waits", "last"]
 
     with_broker(scenario)
+
+
+def test_the_work_is_measured_by_the_times_of_stages_that_ended() -> None:
+    stored = {
+        make_spec("slow").key: {"history": [], "seconds": 50.0},
+        make_spec("fast").key: {"history": [], "seconds": 0.1},
+    }
+
+    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+        for name in ("slow", "fast"):
+            await core.submit("t", make_spec(name).to_json(), 0)
+        wishes = {"many-fast": {"after": ("fast",) * 5}, "one-slow": {"after": ("slow",)}}
+        assert await order_of_starts(core, workers[0], wishes) == ["one-slow", "many-fast"]
+
+    with_broker(scenario, stored=stored)
+
+
+def test_equal_work_goes_by_depth_then_age() -> None:
+    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+        wishes: dict[str, dict[str, Any]] = {"first": {}, "second": {}, "deep": {"depth": 2}}
+        assert await order_of_starts(core, workers[0], wishes) == ["deep", "first", "second"]
+
+    with_broker(scenario)
+
+
+def make_pretraining(epochs: int, **training: Any) -> StageSpec:
+    return make_spec("pretrain", training={"epochs": epochs, "schedule": "constant", **training})
+
+
+def test_a_training_waits_for_a_shorter_one_that_it_can_go_on_from() -> None:
+    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+        short, long, other = make_pretraining(2), make_pretraining(4), make_pretraining(4, schedule="one-cycle")
+        await core.submit("t1", short.to_json(), 0)
+        await core.submit("t2", long.to_json(), 0)
+        await core.submit("t3", other.to_json(), 0)
+        await settle()
+        assert [worker.started for worker in workers] == [[short.key], [other.key]]
+        for worker in workers:
+            worker.go.set()
+        assert (await until_ended(core, "t2", long.key))["state"] == "done"
+
+    with_broker(scenario, n_workers=2)
 
 
 def lose() -> dict[str, Any]:
@@ -248,3 +316,135 @@ def test_a_report_for_a_stage_of_an_earlier_broker_lets_it_finish() -> None:
         assert await core.report("f" * 32, {"epoch": 1})
 
     with_broker(scenario)
+
+
+def test_a_stage_that_does_not_stop_is_killed_after_the_grace() -> None:
+    async def scenario() -> None:
+        core = BrokerCore({}.get, grace_s=0.1)
+        worker = FakeWorker(core)
+        core.add_worker("w", worker)
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        await settle()
+        core.release("t")
+        await asyncio.sleep(0.3)
+        assert worker.killed == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_stage_that_is_wanted_again_within_the_grace_is_not_killed() -> None:
+    async def scenario() -> None:
+        core = BrokerCore({}.get, grace_s=0.1)
+        worker = FakeWorker(core)
+        core.add_worker("w", worker)
+        spec = make_spec("pretrain")
+        await core.submit("t1", spec.to_json(), 0)
+        await settle()
+        core.release("t1")
+        await core.submit("t2", spec.to_json(), 0)
+        await asyncio.sleep(0.3)
+        assert worker.killed == 0
+        worker.go.set()
+        assert (await until_ended(core, "t2", spec.key))["state"] == "done"
+        assert len(worker.started) == 1
+
+    asyncio.run(scenario())
+
+
+def preempt() -> dict[str, Any]:
+    raise WorkerLostError("the node was taken away", "preempted")
+
+
+def test_preemptions_do_not_count_as_losses() -> None:
+    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        outcomes = [preempt] * (MAX_LOSSES + 2) + [lambda: {"state": "done", "seconds": 1.0}]
+        workers[0].outcome = lambda: outcomes.pop(0)()
+        workers[0].go.set()
+        await core.submit("t", spec.to_json(), 0)
+        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+        counts = core.statistics()
+        assert (counts["preempted"], counts["lost_workers"]) == (MAX_LOSSES + 2, 0)
+
+    with_broker(scenario)
+
+
+def killed_for_memory() -> dict[str, Any]:
+    raise WorkerLostError("the node ran out of memory", "out of memory")
+
+
+@pytest.mark.parametrize(
+    "runs_out", [killed_for_memory, lambda: {"state": "failed", "reason": "CUDA out of memory", "out_of_memory": True}]
+)
+def test_out_of_memory_is_tried_once_more_with_the_machine_to_itself(runs_out: Callable[[], dict[str, Any]]) -> None:
+    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+        large, small, later = make_spec("large"), make_spec("small"), make_spec("later")
+        outcomes = [runs_out, lambda: {"state": "done", "seconds": 1.0}]
+        workers[0].outcome = lambda: outcomes.pop(0)()
+        await core.submit("t1", large.to_json(), 0)
+        await core.submit("t2", small.to_json(), 0)
+        await settle()
+        await core.submit("t3", later.to_json(), 5)
+        workers[0].go.set()
+        await settle()
+        assert core.statistics()["running"] == 1, "it waits for the other worker, and so does everything else"
+        workers[0].outcome = workers[1].outcome = lambda: {"state": "done", "seconds": 1.0}
+        workers[1].go.set()
+        ends = [await until_ended(core, f"t{n}", spec.key) for n, spec in enumerate((large, small, later), start=1)]
+        assert [end["state"] for end in ends] == ["done"] * 3
+        assert sum(worker.started.count(large.key) for worker in workers) == 2
+
+    with_broker(scenario, n_workers=2)
+
+
+def test_out_of_memory_twice_fails_with_the_reason_and_the_others_go_on() -> None:
+    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+        large, other = make_spec("large"), make_spec("other")
+        outcomes = [killed_for_memory, killed_for_memory, lambda: {"state": "done", "seconds": 1.0}]
+        workers[0].outcome = lambda: outcomes.pop(0)()
+        workers[0].go.set()
+        await core.submit("t1", large.to_json(), 0)
+        await core.submit("t2", other.to_json(), 0)
+        end = await until_ended(core, "t1", large.key)
+        assert end["state"] == "failed"
+        assert end["reason"] == "out of memory, with the machine to itself too: the node ran out of memory"
+        assert (await until_ended(core, "t2", other.key))["state"] == "done"
+
+    with_broker(scenario)
+
+
+def test_a_lost_worker_gets_no_stage_until_it_is_added_again() -> None:
+    async def scenario() -> None:
+        core = BrokerCore({}.get)
+        worker = FakeWorker(core)
+        worker.outcome = lose
+        worker.go.set()
+        core.add_worker("w", worker)
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        await settle()
+        assert core.worker_names() == []
+        assert (core.statistics()["queued"], len(worker.started)) == (1, 1)
+        worker.outcome = lambda: {"state": "done", "seconds": 1.0}
+        core.add_worker("w", worker)
+        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+
+    asyncio.run(scenario())
+
+
+def test_only_an_idle_worker_can_be_returned() -> None:
+    async def scenario() -> None:
+        core = BrokerCore({}.get)
+        worker = FakeWorker(core)
+        core.add_worker("w", worker)
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        await settle()
+        assert not core.remove_worker("w")
+        worker.go.set()
+        await until_ended(core, "t", spec.key)
+        assert core.remove_worker("w")
+        assert core.worker_names() == []
+
+    asyncio.run(scenario())

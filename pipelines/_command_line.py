@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import tyro
+from rich.console import Console
 
 from engine.errors import InputError
 
@@ -30,3 +31,8 @@ def run(
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def make_console() -> Console:
+    """Return the terminal, or a page wide enough for the tables where the output goes to a file."""
+    return Console() if sys.stdout.isatty() else Console(width=120)

@@ -11,10 +11,8 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "60")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own report: ours says more
 
-from rich.console import Console
-
 from engine.orchestration.options import SweepOptions
-from pipelines._command_line import run
+from pipelines._command_line import make_console, run
 
 
 def main(options: SweepOptions) -> int:
@@ -35,11 +33,6 @@ def main(options: SweepOptions) -> int:
         return 0
     Sweep(prepared, console).run()
     return 0
-
-
-def make_console() -> Console:
-    """Return the terminal, or a page wide enough for the tables where the output goes to a file."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

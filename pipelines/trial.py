@@ -11,7 +11,6 @@ from typing import Annotated
 
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from engine.errors import InputError, unknown_name
@@ -19,7 +18,7 @@ from engine.extensions import import_modules, parse_settings
 from engine.settings import TrialConfig
 from engine.spaces import load_space
 from engine.stages import StageOutcome, Store, data_getter, plan_trial, prepare_data, run_chain
-from pipelines._command_line import run
+from pipelines._command_line import make_console, run
 
 
 @dataclass
@@ -53,7 +52,7 @@ class TrialOptions:
 
 def main(options: TrialOptions) -> int:
     """Run the trial and print its stages, times and errors."""
-    console = Console()
+    console = make_console()
     import_modules(options.imports)
     if options.threads < 1:
         raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
@@ -66,13 +65,15 @@ def main(options: TrialOptions) -> int:
     console.print(
         f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
         f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
-        f"{config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}"
+        f"{config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
+        highlight=False,
+        soft_wrap=True,
     )
     start = time.perf_counter()
     outcomes = []
     for outcome in run_chain(plan, store, data_getter(info, store, device), device=device):
         outcomes.append(outcome)
-        console.print(describe_stage(outcome), highlight=False)
+        console.print(describe_stage(outcome), highlight=False, soft_wrap=True)
     console.print(error_grid(outcomes[-1].artifact.json("errors")))
     console.print(f"done in {time.perf_counter() - start:.1f} s; artifacts in {store.root}")
     return 0

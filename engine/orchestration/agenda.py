@@ -49,11 +49,18 @@ class Agenda:
     ``n_trials`` is exact: the arms come first, seed by seed, so that any number of them compares like with like; what
     is left goes to proposals, less one trial a seed to compute the winner on the arms' seeds. Where that would leave
     fewer proposals than repeats, there is no such check.
+
+    Attributes:
+        space: what is explored.
+        n_trials: how many trials there may be.
+        study_seed: the seed that the repeats' are derived from.
+        max_proposals: how many proposals there are to be had (the points of a grid); None for any number.
     """
 
     space: Space
     n_trials: int
     study_seed: int
+    max_proposals: int | None = None
 
     @property
     def n_arm_trials(self) -> int:
@@ -69,11 +76,13 @@ class Agenda:
     @property
     def n_proposals(self) -> int:
         """Return how many trials the search proposes."""
-        return self.n_trials - self.n_arm_trials - self.n_winner_trials if self.space.axes else 0
+        left = self.n_trials - self.n_arm_trials - self.n_winner_trials
+        most = left if self.max_proposals is None else self.max_proposals
+        return min(left, most) if self.space.axes else 0
 
     @property
     def n_total(self) -> int:
-        """Return the number of trials: ``n_trials``, or fewer in a space that has arms only."""
+        """Return the number of trials: ``n_trials``, or fewer in a space of arms only, or of a small grid."""
         return self.n_arm_trials + self.n_proposals + self.n_winner_trials
 
     def arms(self) -> Iterator[Slot]:

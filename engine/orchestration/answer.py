@@ -26,9 +26,12 @@ def answer_tables(results: Results) -> list[ConsoleRenderable | str]:
     best = results.best()
     if best is not None:
         assert best.objective is not None
+        if len(results.objectives) > 1:
+            parts.append(front_table(results))
+        which = ", the front's point with the least of it" if len(results.objectives) > 1 else ""
         parts.append(
             f"best proposal: trial {best.number}, objective {best.objective:.2%} (mean error on corrupted validation "
-            f"images, one seed)\n  {describe_settings(best.settings)}"
+            f"images, one seed{which})\n  {describe_settings(best.settings)}"
         )
         if any(group.name == "winner" for group in groups):
             parts.append(
@@ -76,6 +79,22 @@ def difference_table(results: Results, groups: list[GroupSummary]) -> Table | No
     return table if n_rows else None
 
 
+def front_table(results: Results) -> Table:
+    """Return the Pareto front of the proposals, least corrupted error first."""
+    table = Table(
+        title="Pareto front of the proposals: validation error in %, one seed; the first is the winner",
+        title_justify="left",
+    )
+    table.add_column("trial", justify="right")
+    for name in results.objectives:
+        table.add_column(name, justify="right")
+    table.add_column("settings", overflow="fold")
+    for trial in results.front():
+        cells = [f"{100 * trial.values[name]:.2f}" for name in results.objectives]
+        table.add_row(str(trial.number), *cells, describe_settings(trial.settings))
+    return table
+
+
 def arm_lines(results: Results) -> list[str]:
     """Return what each arm is."""
     return [f"{arm.name}: {describe_settings(arm.settings)}" for arm in results.space.arms]
@@ -95,8 +114,11 @@ def format_difference(difference: PairedDifference | None) -> str:
 
 
 def ended_lines(results: Results) -> list[str]:
-    """Return how many trials were pruned and failed, and why."""
+    """Return how many trials were pruned and failed, and why, and how many repeat others."""
     lines = []
+    repeats = [trial for trial in results.trials if trial.repeat_of is not None]
+    if repeats:
+        lines.append(f"repeated: {len(repeats)} proposals equal an earlier trial (nothing was computed for them)")
     pruned = results.with_state("PRUNED")
     if pruned:
         where = Counter(trial.reason.rsplit("(", 1)[-1].rstrip(")").split(" of ")[-1] for trial in pruned)

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.board import Board
-from engine.orchestration.results import describe_settings
+from engine.orchestration.results import describe_settings, objective_values
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Tracker
 from engine.settings import TrialConfig
@@ -146,16 +146,19 @@ class Conductor:
         self._study.interrupt_all()
 
     def _end_in_study(self, trial: LiveTrial, *, error: bool) -> tuple[str, dict[str, Any]]:
-        number, objective = trial.proposal.number, (trial.errors or {}).get("objective")
+        number = trial.proposal.number
+        values = objective_values(trial.errors, self._study.objectives) if trial.errors is not None else ()
         self._study.note(number, "stages", {spec.stage: spec.key for spec in trial.plan})
         if trial.prune_reason:
             self._study.prune(number, trial.prune_reason)
             return "pruned", {"state": "PRUNED", "prune_reason": trial.prune_reason}
-        if trial.errors is not None and objective is not None and math.isfinite(objective):
+        if values and all(map(math.isfinite, values)):
             self._study.note(number, "errors", trial.errors)
-            self._study.complete(number, objective)
+            self._study.complete(number, *values)
             return "complete", {"state": "COMPLETE"}
-        reason = trial.failure or ("its process died" if error else f"its objective is {objective}")
+        reason = trial.failure or (
+            "its process died" if error else f"its objective is {', '.join(map(str, values)) or None}"
+        )
         self._study.fail(number, reason)
         return "failed", {"state": "FAIL", "fail_reason": reason}
 

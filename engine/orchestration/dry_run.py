@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.orchestration.results import describe_settings
+from engine.orchestration.search import SAMPLERS, Identities, make_draws
 from engine.settings import TrialConfig
-from engine.spaces import draw_settings
 from engine.stages import StageSpec
 
 if TYPE_CHECKING:
@@ -23,14 +23,18 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
 
     What a sampler will propose is not known beforehand: its trials are estimated from random draws.
     """
+    from engine.orchestration.sweep import opening_notes
+
     agenda, space = prepared.agenda, prepared.space
     console.print(
         f"study {prepared.study_name}: space {space.name} (digest {space.digest}) on {prepared.info.settings.name}\n"
         f"{agenda.n_total} trials: {agenda.n_arm_trials} of the arms, {agenda.n_proposals} proposed by "
-        f"{prepared.options.sampler}, {agenda.n_winner_trials} to compute the best again",
+        f"{prepared.options.sampler_name}, {agenda.n_winner_trials} to compute the best again",
         highlight=False,
         soft_wrap=True,
     )
+    for note in opening_notes(prepared):
+        console.print(note, highlight=False, soft_wrap=True)
     for arm in space.arms:
         console.print(f"  arm {arm.name}: {describe_settings(arm.settings)}", highlight=False, soft_wrap=True)
     for axis in space.axes:
@@ -42,7 +46,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         )
         console.print(f"  axis {axis.label}: {values}{when}", highlight=False, soft_wrap=True)
     console.print(stage_table(prepared))
-    exact = prepared.options.sampler == "random" or not agenda.n_proposals
+    exact = SAMPLERS[prepared.options.sampler_name].source == "drawn" or not agenda.n_proposals
     if agenda.n_winner_trials or not exact:
         console.print(
             ("Proposals" if not exact else "The winner's trials")
@@ -77,11 +81,14 @@ def stage_table(prepared: Prepared) -> Table:
 def _configs(prepared: Prepared) -> Iterator[TrialConfig]:
     """Yield a configuration for every trial: the arms' own, and draws for those that are not known yet."""
     agenda, space = prepared.agenda, prepared.space
+    name = prepared.options.sampler_name
+    known = name if SAMPLERS[name].source == "drawn" else "random"
+    draws = make_draws(known, agenda, Identities(space, prepared.identity))
     drawn = []
     for slot in agenda.arms():
         yield space.config(slot.settings or {}, seed=slot.seed)
     for index, slot in enumerate(agenda.proposals()):
-        settings = draw_settings(space, seed=agenda.study_seed, index=index)
+        settings = draws[index]
         drawn.append(settings)
         yield space.config(settings, seed=slot.seed)
     if drawn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 
@@ -25,18 +27,22 @@ def print_lists(console: Console, options: SweepOptions) -> None:
         space = load_space(name)
         spaces.add_row(name, space.description, str(len(space.axes)), f"{len(space.arms)} × {space.n_seeds}")
     console.print(spaces)
+    for option, kinds in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        table = Table(option, "what it does", title=f"{option.capitalize()}s (--{option})", title_justify="left")
+        for choice, about in kinds.items():
+            table.add_row(choice, about.description)
+        console.print(table)
     names = Table("what", "names", title="Registered names", title_justify="left")
-    for kind, known in {
+    registered: dict[str, Iterable[str]] = {
         "data sets (--dataset)": [name if name != "folder" else "folder:PATH" for name in READERS],
-        "samplers (--sampler)": SAMPLERS,
-        "pruners (--pruner)": PRUNERS,
         "models (model.name)": model_names(),
         "distances (rank.distance)": DISTANCES,
         "elections (rank.election)": ELECTIONS,
         "distortions (distortion.name)": DISTORTIONS,
         "stages": STAGES,
         **{f"corruptions, table {table}": table_corruptions(table) for table in SEVERITY_TABLES},
-    }.items():
+    }
+    for kind, known in registered.items():
         names.add_row(kind, ", ".join(known))
     console.print(names)
     settings = Table("setting", "default", title="Settings (--set PATH=VALUE)", title_justify="left")

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import tyro
 
 from engine.digest import digest
-from engine.errors import InputError
-from engine.orchestration.search.samplers import make_pruner, make_sampler
+from engine.errors import InputError, unknown_name
+from engine.orchestration.results import CORRUPTED, OBJECTIVES
+from engine.orchestration.search.pruners import parse_pruner
+from engine.orchestration.search.samplers import check_sampler
 from engine.spaces import Space
 
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
@@ -33,10 +35,14 @@ class SweepOptions:
     """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
     n_trials: int = 54
     """Trials in all: the space's arms on every seed, then proposals, last the best proposal on the arms' seeds."""
-    sampler: str = "tpe"
-    """What proposes trials: tpe or random (draw i depends on the seed and i alone)."""
+    sampler: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """What proposes trials: tpe, random, cma-es, gp, qmc, nsga-ii or grid (see --list); if not given tpe, and nsga-ii
+    for several objectives."""
     pruner: str = "median"
-    """What stops hopeless trials early: median, percentile or none."""
+    """What stops hopeless trials early: none, median, percentile, successive-halving, hyperband or threshold:BOUND
+    (see --list). Several objectives are never pruned on."""
+    objectives: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (CORRUPTED,)
+    """What trials are compared by, on validation images: corrupted, or clean corrupted for both (a Pareto front)."""
     seed: int = 0
     """Seed of the study; the seeds of the repeats are derived from it."""
     study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -80,8 +86,31 @@ class SweepOptions:
             raise InputError(f"--gpus-per-slot must be ≥ 0, got {self.gpus_per_slot}")
         if self.study is not None and not _STUDY.fullmatch(self.study):
             raise InputError(f"--study has letters, digits, '.', '-' and '_', got {self.study!r}")
-        make_sampler(self.sampler, seed=0)
-        make_pruner(self.pruner)
+        for name in self.objectives:
+            if name not in OBJECTIVES:
+                raise unknown_name("objective", name, OBJECTIVES)
+        if CORRUPTED not in self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise InputError(
+                f"--objectives has each name once and {CORRUPTED!r} among them: the winner is chosen by it, "
+                f"got {' '.join(self.objectives) or 'none'}"
+            )
+        check_sampler(self.sampler_name)
+        parse_pruner(self.pruner)
+
+    @property
+    def objective_names(self) -> tuple[str, ...]:
+        """Return the objectives in their fixed order."""
+        return tuple(name for name in OBJECTIVES if name in self.objectives)
+
+    @property
+    def sampler_name(self) -> str:
+        """Return the sampler: the one given, or the objectives' own."""
+        return self.sampler or ("nsga-ii" if len(self.objectives) > 1 else "tpe")
+
+    @property
+    def pruner_name(self) -> str:
+        """Return the pruner: several objectives have none."""
+        return self.pruner if len(self.objectives) == 1 else "none"
 
     @property
     def storage_url(self) -> str:
@@ -107,10 +136,18 @@ class SweepOptions:
         """Return the study's name: the one given, or one that changes with whatever changes the trials."""
         if self.study is not None:
             return self.study
-        return f"{space.name}-{digest([space.digest, self.sampler, self.pruner, self.seed])[:8]}"
+        search: list[Any] = [space.digest, self.sampler_name, self.pruner_name, self.seed]
+        if len(self.objectives) > 1:
+            search.append(self.objective_names)
+        return f"{space.name}-{digest(search)[:8]}"
 
 
 def as_params(options: SweepOptions) -> dict[str, Any]:
     """Return what a record should say of the options; locations may hold credentials and stay out."""
-    names = ("n_trials", "sampler", "pruner", "seed", "slots", "cpus_per_slot", "gpus_per_slot")
-    return {name: getattr(options, name) for name in names}
+    names = ("n_trials", "seed", "slots", "cpus_per_slot", "gpus_per_slot")
+    search = {
+        "sampler": options.sampler_name,
+        "pruner": options.pruner_name,
+        "objectives": " ".join(options.objective_names),
+    }
+    return {name: getattr(options, name) for name in names} | search

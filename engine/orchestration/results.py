@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.metrics import PairedDifference, mean_by_corruption, paired_difference
 from engine.spaces import Space
 from engine.stages.evaluate import rows_to_table
+
+CORRUPTED = "corrupted"
+
+OBJECTIVES: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    "clean": lambda errors: errors["validation"]["clean"],
+    CORRUPTED: lambda errors: errors["objective"],
+}
+"""What trials can be compared by, from an evaluation's record: errors on validation images, to be made small."""
 
 FAMILIES = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
@@ -35,6 +43,8 @@ class TrialResult:
         errors: the evaluation's record; None unless complete.
         reason: why it was pruned or failed.
         stages: {stage: key}.
+        values: {objective: value}, the corrupted error among them; empty unless complete.
+        repeat_of: for a proposal that equals an earlier trial, that one's number.
     """
 
     number: int
@@ -47,6 +57,8 @@ class TrialResult:
     errors: Mapping[str, Any] | None
     reason: str
     stages: Mapping[str, str]
+    values: Mapping[str, float] = field(default_factory=dict)
+    repeat_of: int | None = None
 
     def test_errors(self) -> dict[str, float]:
         """Return clean error and mean error by kind of corruption, over its corruptions and all severities.
@@ -94,12 +106,14 @@ class Results:
         space: what was explored.
         trials: the ended ones by number, without those that were interrupted.
         experiment: id of the MLflow experiment that has its runs; "" until it is known.
+        objectives: what its trials are compared by.
     """
 
     study: str
     space: Space
     trials: tuple[TrialResult, ...]
     experiment: str = ""
+    objectives: tuple[str, ...] = (CORRUPTED,)
 
     def groups(self) -> list[GroupSummary]:
         """Return the arms in their order, then the winner, each with at least one complete trial."""
@@ -135,14 +149,43 @@ class Results:
             return None
         return paired_difference([mine[seed] for seed in seeds], [theirs[seed] for seed in seeds])
 
+    def proposals(self) -> list[TrialResult]:
+        """Return the complete proposals."""
+        return [t for t in self.trials if t.slot.startswith("proposal/") and t.objective is not None]
+
     def best(self) -> TrialResult | None:
-        """Return the proposal with the least objective, or None."""
-        proposals = [t for t in self.trials if t.slot.startswith("proposal/") and t.objective is not None]
-        return min(proposals, key=lambda trial: (trial.objective, trial.number), default=None)
+        """Return the proposal with the least corrupted error, or None.
+
+        Several objectives break ties, so that it is a point of the front.
+        """
+        return min(
+            self.proposals(), key=lambda trial: (trial.objective, *trial.values.values(), trial.number), default=None
+        )
+
+    def front(self) -> list[TrialResult]:
+        """Return the proposals that no other one is better than in one objective without being worse in another.
+
+        Least corrupted error first; of proposals with the same values the first one.
+        """
+        by_values = {tuple(trial.values.values()): trial for trial in reversed(self.proposals())}
+        return [
+            trial
+            for values, trial in sorted(by_values.items(), key=lambda item: item[1].objective or 0.0)
+            if not any(other != values and _no_worse(other, values) for other in by_values)
+        ]
 
     def with_state(self, state: str) -> list[TrialResult]:
         """Return the trials in a state."""
         return [trial for trial in self.trials if trial.state == state]
+
+
+def objective_values(errors: Mapping[str, Any], objectives: Sequence[str]) -> tuple[float, ...]:
+    """Return an evaluation's value of each objective."""
+    return tuple(OBJECTIVES[name](errors) for name in objectives)
+
+
+def _no_worse(values: Sequence[float], others: Sequence[float]) -> bool:
+    return all(mine <= theirs for mine, theirs in zip(values, others, strict=True))
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:

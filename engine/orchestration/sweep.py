@@ -21,14 +21,18 @@ from engine.orchestration.agenda import Agenda
 from engine.orchestration.answer import answer_tables, as_text
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
+from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
+from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import Results
-from engine.orchestration.search import SweepStudy, read_results, without_password
+from engine.orchestration.search import SweepStudy, check_search, grid_settings, read_results, search_notes
+from engine.orchestration.search.study import open_study
 from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.stages import Store, TrialPlan, git_commit, info_to_json, plan_trial, prepare_data
+from engine.stages.leases import sweep_lease
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.session import Cluster
@@ -90,6 +94,10 @@ class Prepared:
         """Return a trial's plan."""
         return plan_trial(config, self.info, device=device)
 
+    def identity(self, config: TrialConfig) -> str:
+        """Return what configurations share that come to the same numbers: their last stage's key."""
+        return self.plan(config).stages[-1].key
+
 
 def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     """Check everything that can be checked without starting anything.
@@ -110,7 +118,9 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     check_tracking(options.tracking_url, options.artifact_folder)
     store = Store(options.store_folder)
     info, _ = prepare_data(space.base.data, store)
-    agenda = Agenda(space, options.n_trials, options.seed)
+    check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
+    n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
+    agenda = Agenda(space, options.n_trials, options.seed, n_points)
     prepared = Prepared(options, space, agenda, options.study_name(space), store, info)
     for slot in agenda.arms():
         prepared.plan(space.config(slot.settings or {}, seed=slot.seed))
@@ -161,25 +171,47 @@ class Sweep:
         self.name = prepared.study_name
 
     def run(self) -> Results:
-        """Run what is missing, print the answer and return the trials."""
-        options, agenda = self.options, self.prepared.agenda
-        study = SweepStudy(
-            agenda,
+        """Run what is missing, print the answer and return the trials.
+
+        Raises:
+            InputError: another driver is at work on the study.
+        """
+        options, agenda, prepared = self.options, self.prepared.agenda, self.prepared
+        held = open_study(
+            agenda.space,
+            agenda.study_seed,
             storage=options.storage_url,
             name=self.name,
-            sampler=options.sampler,
-            pruner=options.pruner,
+            objectives=options.objective_names,
         )
-        n_done = study.n_finished
-        if study.exhausted:
-            self.console.print(
-                f"study {self.name}: all {n_done} trials are done, nothing to run", highlight=False, soft_wrap=True
+        with DriverLease(held), sweep_lease(prepared.store.root, self.name, [prepared.info.raw_key]):
+            study = SweepStudy(
+                agenda,
+                storage=options.storage_url,
+                name=self.name,
+                sampler=options.sampler_name,
+                pruner=options.pruner_name,
+                objectives=options.objective_names,
+                resolve=prepared.identity,
             )
-        else:
-            self._run_trials(study, n_done)
+            n_done = study.n_finished
+            if study.exhausted:
+                self._say(f"study {self.name}: all {n_done} trials are done, nothing to run")
+                self._make_up_tracking()
+            else:
+                self._run_trials(study, n_done)
         results = read_results(options.storage_url, self.name)
         self.print_answer(results)
         return results
+
+    def _make_up_tracking(self) -> None:
+        """End what a driver that died at the very end left open in the tracking."""
+        if Tracker(self._spool()).open_slots():
+            with self._tracking() as (tracker, _):
+                self._end_tracking(tracker, "FINISHED", {})
+
+    def _spool(self) -> Spool:
+        return Spool(self.options.home / "tracking" / f"{self.name}.jsonl")
 
     def _run_trials(self, study: SweepStudy, n_done: int) -> None:
         from engine.orchestration.cluster.session import connect, disconnect
@@ -188,7 +220,7 @@ class Sweep:
         cluster = connect(options.ray_address)
         try:
             self._say(cluster.description)
-            slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus)
+            slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic)
             self._say(self._opening(study, n_done, slots))
             self._conduct(study, cluster, slots, n_done=n_done)
         finally:
@@ -207,6 +239,7 @@ class Sweep:
                 data=info_to_json(prepared.info),
                 imports=options.imports,
                 slots=slots,
+                elastic=cluster.elastic,
             )
             board = Board(
                 self.console,
@@ -244,7 +277,7 @@ class Sweep:
     @contextmanager
     def _tracking(self) -> Iterator[tuple[Tracker, TrackingWriter]]:
         options = self.options
-        spool = Spool(options.home / "tracking" / f"{self.name}.jsonl")
+        spool = self._spool()
         tracker = Tracker(spool)
         writer = TrackingWriter(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
         space = self.prepared.space
@@ -257,14 +290,16 @@ class Sweep:
                 "mlflow.note.content": space.description,
             },
         )
+        tracker.make_up(read_results(options.storage_url, self.name).trials)
         writer.start()
         try:
             yield tracker, writer
         finally:
             if not writer.close(TRACKING_WAIT_S):
+                n_waiting = len(spool.pending()[0])
                 self._say(
-                    f"tracking is behind ({writer.last_error or 'slow'}): its events wait in {spool.path} and are "
-                    "written when this sweep is run again"
+                    f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
+                    f"once the server answers, write them with: {sync_command(options)}"
                 )
 
     def _end_tracking(self, tracker: Tracker, status: str, statistics: dict[str, Any]) -> None:
@@ -287,7 +322,7 @@ class Sweep:
         agenda, info = self.prepared.agenda, self.prepared.info
         lines = [
             f"study {self.name}: {agenda.n_total} trials ({agenda.n_arm_trials} of the arms, {agenda.n_proposals} "
-            f"proposed by {self.options.sampler}, {agenda.n_winner_trials} to compute the best again)"
+            f"proposed by {self.options.sampler_name}, {agenda.n_winner_trials} to compute the best again)"
             + (f"; {n_done} are done" if n_done else "")
             + (f", {study.n_recovered} were interrupted and run again" if study.n_recovered else ""),
             f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
@@ -295,6 +330,7 @@ class Sweep:
         ]
         if agenda.n_arm_trials < len(agenda.space.arms) * agenda.space.n_seeds:
             lines.append(f"{agenda.n_total} trials do not cover the arms on all {agenda.space.n_seeds} seeds")
+        lines.extend(opening_notes(self.prepared))
         return "\n".join(lines)
 
     def _say_statistics(self, seconds: float, statistics: dict[str, Any]) -> None:
@@ -321,15 +357,44 @@ class Sweep:
         self.console.print(text, highlight=False, soft_wrap=True)
 
 
+def opening_notes(prepared: Prepared) -> list[str]:
+    """Return what a person should know of the search before it starts."""
+    options, agenda = prepared.options, prepared.agenda
+    notes = search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
+    if agenda.max_proposals is not None and agenda.n_proposals:
+        notes.append(
+            f"all {agenda.max_proposals} points of the grid are run"
+            if agenda.n_proposals == agenda.max_proposals
+            else f"of the grid's {agenda.max_proposals} points {agenda.n_proposals} are run, a random subset fixed by "
+            "the seed: raise --n-trials for all"
+        )
+    if len(options.objective_names) > 1:
+        asked = "" if options.pruner == "none" else f" (--pruner {options.pruner} has no effect)"
+        notes.append(
+            f"several objectives, {' and '.join(options.objective_names)} validation error: no trial is pruned{asked}; "
+            "the winner is the front's point with the least corrupted error"
+        )
+    return notes
+
+
+def sync_command(options: SweepOptions) -> str:
+    """Return the command that writes what the tracking server did not take."""
+    words = ["python", "-m", "pipelines.sync", "--home", str(options.home)]
+    if options.tracking_uri is not None:
+        words += ["--tracking-uri", hide_credentials(options.tracking_uri)]
+    return shlex.join(words)
+
+
 def view_commands(options: SweepOptions, results: Results) -> list[str]:
     """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side."""
-    server = options.tracking_url if options.tracking_url.startswith("http") else "http://127.0.0.1:5000"
+    tracking = hide_credentials(options.tracking_url)
+    server = tracking if tracking.startswith("http") else "http://127.0.0.1:5000"
     commands = []
-    if server != options.tracking_url:
-        commands.append(f"mlflow ui --backend-store-uri {shlex.quote(options.tracking_url)} --port 5000")
+    if server != tracking:
+        commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
     if results.experiment:
         query = f"tags.`robustune.study` = '{results.study}' and tags.`robustune.purpose` != ''"
         order = "orderByKey=metrics.%60objective%60&orderByAsc=true"
         page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
         commands.append(f"  trials side by side: {page}")
-    return [*commands, f"optuna-dashboard {shlex.quote(without_password(options.storage_url))} --port 8080"]
+    return [*commands, f"optuna-dashboard {shlex.quote(hide_credentials(options.storage_url))} --port 8080"]

@@ -13,6 +13,7 @@ _MODULES = {
     "StageOutcome": "engine.stages.chain",
     "StageSpec": "engine.stages.spec",
     "Store": "engine.stages.store",
+    "StoreFaultError": "engine.stages.store",
     "TrialPlan": "engine.stages.plan",
     "data_getter": "engine.stages.prepared",
     "environment": "engine.stages.runner",

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from engine.data import Split
-from engine.ranking import FilterRanking, activation_maps, filter_distances, find_exemplar, rank_filters
+from engine.ranking import (
+    FilterRanking,
+    exemplar_distances,
+    find_exemplar,
+    map_features,
+    paired_distances,
+    rank_filters,
+)
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
 from engine.stages.noisy import noisy_and_clean
@@ -37,15 +44,16 @@ def _rank_paired(
     network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any]
 ) -> dict[str, FilterRanking]:
     """Rank by the vote of all pairs of a clean image and its noisy version."""
-    distances: dict[str, list[Tensor]] = {layer: [] for layer in settings["layers"]}
-    clean_maps = activation_maps(network, clean.images, settings["layers"], at=settings["at"])
-    noisy_maps = activation_maps(network, noisy.images, settings["layers"], at=settings["at"])
-    for clean_batch, noisy_batch in zip(clean_maps, noisy_maps, strict=True):
-        for layer, parts in distances.items():
-            parts.append(filter_distances(clean_batch[layer], noisy_batch[layer], settings["distance"]))
+    distances = paired_distances(
+        network,
+        clean.images,
+        noisy.images,
+        settings["layers"],
+        distance=settings["distance"],
+        at=settings["at"],
+    )
     return {
-        layer: rank_filters(torch.cat(parts), rule=settings["election"], top=settings["top"])
-        for layer, parts in distances.items()
+        layer: rank_filters(votes, rule=settings["election"], top=settings["top"]) for layer, votes in distances.items()
     }
 
 
@@ -55,15 +63,13 @@ def _rank_exemplars(
     """Rank by the distances of the clean set's exemplars to the noisy set's; no vote."""
     rankings = {}
     for layer in settings["layers"]:
-        chosen = [_exemplars(network, split, layer, settings, seed=seed) for split in (clean, noisy)]
-        maps = [
-            next(iter(activation_maps(network, split.images[positions], [layer], at=settings["at"])))[layer]
-            for split, positions in zip((clean, noisy), chosen, strict=True)
-        ]
-        distances = torch.stack(
-            [filter_distances(one[None], other[None], settings["distance"])[0] for one in maps[0] for other in maps[1]]
+        of_clean, of_noisy = (
+            split.images[_exemplars(network, split, layer, settings, seed=seed)] for split in (clean, noisy)
         )
-        rankings[layer] = rank_filters(distances.mean(0))
+        distances = exemplar_distances(
+            network, of_clean, of_noisy, layer, distance=settings["distance"], at=settings["at"]
+        )
+        rankings[layer] = rank_filters(distances[layer])
     return rankings
 
 
@@ -72,8 +78,8 @@ def _exemplars(network: nn.Module, split: Split, layer: str, settings: Mapping[s
     if settings["features"] == "pixels":
         features = split.images.flatten(1).float() / 255
     else:
-        batches = activation_maps(network, split.images, [layer], at=settings["at"])
-        features = torch.cat([batch[layer].flatten(1) for batch in batches])
+        positive = settings["metric"] == "hamming"
+        features = map_features(network, split.images, layer, positive=positive, at=settings["at"])
     positions = find_exemplar(features, settings["metric"], n_exemplars=settings["n_exemplars"], seed=seed)
     return positions.to(split.images.device)
 

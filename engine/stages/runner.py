@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -16,10 +17,15 @@ import torch
 
 from engine.data import DataSet
 from engine.stages.catalogue import STAGES
-from engine.stages.context import Report, StageContext
+from engine.stages.context import Report, StageCancelledError, StageContext
 from engine.stages.families import remember
+from engine.stages.leases import FileLease, stage_lease
 from engine.stages.spec import StageSpec
 from engine.stages.store import Artifact, CorruptArtifactError, Store
+
+MAX_WAIT_S = 3600.0
+"""How long a stage that another process computes is waited for before it is computed here too."""
+_POLL_S = (0.1, 2.0)
 
 
 class MissingInputError(Exception):
@@ -57,7 +63,8 @@ def run_stage(
 ) -> Artifact:
     """Return the artifact of a stage, computed now unless the store has it.
 
-    A stage under way leaves a checkpoint after each epoch and goes on from the last one.
+    A stage under way leaves a checkpoint after each epoch and goes on from the last one. A stage that another process
+    is computing is waited for: a lease file in the store shows it (see ``engine.stages.leases``).
 
     Args:
         spec: what to compute.
@@ -69,10 +76,42 @@ def run_stage(
     Raises:
         MissingInputError: an input is not in the store.
         StageCancelledError: ``report`` returned False.
+        StoreFaultError: the store's disk is full, read-only or away.
     """
+    report = report or (lambda record: True)
     found = find_whole(store, spec.key)
     if found is not None:
         return found
+    lease = stage_lease(store.root, spec.key, spec.inputs)
+    try:
+        return _take_turn(lease, spec, store, report) or _compute(spec, store, get_data, device, report)
+    finally:
+        lease.release()
+
+
+def _take_turn(lease: FileLease, spec: StageSpec, store: Store, report: Report) -> Artifact | None:
+    """Take a stage's lease; while another process has it, pass its epochs on, and return what it makes.
+
+    Returns:
+        The artifact, or None where the stage is to be computed here.
+    """
+    end, pause_s, n_heard = time.monotonic() + MAX_WAIT_S, _POLL_S[0], 0
+    while not lease.acquire() and time.monotonic() < end:
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _POLL_S[1])
+        found = find_whole(store, spec.key)
+        if found is not None:
+            return found
+        for record in store.checkpointed_history(spec.key)[n_heard:]:
+            n_heard += 1
+            if not report(record):
+                raise StageCancelledError(f"{spec.stage} stopped while another process computed it")
+    return find_whole(store, spec.key)  # it may have been finished just before the lease was free
+
+
+def _compute(
+    spec: StageSpec, store: Store, get_data: Callable[[str], DataSet], device: torch.device, report: Report
+) -> Artifact:
     inputs = {role: _input(store, key) for role, key in spec.inputs.items()}
     started, clock = time.time(), time.perf_counter()
     with store.attempt(spec.key) as attempt:
@@ -83,7 +122,7 @@ def run_stage(
             inputs=inputs,
             attempt=attempt,
             store=store,
-            report=report or (lambda record: True),
+            report=report,
         )
         STAGES[spec.stage].run(context)
         manifest = {
@@ -94,7 +133,8 @@ def run_stage(
             "environment": environment(),
         }
         artifact = store.publish(attempt, manifest)
-    remember(store, spec)
+    with contextlib.suppress(OSError):  # an index, which a full disk may go without
+        remember(store, spec)
     store.drop_checkpoints(spec.key)
     return artifact
 

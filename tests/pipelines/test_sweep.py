@@ -120,6 +120,20 @@ def test_a_trial_of_the_sweep_computed_again_alone_gives_the_same_errors(finishe
     assert last.artifact.json("errors") == trial.errors
 
 
+def test_the_report_repeats_the_answer_and_lists_the_studies(finished, capsys) -> None:
+    from pipelines.report import command_line
+
+    home, output = finished
+    assert command_line(["--home", str(home)]) == 0
+    assert capsys.readouterr().out == "tiny\n"
+    assert command_line(["--home", str(home), "--study", "tiny"]) == 0
+    report = capsys.readouterr().out
+    assert report in output
+    assert "push-pull − plain" in report
+    assert command_line(["--home", str(home), "--study", "tinny"]) == 2
+    assert "unknown study 'tinny' (did you mean 'tiny'?)" in capsys.readouterr().err
+
+
 def test_run_again_it_does_nothing_and_says_so(finished) -> None:
     home, _ = finished
     before = finish_times(home)

@@ -1,6 +1,23 @@
 """Optuna's room: studies, samplers, pruners."""
 
-from engine.orchestration.search.samplers import PRUNERS, SAMPLERS
-from engine.orchestration.search.study import Proposal, SweepStudy, read_results, without_password
+from engine.orchestration.search.draws import Draws, make_draws
+from engine.orchestration.search.grid import grid_settings
+from engine.orchestration.search.pruners import PRUNERS
+from engine.orchestration.search.repeats import Identities
+from engine.orchestration.search.samplers import SAMPLERS, check_search, search_notes
+from engine.orchestration.search.study import Proposal, SweepStudy, read_results, study_names
 
-__all__ = ["PRUNERS", "SAMPLERS", "Proposal", "SweepStudy", "read_results", "without_password"]
+__all__ = [
+    "PRUNERS",
+    "SAMPLERS",
+    "Draws",
+    "Identities",
+    "Proposal",
+    "SweepStudy",
+    "check_search",
+    "grid_settings",
+    "make_draws",
+    "read_results",
+    "search_notes",
+    "study_names",
+]

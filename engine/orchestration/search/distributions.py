@@ -27,10 +27,11 @@ def distribution(axis: Axis) -> BaseDistribution:
 
 def suggest_settings(trial: optuna.Trial, space: Space) -> dict[str, Any]:
     """Return the settings that a trial proposes, {dotted path: value}; axes that do not apply are not asked for."""
-    return space.settings_from(lambda axis: _suggest(trial, axis))
+    return space.settings_from(lambda axis: suggest(trial, axis))
 
 
-def _suggest(trial: optuna.Trial, axis: Axis) -> Any:
+def suggest(trial: optuna.Trial, axis: Axis) -> Any:
+    """Return the value that a trial proposes for an axis."""
     if isinstance(axis, Choice):
         return trial.suggest_categorical(axis.label, axis.values)
     if isinstance(axis, Int):

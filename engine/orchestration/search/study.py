@@ -8,21 +8,27 @@ again.
 from __future__ import annotations
 
 import logging
-import statistics
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError, unknown_name
 from engine.orchestration.agenda import Agenda, Slot
-from engine.orchestration.results import Results, TrialResult
-from engine.orchestration.search.distributions import distribution, parameters_of, suggest_settings
-from engine.orchestration.search.samplers import make_pruner, make_sampler
-from engine.spaces import Space, draw_settings
+from engine.orchestration.redaction import hide_credentials
+from engine.orchestration.results import CORRUPTED, Results, TrialResult
+from engine.orchestration.search.distributions import distribution, parameters_of
+from engine.orchestration.search.draws import Draws, make_draws
+from engine.orchestration.search.mirror import MEMORY, Draft, Mirror
+from engine.orchestration.search.pruners import make_pruner
+from engine.orchestration.search.repeats import Identities, Repeats
+from engine.orchestration.search.samplers import SAMPLERS, check_search
+from engine.settings import TrialConfig
+from engine.spaces import Space
 
 SLOT = "slot"
 SETTINGS = "settings"
@@ -34,9 +40,15 @@ SPACE = "space"
 SPACE_DIGEST = "space_digest"
 STUDY_SEED = "study_seed"
 EXPERIMENT = "mlflow_experiment"
+OBJECTIVES = "objectives"
+IDENTITY = "identity"
+REPEAT_OF = "repeat_of"
 
 WARM_UP_EPOCHS = 2
-"""Epochs of its own that a trial runs before it can be pruned."""
+"""Epochs of its own that a trial runs before it can be pruned (where no rung says when)."""
+
+N_RANDOM_ASKS = 50
+"""How many random proposals are tried once a sampler repeats itself, before the space counts as exhausted."""
 
 
 @dataclass(frozen=True)
@@ -55,26 +67,64 @@ class SweepStudy:
         agenda: the slots.
         storage: Optuna storage URL.
         name: the study's name.
-        sampler: "tpe" or "random".
-        pruner: "median", "percentile" or "none".
+        sampler: one of ``SAMPLERS``.
+        pruner: one of ``PRUNERS``, with its number; "none" with several objectives.
+        objectives: what trials are compared by; the corrupted error among them.
+        resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
+            compare the settings as they are.
 
     Raises:
-        InputError: the storage cannot be used, or the study exists with another space or seed.
+        InputError: the storage cannot be used, the study exists with another space, seed or objectives, or the
+            sampler cannot explore the space.
     """
 
-    def __init__(self, agenda: Agenda, *, storage: str, name: str, sampler: str, pruner: str) -> None:
+    def __init__(
+        self,
+        agenda: Agenda,
+        *,
+        storage: str,
+        name: str,
+        sampler: str,
+        pruner: str,
+        objectives: tuple[str, ...] = (CORRUPTED,),
+        resolve: Callable[[TrialConfig], str] | None = None,
+    ) -> None:
         self.agenda = agenda
         self.name = name
-        self.sampler_name = sampler
-        self.pruner_name = pruner
-        self._study = open_study(agenda.space, agenda.study_seed, storage=storage, name=name)
-        self._study.sampler = make_sampler(sampler, seed=agenda.study_seed + len(self._study.trials))
-        self._study.pruner = make_pruner(pruner)
+        self.objectives = objectives
+        self._sampler = sampler
+        check_search(sampler, agenda.space, n_objectives=len(objectives))
+        self._pruner = make_pruner(pruner, agenda.space)
+        if len(objectives) > 1 and self._pruner.name != "none":
+            raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner!r}")
+        self._study = open_study(agenda.space, agenda.study_seed, storage=storage, name=name, objectives=objectives)
+        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # never asked: what it gets has its parameters
+        self._study.pruner = self._pruner.optuna
         self._live: dict[int, tuple[optuna.Trial, Slot]] = {}
         self._own_epochs: dict[int, int] = {}
+        self._left: dict[str, Mapping[str, Any]] = {}
         self.n_recovered = self._recover()
-        done = {trial.user_attrs[SLOT] for trial in self.finished()}
-        self._todo = deque(slot for slot in [*agenda.arms(), *agenda.proposals()] if slot.name not in done)
+        identities = Identities(agenda.space, resolve)
+        self._repeats = Repeats(identities)
+        self._draws: Draws | None = None
+        self._mirror: Mirror | None = None
+        if SAMPLERS[sampler].source == "drawn":
+            self._draws = make_draws(sampler, agenda, identities)
+        else:
+            self._mirror = Mirror(
+                agenda.space,
+                sampler,
+                seed=agenda.study_seed + len(self._study.get_trials(deepcopy=False)),
+                n_proposals=agenda.n_proposals,
+                n_objectives=len(objectives),
+            )
+        finished = self.finished()
+        for trial in finished:
+            self._remember(trial)
+        done = {trial.user_attrs[SLOT] for trial in finished}
+        self._todo = deque(
+            self._as_left(slot) for slot in [*agenda.arms(), *agenda.proposals()] if slot.name not in done
+        )
         self._winner_planned = agenda.n_winner_trials == 0
 
     def finished(self) -> list[FrozenTrial]:
@@ -101,7 +151,12 @@ class SweepStudy:
             return None
         slot = self._todo.popleft()
         trial, settings = self._open(slot)
-        for name, value in ((SLOT, slot.name), (SETTINGS, settings), (SEED, slot.seed), (GROUP, slot.group)):
+        notes = {SLOT: slot.name, SETTINGS: settings, SEED: slot.seed, GROUP: slot.group}
+        repeated = self._repeats.find(settings, slot.seed)
+        if slot.purpose == "proposal" and repeated is not None:
+            notes[REPEAT_OF] = repeated
+        notes[IDENTITY] = self._repeats.add(settings, slot.seed, trial.number)
+        for name, value in notes.items():
             trial.set_user_attr(name, value)
         self._live[trial.number] = (trial, slot)
         return Proposal(slot, trial.number, settings)
@@ -120,22 +175,22 @@ class SweepStudy:
             own: whether the trial has gone its own way: a stage that others share is not pruned on.
         """
         trial, slot = self._live[number]
-        trial.report(value, step)
         self._own_epochs[number] = self._own_epochs.get(number, 0) + own
-        if not own or not slot.prunable or self._own_epochs[number] < WARM_UP_EPOCHS or not trial.should_prune():
+        if len(self.objectives) > 1:
+            return None  # Optuna knows intermediate values of a single objective only
+        trial.report(value, step)
+        by_rungs = self._pruner.by_rungs
+        may_stop = own and slot.prunable and self._own_epochs[number] >= (1 if by_rungs else WARM_UP_EPOCHS)
+        if not (may_stop or by_rungs) or not trial.should_prune() or not may_stop:
             return None
-        others = [
-            other.intermediate_values[step]
-            for other in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if step in other.intermediate_values
-        ]
-        middle = f", median of the {len(others)} complete trials {statistics.median(others):.4f}" if others else ""
-        return f"{self.pruner_name} pruner at step {step}: probe error {value:.4f}{middle}"
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        others = [other.intermediate_values[step] for other in complete if step in other.intermediate_values]
+        return self._pruner.reason(step, value, others)
 
-    def complete(self, number: int, objective: float) -> None:
-        """End a trial with its objective."""
+    def complete(self, number: int, *values: float) -> None:
+        """End a trial with its value of each objective."""
         trial, _ = self._live.pop(number)
-        self._study.tell(trial, objective)
+        self._mirror_end(self._study.tell(trial, values))
 
     def prune(self, number: int, reason: str) -> None:
         """End a trial as pruned."""
@@ -146,7 +201,9 @@ class SweepStudy:
         _, slot = self._live[number]
         if interrupted:
             self.note(number, INTERRUPTED, True)
-            self._todo.appendleft(slot)
+            self._repeats.forget(number)
+            self._left[slot.name] = self._study.get_trials(deepcopy=False)[number].user_attrs[SETTINGS]
+            self._todo.appendleft(self._as_left(slot))
         self._end(number, TrialState.FAIL, reason)
 
     def note_experiment(self, experiment: str) -> None:
@@ -159,33 +216,79 @@ class SweepStudy:
             self.fail(number, INTERRUPTED, interrupted=True)
 
     def best(self) -> FrozenTrial | None:
-        """Return the complete trial with the least objective among the proposals, or None."""
+        """Return the complete proposal with the least corrupted error, or None.
+
+        With several objectives it is the point of the Pareto front that has it.
+        """
         complete = [
             trial
             for trial in self.finished()
             if trial.state == TrialState.COMPLETE and trial.user_attrs[SLOT].startswith("proposal/")
         ]
-        return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
+        place = self.objectives.index(CORRUPTED)
+        return min(complete, key=lambda trial: (trial.values[place], *trial.values, trial.number), default=None)
 
     def _end(self, number: int, state: TrialState, reason: str) -> None:
         self.note(number, REASON, reason)
         trial, _ = self._live.pop(number)
-        self._study.tell(trial, state=state)
+        self._mirror_end(self._study.tell(trial, state=state))
+
+    def _mirror_end(self, trial: FrozenTrial) -> None:
+        if self._mirror is not None:
+            self._mirror.end(trial)
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        """Take over a trial from before: it is not proposed again, and the sampler learns from it."""
+        noted = trial.user_attrs
+        if IDENTITY in noted:
+            self._repeats.add_known(noted[IDENTITY], trial.number)
+        else:
+            self._repeats.add(noted.get(SETTINGS, {}), noted.get(SEED, 0), trial.number)
+        if self._mirror is not None:
+            self._mirror.add(trial)
 
     def _open(self, slot: Slot) -> tuple[optuna.Trial, dict[str, Any]]:
         """Start a trial in the study with its parameters."""
+        if slot.settings is not None:
+            trial = self._enqueue(slot, slot.settings)
+            if self._mirror is not None:
+                self._mirror.add(self._study.get_trials(deepcopy=False)[trial.number])
+            return trial, dict(slot.settings)
+        if self._draws is not None:
+            settings = self._draws[int(slot.name.removeprefix("proposal/"))]
+            return self._enqueue(slot, settings), dict(settings)
+        assert self._mirror is not None
+        draft = self._propose(self._mirror, slot.seed)
+        trial = self._enqueue(slot, draft.settings)
+        if draft.memory:
+            trial.storage.set_trial_system_attr(trial._trial_id, MEMORY, draft.memory)
+        self._mirror.accept(draft, trial.number)
+        return trial, dict(draft.settings)
+
+    def _propose(self, mirror: Mirror, seed: int) -> Draft:
+        """Return a proposal that no trial has had; where none is found, the sampler's first one, a repeat."""
+        n_asks = SAMPLERS[self._sampler].n_asks
+        refused: list[Draft] = []
+        for attempt in range(n_asks + N_RANDOM_ASKS):
+            draft = mirror.propose(at_random=attempt >= n_asks)
+            if self._repeats.find(draft.settings, seed) is None:
+                break
+            refused.append(draft)
+        else:
+            draft = refused.pop(0)
+        mirror.refuse(refused)
+        return draft
+
+    def _as_left(self, slot: Slot) -> Slot:
+        """Return a slot, with the settings of its trial where that was interrupted: its stages' checkpoints go on."""
+        return replace(slot, settings=self._left[slot.name]) if slot.name in self._left else slot
+
+    def _enqueue(self, slot: Slot, settings: Mapping[str, Any]) -> optuna.Trial:
+        """Start a trial in the study whose settings are known."""
         space = self.agenda.space
-        if slot.settings is None and self.sampler_name != "random":
-            trial = self._study.ask()
-            return trial, suggest_settings(trial, space)
-        settings = slot.settings
-        if settings is None:
-            index = int(slot.name.removeprefix("proposal/"))
-            settings = draw_settings(space, seed=self.agenda.study_seed, index=index)
         parameters = parameters_of(settings, space)
         self._study.enqueue_trial(parameters, user_attrs={SLOT: slot.name})
-        trial = self._study.ask({axis.label: distribution(axis) for axis in space.axes if axis.label in parameters})
-        return trial, dict(settings)
+        return self._study.ask({axis.label: distribution(axis) for axis in space.axes if axis.label in parameters})
 
     def _plan_winner(self) -> None:
         """Once every arm and proposal has ended, add the winner's slots."""
@@ -204,6 +307,8 @@ class SweepStudy:
             self._study.ask()  # takes a waiting trial, which is running then
         left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for frozen in left:
+            if SETTINGS in frozen.user_attrs:
+                self._left[frozen.user_attrs[SLOT]] = frozen.user_attrs[SETTINGS]
             trial = optuna.Trial(self._study, frozen._trial_id)
             trial.set_user_attr(INTERRUPTED, True)
             trial.set_user_attr(REASON, INTERRUPTED)
@@ -211,14 +316,16 @@ class SweepStudy:
         return len(left)
 
 
-def open_study(space: Space, study_seed: int, *, storage: str, name: str) -> optuna.Study:
+def open_study(
+    space: Space, study_seed: int, *, storage: str, name: str, objectives: tuple[str, ...] = (CORRUPTED,)
+) -> optuna.Study:
     """Return a study, new or as it was left.
 
     Raises:
-        InputError: the storage cannot be used, or the study exists with another space or seed.
+        InputError: the storage cannot be used, or the study exists with another space, seed or objectives.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _create(storage, name)
+    study = _create(storage, name, n_objectives=len(objectives))
     known = study.user_attrs.get(SPACE_DIGEST)
     if known is None:
         if study.get_trials(deepcopy=False):
@@ -227,6 +334,7 @@ def open_study(space: Space, study_seed: int, *, storage: str, name: str) -> opt
             )
         study.set_user_attr(SPACE, space.to_json())
         study.set_user_attr(STUDY_SEED, study_seed)
+        study.set_user_attr(OBJECTIVES, list(objectives))
         study.set_user_attr(SPACE_DIGEST, space.digest)
     elif known != space.digest:
         other = study.user_attrs[SPACE]["name"]
@@ -238,29 +346,42 @@ def open_study(space: Space, study_seed: int, *, storage: str, name: str) -> opt
         raise InputError(
             f"study {name!r} exists with seed {study.user_attrs[STUDY_SEED]}, got {study_seed}; choose another --study"
         )
+    elif objectives_of(study) != objectives:
+        raise InputError(
+            f"study {name!r} exists with the objectives {', '.join(objectives_of(study))}, got "
+            f"{', '.join(objectives)}; choose another --study"
+        )
     return study
 
 
-def _create(storage: str, name: str) -> optuna.Study:
+def objectives_of(study: optuna.Study) -> tuple[str, ...]:
+    """Return the objectives of a study that a sweep made."""
+    return tuple(study.user_attrs.get(OBJECTIVES, (CORRUPTED,)))
+
+
+def _create(storage: str, name: str, *, n_objectives: int) -> optuna.Study:
+    directions: list[Literal["minimize", "maximize"] | StudyDirection] = ["minimize"] * n_objectives
     try:
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        return optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+        return optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     except InputError:
         raise
     except Exception as error:  # each storage has its own kinds of errors
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise InputError(f"study storage cannot be used: {without_password(storage)} ({reason})") from None
+        raise InputError(hide_credentials(f"study storage cannot be used: {storage} ({reason})")) from None
 
 
-def without_password(url: str) -> str:
-    """Return a URL with the password in it hidden."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
+def study_names(storage: str) -> list[str]:
+    """Return the names of the studies in a storage.
 
+    Raises:
+        InputError: the storage cannot be used.
+    """
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url.split("@")[-1]
+        return sorted(optuna.get_all_study_names(storage))
+    except Exception as error:  # each storage has its own kinds of errors
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise InputError(f"study storage cannot be used: {hide_credentials(storage)} ({reason})") from None
 
 
 def read_results(storage: str, name: str) -> Results:
@@ -278,17 +399,20 @@ def read_results(storage: str, name: str) -> Results:
     if SPACE not in study.user_attrs:
         raise InputError(f"study {name!r} was not made by a sweep")
     ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    trials = [_result(trial) for trial in study.get_trials(deepcopy=False, states=ended) if _counts(trial)]
+    objectives = objectives_of(study)
+    trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ended) if _counts(trial)]
     experiment = study.user_attrs.get(EXPERIMENT, "")
-    return Results(name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment)
+    return Results(name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment, objectives)
 
 
 def _counts(trial: FrozenTrial) -> bool:
     return SLOT in trial.user_attrs and not trial.user_attrs.get(INTERRUPTED)
 
 
-def _result(trial: FrozenTrial) -> TrialResult:
+def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:
     noted = trial.user_attrs
+    complete = trial.state == TrialState.COMPLETE
+    values = dict(zip(objectives, trial.values, strict=True)) if complete else {}
     return TrialResult(
         number=trial.number,
         slot=noted[SLOT],
@@ -296,8 +420,10 @@ def _result(trial: FrozenTrial) -> TrialResult:
         seed=noted.get(SEED, 0),
         state=trial.state.name,
         settings=noted.get(SETTINGS, {}),
-        objective=trial.value if trial.state == TrialState.COMPLETE else None,
+        objective=values.get(CORRUPTED),
         errors=noted.get("errors"),
         reason=noted.get(REASON, ""),
         stages=noted.get("stages", {}),
+        values=values,
+        repeat_of=noted.get(REPEAT_OF),
     )

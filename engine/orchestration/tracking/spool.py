@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from engine.orchestration.redaction import hide_credentials
 
 
 class Spool:
     """A file of JSON lines that grows at its end, and how far it was read.
 
-    What is appended survives the process; what was read but not marked as done is read again.
+    What is appended survives the process; what was read but not marked as done is read again. Credentials in addresses
+    are not kept: an error's text may hold some.
 
     Args:
         path: the file; beside it lies ``.done`` with the offset in bytes.
@@ -24,30 +29,42 @@ class Spool:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         _end_torn_line(path)
-        self._offset = int(self._mark.read_text()) if self._mark.exists() else 0
+        self._offset = self._read_mark()
 
     def append(self, event: dict[str, Any]) -> None:
         """Add an event."""
-        line = json.dumps(event, allow_nan=False) + "\n"
+        line = hide_credentials(json.dumps(event, allow_nan=False)) + "\n"
         with self._lock, self.path.open("a") as file:
             file.write(line)
 
-    def pending(self) -> tuple[list[dict[str, Any]], int]:
+    def pending(self, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
         """Return the events that are not done, and the offset to mark once they are.
 
         A last line that a dying process left incomplete is not returned.
+
+        Args:
+            limit: how many to return at most.
         """
+        events: list[dict[str, Any]] = []
+        offset = self._offset
         with self._lock, self.path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        events = []
-        for line in whole.splitlines():
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                continue  # a line that a dying process left torn
-        return events, self._offset + len(whole)
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n") or (limit is not None and len(events) >= limit):
+                    break
+                offset += len(line)
+                try:
+                    events.append(json.loads(line))
+                except ValueError:
+                    continue  # a line that a dying process left torn
+        return events, offset
+
+    def all_events(self) -> Iterator[dict[str, Any]]:
+        """Yield every event, done or not."""
+        with self.path.open("rb") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):  # torn, or not at its end yet
+                    yield json.loads(line)
 
     def mark(self, offset: int) -> None:
         """Note that everything before an offset is done."""
@@ -55,6 +72,14 @@ class Spool:
         scratch.write_text(str(offset))
         scratch.replace(self._mark)
         self._offset = offset
+
+    def _read_mark(self) -> int:
+        """Return how far the events are done; from the start where the mark fits no more: nothing is written twice."""
+        try:
+            offset = int(self._mark.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+        return offset if offset <= self.path.stat().st_size else 0
 
 
 def _end_torn_line(path: Path) -> None:

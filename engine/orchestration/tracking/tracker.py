@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.metrics import mean_by_corruption
+from engine.orchestration.results import TrialResult, describe_settings
 from engine.orchestration.tracking.spool import Spool
 from engine.orchestration.tracking.writer import SWEEP_SLOT, now_ms
 from engine.stages.evaluate import rows_to_table
@@ -86,6 +87,31 @@ class Tracker:
                 "title": title,
             }
         self._append("end", slot, status=status, metrics=metrics, tags=dict(tags), figures=figures, step=step)
+
+    def open_slots(self) -> dict[str, int]:
+        """Return the slots whose run was started but not ended, and the last step that was told of each."""
+        found: dict[str, int] = {}
+        for event in self._spool.all_events():
+            slot = event["slot"]
+            if event["event"] == "start":
+                found[slot] = 0
+            elif event["event"] == "metrics" and slot in found:
+                found[slot] = event["steps"][-1][0]
+            elif event["event"] == "end":
+                found.pop(slot, None)
+        return found
+
+    def make_up(self, trials: Iterable[TrialResult]) -> None:
+        """End the runs of trials that the study has as ended: their driver died before it could say so here."""
+        left = self.open_slots()
+        for trial in trials:
+            if trial.slot in left:
+                tags = {"state": trial.state}
+                if trial.state != "COMPLETE":
+                    tags["prune_reason" if trial.state == "PRUNED" else "fail_reason"] = trial.reason
+                status = "FAILED" if trial.state == "FAIL" else "FINISHED"
+                title = f"{trial.slot}: {describe_settings(trial.settings)}"
+                self.end_trial(trial.slot, status, tags=tags, step=left[trial.slot], errors=trial.errors, title=title)
 
     def _append(self, event: str, slot: str, **content: Any) -> None:
         self._spool.append({"event": event, "slot": slot, "time_ms": now_ms(), **content})

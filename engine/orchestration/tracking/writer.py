@@ -1,7 +1,8 @@
 """The one writer to MLflow: a thread that turns spooled events into runs, in batches.
 
 Training never waits for it. While the server is away, events stay on disk; after a crash they are read again, and runs
-are found by their tags, so that nothing is lost and nothing doubles.
+are found by their tags, so that nothing is lost and nothing doubles. A lease beside the spool sees to it that one
+process writes a spool's events at a time.
 """
 
 from __future__ import annotations
@@ -15,13 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.tracking.spool import Spool
+from engine.stages.leases import FileLease
 
 STUDY_TAG = "robustune.study"
 SLOT_TAG = "robustune.slot"
 SWEEP_SLOT = "sweep"
 EXPERIMENT = "robustune"
 
+_BATCH = 2000
+"""Events that are written before that is noted on disk."""
+_OUTAGE_WAIT_S = 10.0
+"""How long the end of a sweep is held up by a server that has not answered so far."""
 _FLUSH_S = 2.0
 _BACK_OFF_S = (2.0, 5.0, 15.0, 60.0)
 
@@ -31,9 +38,11 @@ def prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    logging.getLogger("alembic").setLevel(logging.ERROR)
+    for name in ("alembic", "urllib3.connectionpool"):  # the latter says each failed attempt, with its address
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 class TrackingWriter:
@@ -47,7 +56,7 @@ class TrackingWriter:
 
     Attributes:
         experiment: id of the MLflow experiment; "" until the first connection.
-        last_error: why the last attempt failed; "" if it did not.
+        last_error: why the last attempt failed, without credentials; "" if it did not.
     """
 
     def __init__(self, uri: str, study: str, spool: Spool, *, artifacts: Path | None) -> None:
@@ -58,8 +67,10 @@ class TrackingWriter:
         self._client: Any = None
         self.experiment = ""
         self._runs: dict[str, str] = {}
+        self._params: dict[str, dict[str, str]] = {}
         self._finished: set[str] = set()
         self._logged_steps: dict[str, set[int]] = {}
+        self.lease = FileLease(spool.path.with_suffix(".lease"))
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._failures = 0
@@ -71,49 +82,61 @@ class TrackingWriter:
         self._thread.start()
 
     def close(self, timeout_s: float) -> bool:
-        """Write what is left, for a while; return whether everything was written."""
+        """Write what is left, for a while, or one last try if the server is away; return whether all was written."""
         self._closing.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
+            self._thread.join(min(timeout_s, _OUTAGE_WAIT_S) if self._failures else timeout_s)
         return not self._spool.pending()[0]
 
     def _loop(self) -> None:
+        held = False
         while True:
             self._wake.wait(_FLUSH_S if not self._failures else _BACK_OFF_S[min(self._failures, 4) - 1])
             self._wake.clear()
             closing = self._closing.is_set()
             try:
+                held = held or self._acquire()
                 self.flush()
                 self._failures, self.last_error = 0, ""
             except Exception as error:
                 self._failures += 1
-                self.last_error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                logging.getLogger(__name__).debug("tracking failed", exc_info=True)
+                self.last_error = describe_error(error)
+                logging.getLogger(__name__).debug("tracking failed: %s", self.last_error)
                 self._client = None
-            if closing and (not self._failures or self._failures > 2):
+            if closing and self._failures != 1:  # what failed for the first time is tried once more
+                self.lease.release()
                 return
 
-    def flush(self) -> None:
-        """Write all pending events.
+    def _acquire(self) -> bool:
+        if not self.lease.acquire():
+            raise RuntimeError(f"another process writes the events of {self._spool.path.name}")
+        return True
+
+    def flush(self) -> int:
+        """Write all pending events; return how many there were.
 
         Raises:
             Exception: whatever MLflow raises; what was not written stays in the spool.
         """
-        events, offset = self._spool.pending()
-        if not events:
-            if self._client is None:
-                self._connect()
-            return
         if self._client is None:
             self._connect()
+        n_written = 0
+        while True:
+            events, offset = self._spool.pending(_BATCH)
+            if not events:
+                return n_written
+            self._write(events)
+            self._spool.mark(offset)
+            n_written += len(events)
+
+    def _write(self, events: list[dict[str, Any]]) -> None:
         slots = _by_slot(events)
         of_sweep = slots.pop(SWEEP_SLOT, [])
         self._write_slot(SWEEP_SLOT, [event for event in of_sweep if event["event"] == "start"])  # the runs' parent
         for slot, own in slots.items():
             self._write_slot(slot, own)
         self._write_slot(SWEEP_SLOT, [event for event in of_sweep if event["event"] != "start"])
-        self._spool.mark(offset)
 
     def _connect(self) -> None:
         """Connect, and find the runs that the study has already."""
@@ -134,6 +157,7 @@ class TrackingWriter:
             for run in page:
                 slot = run.data.tags.get(SLOT_TAG, "")
                 self._runs[slot] = run.info.run_id
+                self._params[slot] = dict(run.data.params)
                 if run.info.status == "FINISHED":
                     self._finished.add(slot)
                 else:
@@ -148,16 +172,20 @@ class TrackingWriter:
         """Write a run's events: its start, its epochs as one batch, its end."""
         if slot in self._finished and slot != SWEEP_SLOT:
             return  # read again after a crash
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric
 
         for event in events:
             if event["event"] == "start":
+                values = {name: str(value)[:500] for name, value in event["params"].items()}
+                known = self._params.get(slot, {})
+                if slot != SWEEP_SLOT and any(known.get(name, value) != value for name, value in values.items()):
+                    self._retire(slot)
                 self._open_run(slot, event)
-                params = [Param(name, str(value)[:500]) for name, value in event["params"].items()]
-                for first in range(0, len(params), 100):
-                    self._client.log_batch(self._runs[slot], params=params[first : first + 100])
-        if slot not in self._runs:
+                self._log_params(slot, values)
+        if not events:
             return
+        if slot not in self._runs:  # its start was written elsewhere: to another server, or to one that forgot
+            self._open_run(slot, {"name": slot, "tags": {}, "time_ms": events[0]["time_ms"]})
         run = self._runs[slot]
         logged = self._logged_steps.setdefault(slot, set())
         metrics = []
@@ -172,6 +200,24 @@ class TrackingWriter:
         for event in events:
             if event["event"] == "end":
                 self._end_run(slot, event)
+
+    def _log_params(self, slot: str, values: Mapping[str, str]) -> None:
+        """Log the parameters that a run has not got: MLflow never changes one (a resumed sweep's number of trials)."""
+        from mlflow.entities import Param
+
+        known = self._params.setdefault(slot, {})
+        params = [Param(name, value) for name, value in values.items() if name not in known]
+        for first in range(0, len(params), 100):
+            self._client.log_batch(self._runs[slot], params=params[first : first + 100])
+        known.update(values)
+
+    def _retire(self, slot: str) -> None:
+        """End the run of an interrupted trial in whose place the search has proposed another."""
+        run = self._runs.pop(slot)
+        self._client.set_tag(run, SLOT_TAG, f"{slot} (interrupted, then proposed anew)")
+        self._client.set_terminated(run, status="KILLED")
+        for known in (self._params, self._logged_steps):
+            known.pop(slot, None)
 
     def _open_run(self, slot: str, event: Mapping[str, Any]) -> None:
         tags = {STUDY_TAG: self._study, SLOT_TAG: slot, **event["tags"]}
@@ -228,7 +274,8 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
     scheme = uri.split(":", 1)[0]
     if scheme not in ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks") and "+" not in scheme:
         raise InputError(
-            f"tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got {uri!r} (no file store)"
+            "tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got "
+            f"{hide_credentials(uri)!r} (no file store)"
         )
     for folder in (Path(uri.removeprefix("sqlite:///")).parent if scheme == "sqlite" else None, artifacts):
         if folder is not None:
@@ -238,6 +285,12 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
                 raise InputError(f"tracking folder cannot be written: {folder} ({error.strerror})") from error
             if not os.access(folder, os.W_OK):
                 raise InputError(f"tracking folder cannot be written: {folder}")
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error's kind and first line, without credentials."""
+    first = str(error).strip().partition("\n")[0]
+    return hide_credentials(f"{type(error).__name__}: {first}")
 
 
 def now_ms() -> int:

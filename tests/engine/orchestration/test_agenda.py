@@ -40,3 +40,10 @@ def test_slot_names_are_unique() -> None:
 def test_a_space_of_arms_alone_has_no_proposals() -> None:
     only_arms = Space(name="ablation", base=SPACE.base, arms=SPACE.arms, n_seeds=2)
     assert Agenda(only_arms, 54, 0).n_total == 4
+
+
+@pytest.mark.parametrize(("n_trials", "total", "proposals"), [(54, 11, 5), (10, 10, 4), (3, 3, 0)])
+def test_a_small_grid_ends_the_proposals(n_trials: int, total: int, proposals: int) -> None:
+    agenda = Agenda(SPACE, n_trials, 0, max_proposals=5)
+    assert agenda.n_total == total
+    assert agenda.n_proposals == len(list(agenda.proposals())) == proposals

@@ -2,7 +2,7 @@ import pytest
 
 from engine.metrics import PairedDifference
 from engine.orchestration.answer import answer_tables, as_text, format_difference
-from engine.orchestration.results import Results, TrialResult
+from engine.orchestration.results import Results, TrialResult, objective_values
 from tests.engine.orchestration.spaces import SPACE
 
 
@@ -101,3 +101,43 @@ def test_format_difference(difference, text) -> None:
 
 def test_an_empty_study_has_no_tables() -> None:
     assert answer_tables(Results("study", SPACE, ())) == []
+
+
+def proposal(number: int, clean: float, corrupted: float, **changes) -> TrialResult:
+    values = {"clean": clean, "corrupted": corrupted}
+    return make_trial(number, f"proposal/{number}", "", 11, corrupted, values=values, **changes)
+
+
+FRONT = Results(
+    "study",
+    SPACE,
+    (
+        proposal(0, 0.10, 0.30),
+        proposal(1, 0.20, 0.20),
+        proposal(2, 0.20, 0.30),  # worse than both
+        proposal(3, 0.30, 0.20),  # as good as 1 under corruption, worse on clean images
+        proposal(4, 0.10, 0.30, repeat_of=0),
+    ),
+    objectives=("clean", "corrupted"),
+)
+
+
+def test_the_front_has_what_nothing_dominates_and_its_first_point_is_the_best() -> None:
+    assert [trial.number for trial in FRONT.front()] == [1, 0]
+    best = FRONT.best()
+    assert best is not None
+    assert best.number == 1
+
+
+def test_the_answer_shows_the_front_and_says_which_point_wins() -> None:
+    text = as_text(answer_tables(FRONT))
+    assert "Pareto front of the proposals" in text
+    rows = [line.split() for line in text.splitlines() if "10.00" in line or "20.00" in line]
+    assert [row[1:6:2] for row in rows if "│" in row] == [["1", "20.00", "20.00"], ["0", "10.00", "30.00"]]
+    assert "one seed, the front's point with the least of it)" in text
+    assert "repeated: 1 proposals equal an earlier trial (nothing was computed for them)" in text
+
+
+def test_objective_values_come_from_validation_images() -> None:
+    errors = {"objective": 0.4, "validation": {"clean": 0.1}, "test": {"clean": 0.9}}
+    assert objective_values(errors, ("clean", "corrupted")) == (0.1, 0.4)

@@ -27,6 +27,15 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
         (("--set", "model.name=resmet-8"), "unknown model 'resmet-8' (did you mean 'resnet-8'?)"),
         (("--sampler", "tpee"), "unknown sampler 'tpee' (did you mean 'tpe'?)"),
         (("--pruner", "medien"), "unknown pruner 'medien' (did you mean 'median'?)"),
+        (("--pruner", "threshold"), "pruner 'threshold' is given as threshold:BOUND with BOUND in (0, 1)"),
+        (("--sampler", "grid"), "a grid needs values, and axis 'finetune.fraction' is continuous (0.1 … 0.5)"),
+        (("--objectives", "clean"), "--objectives has each name once and 'corrupted' among them"),
+        (("--objectives", "corrupted", "corrupted"), "--objectives has each name once"),
+        (("--objectives", "corrupted", "cleen"), "unknown objective 'cleen' (did you mean 'clean'?)"),
+        (
+            ("--objectives", "corrupted", "clean", "--sampler", "cma-es"),
+            "sampler 'cma-es' cannot search over several objectives",
+        ),
         (("--n-trials", "0"), "--n-trials must be ≥ 1, got 0"),
         (("--slots", "1000"), "1000 slots of 1 cores and 0 GPUs do not fit"),
         (("--study", "../x"), "--study has letters, digits, '.', '-' and '_', got '../x'"),
@@ -123,4 +132,54 @@ def test_the_dry_run_counts_stages_and_starts_nothing(capsys, tmp_path: Path) ->
 
 def test_the_list_names_every_space(capsys) -> None:
     assert command_line(["--list"]) == 0
-    assert "push-pull" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "push-pull" in output
+    assert "genetic algorithm" in output
+    assert "stops a trial whose error is above a bound: threshold:0.6" in output
+
+
+def test_several_objectives_have_their_own_sampler_no_pruner_and_another_study() -> None:
+    from engine.orchestration.options import SweepOptions
+
+    one, two = SweepOptions(), SweepOptions(objectives=("corrupted", "clean"))
+    assert (one.sampler_name, one.pruner_name, one.objective_names) == ("tpe", "median", ("corrupted",))
+    assert (two.sampler_name, two.pruner_name, two.objective_names) == ("nsga-ii", "none", ("clean", "corrupted"))
+    assert SweepOptions(objectives=("corrupted", "clean"), sampler="tpe").sampler_name == "tpe"
+    assert one.study_name(SPACE) != two.study_name(SPACE)
+    assert two.study_name(SPACE) == SweepOptions(objectives=("clean", "corrupted")).study_name(SPACE)
+
+
+GRID = {
+    **SPACE.to_json(),
+    "axes": [{"kind": "choice", "setting": "push_pull.h", "values": [1.5, 2.0, 3.0]}],
+    "arms": [],
+    "n_seeds": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentences"),
+    [
+        (("--sampler", "grid"), ("4 trials: 0 of the arms, 3 proposed by grid", "all 3 points of the grid are run")),
+        (
+            ("--sampler", "grid", "--n-trials", "3"),
+            ("3 trials: 0 of the arms, 2 proposed by grid", "of the grid's 3 points 2 are run, a random subset fixed"),
+        ),
+        (
+            ("--objectives", "clean", "corrupted", "--n-trials", "3"),
+            (
+                "2 proposed by nsga-ii",
+                "several objectives, clean and corrupted validation error: no trial is pruned (--pruner median has no "
+                "effect); the winner is the front's point with the least corrupted error",
+            ),
+        ),
+        (("--sampler", "qmc", "--n-trials", "3"), ("2 proposed by qmc",)),
+    ],
+)
+def test_the_dry_run_says_how_the_search_goes(capsys, tmp_path: Path, arguments, sentences) -> None:
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(GRID))
+    assert command_line(["--home", str(tmp_path / "home"), "--space", str(path), *arguments, "--dry-run"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    for sentence in sentences:
+        assert sentence in output

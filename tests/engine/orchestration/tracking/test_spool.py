@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from engine.orchestration.tracking import Spool
 
 
@@ -31,3 +33,29 @@ def test_a_torn_last_line_is_not_read_and_does_not_hide_what_follows(tmp_path: P
     restarted.append({"n": 3})
     restarted.append({"n": 4})
     assert restarted.pending()[0] == [{"n": 1}, {"n": 3}, {"n": 4}]
+
+
+def test_a_part_of_what_is_pending_can_be_read_and_marked(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "events.jsonl")
+    for n in range(5):
+        spool.append({"n": n})
+    events, offset = spool.pending(2)
+    assert events == [{"n": 0}, {"n": 1}]
+    spool.mark(offset)
+    assert spool.pending(2)[0] == [{"n": 2}, {"n": 3}]
+    assert len(spool.pending()[0]) == 3
+
+
+@pytest.mark.parametrize("mark", ["", "x", "100000"])
+def test_a_mark_that_does_not_fit_counts_as_none(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "events.jsonl"
+    Spool(path).append({"n": 1})
+    path.with_suffix(".done").write_text(mark)
+    assert Spool(path).pending()[0] == [{"n": 1}]
+
+
+def test_credentials_in_an_event_are_not_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "events.jsonl")
+    spool.append({"tags": {"fail_reason": "no answer from https://user:hunter2@host/x", "n": 1}})
+    assert "hunter2" not in spool.path.read_text()
+    assert spool.pending()[0] == [{"tags": {"fail_reason": "no answer from https://***@host/x", "n": 1}}]

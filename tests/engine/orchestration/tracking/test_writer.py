@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
+from engine.orchestration.tracking import writer as writer_module
 from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
 
 ERRORS = {
@@ -134,6 +136,34 @@ def test_runs_that_a_resumed_sweep_did_not_come_back_to_are_ended(home: Path) ->
     assert setup.runs()["proposal/9"].info.status == "KILLED"
 
 
+def test_a_resumed_sweep_with_another_number_of_trials_goes_on(home: Path) -> None:
+    setup = Setup(home, "extended")
+    setup.tracker.start_sweep("extended", {"n_trials": 36}, {})
+    setup.writer().flush()
+    setup.tracker.start_sweep("extended", {"n_trials": 24, "slots": 2}, {})
+    setup.end()
+    setup.writer().flush()
+    sweep = setup.runs()["sweep"]
+    assert sweep.info.status == "FINISHED"
+    assert sweep.data.params == {"n_trials": "36", "slots": "2"}
+
+
+def test_an_interrupted_trial_that_is_proposed_anew_gets_a_run_of_its_own(home: Path) -> None:
+    setup = Setup(home, "anew")
+    setup.start()
+    setup.epochs(1, 2)
+    setup.writer().flush()
+    setup.tracker.start_trial("proposal/0", 4, {"push_pull.h": 3.0}, {})
+    setup.epochs(1)
+    setup.end()
+    setup.writer().flush()
+    runs = setup.runs()
+    assert runs["proposal/0"].data.params == {"push_pull.h": "3.0"}
+    assert setup.steps(runs["proposal/0"]) == [1]
+    assert runs["proposal/0 (interrupted, then proposed anew)"].info.status == "KILLED"
+    assert len(runs) == 3
+
+
 def test_an_outage_keeps_the_events_for_later(home: Path) -> None:
     setup = Setup(home, "outage")
     setup.start()
@@ -155,3 +185,65 @@ def test_tracking_uris_that_cannot_work_are_refused(uri: str) -> None:
 def test_a_tracking_folder_that_cannot_be_made_is_refused() -> None:
     with pytest.raises(InputError, match="tracking folder cannot be written: /proc/x"):
         check_tracking("sqlite:////proc/x/mlflow.db", None)
+
+
+def test_events_whose_start_was_written_elsewhere_are_not_lost(home: Path) -> None:
+    setup = Setup(home, "elsewhere")
+    setup.start()
+    setup.spool.mark(setup.spool.pending()[1])
+    setup.epochs(1, 2)
+    setup.end()
+    setup.writer().flush()
+    runs = setup.runs()
+    assert set(runs) == {"proposal/0", "sweep"}
+    assert setup.steps(runs["proposal/0"]) == [1, 2]
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+def test_batches_come_to_the_same_as_one_write(home: Path, monkeypatch) -> None:
+    monkeypatch.setattr(writer_module, "_BATCH", 1)
+    setup = Setup(home, "batches")
+    setup.start()
+    setup.epochs(1)
+    setup.epochs(2)
+    setup.end()
+    assert setup.writer().flush() == 6
+    runs = setup.runs()
+    assert setup.steps(runs["proposal/0"]) == [1, 2]
+    assert runs["proposal/0"].data.tags["mlflow.parentRunId"] == runs["sweep"].info.run_id
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+def test_an_outage_does_not_hold_up_the_end_and_hides_the_password(home: Path) -> None:
+    setup = Setup(home, "quick")
+    setup.start()
+    setup.end()
+    writer = setup.writer("http://user:hunter2@127.0.0.1:9")
+    writer.start()
+    end = time.monotonic() + 60
+    while not writer.last_error:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "hunter2" not in writer.last_error
+    began = time.monotonic()
+    assert writer.close(120) is False
+    assert time.monotonic() - began < writer_module._OUTAGE_WAIT_S + 5
+    assert len(setup.spool.pending()[0]) == 4
+
+
+def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
+    setup = Setup(home, "twice")
+    setup.start()
+    first, second = setup.writer(), setup.writer()
+    assert first.lease.acquire()
+    second.start()
+    end = time.monotonic() + 60
+    while not second.last_error:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert second.last_error == "RuntimeError: another process writes the events of twice.jsonl"
+    assert len(setup.spool.pending()[0]) == 2
+    first.lease.release()
+    assert second.close(60)
+    assert set(setup.runs()) == {"proposal/0", "sweep"}
+    assert not setup.spool.path.with_suffix(".lease").exists()

@@ -1,4 +1,4 @@
-"""The broker's decisions, with workers that are coroutines."""
+"""The decisions of the stage queue, with workers that are coroutines."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.orchestration.cluster.broker import MAX_LOSSES, BrokerCore, WorkerLostError
+from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue, WorkerLostError
 from engine.stages.spec import StageSpec
 
 
@@ -17,7 +17,7 @@ def make_spec(name: str, **settings: Any) -> StageSpec:
 class FakeWorker:
     """A worker whose stages report two epochs and wait until the test lets them go on."""
 
-    def __init__(self, core: BrokerCore) -> None:
+    def __init__(self, core: StageQueue) -> None:
         self.core = core
         self.started: list[str] = []
         self.go = asyncio.Event()
@@ -39,7 +39,7 @@ class FakeWorker:
         return self.outcome()
 
 
-async def supply(core: BrokerCore, workers: list[FakeWorker]) -> None:
+async def supply(core: StageQueue, workers: list[FakeWorker]) -> None:
     """Make the workers known, and again whenever one was lost, as the pool does."""
     while True:
         for number, worker in enumerate(workers):
@@ -48,13 +48,13 @@ async def supply(core: BrokerCore, workers: list[FakeWorker]) -> None:
 
 
 def with_broker(
-    scenario: Callable[[BrokerCore, list[FakeWorker]], Awaitable[None]],
+    scenario: Callable[[StageQueue, list[FakeWorker]], Awaitable[None]],
     *,
     n_workers: int = 1,
     stored: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     async def run() -> None:
-        core = BrokerCore((stored or {}).get)
+        core = StageQueue((stored or {}).get)
         workers = [FakeWorker(core) for _ in range(n_workers)]
         pool = asyncio.get_running_loop().create_task(supply(core, workers))
         await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def settle() -> None:
         await asyncio.sleep(0.002)
 
 
-async def until_ended(core: BrokerCore, trial: str, key: str) -> dict[str, Any]:
+async def until_ended(core: StageQueue, trial: str, key: str) -> dict[str, Any]:
     heard, records = 0, []
     while True:
         news = await core.follow(trial, key, heard, 5)
@@ -80,7 +80,7 @@ async def until_ended(core: BrokerCore, trial: str, key: str) -> dict[str, Any]:
 
 
 def test_eight_trials_that_want_one_stage_share_one_run() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         for trial in range(8):
             await core.submit(f"t{trial}", spec.to_json(), 0)
@@ -100,7 +100,7 @@ def test_a_stored_stage_is_done_at_once_with_its_history() -> None:
     spec = make_spec("pretrain")
     manifest = {"history": [{"epoch": 1, "probe_error": 0.1}], "seconds": 3.0}
 
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         await core.submit("t", spec.to_json(), 0)
         news = await core.follow("t", spec.key, 0, 5)
         assert (news["state"], news["from_store"], news["records"]) == ("done", True, manifest["history"])
@@ -111,7 +111,7 @@ def test_a_stored_stage_is_done_at_once_with_its_history() -> None:
 
 
 def test_a_stage_that_nobody_wants_is_asked_to_stop() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
         await settle()
@@ -125,7 +125,7 @@ def test_a_stage_that_nobody_wants_is_asked_to_stop() -> None:
 
 
 def test_a_new_asker_during_the_stopping_gets_the_stage_again() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         worker = workers[0]
         stopping = asyncio.Event()
@@ -152,7 +152,7 @@ def test_a_new_asker_during_the_stopping_gets_the_stage_again() -> None:
 
 
 def test_a_queued_stage_that_nobody_wants_never_starts() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         first, second = make_spec("a"), make_spec("b")
         await core.submit("t1", first.to_json(), 0)
         await core.submit("t2", second.to_json(), 0)
@@ -165,7 +165,7 @@ def test_a_queued_stage_that_nobody_wants_never_starts() -> None:
     with_broker(scenario)
 
 
-async def order_of_starts(core: BrokerCore, worker: FakeWorker, wishes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+async def order_of_starts(core: StageQueue, worker: FakeWorker, wishes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of stages in the order in which one worker gets them; all are wanted while it is busy."""
     busy = make_spec("busy")
     await core.submit("t-busy", busy.to_json(), 0)
@@ -182,7 +182,7 @@ async def order_of_starts(core: BrokerCore, worker: FakeWorker, wishes: Mapping[
 
 
 def test_stages_that_unblock_most_work_go_first() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         wishes = {
             "last": {"depth": 3},
             "one-waits": {"after": ("evaluate",)},
@@ -201,7 +201,7 @@ def test_the_work_is_measured_by_the_times_of_stages_that_ended() -> None:
         make_spec("fast").key: {"history": [], "seconds": 0.1},
     }
 
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         for name in ("slow", "fast"):
             await core.submit("t", make_spec(name).to_json(), 0)
         wishes = {"many-fast": {"after": ("fast",) * 5}, "one-slow": {"after": ("slow",)}}
@@ -211,7 +211,7 @@ def test_the_work_is_measured_by_the_times_of_stages_that_ended() -> None:
 
 
 def test_equal_work_goes_by_depth_then_age() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         wishes: dict[str, dict[str, Any]] = {"first": {}, "second": {}, "deep": {"depth": 2}}
         assert await order_of_starts(core, workers[0], wishes) == ["deep", "first", "second"]
 
@@ -223,7 +223,7 @@ def make_pretraining(epochs: int, **training: Any) -> StageSpec:
 
 
 def test_a_training_waits_for_a_shorter_one_that_it_can_go_on_from() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         short, long, other = make_pretraining(2), make_pretraining(4), make_pretraining(4, schedule="one-cycle")
         await core.submit("t1", short.to_json(), 0)
         await core.submit("t2", long.to_json(), 0)
@@ -242,7 +242,7 @@ def lose() -> dict[str, Any]:
 
 
 def test_a_lost_worker_means_another_try() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         outcomes = [lose, lambda: {"state": "done", "seconds": 1.0}]
         workers[0].outcome = lambda: outcomes.pop(0)()
@@ -258,7 +258,7 @@ def test_a_lost_worker_means_another_try() -> None:
 
 
 def test_a_stage_that_kills_every_worker_fails_with_the_reason() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         workers[0].outcome = lose
         workers[0].go.set()
@@ -272,7 +272,7 @@ def test_a_stage_that_kills_every_worker_fails_with_the_reason() -> None:
 
 
 def test_a_failure_is_told_and_a_later_asker_gets_a_new_try() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         workers[0].outcome = lambda: {"state": "failed", "reason": "loss became nan"}
         workers[0].go.set()
@@ -287,7 +287,7 @@ def test_a_failure_is_told_and_a_later_asker_gets_a_new_try() -> None:
 
 
 def test_a_forgotten_artifact_is_computed_again() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
@@ -302,7 +302,7 @@ def test_a_forgotten_artifact_is_computed_again() -> None:
 
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_a_worker_is_known_once_however_often_it_is_named(repeats: int) -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         for _ in range(repeats):
             core.add_worker("w0", workers[0])
         assert core.worker_names() == ["w0"]
@@ -312,7 +312,7 @@ def test_a_worker_is_known_once_however_often_it_is_named(repeats: int) -> None:
 
 
 def test_a_report_for_a_stage_of_an_earlier_broker_lets_it_finish() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         assert await core.report("f" * 32, {"epoch": 1})
 
     with_broker(scenario)
@@ -320,7 +320,7 @@ def test_a_report_for_a_stage_of_an_earlier_broker_lets_it_finish() -> None:
 
 def test_a_stage_that_does_not_stop_is_killed_after_the_grace() -> None:
     async def scenario() -> None:
-        core = BrokerCore({}.get, grace_s=0.1)
+        core = StageQueue({}.get, grace_s=0.1)
         worker = FakeWorker(core)
         core.add_worker("w", worker)
         spec = make_spec("pretrain")
@@ -335,7 +335,7 @@ def test_a_stage_that_does_not_stop_is_killed_after_the_grace() -> None:
 
 def test_a_stage_that_is_wanted_again_within_the_grace_is_not_killed() -> None:
     async def scenario() -> None:
-        core = BrokerCore({}.get, grace_s=0.1)
+        core = StageQueue({}.get, grace_s=0.1)
         worker = FakeWorker(core)
         core.add_worker("w", worker)
         spec = make_spec("pretrain")
@@ -357,7 +357,7 @@ def preempt() -> dict[str, Any]:
 
 
 def test_preemptions_do_not_count_as_losses() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         outcomes = [preempt] * (MAX_LOSSES + 2) + [lambda: {"state": "done", "seconds": 1.0}]
         workers[0].outcome = lambda: outcomes.pop(0)()
@@ -378,7 +378,7 @@ def killed_for_memory() -> dict[str, Any]:
     "runs_out", [killed_for_memory, lambda: {"state": "failed", "reason": "CUDA out of memory", "out_of_memory": True}]
 )
 def test_out_of_memory_is_tried_once_more_with_the_machine_to_itself(runs_out: Callable[[], dict[str, Any]]) -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         large, small, later = make_spec("large"), make_spec("small"), make_spec("later")
         outcomes = [runs_out, lambda: {"state": "done", "seconds": 1.0}]
         workers[0].outcome = lambda: outcomes.pop(0)()
@@ -399,7 +399,7 @@ def test_out_of_memory_is_tried_once_more_with_the_machine_to_itself(runs_out: C
 
 
 def test_out_of_memory_twice_fails_with_the_reason_and_the_others_go_on() -> None:
-    async def scenario(core: BrokerCore, workers: list[FakeWorker]) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         large, other = make_spec("large"), make_spec("other")
         outcomes = [killed_for_memory, killed_for_memory, lambda: {"state": "done", "seconds": 1.0}]
         workers[0].outcome = lambda: outcomes.pop(0)()
@@ -416,7 +416,7 @@ def test_out_of_memory_twice_fails_with_the_reason_and_the_others_go_on() -> Non
 
 def test_a_lost_worker_gets_no_stage_until_it_is_added_again() -> None:
     async def scenario() -> None:
-        core = BrokerCore({}.get)
+        core = StageQueue({}.get)
         worker = FakeWorker(core)
         worker.outcome = lose
         worker.go.set()
@@ -435,7 +435,7 @@ def test_a_lost_worker_gets_no_stage_until_it_is_added_again() -> None:
 
 def test_only_an_idle_worker_can_be_returned() -> None:
     async def scenario() -> None:
-        core = BrokerCore({}.get)
+        core = StageQueue({}.get)
         worker = FakeWorker(core)
         core.add_worker("w", worker)
         spec = make_spec("pretrain")

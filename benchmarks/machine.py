@@ -1,0 +1,88 @@
+"""What the benchmarks of the engine say about the machine they ran on, and the processor's seconds they took."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+_SAMPLE_S = 2.0
+
+for _name, _value in (  # what the command line sets, before Ray is imported
+    ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
+    ("TUNE_GLOBAL_CHECKPOINT_S", "60"),
+    ("RAY_AIR_NEW_OUTPUT", "0"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+):
+    os.environ.setdefault(_name, _value)
+
+
+def describe_machine() -> str:
+    """Return the machine in a line: how many cores, and how busy they are, matters to every figure."""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{platform.machine()}, {cores} cores, load {load} (other work's included); Python {platform.python_version()}"
+    )
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+class CpuMeter:
+    """Adds up the processor's seconds of this process and of all that it starts, while it is open (Linux).
+
+    Attributes:
+        driver_s: of this process.
+        all_s: of all, as far as they lived longer than a sample's distance.
+    """
+
+    def __enter__(self) -> CpuMeter:
+        self.driver_s = self.all_s = self._own_s = 0.0
+        self._started = time.process_time()
+        self._before = descendants_cpu_s()
+        self._seconds: dict[int, float] = {}
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._thread.join()
+        self.driver_s = time.process_time() - self._started - self._own_s
+        grown = (seconds - self._before.get(process, 0.0) for process, seconds in self._seconds.items())
+        self.all_s = self.driver_s + sum(grown)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_SAMPLE_S):
+            self._seconds |= descendants_cpu_s()
+        self._seconds |= descendants_cpu_s()
+        self._own_s = time.thread_time()  # the meter's own work is not the driver's
+
+
+def descendants_cpu_s() -> Mapping[int, float]:
+    """Return {process: seconds of the processor} of everything that this process started, directly or not."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    children: dict[int, list[int]] = defaultdict(list)
+    seconds: dict[int, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            children[int(fields[1])].append(int(folder.name))
+            seconds[int(folder.name)] = (int(fields[11]) + int(fields[12])) / ticks
+    found, todo = {}, list(children[os.getpid()])
+    while todo:
+        process = todo.pop()
+        found[process] = seconds[process]
+        todo += children[process]
+    return found

@@ -1,0 +1,371 @@
+"""What the broker decides: wanted stages in a queue, each key computed once, any number of trials following it.
+
+This is plain asyncio and knows no Ray, so that its decisions can be tested without processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from engine.stages.prefix import family_of, is_prefix
+from engine.stages.spec import StageSpec
+
+State = Literal["queued", "running", "done", "failed"]
+MAX_LOSSES = 3
+"""How often a stage's worker may die before the stage counts as failed; preempted nodes do not count."""
+GRACE_S = 60.0
+"""How long a stage that nobody wants may go on without coming to the end of an epoch before its worker is killed."""
+
+
+class WorkerLostError(Exception):
+    """A worker died, or cannot be reached, while it ran a stage.
+
+    Attributes:
+        kind: "died"; "preempted", its node was taken away, which is not the stage's fault; or "out of memory".
+    """
+
+    def __init__(self, message: str, kind: Literal["died", "preempted", "out of memory"] = "died") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Worker(Protocol):
+    """What the broker needs of a stage worker."""
+
+    def run(self, spec: Mapping[str, Any]) -> Awaitable[dict[str, Any]]:
+        """Compute a stage; return {"state": "done" | "failed" | "cancelled", "reason", "seconds", …}.
+
+        A failure by lack of memory has "out_of_memory": True.
+
+        Raises:
+            WorkerLostError: the worker died.
+        """
+
+    def kill(self) -> None:
+        """End the worker's process; it is started anew."""
+
+
+@dataclass
+class WantedStage:
+    """A stage that somebody asked for.
+
+    Attributes:
+        spec: the stage.
+        order: when it was first asked for.
+        depth: its place in the chain of who asked first.
+        family: of trainings that differ in their length only; None for other stages.
+        state: where it stands.
+        reason: why it failed.
+        missing: the key of an input that was gone.
+        seconds: computing time.
+        from_store: whether it was there before.
+        worker: who runs it, or ran it.
+        losses: how often its worker died.
+        starts: how often it was started.
+        alone: whether it ran out of memory once, and is tried again with the machine to itself.
+        unwanted_since: since when it runs for nobody.
+        followers: for each trial that wants it, the stages that come after it there.
+        askers: the trials that want it now.
+        all_askers: the trials that ever wanted it.
+        records: its epochs so far.
+    """
+
+    spec: StageSpec
+    order: int
+    depth: int
+    family: str | None = None
+    state: State = "queued"
+    reason: str = ""
+    missing: str | None = None
+    seconds: float = 0.0
+    from_store: bool = False
+    worker: str = ""
+    losses: int = 0
+    starts: int = 0
+    alone: bool = False
+    unwanted_since: float | None = None
+    followers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    askers: set[str] = field(default_factory=set)
+    all_askers: set[str] = field(default_factory=set)
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+class StageQueue:
+    """Keeps the queue.
+
+    Args:
+        find: returns an artifact's manifest from the store, or None.
+        grace_s: how long a stage that nobody wants may go on before its worker is killed.
+    """
+
+    def __init__(self, find: Callable[[str], Mapping[str, Any] | None], *, grace_s: float = GRACE_S) -> None:
+        self._find = find
+        self._grace_s = grace_s
+        self._times: dict[str, tuple[int, float]] = {}
+        self._stages: dict[str, WantedStage] = {}
+        self._workers: dict[str, Worker] = {}
+        self._idle: list[str] = []
+        self._order = itertools.count()
+        self._tasks: set[asyncio.Task] = set()
+        self._changed = asyncio.Condition()
+        self._n_shared = 0
+        self._n_from_store = 0
+        self._n_run = 0
+        self._n_preempted = 0
+        self._run_seconds = 0.0
+
+    def add_worker(self, name: str, worker: Worker) -> None:
+        """Take a worker; it gets a stage at once if one is waiting."""
+        if name not in self._workers:
+            self._workers[name] = worker
+            self._idle.append(name)
+            self._dispatch()
+
+    def remove_worker(self, name: str) -> bool:
+        """Forget a worker if it is idle; return whether it is not known any more."""
+        if name in self._workers and name not in self._idle:
+            return False
+        self._workers.pop(name, None)
+        if name in self._idle:
+            self._idle.remove(name)
+        return True
+
+    def worker_names(self) -> list[str]:
+        """Return the names of the workers that are known."""
+        return list(self._workers)
+
+    async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
+        """Want a stage for a trial. What is done, running or queued already is shared; what failed is tried again.
+
+        Args:
+            trial: who asks.
+            spec_json: the stage.
+            depth: its place in the trial's chain.
+            followers: the names of the stages that come after it in that chain.
+        """
+        spec = StageSpec.from_json(spec_json)
+        stage = self._stages.get(spec.key)
+        if stage is not None and stage.state == "failed" and not stage.askers:
+            stage = None  # everyone who heard of the failure has gone: a new asker gets a new try
+        if stage is None:
+            stage = self._stages[spec.key] = WantedStage(spec, next(self._order), depth, family_of(spec))
+            manifest = await asyncio.to_thread(self._find, spec.key)
+            if manifest is not None and stage.state == "queued":
+                stage.state, stage.from_store = "done", True
+                stage.records = list(manifest["history"])
+                stage.seconds = float(manifest.get("seconds", 0.0))
+                self._learn(spec.stage, stage.seconds)
+        stage.askers.add(trial)
+        stage.followers[trial] = tuple(followers)
+        stage.unwanted_since = None
+        if trial not in stage.all_askers:
+            stage.all_askers.add(trial)
+            if stage.from_store and len(stage.all_askers) == 1:
+                self._n_from_store += 1
+            elif len(stage.all_askers) > 1:
+                self._n_shared += 1
+        self._dispatch()
+
+    async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
+        """Wait until a stage has more records than ``after``, or ends; return what there is.
+
+        Returns:
+            {"state", "records" (those after ``after``), "own" (nobody else ever asked for it), "from_store",
+            "seconds", "reason", "missing" (the key of an input that is gone, or None)}; the state is "unknown" for a
+            stage that nobody asked this broker for.
+        """
+        stage = self._stages.get(key)
+        if stage is None:
+            return {"state": "unknown", "records": []}
+        if not self._news(stage, after):
+            async with self._changed:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait_for(lambda: self._news(stage, after)), timeout_s)
+        return {
+            "state": stage.state,
+            "records": stage.records[after:],
+            "own": len(stage.all_askers) == 1,
+            "from_store": stage.from_store,
+            "seconds": stage.seconds,
+            "reason": stage.reason,
+            "missing": stage.missing,
+        }
+
+    async def report(self, key: str, record: Mapping[str, Any]) -> bool:
+        """Take an epoch's record from a worker; return whether anybody still wants the stage."""
+        stage = self._stages.get(key)
+        if stage is None:
+            return True  # asked for before this broker was restarted: let it finish, its artifact is good
+        known = {old.get("epoch") for old in stage.records}
+        if record.get("epoch") not in known:
+            stage.records.append(dict(record))
+            await self._tell()
+        return bool(stage.askers)
+
+    def release(self, trial: str) -> None:
+        """Forget a trial's wishes; a queued stage that nobody else wants leaves the queue, a running one is stopped.
+
+        It is asked to stop at the end of its epoch; if that takes longer than the grace, its worker is killed.
+        """
+        for key, stage in list(self._stages.items()):
+            stage.askers.discard(trial)
+            stage.followers.pop(trial, None)
+            if stage.askers:
+                continue
+            if stage.state == "queued":
+                del self._stages[key]
+            elif stage.state == "running" and stage.unwanted_since is None:
+                stage.unwanted_since = time.monotonic()
+                self._start(self._kill_if_unwanted(stage, stage.starts))
+
+    def forget(self, key: str) -> None:
+        """Forget a stage whose artifact turned out to be missing or corrupt, so that it is computed again."""
+        stage = self._stages.get(key)
+        if stage is not None and stage.state in ("done", "failed"):
+            del self._stages[key]
+
+    def statistics(self) -> dict[str, Any]:
+        """Return counts and times: what ran, what was shared or found, and the seconds that this saved."""
+        states = [stage.state for stage in self._stages.values()]
+        shared = sum(
+            stage.seconds * (len(stage.all_askers) - (0 if stage.from_store else 1))
+            for stage in self._stages.values()
+            if stage.state == "done"
+        )
+        return {
+            "workers": len(self._workers),
+            "idle": len(self._idle),
+            "queued": states.count("queued"),
+            "running": states.count("running"),
+            "done": states.count("done"),
+            "run": self._n_run,
+            "run_seconds": self._run_seconds,
+            "shared": self._n_shared,
+            "from_store": self._n_from_store,
+            "saved_seconds": shared,
+            "preempted": self._n_preempted,
+            "lost_workers": sum(stage.losses for stage in self._stages.values()),
+        }
+
+    def _news(self, stage: WantedStage, after: int) -> bool:
+        return len(stage.records) > after or stage.state in ("done", "failed")
+
+    def priority(self, stage: WantedStage) -> tuple[float, int, int]:
+        """Return what a stage is queued by: the work that it unblocks, then its depth, then its age.
+
+        The work is what comes after it in the chains of all trials that wait for it, in seconds by the times of the
+        stages that ended so far; a kind of stage that none has ended of counts as one second.
+        """
+        work = sum(self._expected(name) for names in stage.followers.values() for name in names)
+        return (-work, -stage.depth, stage.order)
+
+    def _expected(self, name: str) -> float:
+        count, seconds = self._times.get(name, (0, 0.0))
+        return seconds / count if count else 1.0
+
+    def _learn(self, name: str, seconds: float) -> None:
+        count, total = self._times.get(name, (0, 0.0))
+        self._times[name] = (count + 1, total + seconds)
+
+    def _dispatch(self) -> None:
+        """Give idle workers the waiting stages that unblock most work.
+
+        A stage that ran out of memory gets the machine to itself; a training waits for a shorter one that it can go on
+        from.
+        """
+        running = [stage for stage in self._stages.values() if stage.state == "running"]
+        waiting = [stage for stage in self._stages.values() if stage.state == "queued" and stage.askers]
+        lonely = next((stage for stage in [*running, *waiting] if stage.alone), None)
+        if lonely is not None:
+            waiting = [lonely] if lonely.state == "queued" and not running else []
+        waiting = [stage for stage in waiting if not self._waits_for_shorter(stage)]
+        for stage in sorted(waiting, key=self.priority)[: len(self._idle)]:
+            name = self._idle.pop(0)
+            stage.state, stage.worker = "running", name
+            stage.starts += 1
+            self._start(self._run(stage, name))
+
+    def _waits_for_shorter(self, stage: WantedStage) -> bool:
+        """Return whether a training that this one can go on from is queued or running."""
+        return stage.family is not None and any(
+            other.family == stage.family
+            and other.state in ("queued", "running")
+            and other.askers
+            and is_prefix(other.spec, stage.spec)
+            for other in self._stages.values()
+        )
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _kill_if_unwanted(self, stage: WantedStage, start: int) -> None:
+        """Kill the worker of a stage that still runs for nobody when the grace is over."""
+        await asyncio.sleep(self._grace_s)
+        same = stage.state == "running" and stage.starts == start and stage.unwanted_since is not None
+        if same and time.monotonic() - stage.unwanted_since >= self._grace_s * 0.99:  # type: ignore[operator]
+            worker = self._workers.get(stage.worker)
+            if worker is not None:
+                worker.kill()
+
+    async def _run(self, stage: WantedStage, name: str) -> None:
+        """Run a stage on a worker and note how it ended; a lost worker is forgotten until it is added again."""
+        worker = self._workers[name]
+        try:
+            result = await worker.run(stage.spec.to_json())
+            self._idle.append(name)
+        except WorkerLostError as error:
+            out_of_memory = error.kind == "out of memory"
+            result = {"state": "lost", "reason": str(error), "out_of_memory": out_of_memory}
+            if error.kind == "died":
+                stage.losses += 1
+            elif error.kind == "preempted":
+                self._n_preempted += 1
+            self._workers.pop(name, None)
+        self._settle(stage, result)
+        await self._tell()
+        self._dispatch()
+
+    def _settle(self, stage: WantedStage, result: Mapping[str, Any]) -> None:
+        state = result["state"]
+        stage.seconds += float(result.get("seconds", 0.0))
+        if state == "done":
+            stage.state, stage.alone = "done", False
+            stage.from_store = bool(result.get("from_store"))
+            if "history" in result:
+                stage.records = list(result["history"])
+            self._n_run += 1
+            self._run_seconds += float(result.get("seconds", 0.0))
+            self._learn(stage.spec.stage, float(result.get("seconds", 0.0)))
+        elif result.get("out_of_memory") and not stage.alone:
+            stage.alone = True
+            self._queue_again(stage)
+        elif result.get("out_of_memory"):
+            stage.state, stage.alone = "failed", False
+            stage.reason = f"out of memory, with the machine to itself too: {result['reason']}"
+        elif state == "failed" or (state == "lost" and stage.losses >= MAX_LOSSES):
+            stage.state = "failed"
+            stage.missing = result.get("missing")
+            stage.reason = str(result["reason"])
+            if state == "lost":
+                stage.reason = f"worker lost {stage.losses} times: {stage.reason}"
+        else:
+            self._queue_again(stage)
+
+    def _queue_again(self, stage: WantedStage) -> None:
+        """Queue a stage whose worker died, or that was stopped and is wanted again; forget one that nobody wants."""
+        if stage.askers:
+            stage.state = "queued"
+        else:
+            self._stages.pop(stage.spec.key, None)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

@@ -1,0 +1,128 @@
+"""A driver's lease on its study: a second driver on a live study is refused.
+
+The lease lies in the study itself, as a user attribute: what has to be guarded is the study, which may be in a database
+that drivers on several machines share, while each has a store and a home of its own: a file there would not be seen.
+A beat is one small write every ``BEAT_S`` (some 20 ms with sqlite), in a thread of its own.
+
+A driver that died on this machine is known by its process and replaced at once; one elsewhere once its last beat is
+``DEAD_S`` old and no other follows while it is watched. Optuna cannot compare and set, so a driver reads its own claim
+back after a moment, and again before each beat: of two that start in the same instant one is refused, and a driver that
+finds another in its place (it slept, or lost the database, for a minute) stops.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from engine.errors import InputError
+from engine.stages.leases import Heartbeat, Holder
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+DRIVER = "driver"
+"""The study's user attribute: {"holder", "beat": time of the last beat}, or None."""
+BEAT_S = 10.0
+DEAD_S = 60.0
+SETTLE_S = 0.2
+
+
+class DriverLease:
+    """The right to drive a study, while the block lasts.
+
+    Args:
+        study: the study, as an object of its own: the beats come from another thread.
+        stop: called, from that thread, when another driver has taken the study; None to interrupt the main thread.
+
+    Raises:
+        InputError: on entering, another driver is at work on the study; on leaving, one has taken it meanwhile.
+    """
+
+    def __init__(self, study: Study, stop: Callable[[], None] | None = None) -> None:
+        self._study = study
+        self._stop = stop or _thread.interrupt_main
+        self._holder = Holder.this_process()
+        self._heartbeat: Heartbeat | None = None
+        self._other: Holder | None = None
+
+    def __enter__(self) -> Self:
+        """Take the study or refuse."""
+        found = self._read()
+        if found is not None and not _is_dead(found, self._read):
+            raise InputError(self._refusal(found))
+        try:
+            self._write()
+            time.sleep(SETTLE_S)
+            found = self._read()
+            if found is None or not self._is_ours(found):
+                raise InputError(self._refusal(found))
+            self._heartbeat = Heartbeat(self._beat, BEAT_S)
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the study back."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        if self._other is not None:
+            raise InputError(
+                f"study {self._study.study_name!r} was taken over by {self._other}, since this driver had given no "
+                "sign of life; its trials go on there"
+            ) from error
+        self._release()
+
+    def _beat(self) -> None:
+        found = self._read()
+        if found is not None and not self._is_ours(found):
+            if self._other is None:
+                self._other = Holder(**found["holder"])
+                self._stop()
+        elif self._other is None:
+            self._write()
+
+    def _read(self) -> dict[str, Any] | None:
+        return self._study.user_attrs.get(DRIVER)
+
+    def _write(self) -> None:
+        self._study.set_user_attr(DRIVER, {"holder": asdict(self._holder), "beat": time.time()})
+
+    def _release(self) -> None:
+        with contextlib.suppress(Exception):  # a database that is away must not hide why the driver ends
+            found = self._read()
+            if found is not None and self._is_ours(found):
+                self._study.set_user_attr(DRIVER, None)
+
+    def _is_ours(self, found: dict[str, Any]) -> bool:
+        return found["holder"]["token"] == self._holder.token
+
+    def _refusal(self, found: dict[str, Any] | None) -> str:
+        name = self._study.study_name
+        if found is None:
+            return f"study {name!r} was claimed by another driver in the same moment; run again"
+        holder = Holder(**found["holder"])
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
+        return (
+            f"study {name!r} is being run by {holder} since {since} (last sign of life "
+            f"{max(0.0, time.time() - found['beat']):.0f} s ago); let it end, stop it, or choose another --study"
+        )
+
+
+def _is_dead(found: dict[str, Any], read: Callable[[], dict[str, Any] | None]) -> bool:
+    """Return whether the driver that left a claim is dead."""
+    holder = Holder(**found["holder"])
+    if holder.is_here:
+        return holder.is_gone
+    if time.time() - found["beat"] <= DEAD_S:
+        return False
+    time.sleep(1.5 * BEAT_S)  # its clock may differ from this one's: does it beat?
+    return read() in (found, None)

@@ -1,0 +1,124 @@
+"""Proposals that depend on (seed, index) alone: the same trials in the same slots, whatever the timing.
+
+A draw that repeats an arm on the proposals' seed, or an earlier draw, is drawn again; what is drawn then depends on
+the draws before it, which are fixed by the seed too.
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from engine.orchestration.agenda import Agenda
+from engine.orchestration.search.distributions import distribution
+from engine.orchestration.search.grid import grid_settings
+from engine.orchestration.search.repeats import Identities
+from engine.seeds import derive_seed
+from engine.spaces import Space, draw_settings
+
+MAX_DRAWS = 50
+"""How often a proposal is drawn before the space counts as exhausted and the first draw is taken, a repeat."""
+
+Settings = dict[str, Any]
+
+
+class Draws:
+    """A sequence of proposals.
+
+    Args:
+        candidate: gives the settings of (index, attempt).
+        identity: of settings.
+        taken: identities that no proposal should have.
+        max_draws: attempts for each index; 1 accepts every repeat.
+    """
+
+    def __init__(
+        self,
+        candidate: Callable[[int, int], Settings],
+        *,
+        identity: Callable[[Settings], str],
+        taken: set[str],
+        max_draws: int = MAX_DRAWS,
+    ) -> None:
+        self._candidate = candidate
+        self._identity = identity
+        self._taken = set(taken)
+        self._max_draws = max_draws
+        self._drawn: list[Settings] = []
+
+    def __getitem__(self, index: int) -> Settings:
+        while len(self._drawn) <= index:
+            self._drawn.append(self._next())
+        return self._drawn[index]
+
+    def _next(self) -> Settings:
+        first: Settings | None = None
+        for attempt in range(self._max_draws):
+            settings = self._candidate(len(self._drawn), attempt)
+            first = settings if first is None else first
+            identity = self._identity(settings)
+            if identity not in self._taken:
+                self._taken.add(identity)
+                return settings
+        assert first is not None
+        return first
+
+
+def make_draws(name: str, agenda: Agenda, identities: Identities) -> Draws:
+    """Return the proposals of a sampler that is drawn: "random", "qmc" or "grid"."""
+    space, seed = agenda.space, agenda.study_seed
+    trial_seed = space.seeds(seed)[0]
+    arms = {identities(slot.settings or {}, slot.seed) for slot in agenda.arms() if slot.seed == trial_seed}
+
+    def identity(settings: Settings) -> str:
+        return identities(settings, trial_seed)
+
+    if name == "grid":
+        points = shuffled_grid(space, seed=seed)
+        return Draws(lambda index, attempt: points[index], identity=identity, taken=set(), max_draws=1)
+    if name == "qmc":
+        sequence = sobol_settings(space, seed=seed)
+        return Draws(lambda index, attempt: next(sequence), identity=identity, taken=arms)
+    return Draws(lambda index, attempt: draw_again(space, seed, index, attempt), identity=identity, taken=arms)
+
+
+def draw_again(space: Space, seed: int, index: int, attempt: int) -> Settings:
+    """Return random draw ``index``, or another one in its place."""
+    return draw_settings(space, seed=derive_seed(seed, "draw again", attempt) if attempt else seed, index=index)
+
+
+def shuffled_grid(space: Space, *, seed: int) -> list[Settings]:
+    """Return the grid in an order fixed by the seed: any number of its first points is a random subset.
+
+    Raises:
+        InputError: the space has no grid.
+    """
+    points = grid_settings(space)
+    random.Random(derive_seed(seed, "grid")).shuffle(points)
+    return points
+
+
+def sobol_settings(space: Space, *, seed: int) -> Iterator[Settings]:
+    """Yield the settings of a scrambled Sobol sequence's points; all axes are its dimensions, also those that do not
+    apply.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.QMCSampler(
+            qmc_type="sobol", scramble=True, seed=derive_seed(seed, "qmc") % 2**32, warn_independent_sampling=False
+        )
+    study = optuna.create_study(sampler=sampler)
+    distributions = {axis.label: distribution(axis) for axis in space.axes}
+    # Optuna's sampler takes its dimensions from the first trial that ended, so there has to be one
+    first = {axis.label: axis.extremes()[0] for axis in space.axes}
+    study.add_trial(optuna.trial.create_trial(params=first, distributions=distributions, value=0.0))
+    while True:
+        trial = study.ask(distributions)
+        study.tell(trial, state=TrialState.FAIL)
+        yield space.settings_from(lambda axis, values=trial.params: values[axis.label])  # type: ignore[misc]

@@ -1,0 +1,66 @@
+"""The grid of a space: every combination of its axes' values, conditions respected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.errors import InputError
+from engine.spaces import Axis, Choice, Int, Space
+from engine.spaces.axes import applies
+
+MAX_POINTS = 200_000
+
+
+def grid_settings(space: Space) -> list[dict[str, Any]]:
+    """Return the settings of every combination, the last axis changing fastest; an axis counts only where it applies.
+
+    Raises:
+        InputError: a continuous axis, or a grid of more than ``MAX_POINTS`` points.
+    """
+    for axis in space.axes:
+        axis_values(axis)
+    points: list[dict[str, Any]] = []
+    for settings in _combinations(space, 0, space.base.flat(), {}) if space.axes else ():
+        points.append(settings)
+        if len(points) > MAX_POINTS:
+            raise InputError(
+                f"the grid of space {space.name!r} has more than {MAX_POINTS} points: use --sampler random"
+            )
+    return points
+
+
+def axis_values(axis: Axis) -> tuple[Any, ...]:
+    """Return all values of an axis.
+
+    Raises:
+        InputError: it is continuous.
+    """
+    if isinstance(axis, Choice):
+        return axis.values
+    if isinstance(axis, Int):
+        return tuple(range(axis.low, axis.high + 1, axis.step))
+    if axis.step is None:
+        raise InputError(
+            f"a grid needs values, and axis {axis.label!r} is continuous ({axis.low:g} … {axis.high:g}): "
+            "give it a step, or use another sampler"
+        )
+    n_steps = math.floor((axis.high - axis.low) / axis.step + 1e-9)
+    return tuple(min(axis.low + axis.step * place, axis.high) for place in range(n_steps + 1))
+
+
+def _combinations(
+    space: Space, position: int, flat: Mapping[str, Any], settings: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield every way to go on from some settings; ``flat`` has the base's settings with these in their place."""
+    if position == len(space.axes):
+        yield settings
+        return
+    axis = space.axes[position]
+    if not applies(axis, flat):
+        yield from _combinations(space, position + 1, flat, settings)
+        return
+    for value in axis_values(axis):
+        chosen = {axis.setting: value}
+        yield from _combinations(space, position + 1, {**flat, **chosen}, {**settings, **chosen})

@@ -1,0 +1,128 @@
+"""An in-memory copy of a study in which a sampler proposes.
+
+A proposal that is refused must not be a trial of the study, and Optuna has no way to take a trial back. So the sampler
+works in a copy: it sees the study's trials, live ones too, with their states and intermediate values; only what is
+accepted becomes a trial of the study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from engine.orchestration.search.distributions import distribution, suggest, suggest_settings
+from engine.orchestration.search.samplers import SAMPLERS, make_sampler
+from engine.spaces import Space
+
+MEMORY = "robustune:mirror"
+"""System attribute of a trial in the study: what the mirror needs to have the trial again after a resume."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A proposal that is not a trial of the study yet.
+
+    Attributes:
+        settings: {dotted path: value}.
+        number: its trial in the mirror.
+        memory: what the study should keep as ``MEMORY``; empty for samplers that need nothing.
+    """
+
+    settings: dict[str, Any]
+    number: int
+    memory: dict[str, Any]
+
+
+class Mirror:
+    """Proposes settings by an Optuna sampler.
+
+    Args:
+        space: what is explored.
+        sampler: name of a sampler that is asked.
+        seed: of the sampler.
+        n_proposals: how many there will be.
+        n_objectives: how many values a trial ends with, each to be made small.
+    """
+
+    def __init__(self, space: Space, sampler: str, *, seed: int, n_proposals: int, n_objectives: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._kind = SAMPLERS[sampler]
+        self._distributions = {axis.label: distribution(axis) for axis in space.axes}
+        self._sampler = make_sampler(sampler, seed=seed, n_proposals=n_proposals)
+        self._random = optuna.samplers.RandomSampler(seed=seed)
+        self._storage = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(
+            storage=self._storage,
+            sampler=self._sampler,
+            pruner=optuna.pruners.NopPruner(),
+            directions=["minimize"] * n_objectives,
+        )
+        self._numbers: dict[int, int] = {}
+
+    def propose(self, *, at_random: bool = False) -> Draft:
+        """Return a proposal. Until it is accepted or refused the sampler sees it as a live trial, and avoids it."""
+        self._study.sampler = self._random if at_random else self._sampler
+        trial = self._study.ask()
+        if self._kind.conditional:
+            settings = suggest_settings(trial, self._space)
+        else:
+            values = {axis.label: suggest(trial, axis) for axis in self._space.axes}
+            settings = self._space.settings_from(lambda axis: values[axis.label])
+        self._study.sampler = self._sampler
+        return Draft(settings, trial.number, self._memory(trial))
+
+    def refuse(self, drafts: Iterable[Draft]) -> None:
+        """Give proposals up: samplers learn nothing from them."""
+        for draft in drafts:
+            self._study.tell(draft.number, state=TrialState.FAIL)
+
+    def accept(self, draft: Draft, number: int) -> None:
+        """Note which trial of the study a proposal has become."""
+        self._numbers[number] = draft.number
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take over a trial of the study that was not proposed here: an arm, a winner's repeat, one from before.
+
+        A sampler that needs every axis cannot learn from a trial that lacks some.
+        """
+        memory = trial.system_attrs.get(MEMORY, {})
+        values = memory.get("parameters", trial.params)
+        known = {label: value for label, value in values.items() if label in self._distributions}
+        if trial.state == TrialState.FAIL or not (self._kind.conditional or len(known) == len(self._distributions)):
+            return
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=trial.state,
+                params=known,
+                distributions={label: self._distributions[label] for label in known},
+                values=trial.values if trial.state == TrialState.COMPLETE else None,
+                intermediate_values=trial.intermediate_values,
+                system_attrs=memory.get("attributes", {}),
+            )
+        )
+        if trial.state == TrialState.RUNNING:
+            self._numbers[trial.number] = self._study.get_trials(deepcopy=False)[-1].number
+
+    def end(self, trial: FrozenTrial) -> None:
+        """Take over how a live trial of the study has ended."""
+        number = self._numbers.pop(trial.number, None)
+        if number is None:
+            return
+        trial_id = self._study.get_trials(deepcopy=False)[number]._trial_id
+        for step, value in trial.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(trial_id, step, value)
+        if trial.state == TrialState.COMPLETE:
+            self._study.tell(number, trial.values)
+        else:
+            self._study.tell(number, state=trial.state)
+
+    def _memory(self, trial: optuna.Trial) -> dict[str, Any]:
+        if self._kind.conditional:
+            return {}
+        attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+        return {"parameters": trial.params, "attributes": dict(attributes) if self._kind.keeps_state else {}}

@@ -1,0 +1,72 @@
+"""Which configurations are the same trial, and which of them a study already has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.digest import digest
+from engine.errors import InputError
+from engine.settings import TrialConfig
+from engine.spaces import Space
+
+
+class Identities:
+    """Tells whether settings come to the same trial: equal identity, equal numbers.
+
+    Args:
+        space: gives everything that the settings do not change.
+        resolve: a configuration's identity, such as its last stage's key, which leaves out what cannot matter; None
+            to compare the settings as they are.
+    """
+
+    def __init__(self, space: Space, resolve: Callable[[TrialConfig], str] | None = None) -> None:
+        self._space = space
+        self._base = space.base.flat()
+        self._resolve = resolve
+        self._known: dict[str, str] = {}
+
+    def __call__(self, settings: Mapping[str, Any], seed: int) -> str:
+        """Return the identity of settings with a seed."""
+        key = digest({**self._base, **settings, "seed": seed})
+        if key not in self._known:
+            self._known[key] = self._resolved(settings, seed) or key
+        return self._known[key]
+
+    def _resolved(self, settings: Mapping[str, Any], seed: int) -> str | None:
+        if self._resolve is None:
+            return None
+        try:
+            return self._resolve(self._space.config(settings, seed=seed))
+        except InputError:
+            return None  # impossible settings: the trial will fail with the reason
+
+
+class Repeats:
+    """The configurations that a study has, ended or live, and the first trial of each.
+
+    Args:
+        identities: which configurations are the same.
+    """
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+        self._numbers: dict[str, int] = {}
+
+    def find(self, settings: Mapping[str, Any], seed: int) -> int | None:
+        """Return the number of the trial that has this configuration, or None."""
+        return self._numbers.get(self._identities(settings, seed))
+
+    def add(self, settings: Mapping[str, Any], seed: int, number: int) -> str:
+        """Note a trial; return its identity."""
+        identity = self._identities(settings, seed)
+        self.add_known(identity, number)
+        return identity
+
+    def add_known(self, identity: str, number: int) -> None:
+        """Note a trial whose identity was kept."""
+        self._numbers.setdefault(identity, number)
+
+    def forget(self, number: int) -> None:
+        """Forget a trial: it was interrupted, and its configuration may be tried again."""
+        self._numbers = {identity: other for identity, other in self._numbers.items() if other != number}

@@ -1,0 +1,53 @@
+"""What a study says: ``python -m pipelines.report``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from engine.orchestration.answer import answer_tables
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.search import read_results, study_names
+from pipelines._command_line import make_console, run
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Print the answer of a study: errors by arm, differences paired by seed, the best settings, what was pruned.
+
+    Nothing is computed and nothing is changed; a sweep may be running meanwhile.
+    """
+
+    study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Name of the study; all names are listed if it is not given."""
+    home: Path = Path("runs")
+    """The sweep's folder."""
+    storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
+    """Optuna storage URL, if it is not the folder's."""
+
+
+def main(options: ReportOptions) -> int:
+    """Print a study's answer, or the names of the studies that there are."""
+    console = make_console()
+    storage = SweepOptions(home=options.home, storage=options.storage).storage_url
+    if options.study is None:
+        for name in study_names(storage):
+            console.print(name, highlight=False)
+        return 0
+    for part in answer_tables(read_results(storage, options.study)):
+        console.print(part, highlight=False)
+    return 0
+
+
+def command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with some arguments; return its exit code."""
+    return run(ReportOptions, main, program="report", arguments=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

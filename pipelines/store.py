@@ -1,0 +1,180 @@
+"""What is in a store: ``python -m pipelines.store list | verify | prune``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Column, Table
+
+from engine.errors import InputError
+from engine.stages import CorruptArtifactError, Store
+from engine.stages.cleaning import Cleaned, Entry, clean, entries
+from pipelines._command_line import run
+
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class _Where:
+    home: Path = Path("runs")
+    """Folder of the sweeps."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder of the store, if it is not HOME/store."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the store's folder."""
+        return (self.store or self.home / "store").expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class ListOptions(_Where):
+    """List the artifacts: stage, key, size, age, last use, seconds that they took."""
+
+
+@dataclass(frozen=True)
+class VerifyOptions(_Where):
+    """Check every file of every artifact; corrupt ones are named, and the exit code is 1 if there are any."""
+
+    quarantine: bool = False
+    """Move corrupt artifacts aside; their stages will be computed again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneOptions(_Where):
+    """Remove what is broken or left over, then the least recently used artifacts, down to a size.
+
+    What a live sweep may need stays, and so does what an artifact that stays was made from.
+    """
+
+    max_gb: Annotated[float, tyro.conf.arg(metavar="X")]
+    """Size that the store may keep, in gigabytes (10⁹ bytes)."""
+    dry_run: bool = False
+    """Only say what would be removed."""
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """Look at, check or clean up the store of finished stages."""
+
+    command: (
+        Annotated[ListOptions, tyro.conf.subcommand("list")]
+        | Annotated[VerifyOptions, tyro.conf.subcommand("verify")]
+        | Annotated[PruneOptions, tyro.conf.subcommand("prune")]
+    )
+
+
+def main(options: StoreOptions) -> int:
+    """Do what the subcommand says; return the exit code."""
+    command = options.command
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    if isinstance(command, PruneOptions):
+        return prune(console, command)
+    if isinstance(command, VerifyOptions):
+        return verify(console, command)
+    print_list(console, entries(Store(command.folder, read_only=True)))
+    return 0
+
+
+def print_list(console: Console, found: list[Entry]) -> None:
+    """Print the artifacts, the most recently used first, and what they come to."""
+    now = time.time()
+    table = Table("stage", "key", *(_right(name) for name in ("size", "age", "last use", "seconds")))
+    for entry in reversed(found):
+        stage = entry.stage if entry.whole else "unreadable"
+        age, used = (_duration(now - moment) for moment in (entry.finished_at, entry.used_at))
+        table.add_row(stage, entry.key[:12], _size(entry.n_bytes), age, used, f"{entry.seconds:.1f}")
+    console.print(table)
+    counts = Counter(entry.stage or "unreadable" for entry in found)
+    stages = ", ".join(f"{count} {stage}" for stage, count in sorted(counts.items()))
+    _say(
+        console,
+        f"{len(found)} artifacts ({stages or 'none'}): {_size(sum(entry.n_bytes for entry in found))}, "
+        f"{sum(entry.seconds for entry in found):.0f} s of computing",
+    )
+
+
+def verify(console: Console, options: VerifyOptions) -> int:
+    """Check every artifact; return 1 if one is corrupt."""
+    store = Store(options.folder, read_only=not options.quarantine)
+    n_whole = n_corrupt = 0
+    for entry in entries(store):
+        artifact = store.look_at(entry.key)
+        try:
+            if artifact is None:
+                raise CorruptArtifactError(f"artifact {entry.key} has no manifest that can be read, or is a link")
+            artifact.verify()
+            n_whole += 1
+        except (CorruptArtifactError, OSError) as error:
+            n_corrupt += 1
+            _say(console, f"corrupt: {entry.stage} {error}")
+            if options.quarantine:
+                store.quarantine(entry.key)
+    aside = " (moved to the store's quarantine)" if n_corrupt and options.quarantine else ""
+    _say(console, f"{n_whole} artifacts are whole, {n_corrupt} corrupt{aside}")
+    return 1 if n_corrupt else 0
+
+
+def prune(console: Console, options: PruneOptions) -> int:
+    """Clean the store up; print what that freed."""
+    if not options.max_gb >= 0:
+        raise InputError(f"--max-gb must be ≥ 0, got {options.max_gb}")
+    if not options.folder.is_dir():
+        raise InputError(f"there is no store in {options.folder}")
+    done = clean(Store(options.folder), int(options.max_gb * _GB), dry_run=options.dry_run)
+    _say(console, describe_cleaned(done, dry_run=options.dry_run))
+    if done.left_bytes > options.max_gb * _GB:
+        live = f" for the live sweeps {', '.join(done.sweeps)}" if done.sweeps else ""
+        _say(console, f"more than {options.max_gb:g} GB stays: {done.n_kept} artifacts are kept{live}")
+    return 0
+
+
+def describe_cleaned(done: Cleaned, *, dry_run: bool) -> str:
+    """Return a sentence on what a clean-up freed."""
+    stages = Counter(entry.stage for entry in done.artifacts)
+    kinds = Counter(path.partition("/")[0] for path in done.leftovers)
+    names = {"artifacts": "unreadable", "attempts": "dead attempts", "checkpoints": "left checkpoints"}
+    parts = [f"{count} {stage}" for stage, count in sorted(stages.items())]
+    parts += [f"{count} {names.get(kind, 'in quarantine')}" for kind, count in sorted(kinds.items())]
+    verb = "would free" if dry_run else "freed"
+    return f"{verb} {_size(done.freed_bytes)} ({', '.join(parts) or 'nothing'}); {_size(done.left_bytes)} stay"
+
+
+def _right(name: str) -> Column:
+    return Column(name, justify="right")
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.2f} GB"
+
+
+def _duration(seconds: float) -> str:
+    for n_seconds, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= n_seconds:
+            return f"{seconds / n_seconds:.1f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with some arguments; return its exit code."""
+    return run(StoreOptions, main, program="store", arguments=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

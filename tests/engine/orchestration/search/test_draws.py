@@ -1,0 +1,83 @@
+import itertools
+
+import pytest
+
+from engine.orchestration.agenda import Agenda
+from engine.orchestration.search.draws import Draws, make_draws, sobol_settings
+from engine.orchestration.search.repeats import Identities
+from engine.spaces import Arm, Choice, Float, Space, draw_settings
+from tests.engine.orchestration.spaces import SPACE, TINY
+
+SMALL = Space(
+    name="small",
+    base=TINY,
+    axes=(
+        Choice("push_pull.where", ("none", "first")),
+        Choice("push_pull.h", (1.5, 2.0, 3.0), when={"push_pull.where": ("first",)}),
+    ),
+    arms=(Arm("plain", {"push_pull.where": "none"}),),
+    n_seeds=2,
+)
+"""Four configurations, one of them an arm."""
+
+
+def as_set(settings: dict) -> frozenset:
+    return frozenset(settings.items())
+
+
+@pytest.mark.parametrize("name", ["random", "qmc"])
+def test_draws_are_distinct_from_each_other_and_from_the_arms(name: str) -> None:
+    draws = make_draws(name, Agenda(SMALL, 20, 0), Identities(SMALL))
+    drawn = [as_set(draws[index]) for index in range(3)]
+    assert len(set(drawn)) == 3
+    assert as_set({"push_pull.where": "none"}) not in drawn
+
+
+@pytest.mark.parametrize("name", ["random", "qmc"])
+def test_an_exhausted_space_gives_repeats_rather_than_nothing(name: str) -> None:
+    draws = make_draws(name, Agenda(SMALL, 20, 0), Identities(SMALL))
+    assert len({as_set(draws[index]) for index in range(8)}) <= 4
+
+
+@pytest.mark.parametrize("name", ["random", "qmc"])
+def test_a_draw_depends_on_seed_and_index_alone(name: str) -> None:
+    agenda = Agenda(SPACE, 30, 3)
+    in_order = make_draws(name, agenda, Identities(SPACE))
+    backwards = make_draws(name, agenda, Identities(SPACE))
+    assert [backwards[index] for index in (5, 0, 2)] == [in_order[index] for index in (5, 0, 2)]
+    other = make_draws(name, Agenda(SPACE, 30, 4), Identities(SPACE))
+    assert [other[index] for index in range(6)] != [in_order[index] for index in range(6)]
+
+
+def test_random_draws_are_the_spaces_own_where_none_repeats() -> None:
+    axes = (Float("push_pull.alpha", 0.1, 2.0),)
+    space = Space(name="continuous", base=TINY, axes=axes)
+    draws = make_draws("random", Agenda(space, 30, 3), Identities(space))
+    assert [draws[index] for index in range(5)] == [draw_settings(space, seed=3, index=index) for index in range(5)]
+
+
+def test_a_grids_first_points_are_a_subset_fixed_by_the_seed_and_all_of_it_is_the_grid() -> None:
+    draws = make_draws("grid", Agenda(SMALL, 20, 1, 4), Identities(SMALL))
+    again = make_draws("grid", Agenda(SMALL, 3, 1, 4), Identities(SMALL))
+    assert [again[0], again[1]] == [draws[0], draws[1]]
+    assert len({as_set(draws[index]) for index in range(4)}) == 4
+
+
+def test_sobol_points_fill_a_range_evenly() -> None:
+    space = Space(name="even", base=TINY, axes=(Float("push_pull.alpha", 0.0, 1.0), Choice("push_pull.h", (1.5, 2.0))))
+    points = list(itertools.islice(sobol_settings(space, seed=0), 16))
+    # 16 points of a scrambled Sobol sequence: one in each sixteenth of every axis
+    assert sorted(int(16 * point["push_pull.alpha"]) for point in points) == list(range(16))
+    assert sorted(point["push_pull.h"] for point in points) == [1.5] * 8 + [2.0] * 8
+
+
+def test_a_repeat_is_taken_once_the_attempts_are_used_up() -> None:
+    asked = []
+
+    def candidate(index: int, attempt: int) -> dict:
+        asked.append((index, attempt))
+        return {"attempt": attempt}
+
+    draws = Draws(candidate, identity=str, taken={str({"attempt": attempt}) for attempt in range(9)}, max_draws=3)
+    assert draws[0] == {"attempt": 0}
+    assert asked == [(0, 0), (0, 1), (0, 2)]

@@ -1,0 +1,219 @@
+"""What a study proposes: no configuration twice, any sampler, several objectives, every pruner."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from engine.errors import InputError
+from engine.orchestration.agenda import Agenda
+from engine.orchestration.search import PRUNERS, SAMPLERS, Proposal, SweepStudy, read_results
+from engine.spaces import Arm, Choice, Float, Int, Space
+from tests.engine.orchestration.spaces import SPACE, TINY
+
+SMALL = Space(
+    name="small",
+    base=TINY,
+    axes=(
+        Choice("push_pull.where", ("none", "first")),
+        Choice("push_pull.h", (1.5, 2.0, 3.0), when={"push_pull.where": ("first",)}),
+        Int("pretrain.epochs", 1, 3),
+    ),
+    arms=(Arm("plain", {"push_pull.where": "none", "pretrain.epochs": 1}),),
+    n_seeds=1,
+)
+"""Twelve configurations, one of them an arm."""
+
+NUMERIC = Space(
+    name="numeric",
+    base=TINY,
+    axes=(Float("push_pull.alpha", 0.0, 2.0), Float("finetune.fraction", 0.1, 0.9), Choice("push_pull.h", (1.5, 2.0))),
+    arms=(Arm("plain", {"push_pull.where": "none"}),),
+    n_seeds=1,
+)
+ASKED = [name for name, kind in SAMPLERS.items() if kind.source == "asked"]
+
+
+@pytest.fixture
+def storage(tmp_path) -> str:
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+def make_study(storage: str, space: Space, n_trials: int, sampler: str, **changes) -> SweepStudy:
+    agenda = Agenda(space, n_trials, 0, changes.pop("max_proposals", None))
+    settings = {"storage": storage, "name": "study", "sampler": sampler, "pruner": "none", **changes}
+    return SweepStudy(agenda, **settings)
+
+
+def ask(study: SweepStudy) -> Proposal:
+    proposal = study.ask()
+    assert proposal is not None
+    return proposal
+
+
+def value_of(proposal: Proposal) -> float:
+    return abs(proposal.settings.get("push_pull.h", 1.0) - 2.0) + abs(proposal.settings.get("push_pull.alpha", 1.0) - 1)
+
+
+def finish_all(study: SweepStudy, *, live: int = 3) -> list[Proposal]:
+    """Run every trial, some at once; return the proposals."""
+    under_way, done = [], []
+    while not study.exhausted or under_way:
+        proposal = study.ask() if len(under_way) < live else None
+        if proposal is not None:
+            under_way.append(proposal)
+            continue
+        ended = under_way.pop(0)
+        done.append(ended)
+        value = value_of(ended)
+        study.complete(ended.number, *([value] if len(study.objectives) == 1 else [1.0 - value / 9, value]))
+    return [proposal for proposal in done if proposal.slot.purpose == "proposal"]
+
+
+def as_set(proposal: Proposal) -> frozenset:
+    return frozenset(proposal.settings.items())
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cma-es", "gp", "qmc", "nsga-ii"])
+def test_no_configuration_is_proposed_twice(storage: str, sampler: str) -> None:
+    study = make_study(storage, SMALL, 11, sampler)  # 1 of the arm, 9 proposals, 1 of the winner
+    proposals = finish_all(study)
+    assert len({as_set(proposal) for proposal in proposals}) == len(proposals) == 9
+    assert {"push_pull.where": "none", "pretrain.epochs": 1} not in [dict(p.settings) for p in proposals]
+    assert len(optuna.load_study(storage=storage, study_name="study").trials) == 11
+    assert not any(trial.repeat_of for trial in read_results(storage, "study").trials)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga-ii"])
+def test_an_exhausted_space_is_repeated_and_says_so(storage: str, sampler: str) -> None:
+    study = make_study(storage, SMALL, 20, sampler)
+    proposals = finish_all(study)
+    assert len(proposals) == 18
+    assert len(optuna.load_study(storage=storage, study_name="study").trials) == 20
+    trials = read_results(storage, "study").trials
+    repeats = [trial for trial in trials if trial.repeat_of is not None]
+    assert len(repeats) >= 18 - 11
+    for trial in repeats:
+        earlier = trials[trial.repeat_of or 0]
+        assert (dict(earlier.settings), earlier.seed) == (dict(trial.settings), trial.seed)
+        assert earlier.number < trial.number
+
+
+def test_what_comes_to_the_same_numbers_is_a_repeat(storage: str) -> None:
+    study = make_study(storage, NUMERIC, 14, "tpe", resolve=lambda config: f"{config.push_pull.h}")
+    proposals = finish_all(study)
+    trials = read_results(storage, "study").trials
+    assert len(proposals) == 12
+    assert len([t for t in trials if t.slot.startswith("proposal/") and t.repeat_of is None]) == 1  # the arm has h = 2
+
+
+def test_a_resumed_study_remembers_what_it_proposed(storage: str) -> None:
+    study = make_study(storage, SMALL, 11, "tpe")
+    first = []
+    for _ in range(6):
+        proposal = ask(study)
+        study.complete(proposal.number, value_of(proposal))
+        first.append(as_set(proposal))
+    rest = finish_all(make_study(storage, SMALL, 11, "tpe"))
+    assert len({*first, *(as_set(proposal) for proposal in rest)}) == 10  # the arm and nine proposals
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga-ii"])
+def test_an_interrupted_configuration_is_run_again(storage: str, sampler: str) -> None:
+    study = make_study(storage, SMALL, 11, sampler)
+    before = {proposal.slot.name: proposal.settings for proposal in (ask(study), ask(study), ask(study))}
+    study.interrupt_all()
+    assert {proposal.slot.name: proposal.settings for proposal in (ask(study), ask(study), ask(study))} == before
+    resumed = make_study(storage, SMALL, 11, sampler)
+    assert resumed.n_recovered == 3
+    assert {proposal.slot.name: proposal.settings for proposal in (ask(resumed), ask(resumed), ask(resumed))} == before
+    assert not any(trial.repeat_of for trial in read_results(storage, "study").trials)
+
+
+@pytest.mark.parametrize("sampler", ASKED)
+def test_samplers_learn_across_a_resume(storage: str, sampler: str) -> None:
+    for n_trials in (14, 28):
+        finish_all(make_study(storage, NUMERIC, n_trials, sampler))
+    trials = read_results(storage, "study").trials
+    values = [trial.objective for trial in trials if trial.slot.startswith("proposal/")]
+    assert len(values) == 26
+    assert min(value for value in values if value is not None) < 0.3
+
+
+def test_cma_es_goes_on_with_its_generations_after_a_resume(storage: str) -> None:
+    finish_all(make_study(storage, NUMERIC, 30, "cma-es"))
+    resumed = make_study(storage, NUMERIC, 34, "cma-es")
+    assert resumed._mirror is not None
+    proposal = ask(resumed)
+    live = resumed._mirror._study.get_trials()[-1]
+    assert live.system_attrs["cmawm:generation"] > 0
+    assert proposal.slot.name == "proposal/28"
+
+
+def test_a_grid_runs_every_point_once(storage: str) -> None:
+    study = make_study(storage, SMALL, 54, "grid", max_proposals=12)
+    proposals = finish_all(study)
+    assert len({as_set(proposal) for proposal in proposals}) == len(proposals) == 12
+    trials = read_results(storage, "study").trials
+    assert len(trials) == 14
+    assert [trial.repeat_of for trial in trials if trial.repeat_of is not None] == [0]  # the point that is the arm's
+
+
+@pytest.mark.parametrize("sampler", [name for name, kind in SAMPLERS.items() if kind.several and name != "grid"])
+def test_several_objectives(storage: str, sampler: str) -> None:
+    study = make_study(storage, NUMERIC, 15, sampler, objectives=("clean", "corrupted"))
+    finish_all(study)
+    results = read_results(storage, "study")
+    assert results.objectives == ("clean", "corrupted")
+    assert len(results.trials) == 15
+    proposals = results.proposals()
+    best = results.best()
+    assert best is not None
+    assert best.objective == best.values["corrupted"] == min(trial.values["corrupted"] for trial in proposals)
+    front = results.front()
+    assert front[0].values == best.values
+    for trial in front:
+        for other in proposals:
+            assert trial.values["clean"] <= other.values["clean"] or trial.objective <= other.values["corrupted"]
+    study_best = study.best()
+    assert study_best is not None
+    assert study_best.number == best.number
+    assert results.trials[-1].settings == best.settings
+
+
+def test_several_objectives_are_not_pruned_on(storage: str) -> None:
+    with pytest.raises(InputError, match="the pruner must be 'none', got 'median'"):
+        make_study(storage, NUMERIC, 9, "tpe", objectives=("clean", "corrupted"), pruner="median")
+    study = make_study(storage, NUMERIC, 9, "tpe", objectives=("clean", "corrupted"))
+    assert study.report(ask(study).number, 1, 0.9, own=True) is None
+
+
+def test_a_study_of_other_objectives_is_refused(storage: str) -> None:
+    make_study(storage, NUMERIC, 9, "tpe")
+    with pytest.raises(InputError, match="exists with the objectives corrupted, got clean, corrupted"):
+        make_study(storage, NUMERIC, 9, "tpe", objectives=("clean", "corrupted"))
+
+
+@pytest.mark.parametrize("pruner", [f"{name}:0.6" if name == "threshold" else name for name in PRUNERS])
+def test_every_pruner_stops_the_hopeless_and_keeps_the_best(storage: str, pruner: str) -> None:
+    study = make_study(storage, SPACE, 24, "random", pruner=pruner)
+    reasons: dict[float, str | None] = {}
+    for place in range(16):
+        proposal = ask(study)
+        value = 0.3 if place < 4 else (0.1 if place % 4 == 0 else 0.9)
+        reason = None
+        for step in range(1, 5):
+            reason = reason or study.report(proposal.number, step, value, own=step > 2)
+        if reason is None:
+            study.complete(proposal.number, value)
+        else:
+            assert proposal.slot.prunable
+            study.prune(proposal.number, reason)
+            reasons[value] = reason
+    assert 0.1 not in reasons
+    assert 0.3 not in reasons
+    if pruner == "none":
+        assert reasons == {}
+    else:
+        assert (reasons[0.9] or "").startswith(f"{pruner.split(':')[0]} pruner at step ")
+    states = {trial.state for trial in optuna.load_study(storage=storage, study_name="study").trials}
+    assert (TrialState.PRUNED in states) == (pruner != "none")

@@ -1,0 +1,60 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.orchestration.results import TrialResult
+from engine.orchestration.tracking import Spool, Tracker
+from tests.engine.orchestration.tracking.test_writer import ERRORS
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "events.jsonl")
+
+
+def ended(slot: str, state: str, errors: dict[str, Any] | None = None) -> TrialResult:
+    objective = errors["objective"] if errors else None
+    return TrialResult(0, slot, "", 0, state, {"push_pull.h": 2.0}, objective, errors, "why", {})
+
+
+def start(tracker: Tracker, *slots: str) -> None:
+    for slot in slots:
+        tracker.start_trial(slot, 0, {}, {})
+        tracker.epochs(slot, [{"step": step, "probe_error": 0.5} for step in (1, 2)])
+
+
+def test_a_slot_is_open_from_its_start_to_its_end(spool: Spool) -> None:
+    tracker = Tracker(spool)
+    tracker.start_sweep("s", {}, {})
+    start(tracker, "a", "b")
+    tracker.end_trial("a", "FINISHED", tags={}, step=2)
+    assert tracker.open_slots() == {"sweep": 0, "b": 2}
+    tracker.end_trial("b", "FINISHED", tags={}, step=2)
+    tracker.end_sweep("FINISHED", {}, {}, {})
+    assert tracker.open_slots() == {}
+    start(tracker, "b")
+    spool.mark(spool.pending()[1])
+    assert Tracker(Spool(spool.path)).open_slots() == {"b": 2}, "what is written counts too"
+
+
+def test_a_trial_whose_driver_died_after_the_study_knew_is_ended(spool: Spool) -> None:
+    tracker = Tracker(spool)
+    start(tracker, "complete", "failed", "pruned", "interrupted")
+    spool.mark(spool.pending()[1])
+    unknown = ended("unknown", "COMPLETE", ERRORS)
+    tracker.make_up(
+        [ended("complete", "COMPLETE", ERRORS), ended("failed", "FAIL"), ended("pruned", "PRUNED"), unknown]
+    )
+    events = {event["slot"]: event for event in spool.pending()[0]}
+    assert {slot: event["status"] for slot, event in events.items()} == {
+        "complete": "FINISHED",
+        "failed": "FAILED",
+        "pruned": "FINISHED",
+    }
+    assert events["complete"]["metrics"]["objective"] == ERRORS["objective"]
+    assert events["complete"]["step"] == 2
+    assert events["failed"]["tags"] == {"state": "FAIL", "fail_reason": "why"}
+    assert events["pruned"]["tags"] == {"state": "PRUNED", "prune_reason": "why"}
+    tracker.make_up([ended("complete", "COMPLETE", ERRORS)])
+    assert len(spool.pending()[0]) == 3, "once is enough"

@@ -1,0 +1,196 @@
+import json
+import os
+import time
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from engine.stages import Store, cleaning
+from engine.stages.cleaning import clean, entries, tree_bytes
+from engine.stages.leases import Holder, stage_lease, sweep_lease
+from engine.stages.store import MANIFEST, USE_NOTED_S
+
+A, B, C, D = (letter * 32 for letter in "abcd")
+DAY_S = 86400.0
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def publish(store: Store, key: str, *, used_days_ago: float = 0.0, inputs: tuple[str, ...] = (), n_bytes=1000) -> None:
+    with store.attempt(key) as attempt:
+        attempt.write_json("filling", "x" * n_bytes)
+        spec = {"stage": "pretrain", "inputs": {str(place): key for place, key in enumerate(inputs)}}
+        artifact = store.publish(attempt, {"history": [], "spec": spec, "seconds": 2.0})
+    set_age(artifact.folder / MANIFEST, used_days_ago)
+
+
+def set_age(path, days: float) -> None:
+    os.utime(path, (time.time() - days * DAY_S,) * 2)
+
+
+def keys(store: Store) -> list[str]:
+    return sorted(store.keys())
+
+
+def removed(store: Store, max_bytes: int, keep: tuple[str, ...] = ()) -> list[str]:
+    """Return what a clean-up would remove, the first to go first, and check that it then does."""
+    before = keys(store)
+    planned = clean(store, max_bytes, keep, dry_run=True)
+    assert keys(store) == before
+    done = clean(store, max_bytes, keep)
+    assert done == planned
+    assert keys(store) == sorted(set(before) - {entry.key for entry in done.artifacts})
+    return [entry.key for entry in done.artifacts]
+
+
+def test_an_entry_says_what_its_manifest_does(store):
+    publish(store, A, used_days_ago=2, inputs=(B,))
+    (entry,) = entries(store)
+    assert (entry.key, entry.stage, entry.inputs, entry.seconds, entry.whole) == (A, "pretrain", (B,), 2.0, True)
+    assert entry.used_at == pytest.approx(time.time() - 2 * DAY_S, abs=60)
+    assert entry.finished_at == pytest.approx(time.time(), abs=60)
+    assert entry.n_bytes == tree_bytes(store.look_at(A).folder) > 1000
+
+
+def test_the_least_recently_used_go_first_and_only_as_many_as_need_be(store):
+    for key, days in ((A, 3), (B, 1), (C, 2), (D, 0)):
+        publish(store, key, used_days_ago=days)
+    size = tree_bytes(store.root)
+    assert removed(store, size) == []
+    assert removed(store, size - 1) == [A]
+    assert removed(store, size // 2 + 200) == [C]
+    assert removed(store, 0) == [B, D]
+    assert tree_bytes(store.root) == 0
+
+
+def test_being_found_is_a_use_and_is_noted_at_most_once_an_hour(store):
+    publish(store, A, used_days_ago=3)
+    publish(store, B, used_days_ago=2)
+    manifest = store.look_at(A).folder / MANIFEST
+    assert time.time() - manifest.stat().st_mtime > DAY_S, "to look is no use"
+    store.find(A)
+    assert time.time() - manifest.stat().st_mtime < 60
+    os.utime(manifest, (time.time() - USE_NOTED_S / 2,) * 2)
+    noted = manifest.stat().st_mtime
+    store.find(A)
+    assert manifest.stat().st_mtime == noted
+    assert removed(store, tree_bytes(store.root) - 1) == [B]
+
+
+def test_an_input_stays_as_long_as_what_was_made_from_it(store):
+    publish(store, A, used_days_ago=9)
+    publish(store, B, used_days_ago=8, inputs=(A,))
+    publish(store, C, used_days_ago=1, inputs=(A, B))
+    publish(store, D, used_days_ago=5)
+    assert removed(store, 0) == [D, C, B, A]
+
+
+def test_what_is_to_be_kept_stays_with_its_inputs(store):
+    publish(store, A, used_days_ago=9)
+    publish(store, B, used_days_ago=8, inputs=(A,))
+    publish(store, C, used_days_ago=1)
+    assert removed(store, 0, keep=(B,)) == [C]
+    assert clean(store, 0, (B,)).n_kept == 2
+
+
+def test_what_live_stages_compute_and_read_stays(store):
+    publish(store, A, used_days_ago=9)
+    publish(store, B, used_days_ago=8, inputs=(A,))
+    publish(store, C, used_days_ago=1)
+    with stage_lease(store.root, D, {"pretrain": B}):
+        assert removed(store, 0) == [C]
+    assert removed(store, 0) == [B, A]
+
+
+def test_what_a_live_sweep_names_or_has_used_stays(store):
+    publish(store, A, used_days_ago=9)
+    publish(store, B, used_days_ago=8)
+    with sweep_lease(store.root, "mine", [A]):
+        publish(store, C)
+        done = clean(store, 0)
+        assert [entry.key for entry in done.artifacts] == [B]
+        assert done.sweeps == ("mine",)
+        assert done.n_kept == 2
+    assert removed(store, 0) == [A, C]
+
+
+def test_a_dead_sweep_keeps_nothing(store):
+    publish(store, A)
+    lease = sweep_lease(store.root, "dead", [A])
+    lease.path.parent.mkdir(parents=True)
+    holder = replace(Holder.this_process(), born="1")
+    lease.path.write_text(json.dumps({"holder": asdict(holder), "note": {"study": "dead", "keys": [A]}}))
+    done = clean(store, 0)
+    assert [entry.key for entry in done.artifacts] == [A]
+    assert done.sweeps == ()
+
+
+NEVER_LEFT = []
+
+
+def leave_attempt(store: Store, key: str, days: float):
+    NEVER_LEFT.append(store.attempt(key))  # a process that dies does not tidy up
+    attempt = NEVER_LEFT[-1].__enter__()
+    attempt.write_json("part", 1)
+    for path in (attempt.folder / "part.json", attempt.folder):
+        set_age(path, days)
+    return attempt.folder
+
+
+def leave_checkpoint(store: Store, key: str, days: float):
+    store.save_checkpoint(key, 3, {"w": torch.zeros(2)}, {"epoch": 3, "history": []})
+    folder = store.root / "checkpoints" / key[:2] / key
+    for path in (*folder.rglob("*"), folder):
+        set_age(path, days)
+    return folder
+
+
+def test_what_dead_processes_left_is_removed_after_a_day(store):
+    old, new = leave_attempt(store, A, 1.5), leave_attempt(store, B, 0.5)
+    resumable, left = leave_checkpoint(store, C, 0.5), leave_checkpoint(store, D, 1.5)
+    done = clean(store, 10**9)
+    assert sorted(path.partition("/")[0] for path in done.leftovers) == ["attempts", "checkpoints"]
+    assert done.freed_bytes > 0
+    assert [path.exists() for path in (old, new, resumable, left)] == [False, True, True, False]
+
+
+def test_what_a_live_stage_writes_stays_however_old(store):
+    attempt, kept = leave_attempt(store, A, 3), leave_checkpoint(store, A, 3)
+    with stage_lease(store.root, A, {}):
+        assert clean(store, 0).leftovers == ()
+    assert attempt.exists()
+    assert kept.exists()
+
+
+def test_quarantine_and_unreadable_artifacts_are_removed(store):
+    for key in (A, B, C):
+        publish(store, key)
+    store.quarantine(A)
+    (store.root / "artifacts" / B[:2] / B / MANIFEST).write_text("{")
+    done = clean(store, 10**9)
+    assert sorted(path.partition("/")[0] for path in done.leftovers) == ["artifacts", "quarantine"]
+    assert keys(store) == [C]
+    assert list((store.root / "quarantine").iterdir()) == []
+
+
+def test_a_link_in_the_store_is_not_followed(store, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x" * 10**6)
+    (store.root / "artifacts" / "aa").mkdir(parents=True)
+    (store.root / "artifacts" / "aa" / A).symlink_to(outside)
+    (store.root / "attempts" / f"{B}-x").symlink_to(outside)
+    assert tree_bytes(store.root) < 10**6
+    assert clean(store, 0).freed_bytes == 0
+    assert (outside / "precious").exists()
+
+
+def test_the_store_s_own_inputs_in_a_circle_do_no_harm(store):
+    publish(store, A, inputs=(B,))
+    publish(store, B, inputs=(A,))
+    assert len(removed(store, 0)) == 2
+    assert cleaning.LEFT_S == DAY_S

@@ -233,6 +233,7 @@ class Sweep:
 
         options, prepared = self.options, self.prepared
         with self._tracking() as (tracker, writer):
+            n_in_flight = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
             pool = StagePool(
                 name=f"broker-{self.name}",
                 store=str(prepared.store.root),
@@ -256,13 +257,20 @@ class Sweep:
                 store=prepared.store,
                 release=pool.release,
                 broker=f"broker-{self.name}",
-                max_live=options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots),
+                max_live=n_in_flight,
             )
             board.start()
             status = "KILLED"
             try:
                 n_left = prepared.agenda.n_total - n_done
-                run_trials(conductor, cluster, n_trials=n_left, folder=options.home / "tune", name=self.name)
+                run_trials(
+                    conductor,
+                    cluster,
+                    n_trials=n_left,
+                    n_in_flight=n_in_flight,
+                    folder=options.home / "tune",
+                    name=self.name,
+                )
                 status = "FINISHED" if study.exhausted else "KILLED"
             finally:
                 conductor.interrupt()

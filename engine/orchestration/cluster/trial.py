@@ -110,7 +110,7 @@ class _Walk:
         return {
             **record,
             "stage": spec.stage,
-            "step": self.step_bases[spec.stage] + record["epoch"],
+            "step": self.step_bases.get(spec.stage, 0) + record["epoch"],
             "value": record["probe_error"],
             "own": own,
         }

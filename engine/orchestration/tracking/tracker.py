@@ -125,6 +125,8 @@ def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
     metrics = {"objective": errors["objective"], "test/clean": errors["test"]["clean"]}
     if errors["test"]["tuned_distortion"] is not None:
         metrics["test/tuned_distortion"] = errors["test"]["tuned_distortion"]
+    if not table:
+        return metrics
     by_corruption = mean_by_corruption(table)
     metrics["test/mean_corrupted"] = sum(by_corruption.values()) / len(by_corruption)
     metrics |= {f"test/{name}": error for name, error in by_corruption.items()}

@@ -14,6 +14,9 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own report: ours says
 from engine.orchestration.options import SweepOptions
 from pipelines._command_line import make_console, run
 
+INTERRUPTED = 130
+"""The exit code of a sweep that was stopped before its end, as of any command that Ctrl-C ends."""
+
 
 def main(options: SweepOptions) -> int:
     """List, dry-run or run a sweep; return the exit code."""
@@ -31,8 +34,9 @@ def main(options: SweepOptions) -> int:
 
         print_dry_run(console, prepared)
         return 0
-    Sweep(prepared, console).run()
-    return 0
+    sweep = Sweep(prepared, console)
+    sweep.run()
+    return 0 if sweep.complete else INTERRUPTED
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

@@ -162,13 +162,18 @@ def make_home(home: Path) -> None:
 
 
 class Sweep:
-    """A prepared sweep that is run."""
+    """A prepared sweep that is run.
+
+    Attributes:
+        complete: whether no trial was left when it ended; False if it was stopped, by Ctrl-C say.
+    """
 
     def __init__(self, prepared: Prepared, console: Console) -> None:
         self.prepared = prepared
         self.options = prepared.options
         self.console = console
         self.name = prepared.study_name
+        self.complete = False
 
     def run(self) -> Results:
         """Run what is missing, print the answer and return the trials.
@@ -200,8 +205,13 @@ class Sweep:
                 self._make_up_tracking()
             else:
                 self._run_trials(study, n_done)
+            self.complete, n_done = study.exhausted, study.n_finished
         results = read_results(options.storage_url, self.name)
         self.print_answer(results)
+        if not self.complete:
+            self._say(
+                f"stopped early: {n_done} of {agenda.n_total} trials are done; the same command goes on from here"
+            )
         return results
 
     def _make_up_tracking(self) -> None:

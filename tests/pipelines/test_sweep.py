@@ -223,6 +223,23 @@ def test_a_killed_driver_is_resumed_to_the_exact_count(tmp_path: Path) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
+def test_ctrl_c_stops_a_sweep_with_its_answer_so_far(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with subprocess.Popen(
+        command(home), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as driver:
+        end = time.monotonic() + 150
+        while not (home / "optuna.db").exists() or states_or_none(home).count("COMPLETE") < 2:
+            assert time.monotonic() < end, "no trial completed in time"
+            time.sleep(0.1)
+        driver.send_signal(signal.SIGINT)
+        output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 130, output
+    assert re.search(r"stopped early: \d of 8 trials are done; the same command goes on from here", output)
+    assert "mlflow ui --backend-store-uri" in output
+    assert not {"RUNNING", "WAITING"} & set(states(home))
+
+
 def states_or_none(home: Path) -> list[str]:
     try:
         return states(home)

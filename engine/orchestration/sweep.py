@@ -112,8 +112,8 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     if options.dataset is not None:
         settings["data.name"] = options.dataset
     space = space.with_base(settings)
-    if options.ray_address is None and not os.environ.get("RAY_ADDRESS"):
-        plan_slots(options, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
+    if is_private(options):
+        slots_of_this_machine(options)
     make_home(options.home)
     check_tracking(options.tracking_url, options.artifact_folder)
     store = Store(options.store_folder)
@@ -159,6 +159,20 @@ def make_home(home: Path) -> None:
         raise InputError(f"home folder cannot be made: {home} ({error.strerror})") from error
     if not os.access(home, os.W_OK):
         raise InputError(f"home folder cannot be written: {home}")
+
+
+def is_private(options: SweepOptions) -> bool:
+    """Return whether the sweep has a Ray of its own on this machine."""
+    return options.ray_address is None and not os.environ.get("RAY_ADDRESS")
+
+
+def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
+    """Return the slots of a private Ray.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    return plan_slots(options, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
 
 
 class Sweep:
@@ -227,7 +241,10 @@ class Sweep:
         from engine.orchestration.cluster.session import connect, disconnect
 
         options = self.options
-        cluster = connect(options.ray_address)
+        n_trial_slots = options.trials_in_flight
+        if n_trial_slots is None and is_private(options):
+            n_trial_slots = 2 * slots_of_this_machine(options).n_slots
+        cluster = connect(options.ray_address, n_trial_slots=n_trial_slots)
         try:
             self._say(cluster.description)
             slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic)
@@ -277,7 +294,6 @@ class Sweep:
                     conductor,
                     cluster,
                     n_trials=n_left,
-                    n_in_flight=n_in_flight,
                     folder=options.home / "tune",
                     name=self.name,
                 )

@@ -11,9 +11,6 @@ from typing import Any
 from engine.errors import InputError
 from engine.orchestration.cluster.names import BROKER_NAMESPACE, TRIAL_SLOT
 
-_LOCAL_TRIAL_SLOTS = 256
-"""More trials than any private Ray has in flight: the conductor bounds them."""
-
 
 @dataclass(frozen=True)
 class Cluster:
@@ -40,11 +37,13 @@ class Cluster:
         return max(1, min(self.n_trial_slots, 2 * n_slots))
 
 
-def connect(address: str | None) -> Cluster:
+def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster:
     """Connect to Ray.
 
     Args:
         address: of a running cluster; None for the environment's ``RAY_ADDRESS``, else a private Ray on this machine.
+        n_trial_slots: trials that a private Ray has room for, two a core if None. It must be what is really in flight:
+            where there is more room, Tune starts a process for nearly every trial instead of using one again.
 
     Raises:
         InputError: nothing answers at the address.
@@ -57,7 +56,7 @@ def connect(address: str | None) -> Cluster:
     address = address or os.environ.get("RAY_ADDRESS") or None
     common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        offered: dict[str, float] = {TRIAL_SLOT: _LOCAL_TRIAL_SLOTS}
+        offered: dict[str, float] = {TRIAL_SLOT: n_trial_slots or 2 * (os.cpu_count() or 1)}
         ray.init(address="local", resources=offered, include_dashboard=False, **common)
     else:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,21 +81,16 @@ class PruningScheduler(FIFOScheduler):
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
-def run_trials(
-    conductor: Conducting, cluster: Cluster, *, n_trials: int, n_in_flight: int, folder: Path, name: str
-) -> None:
+def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder: Path, name: str) -> None:
     """Run trials until the conductor has none left.
 
     Args:
         conductor: gives and hears the trials.
         cluster: where they run.
         n_trials: how many there are at most.
-        n_in_flight: how many are open at once.
         folder: where Tune keeps its own notes.
         name: of the experiment.
     """
-    # Tune starts the trials of a searcher of one's own one after the other unless told how many may be pending
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(n_in_flight))
     tuner = tune.Tuner(
         tune.with_resources(run_trial, cluster.trial_resources),
         tune_config=tune.TuneConfig(

@@ -86,7 +86,7 @@ class _Walk:
         """Tell the broker that this trial wants nothing any more."""
         try:
             ray.get(self.broker.release.remote(self.trial), timeout=5)
-        except Exception:
+        except Exception:  # the trial is over either way, and the driver releases it too
             return
 
     def _follow(self, spec: StageSpec, depth: int) -> dict[str, Any]:

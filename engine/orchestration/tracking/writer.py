@@ -99,7 +99,7 @@ class TrackingWriter:
                 held = held or self._acquire()
                 self.flush()
                 self._failures, self.last_error = 0, ""
-            except Exception as error:
+            except Exception as error:  # whatever the server raises: the spool keeps the events
                 self._failures += 1
                 self.last_error = describe_error(error)
                 logging.getLogger(__name__).debug("tracking failed: %s", self.last_error)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.metrics import PairedDifference, mean_by_corruption, paired_difference
+from engine.orchestration.families import FAMILIES
 from engine.spaces import Space
 from engine.stages.evaluate import rows_to_table
 
@@ -18,14 +19,6 @@ OBJECTIVES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     CORRUPTED: lambda errors: errors["objective"],
 }
 """What trials can be compared by, from an evaluation's record: errors on validation images, to be made small."""
-
-FAMILIES = {
-    "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
-    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
-    "weather": ("snow", "frost", "fog", "spatter", "brightness"),
-    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
-}
-"""The benchmark's four kinds of corruption (push–pull paper, section 4.2.1)."""
 
 
 @dataclass(frozen=True)

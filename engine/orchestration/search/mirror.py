@@ -8,7 +8,7 @@ accepted becomes a trial of the study.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -24,17 +24,17 @@ MEMORY = "robustune:mirror"
 
 @dataclass(frozen=True)
 class Draft:
-    """A proposal that is not a trial of the study yet.
+    """What is not a trial of the study yet.
 
     Attributes:
         settings: {dotted path: value}.
-        number: its trial in the mirror.
+        number: its trial in the mirror; None for settings that were not proposed there.
         memory: what the study should keep as ``MEMORY``; empty for samplers that need nothing.
     """
 
     settings: dict[str, Any]
-    number: int
-    memory: dict[str, Any]
+    number: int | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 class Mirror:
@@ -79,10 +79,12 @@ class Mirror:
     def refuse(self, drafts: Iterable[Draft]) -> None:
         """Give proposals up: samplers learn nothing from them."""
         for draft in drafts:
+            assert draft.number is not None
             self._study.tell(draft.number, state=TrialState.FAIL)
 
     def accept(self, draft: Draft, number: int) -> None:
         """Note which trial of the study a proposal has become."""
+        assert draft.number is not None
         self._numbers[number] = draft.number
 
     def add(self, trial: FrozenTrial) -> None:

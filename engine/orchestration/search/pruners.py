@@ -6,18 +6,23 @@ number: "threshold:0.6".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
+from optuna.trial import FrozenTrial
 
 from engine.errors import InputError, unknown_name
 from engine.spaces import Space
 
 REDUCTION = 2
 """Of the trials that reach a rung, one in so many goes on: with 2, a rung falls in the last half of any training."""
+
+N_CELLS = 5
+"""Cells that a trial is measured on before a signed-rank test compares it: with fewer, none could reach p = 0.05."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class PrunerKind:
         reason: says why a trial is stopped: (its error, errors of the complete trials at this step, number) → words.
         argument: what the name's number is called, and its default; a default of None means that it must be given.
         by_rungs: whether it judges at few steps and must hear of every one, also where a trial may not be stopped.
+        by_cells: whether its steps are the evaluation's (corruption, severity) cells, not epochs.
     """
 
     description: str
@@ -79,6 +85,7 @@ class PrunerKind:
     reason: Callable[[float, Sequence[float], float], str]
     argument: tuple[str, float | None] | None = None
     by_rungs: bool = False
+    by_cells: bool = False
 
 
 def _percentile_reason(value: float, others: Sequence[float], percent: float) -> str:
@@ -90,6 +97,12 @@ def _percentile_reason(value: float, others: Sequence[float], percent: float) ->
 
 def _rung_reason(value: float, others: Sequence[float], number: float) -> str:
     return f", not in the better {'half' if REDUCTION == 2 else f'1/{REDUCTION}'} of those that reached this rung"
+
+
+def _wilcoxon(horizon: Horizon, p_threshold: float) -> optuna.pruners.BasePruner:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.WilcoxonPruner(p_threshold=p_threshold, n_startup_steps=N_CELLS)
 
 
 PRUNERS: dict[str, PrunerKind] = {
@@ -129,6 +142,14 @@ PRUNERS: dict[str, PrunerKind] = {
         lambda value, others, number: f", above {number:g}",
         argument=("BOUND", None),
     ),
+    "wilcoxon": PrunerKind(
+        "stops an evaluation whose (corruption, severity) cells are worse than the best trial's, by a signed-rank test "
+        "at wilcoxon:P",
+        _wilcoxon,
+        lambda *_: "",
+        argument=("P", 0.1),
+        by_cells=True,
+    ),
 }
 
 
@@ -150,6 +171,26 @@ class SweepPruner:
     def by_rungs(self) -> bool:
         """Return whether it must hear of every step."""
         return PRUNERS[self.name].by_rungs
+
+    @property
+    def by_cells(self) -> bool:
+        """Return whether it compares cells, not epochs."""
+        return PRUNERS[self.name].by_cells
+
+    def cells_reason(self, cells: Mapping[int, float], best: FrozenTrial) -> str:
+        """Return why a trial is stopped for its cells.
+
+        Args:
+            cells: its errors so far, by cell.
+            best: the trial that it was compared with.
+        """
+        common = cells.keys() & best.intermediate_values.keys()
+        mine = sum(cells[cell] for cell in common) / len(common)
+        other = sum(best.intermediate_values[cell] for cell in common) / len(common)
+        return (
+            f"{self.name} pruner after {len(common)} cells of the evaluation: mean error {mine:.4f}, that of the best "
+            f"trial (number {best.number}) {other:.4f}, p < {self.number:g}"
+        )
 
     def reason(self, step: int, value: float, others: Sequence[float]) -> str:
         """Return why a trial is stopped.

@@ -57,6 +57,10 @@ class Repeats:
         """Return the number of the trial that has this configuration, or None."""
         return self._numbers.get(self._identities(settings, seed))
 
+    def identity(self, settings: Mapping[str, Any], seed: int) -> str:
+        """Return a configuration's identity."""
+        return self._identities(settings, seed)
+
     def add(self, settings: Mapping[str, Any], seed: int, number: int) -> str:
         """Note a trial; return its identity."""
         identity = self._identities(settings, seed)

@@ -23,6 +23,7 @@ from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import CORRUPTED, Results, TrialResult
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.draws import Draws, make_draws
+from engine.orchestration.search.ledger import ENDED, Ledger, open_storage
 from engine.orchestration.search.mirror import MEMORY, Draft, Mirror
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
@@ -43,6 +44,7 @@ EXPERIMENT = "mlflow_experiment"
 OBJECTIVES = "objectives"
 IDENTITY = "identity"
 REPEAT_OF = "repeat_of"
+STEPS = "steps"
 
 WARM_UP_EPOCHS = 2
 """Epochs of its own that a trial runs before it can be pruned (where no rung says when)."""
@@ -95,12 +97,13 @@ class SweepStudy:
         self._sampler = sampler
         check_search(sampler, agenda.space, n_objectives=len(objectives))
         self._pruner = make_pruner(pruner, agenda.space)
+        self._distributions = {axis.label: distribution(axis) for axis in agenda.space.axes}
         if len(objectives) > 1 and self._pruner.name != "none":
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner!r}")
         self._study = open_study(agenda.space, agenda.study_seed, storage=storage, name=name, objectives=objectives)
-        self._study.sampler = optuna.samplers.RandomSampler(seed=0)  # never asked: what it gets has its parameters
-        self._study.pruner = self._pruner.optuna
-        self._live: dict[int, tuple[optuna.Trial, Slot]] = {}
+        self._check_steps("cells" if self._pruner.by_cells else "epochs")
+        self._ledger = Ledger(self._study, self._pruner.optuna)
+        self._live: dict[int, Slot] = {}
         self._own_epochs: dict[int, int] = {}
         self._left: dict[str, Mapping[str, Any]] = {}
         self.n_recovered = self._recover()
@@ -114,7 +117,7 @@ class SweepStudy:
             self._mirror = Mirror(
                 agenda.space,
                 sampler,
-                seed=agenda.study_seed + len(self._study.get_trials(deepcopy=False)),
+                seed=agenda.study_seed + len(self._ledger),
                 n_proposals=agenda.n_proposals,
                 n_objectives=len(objectives),
             )
@@ -127,11 +130,22 @@ class SweepStudy:
         )
         self._winner_planned = agenda.n_winner_trials == 0
 
+    def _check_steps(self, steps: str) -> None:
+        """Make sure that the study's intermediate values are all of one kind."""
+        known = self._study.user_attrs.get(STEPS)
+        if known is None and len(self._study.get_trials(deepcopy=False)):
+            known = "epochs"
+        if known is None:
+            self._study.set_user_attr(STEPS, steps)
+        elif known != steps:
+            raise InputError(
+                f"study {self.name!r} compares trials by {known}, the pruner {self._pruner.name!r} would by {steps}; "
+                "choose another --study, or a pruner of the first kind"
+            )
+
     def finished(self) -> list[FrozenTrial]:
         """Return the ended trials, without those that were interrupted."""
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        trials = self._study.get_trials(deepcopy=False, states=states)
-        return [trial for trial in trials if _counts(trial)]
+        return [trial for trial in self._ledger.trials(ENDED) if _counts(trial)]
 
     @property
     def n_finished(self) -> int:
@@ -150,47 +164,64 @@ class SweepStudy:
         if not self._todo:
             return None
         slot = self._todo.popleft()
-        trial, settings = self._open(slot)
-        notes = {SLOT: slot.name, SETTINGS: settings, SEED: slot.seed, GROUP: slot.group}
-        repeated = self._repeats.find(settings, slot.seed)
+        draft = self._draft(slot)
+        notes = {SLOT: slot.name, SETTINGS: draft.settings, SEED: slot.seed, GROUP: slot.group}
+        repeated = self._repeats.find(draft.settings, slot.seed)
         if slot.purpose == "proposal" and repeated is not None:
             notes[REPEAT_OF] = repeated
-        notes[IDENTITY] = self._repeats.add(settings, slot.seed, trial.number)
-        for name, value in notes.items():
-            trial.set_user_attr(name, value)
-        self._live[trial.number] = (trial, slot)
-        return Proposal(slot, trial.number, settings)
+        identity = notes[IDENTITY] = self._repeats.identity(draft.settings, slot.seed)
+        parameters = parameters_of(draft.settings, self.agenda.space)
+        distributions = {label: self._distributions[label] for label in parameters}
+        memory = {MEMORY: draft.memory} if draft.memory else {}
+        number = self._ledger.open(parameters, distributions, notes=notes, memory=memory)
+        self._repeats.add_known(identity, number)
+        if self._mirror is not None and draft.number is None:
+            self._mirror.add(self._ledger[number])
+        elif self._mirror is not None:
+            self._mirror.accept(draft, number)
+        self._live[number] = slot
+        return Proposal(slot, number, draft.settings)
 
     def note(self, number: int, name: str, value: Any) -> None:
         """Keep a fact about a live trial in the study."""
-        self._live[number][0].set_user_attr(name, value)
+        self._ledger.note(number, name, value)
 
-    def report(self, number: int, step: int, value: float, *, own: bool) -> str | None:
-        """Report an intermediate value; return the reason if the trial should stop.
+    @property
+    def by_cells(self) -> bool:
+        """Return whether the steps of the study's trials are cells of the evaluation, not epochs."""
+        return self._pruner.by_cells
+
+    def report(self, number: int, values: Mapping[int, float], *, own: bool) -> str | None:
+        """Report intermediate values; return the reason if the trial should stop.
 
         Args:
             number: the trial.
-            step: fixed for each stage and epoch.
-            value: error on the probe.
+            values: {step: error}: an epoch's error on the probe, its step fixed for each stage and epoch; or, where the
+                pruner compares cells, errors of some of them on validation images.
             own: whether the trial has gone its own way: a stage that others share is not pruned on.
         """
-        trial, slot = self._live[number]
+        slot = self._live[number]
         self._own_epochs[number] = self._own_epochs.get(number, 0) + own
         if len(self.objectives) > 1:
             return None  # Optuna knows intermediate values of a single objective only
-        trial.report(value, step)
+        for step, value in values.items():
+            self._ledger.report(number, step, value)
         by_rungs = self._pruner.by_rungs
-        may_stop = own and slot.prunable and self._own_epochs[number] >= (1 if by_rungs else WARM_UP_EPOCHS)
-        if not (may_stop or by_rungs) or not trial.should_prune() or not may_stop:
+        warm_up = 1 if by_rungs or self.by_cells else WARM_UP_EPOCHS
+        may_stop = own and slot.prunable and self._own_epochs[number] >= warm_up
+        if not (may_stop or by_rungs) or not self._ledger.should_prune(number) or not may_stop:
             return None
-        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = self._ledger.trials((TrialState.COMPLETE,))
+        if self.by_cells:
+            best = min(complete, key=lambda trial: trial.values[0])
+            return self._pruner.cells_reason(self._ledger[number].intermediate_values, best)
         others = [other.intermediate_values[step] for other in complete if step in other.intermediate_values]
         return self._pruner.reason(step, value, others)
 
     def complete(self, number: int, *values: float) -> None:
         """End a trial with its value of each objective."""
-        trial, _ = self._live.pop(number)
-        self._mirror_end(self._study.tell(trial, values))
+        del self._live[number]
+        self._mirror_end(self._ledger.end(number, TrialState.COMPLETE, values))
 
     def prune(self, number: int, reason: str) -> None:
         """End a trial as pruned."""
@@ -198,11 +229,11 @@ class SweepStudy:
 
     def fail(self, number: int, reason: str, *, interrupted: bool = False) -> None:
         """End a trial as failed; an interrupted one's slot is free again."""
-        _, slot = self._live[number]
+        slot = self._live[number]
         if interrupted:
             self.note(number, INTERRUPTED, True)
             self._repeats.forget(number)
-            self._left[slot.name] = self._study.get_trials(deepcopy=False)[number].user_attrs[SETTINGS]
+            self._left[slot.name] = self._ledger[number].user_attrs[SETTINGS]
             self._todo.appendleft(self._as_left(slot))
         self._end(number, TrialState.FAIL, reason)
 
@@ -229,9 +260,9 @@ class SweepStudy:
         return min(complete, key=lambda trial: (trial.values[place], *trial.values, trial.number), default=None)
 
     def _end(self, number: int, state: TrialState, reason: str) -> None:
-        self.note(number, REASON, reason)
-        trial, _ = self._live.pop(number)
-        self._mirror_end(self._study.tell(trial, state=state))
+        self.note(number, REASON, hide_credentials(reason))
+        del self._live[number]
+        self._mirror_end(self._ledger.end(number, state))
 
     def _mirror_end(self, trial: FrozenTrial) -> None:
         if self._mirror is not None:
@@ -247,23 +278,14 @@ class SweepStudy:
         if self._mirror is not None:
             self._mirror.add(trial)
 
-    def _open(self, slot: Slot) -> tuple[optuna.Trial, dict[str, Any]]:
-        """Start a trial in the study with its parameters."""
+    def _draft(self, slot: Slot) -> Draft:
+        """Return the settings that a slot is filled with, proposed now where nothing else says them."""
         if slot.settings is not None:
-            trial = self._enqueue(slot, slot.settings)
-            if self._mirror is not None:
-                self._mirror.add(self._study.get_trials(deepcopy=False)[trial.number])
-            return trial, dict(slot.settings)
+            return Draft(dict(slot.settings))
         if self._draws is not None:
-            settings = self._draws[int(slot.name.removeprefix("proposal/"))]
-            return self._enqueue(slot, settings), dict(settings)
+            return Draft(dict(self._draws[int(slot.name.removeprefix("proposal/"))]))
         assert self._mirror is not None
-        draft = self._propose(self._mirror, slot.seed)
-        trial = self._enqueue(slot, draft.settings)
-        if draft.memory:
-            trial.storage.set_trial_system_attr(trial._trial_id, MEMORY, draft.memory)
-        self._mirror.accept(draft, trial.number)
-        return trial, dict(draft.settings)
+        return self._propose(self._mirror, slot.seed)
 
     def _propose(self, mirror: Mirror, seed: int) -> Draft:
         """Return a proposal that no trial has had; where none is found, the sampler's first one, a repeat."""
@@ -283,13 +305,6 @@ class SweepStudy:
         """Return a slot, with the settings of its trial where that was interrupted: its stages' checkpoints go on."""
         return replace(slot, settings=self._left[slot.name]) if slot.name in self._left else slot
 
-    def _enqueue(self, slot: Slot, settings: Mapping[str, Any]) -> optuna.Trial:
-        """Start a trial in the study whose settings are known."""
-        space = self.agenda.space
-        parameters = parameters_of(settings, space)
-        self._study.enqueue_trial(parameters, user_attrs={SLOT: slot.name})
-        return self._study.ask({axis.label: distribution(axis) for axis in space.axes if axis.label in parameters})
-
     def _plan_winner(self) -> None:
         """Once every arm and proposal has ended, add the winner's slots."""
         if self._winner_planned or self._todo or self._live:
@@ -302,17 +317,14 @@ class SweepStudy:
         self._todo.extend(slot for slot in self.agenda.winner(best.user_attrs[SETTINGS]) if slot.name not in done)
 
     def _recover(self) -> int:
-        """End what a dead driver left running or waiting; return how many trials that were."""
-        for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self._study.ask()  # takes a waiting trial, which is running then
-        left = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for frozen in left:
-            if SETTINGS in frozen.user_attrs:
-                self._left[frozen.user_attrs[SLOT]] = frozen.user_attrs[SETTINGS]
-            trial = optuna.Trial(self._study, frozen._trial_id)
-            trial.set_user_attr(INTERRUPTED, True)
-            trial.set_user_attr(REASON, INTERRUPTED)
-            self._study.tell(trial, state=TrialState.FAIL)
+        """End what a dead driver left running, or somebody else waiting; return how many trials that were."""
+        left = self._ledger.trials((TrialState.RUNNING, TrialState.WAITING))
+        for trial in left:
+            if SETTINGS in trial.user_attrs:
+                self._left[trial.user_attrs[SLOT]] = trial.user_attrs[SETTINGS]
+            self._ledger.note(trial.number, INTERRUPTED, True)
+            self._ledger.note(trial.number, REASON, INTERRUPTED)
+            self._ledger.end(trial.number, TrialState.FAIL)
         return len(left)
 
 
@@ -363,12 +375,13 @@ def _create(storage: str, name: str, *, n_objectives: int) -> optuna.Study:
     directions: list[Literal["minimize", "maximize"] | StudyDirection] = ["minimize"] * n_objectives
     try:
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        return optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        return optuna.create_study(
+            storage=open_storage(storage), study_name=name, directions=directions, load_if_exists=True
+        )
     except InputError:
         raise
     except Exception as error:  # each storage has its own kinds of errors
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise InputError(hide_credentials(f"study storage cannot be used: {storage} ({reason})")) from None
+        raise _refusal(storage, error) from None
 
 
 def study_names(storage: str) -> list[str]:
@@ -380,27 +393,32 @@ def study_names(storage: str) -> list[str]:
     try:
         return sorted(optuna.get_all_study_names(storage))
     except Exception as error:  # each storage has its own kinds of errors
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise InputError(f"study storage cannot be used: {hide_credentials(storage)} ({reason})") from None
+        raise _refusal(storage, error) from None
+
+
+def _refusal(storage: str, error: Exception) -> InputError:
+    """Return the error for a storage that refuses; what it says may repeat the address, with its credentials."""
+    lines = str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]
+    return InputError(hide_credentials(f"study storage cannot be used: {storage} ({lines[0]})"))
 
 
 def read_results(storage: str, name: str) -> Results:
     """Return what a study says, without changing it.
 
     Raises:
-        InputError: there is no such study, or it was not made by a sweep.
+        InputError: there is no such study, or it was not made by a sweep, or the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.load_study(storage=storage, study_name=name)
     except KeyError:
-        known = optuna.get_all_study_names(storage)
-        raise unknown_name("study", name, known) from None
+        raise unknown_name("study", name, study_names(storage)) from None
+    except Exception as error:  # each storage has its own kinds of errors
+        raise _refusal(storage, error) from None
     if SPACE not in study.user_attrs:
         raise InputError(f"study {name!r} was not made by a sweep")
-    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     objectives = objectives_of(study)
-    trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ended) if _counts(trial)]
+    trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ENDED) if _counts(trial)]
     experiment = study.user_attrs.get(EXPERIMENT, "")
     return Results(name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment, objectives)
 

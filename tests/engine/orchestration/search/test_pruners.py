@@ -45,6 +45,7 @@ def test_reasons(name: str, reason: str) -> None:
         ("threshold", r"pruner 'threshold' is given as threshold:BOUND with BOUND in \(0, 1\), got 'threshold'"),
         ("threshold:2", r"with BOUND in \(0, 1\), got 'threshold:2'"),
         ("threshold:nan", r"with BOUND in \(0, 1\), got 'threshold:nan'"),
+        ("wilcoxon:1", r"with P in \(0, 1\), got 'wilcoxon:1'"),
         ("percentile:x", r"percentile:PERCENT with PERCENT in \(0, 100\), got 'percentile:x'"),
     ],
 )

@@ -115,7 +115,7 @@ def test_failures_count_as_done_and_keep_their_reason(storage: str) -> None:
 
 def report_epochs(study: SweepStudy, number: int, value: float, *, own: bool) -> str | None:
     for step in range(1, 6):
-        reason = study.report(number, step, value, own=own)
+        reason = study.report(number, {step: value}, own=own)
         if reason is not None:
             return reason
     return None

@@ -184,7 +184,7 @@ def test_several_objectives_are_not_pruned_on(storage: str) -> None:
     with pytest.raises(InputError, match="the pruner must be 'none', got 'median'"):
         make_study(storage, NUMERIC, 9, "tpe", objectives=("clean", "corrupted"), pruner="median")
     study = make_study(storage, NUMERIC, 9, "tpe", objectives=("clean", "corrupted"))
-    assert study.report(ask(study).number, 1, 0.9, own=True) is None
+    assert study.report(ask(study).number, {1: 0.9}, own=True) is None
 
 
 def test_a_study_of_other_objectives_is_refused(storage: str) -> None:
@@ -193,7 +193,10 @@ def test_a_study_of_other_objectives_is_refused(storage: str) -> None:
         make_study(storage, NUMERIC, 9, "tpe", objectives=("clean", "corrupted"))
 
 
-@pytest.mark.parametrize("pruner", [f"{name}:0.6" if name == "threshold" else name for name in PRUNERS])
+BY_EPOCHS = [name for name, kind in PRUNERS.items() if not kind.by_cells]
+
+
+@pytest.mark.parametrize("pruner", [f"{name}:0.6" if name == "threshold" else name for name in BY_EPOCHS])
 def test_every_pruner_stops_the_hopeless_and_keeps_the_best(storage: str, pruner: str) -> None:
     study = make_study(storage, SPACE, 24, "random", pruner=pruner)
     reasons: dict[float, str | None] = {}
@@ -202,7 +205,7 @@ def test_every_pruner_stops_the_hopeless_and_keeps_the_best(storage: str, pruner
         value = 0.3 if place < 4 else (0.1 if place % 4 == 0 else 0.9)
         reason = None
         for step in range(1, 5):
-            reason = reason or study.report(proposal.number, step, value, own=step > 2)
+            reason = reason or study.report(proposal.number, {step: value}, own=step > 2)
         if reason is None:
             study.complete(proposal.number, value)
         else:
@@ -217,3 +220,55 @@ def test_every_pruner_stops_the_hopeless_and_keeps_the_best(storage: str, pruner
         assert (reasons[0.9] or "").startswith(f"{pruner.split(':')[0]} pruner at step ")
     states = {trial.state for trial in optuna.load_study(storage=storage, study_name="study").trials}
     assert (TrialState.PRUNED in states) == (pruner != "none")
+
+
+def measure_cells(study: SweepStudy, number: int, errors: list[float], *, batch: int = 4) -> tuple[str | None, int]:
+    """Report cells in batches as an evaluation does; return the reason to stop, and after how many cells."""
+    for first in range(0, len(errors), batch):
+        cells = dict(enumerate(errors[first : first + batch], start=first + 1))
+        reason = study.report(number, cells, own=True)
+        if reason is not None:
+            return reason, first + len(cells)
+    return None, len(errors)
+
+
+def test_the_wilcoxon_pruner_compares_cells_with_the_best_trial(storage: str) -> None:
+    study = make_study(storage, SPACE, 24, "random", pruner="wilcoxon")
+    assert study.by_cells
+    hard = [
+        0.3 + 0.2 * (-1) ** cell + 0.005 * cell for cell in range(12)
+    ]  # cells differ more than trials do: only pairs tell them apart
+    for _ in range(4):
+        arm = ask(study)
+        assert measure_cells(study, arm.number, [error + 0.05 for error in hard]) == (None, 12)
+        study.complete(arm.number, sum(hard) / 12 + 0.05)
+    better, worse, mixed = ask(study), ask(study), ask(study)
+    assert measure_cells(study, better.number, hard) == (None, 12)
+    study.complete(better.number, sum(hard) / 12)
+    reason, n_cells = measure_cells(study, worse.number, [error + 0.02 for error in hard])
+    assert n_cells == 8
+    assert reason == (
+        "wilcoxon pruner after 8 cells of the evaluation: mean error 0.3375, that of the best trial (number 4) 0.3175, "
+        "p < 0.1"
+    )
+    study.prune(worse.number, reason)
+    assert (
+        measure_cells(study, mixed.number, [error + 0.02 * (-1) ** (cell // 2) for cell, error in enumerate(hard)])[0]
+        is None
+    )
+
+
+def test_cells_that_others_share_are_not_stopped(storage: str) -> None:
+    study = make_study(storage, SPACE, 24, "random", pruner="wilcoxon")
+    for value in (0.1, 0.2, 0.1, 0.1):
+        arm = ask(study)
+        study.report(arm.number, dict.fromkeys(range(1, 9), value), own=True)
+        study.complete(arm.number, value)
+    assert study.report(ask(study).number, dict.fromkeys(range(1, 9), 0.9), own=False) is None
+
+
+def test_a_study_has_one_kind_of_step(storage: str) -> None:
+    make_study(storage, SPACE, 9, "random", pruner="wilcoxon")
+    make_study(storage, SPACE, 9, "random", pruner="wilcoxon:0.05")
+    with pytest.raises(InputError, match="study 'study' compares trials by cells, the pruner 'median' would by epochs"):
+        make_study(storage, SPACE, 9, "random", pruner="median")

@@ -1,0 +1,149 @@
+"""A study's trials on disk and in memory: each change is one write, and nothing is read back.
+
+Optuna's objects read the storage before and after whatever they do: over a hundred statements for a trial of twenty
+reports. A driver holds its study alone (``DriverLease``), so that what it wrote is what there is: the trials are read
+once, kept in memory, and pruners look at them there. Every change reaches the storage before the call returns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Return Optuna's storage at a URL.
+
+    SQLite gets a write-ahead log: a commit then waits for no disk (a power cut may take the last ones, never the
+    file's consistency), and those who read, such as optuna-dashboard, do not hold up those who write.
+
+    Raises:
+        Exception: whatever the database's driver raises when it cannot be used.
+    """
+    storage = RDBStorage(url)
+    if storage.engine.name == "sqlite":
+        sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
+        storage.scoped_session.remove()
+        storage.engine.dispose()  # connections from before have not got it
+    return storage
+
+
+def _write_ahead(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+class Ledger:
+    """The trials of a study that this process alone writes.
+
+    Trials are known by their number in the study; an ended one does not change any more.
+
+    Args:
+        study: the study.
+        pruner: judges live trials.
+    """
+
+    def __init__(self, study: optuna.Study, pruner: optuna.pruners.BasePruner) -> None:
+        self._storage = study._storage
+        self._study_id = study._study_id
+        self._pruner = pruner
+        self._memory = optuna.storages.InMemoryStorage()
+        self._copy = optuna.create_study(
+            storage=self._memory,
+            study_name=study.study_name,
+            directions=study.directions,
+            sampler=optuna.samplers.RandomSampler(seed=0),  # never asked
+            pruner=pruner,
+        )
+        self._ids: list[tuple[int, int]] = []
+        for trial in study.get_trials(deepcopy=False):
+            self._ids.append((trial._trial_id, self._memory.create_new_trial(self._copy._study_id, trial)))
+
+    def __len__(self) -> int:
+        """Return how many trials there are."""
+        return len(self._ids)
+
+    def __getitem__(self, number: int) -> FrozenTrial:
+        """Return a trial as it is now; it must not be changed."""
+        return self._memory.get_all_trials(self._copy._study_id, deepcopy=False)[number]
+
+    def trials(self, states: Collection[TrialState] | None = None) -> list[FrozenTrial]:
+        """Return the trials, those in some states only if wanted, by number; they must not be changed."""
+        return self._memory.get_all_trials(
+            self._copy._study_id, deepcopy=False, states=tuple(states) if states is not None else None
+        )
+
+    def open(
+        self,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        notes: Mapping[str, Any],
+        memory: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Start a trial; return its number.
+
+        Args:
+            params: the study's parameters that it has, {name: value}.
+            distributions: one for each of them.
+            notes: user attributes.
+            memory: system attributes.
+        """
+        trial = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs=dict(notes),
+            system_attrs=dict(memory or {}),
+        )
+        known = self._storage.create_new_trial(self._study_id, trial)
+        self._ids.append((known, self._memory.create_new_trial(self._copy._study_id, trial)))
+        return len(self._ids) - 1
+
+    def note(self, number: int, name: str, value: Any) -> None:
+        """Keep a fact about a live trial."""
+        for storage, trial in self._both(number):
+            storage.set_trial_user_attr(trial, name, value)
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Keep an intermediate value; the first one of a step counts."""
+        if step not in self[number].intermediate_values:
+            for storage, trial in self._both(number):
+                storage.set_trial_intermediate_value(trial, step, value)
+
+    def should_prune(self, number: int) -> bool:
+        """Return whether the pruner would stop a trial at its last step."""
+        return self._pruner.prune(self._copy, self[number])
+
+    def end(self, number: int, state: TrialState, values: tuple[float, ...] | None = None) -> FrozenTrial:
+        """End a trial, a pruned one with its last intermediate value as Optuna has it; return it."""
+        trial = self[number]
+        if state == TrialState.PRUNED and trial.last_step is not None:
+            last = trial.intermediate_values[trial.last_step]
+            values = (last,) if math.isfinite(last) else None
+        if self._pruner_notes:
+            for name, value in trial.system_attrs.items():  # what the pruner noted in memory: its rungs
+                if name.startswith("completed_rung_"):
+                    self._storage.set_trial_system_attr(self._ids[number][0], name, value)
+        for storage, known in self._both(number):
+            storage.set_trial_state_values(known, state, list(values) if values is not None else None)
+        return self[number]
+
+    @property
+    def _pruner_notes(self) -> bool:
+        return isinstance(self._pruner, optuna.pruners.SuccessiveHalvingPruner | optuna.pruners.HyperbandPruner)
+
+    def _both(self, number: int) -> tuple[tuple[BaseStorage, int], tuple[BaseStorage, int]]:
+        on_disk, in_memory = self._ids[number]
+        return (self._storage, on_disk), (self._memory, in_memory)

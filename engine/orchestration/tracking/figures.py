@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from engine.orchestration.results import FAMILIES
+from engine.orchestration.families import FAMILIES
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -25,8 +25,8 @@ def error_by_severity(rows: Rows, clean_error: float, title: str) -> Figure:
         for name in names:
             points = [(0, clean_error), *_line(rows, name).items()]
             axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
-        axis.set_title(family, fontsize=9)
-        axis.legend(fontsize=7)
+        _finish(axis, family)
+        axis.legend(fontsize=7, loc="upper left")
         _as_errors(axis)
     return figure
 
@@ -48,9 +48,9 @@ def groups_by_severity(groups: Mapping[str, Sequence[Rows]], title: str) -> Figu
             severities = sorted({severity for line in lines for severity in line})
             mean = [sum(line[severity] for line in lines) / len(lines) for severity in severities]
             axis.plot(severities, mean, color=f"C{number}", marker="o", markersize=3, label=group)
-        axis.set_title(name, fontsize=9)
+        _finish(axis, name)
         _as_errors(axis)
-    panels[0][0].legend(fontsize=7)
+    panels[0][0].legend(fontsize=7, loc="upper left")
     return figure
 
 
@@ -74,7 +74,7 @@ def ranking_bars(
             axis.vlines(indices, 0, [points[index] for index in indices], color=colour, linewidth=120 / len(points))
         axis.set_xlim(-1, len(points))
         axis.set_ylim(bottom=0)
-        axis.set_title(layer, fontsize=9)
+        _finish(axis, layer)
     return figure
 
 
@@ -96,6 +96,11 @@ def _panels(
     figure.supxlabel(x_label, fontsize=9)
     figure.supylabel(y_label, fontsize=9)
     return figure, list(zip(axes, contents.items(), strict=False))
+
+
+def _finish(axis: Any, title: str) -> None:
+    """Give a panel its title; at a fixed height, since a quarter of the drawing goes into finding a free one."""
+    axis.set_title(title, fontsize=9, y=1.02)
 
 
 def _families(rows: Rows) -> dict[str, list[str]]:

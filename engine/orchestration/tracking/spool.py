@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.orchestration.redaction import hide_credentials
+from engine.orchestration.redaction import hide_credentials, hide_in
 
 
 class Spool:
@@ -33,7 +33,10 @@ class Spool:
 
     def append(self, event: dict[str, Any]) -> None:
         """Add an event."""
-        line = hide_credentials(json.dumps(event, allow_nan=False)) + "\n"
+        line = json.dumps(event, allow_nan=False)
+        if hide_credentials(line) != line:  # in each text by itself: its quotes are not the line's
+            line = json.dumps(hide_in(event), allow_nan=False)
+        line += "\n"
         with self._lock, self.path.open("a") as file:
             file.write(line)
 
@@ -58,6 +61,11 @@ class Spool:
                 except ValueError:
                     continue  # a line that a dying process left torn
         return events, offset
+
+    def n_waiting(self) -> int:
+        """Return how many events are not done, by whichever process."""
+        self._offset = self._read_mark()
+        return len(self.pending()[0])
 
     def all_events(self) -> Iterator[dict[str, Any]]:
         """Yield every event, done or not."""

@@ -1,15 +1,14 @@
-"""The one writer to MLflow: a thread that turns spooled events into runs, in batches.
+"""The one writer to MLflow: it turns spooled events into runs, in batches.
 
-Training never waits for it. While the server is away, events stay on disk; after a crash they are read again, and runs
-are found by their tags, so that nothing is lost and nothing doubles. A lease beside the spool sees to it that one
-process writes a spool's events at a time.
+While the server is away, events stay on disk; after a crash they are read again, and runs are found by their tags, so
+that nothing is lost and nothing doubles. A lease beside the spool sees to it that one process writes a spool's events
+at a time.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,10 +26,8 @@ EXPERIMENT = "robustune"
 
 _BATCH = 2000
 """Events that are written before that is noted on disk."""
-_OUTAGE_WAIT_S = 10.0
-"""How long the end of a sweep is held up by a server that has not answered so far."""
-_FLUSH_S = 2.0
-_BACK_OFF_S = (2.0, 5.0, 15.0, 60.0)
+_AT_ONCE = {"params": 100, "metrics": 800, "tags": 100}
+"""What MLflow takes in one request: 1,000 things in all."""
 
 
 def prepare_environment() -> None:
@@ -56,7 +53,7 @@ class TrackingWriter:
 
     Attributes:
         experiment: id of the MLflow experiment; "" until the first connection.
-        last_error: why the last attempt failed, without credentials; "" if it did not.
+        lease: who has it may write the spool's events.
     """
 
     def __init__(self, uri: str, study: str, spool: Spool, *, artifacts: Path | None) -> None:
@@ -71,47 +68,6 @@ class TrackingWriter:
         self._finished: set[str] = set()
         self._logged_steps: dict[str, set[int]] = {}
         self.lease = FileLease(spool.path.with_suffix(".lease"))
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._failures = 0
-        self.last_error = ""
-        self._thread = threading.Thread(target=self._loop, name="tracking", daemon=True)
-
-    def start(self) -> None:
-        """Begin to write in the background."""
-        self._thread.start()
-
-    def close(self, timeout_s: float) -> bool:
-        """Write what is left, for a while, or one last try if the server is away; return whether all was written."""
-        self._closing.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(min(timeout_s, _OUTAGE_WAIT_S) if self._failures else timeout_s)
-        return not self._spool.pending()[0]
-
-    def _loop(self) -> None:
-        held = False
-        while True:
-            self._wake.wait(_FLUSH_S if not self._failures else _BACK_OFF_S[min(self._failures, 4) - 1])
-            self._wake.clear()
-            closing = self._closing.is_set()
-            try:
-                held = held or self._acquire()
-                self.flush()
-                self._failures, self.last_error = 0, ""
-            except Exception as error:  # whatever the server raises: the spool keeps the events
-                self._failures += 1
-                self.last_error = describe_error(error)
-                logging.getLogger(__name__).debug("tracking failed: %s", self.last_error)
-                self._client = None
-            if closing and self._failures != 1:  # what failed for the first time is tried once more
-                self.lease.release()
-                return
-
-    def _acquire(self) -> bool:
-        if not self.lease.acquire():
-            raise RuntimeError(f"another process writes the events of {self._spool.path.name}")
-        return True
 
     def flush(self) -> int:
         """Write all pending events; return how many there were.
@@ -119,8 +75,23 @@ class TrackingWriter:
         Raises:
             Exception: whatever MLflow raises; what was not written stays in the spool.
         """
+        try:
+            return self._flush()
+        except Exception:
+            self._client = None  # what the server has is looked up again at the next attempt
+            raise
+
+    def connect(self) -> None:
+        """Connect, unless that was done already.
+
+        Raises:
+            Exception: whatever MLflow raises.
+        """
         if self._client is None:
             self._connect()
+
+    def _flush(self) -> int:
+        self.connect()
         n_written = 0
         while True:
             events, offset = self._spool.pending(_BATCH)
@@ -169,11 +140,12 @@ class TrackingWriter:
         self._client = client
 
     def _write_slot(self, slot: str, events: list[dict[str, Any]]) -> None:
-        """Write a run's events: its start, its epochs as one batch, its end."""
-        if slot in self._finished and slot != SWEEP_SLOT:
-            return  # read again after a crash
-        from mlflow.entities import Metric
+        """Write a run's events: its start, then everything that it is told as one batch, then its end."""
+        if not events or (slot in self._finished and slot != SWEEP_SLOT):
+            return  # the latter are read again after a crash
+        from mlflow.entities import Metric, Param, RunTag
 
+        batch: dict[str, list[Any]] = {"params": [], "metrics": [], "tags": []}
         for event in events:
             if event["event"] == "start":
                 values = {name: str(value)[:500] for name, value in event["params"].items()}
@@ -181,35 +153,33 @@ class TrackingWriter:
                 if slot != SWEEP_SLOT and any(known.get(name, value) != value for name, value in values.items()):
                     self._retire(slot)
                 self._open_run(slot, event)
-                self._log_params(slot, values)
-        if not events:
-            return
+                known = self._params.setdefault(slot, {})  # MLflow changes none: a resumed sweep's number of trials
+                batch["params"] += [Param(name, value) for name, value in values.items() if name not in known]
+                known |= values
         if slot not in self._runs:  # its start was written elsewhere: to another server, or to one that forgot
             self._open_run(slot, {"name": slot, "tags": {}, "time_ms": events[0]["time_ms"]})
-        run = self._runs[slot]
         logged = self._logged_steps.setdefault(slot, set())
-        metrics = []
         for event in events:
             if event["event"] == "metrics":
                 for step, values in event["steps"]:
                     if step not in logged:
                         logged.add(step)
-                        metrics += [Metric(name, value, event["time_ms"], step) for name, value in values.items()]
-        for first in range(0, len(metrics), 1000):
-            self._client.log_batch(run, metrics=metrics[first : first + 1000])
+                        batch["metrics"] += [Metric(name, one, event["time_ms"], step) for name, one in values.items()]
+            elif event["event"] == "end":
+                values, step = event["metrics"], event.get("step", 0)
+                batch["metrics"] += [Metric(name, value, event["time_ms"], step) for name, value in values.items()]
+                batch["tags"] += [RunTag(name, str(value)[:5000]) for name, value in event["tags"].items()]
+        self._log(self._runs[slot], batch)
         for event in events:
             if event["event"] == "end":
                 self._end_run(slot, event)
 
-    def _log_params(self, slot: str, values: Mapping[str, str]) -> None:
-        """Log the parameters that a run has not got: MLflow never changes one (a resumed sweep's number of trials)."""
-        from mlflow.entities import Param
-
-        known = self._params.setdefault(slot, {})
-        params = [Param(name, value) for name, value in values.items() if name not in known]
-        for first in range(0, len(params), 100):
-            self._client.log_batch(self._runs[slot], params=params[first : first + 100])
-        known.update(values)
+    def _log(self, run: str, batch: Mapping[str, list[Any]]) -> None:
+        """Log a batch, in parts of what a server takes at once."""
+        n_parts = max(-(-len(values) // _AT_ONCE[kind]) for kind, values in batch.items())
+        for part in range(n_parts):
+            some = {kind: values[part * _AT_ONCE[kind] : (part + 1) * _AT_ONCE[kind]] for kind, values in batch.items()}
+            self._client.log_batch(run, **some)
 
     def _retire(self, slot: str) -> None:
         """End the run of an interrupted trial in whose place the search has proposed another."""
@@ -220,7 +190,8 @@ class TrackingWriter:
             known.pop(slot, None)
 
     def _open_run(self, slot: str, event: Mapping[str, Any]) -> None:
-        tags = {STUDY_TAG: self._study, SLOT_TAG: slot, **event["tags"]}
+        tags = {STUDY_TAG: self._study, SLOT_TAG: slot}
+        tags |= {name: str(value) for name, value in event["tags"].items()}  # a server takes nothing else
         if slot != SWEEP_SLOT and SWEEP_SLOT in self._runs:
             tags["mlflow.parentRunId"] = self._runs[SWEEP_SLOT]
         if slot in self._runs:
@@ -233,12 +204,7 @@ class TrackingWriter:
         self._runs[slot] = run.info.run_id
 
     def _end_run(self, slot: str, event: Mapping[str, Any]) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        run, step = self._runs[slot], event.get("step", 0)
-        metrics = [Metric(name, value, event["time_ms"], step) for name, value in event["metrics"].items()]
-        tags = [RunTag(name, str(value)[:5000]) for name, value in event["tags"].items()]
-        self._client.log_batch(run, metrics=metrics, tags=tags)
+        run = self._runs[slot]
         for path, text in event.get("texts", {}).items():
             self._client.log_text(run, text, path)
         for path, figure in event.get("figures", {}).items():

@@ -1,10 +1,14 @@
 import pytest
 
+from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.redaction import hide_credentials
+from engine.orchestration.redaction import hide_credentials, hide_in
 from engine.orchestration.results import Results
+from engine.orchestration.search import SweepStudy
 from engine.orchestration.sweep import sync_command, view_commands
-from engine.orchestration.tracking import check_tracking
+from engine.orchestration.tracking import Spool, check_tracking
+from pipelines.report import command_line as report
+from pipelines.sweep import command_line as sweep
 from tests.engine.orchestration.spaces import SPACE
 
 
@@ -19,6 +23,17 @@ from tests.engine.orchestration.spaces import SPACE
         ("failed: http://u:p@a/x and http://u:p@b/y.", "failed: http://***@a/x and http://***@b/y."),
         ("postgresql:///db?user=u&password=pw&x=1", "postgresql:///db?user=u&password=***&x=1"),
         ("https://host/?access_token=abc", "https://host/?access_token=***"),
+        ("https://host/?api_key=abc&x=1", "https://host/?api_key=***&x=1"),
+        ("https://b.s3.host/k?X-Amz-Signature=ab12&x=1", "https://b.s3.host/k?X-Amz-Signature=***&x=1"),
+        ("https://h/?X-Amz-Credential=AKIA/1/s3&sig=a%2Bb", "https://h/?X-Amz-Credential=***&sig=***"),
+        ("mssql+pyodbc:///?odbc_connect=DRIVER%3D1%3BPWD%3Dhunter2", "mssql+pyodbc:///?odbc_connect=***"),
+        ("PWD%3Dhunter2", "PWD%3D***"),
+        ("host=h password = hunter2 dbname=x", "host=h password = *** dbname=x"),
+        ("s3:/key:secret@bucket/x", "s3:/***@bucket/x"),
+        ("postgresql//user:pw@host/db", "postgresql//***@host/db"),
+        ("postgresql+psycopg2://:pw@host/db", "postgresql+psycopg2://***@host/db"),
+        ("sqlite:////home/me@work/a.db", "sqlite:////home/me@work/a.db"),
+        ("/home/me@work/a:b@c", "/home/me@work/a:b@c"),
         ('{"a": "http://host", "b": "me@home"}', '{"a": "http://host", "b": "me@home"}'),
         ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db"),
         ("http://127.0.0.1:5000/#/experiments/1?x=tags.`a`", "http://127.0.0.1:5000/#/experiments/1?x=tags.`a`"),
@@ -28,6 +43,64 @@ from tests.engine.orchestration.spaces import SPACE
 def test_credentials_are_hidden_and_nothing_else(text: str, hidden: str) -> None:
     assert hide_credentials(text) == hidden
     assert hide_credentials(hidden) == hidden
+
+
+def test_the_texts_of_a_value_have_no_credentials() -> None:
+    value = {"a": ["https://user:hunter2@host", 1, None, True], "b": {"c": ('token=hunter2 "x"',)}}
+    assert hide_in(value) == {"a": ["https://***@host", 1, None, True], "b": {"c": ['token=*** "x"']}}
+
+
+def test_a_secret_in_quotes_leaves_the_spool_s_line_whole(tmp_path) -> None:
+    spool = Spool(tmp_path / "s.jsonl")
+    spool.append({"text": 'it said "password=hunter2" and "https://u:hunter2@host"', "n": 1})
+    assert "hunter2" not in spool.path.read_text()
+    assert spool.pending()[0] == [{"text": 'it said "password=***" and "https://***@host"', "n": 1}]
+
+
+ADDRESSES = (
+    "postgresql://user:hunter2@127.0.0.1:1/x",
+    "postgresql//user:hunter2@127.0.0.1:1/x",
+    "foo://user:hunter2@host/x",
+    "redis://:hunter2@127.0.0.1:1/0",
+    "mssql+pyodbc:///?odbc_connect=PWD%3Dhunter2",
+)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_storage_that_refuses_is_named_without_its_password(address: str, capsys, tmp_path) -> None:
+    for arguments in ([], ["--study", "x"]):
+        assert report(["--storage", address, *arguments]) == 2
+        assert_hidden(capsys.readouterr())
+    assert sweep(["--home", str(tmp_path), "--storage", address]) == 2
+    assert_hidden(capsys.readouterr())
+
+
+def assert_hidden(output) -> None:
+    assert output.err.startswith("error: study storage cannot be used: ")
+    assert "hunter2" not in output.err + output.out
+    assert "***" in output.err
+
+
+def test_an_unexpected_error_is_shown_in_full_without_credentials(monkeypatch, capsys) -> None:
+    def fail(storage: str) -> None:
+        raise RuntimeError(f"no answer from {storage}\nwith password=hunter2, twice")
+
+    monkeypatch.setattr("pipelines.report.study_names", fail)
+    assert report(["--storage", "postgresql://user:hunter2@host/x"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback (most recent call last)")
+    assert error.endswith("RuntimeError: no answer from postgresql://***@host/x\nwith password=***, twice\n")
+
+
+def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
+    study = SweepStudy(
+        Agenda(SPACE, 4, 0), storage=f"sqlite:///{tmp_path}/o.db", name="s", sampler="tpe", pruner="none"
+    )
+    proposal = study.ask()
+    assert proposal is not None
+    study.fail(proposal.number, "pretrain: OSError: https://user:hunter2@host refused")
+    (failed,) = study.finished()
+    assert failed.user_attrs["reason"] == "pretrain: OSError: https://***@host refused"
 
 
 def test_commands_that_are_printed_have_no_credentials(tmp_path) -> None:

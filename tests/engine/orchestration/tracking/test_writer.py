@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 from typing import Any
 
@@ -212,38 +211,3 @@ def test_batches_come_to_the_same_as_one_write(home: Path, monkeypatch) -> None:
     assert setup.steps(runs["proposal/0"]) == [1, 2]
     assert runs["proposal/0"].data.tags["mlflow.parentRunId"] == runs["sweep"].info.run_id
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
-
-
-def test_an_outage_does_not_hold_up_the_end_and_hides_the_password(home: Path) -> None:
-    setup = Setup(home, "quick")
-    setup.start()
-    setup.end()
-    writer = setup.writer("http://user:hunter2@127.0.0.1:9")
-    writer.start()
-    end = time.monotonic() + 60
-    while not writer.last_error:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    assert "hunter2" not in writer.last_error
-    began = time.monotonic()
-    assert writer.close(120) is False
-    assert time.monotonic() - began < writer_module._OUTAGE_WAIT_S + 5
-    assert len(setup.spool.pending()[0]) == 4
-
-
-def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
-    setup = Setup(home, "twice")
-    setup.start()
-    first, second = setup.writer(), setup.writer()
-    assert first.lease.acquire()
-    second.start()
-    end = time.monotonic() + 60
-    while not second.last_error:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    assert second.last_error == "RuntimeError: another process writes the events of twice.jsonl"
-    assert len(setup.spool.pending()[0]) == 2
-    first.lease.release()
-    assert second.close(60)
-    assert set(setup.runs()) == {"proposal/0", "sweep"}
-    assert not setup.spool.path.with_suffix(".lease").exists()

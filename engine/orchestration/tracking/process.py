@@ -1,0 +1,183 @@
+"""The process that writes to MLflow while a sweep runs: neither training nor the driver waits for it.
+
+MLflow and figures take longer than everything else that a driver does for a trial, and in a thread they would take it
+from the driver. The process reads the spool on disk, at a lower priority; it is told of the end through its standard
+input, so that it also ends, with everything written, when its driver dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from engine.orchestration.tracking.spool import Spool
+from engine.orchestration.tracking.writer import TrackingWriter, describe_error
+
+OUTAGE_WAIT_S = 10.0
+"""How long the end of a sweep is held up by a server that has not answered so far."""
+FLUSH_S = 2.0
+BACK_OFF_S = (2.0, 5.0, 15.0, 60.0)
+_NICENESS = 5
+_START = "from engine.orchestration.tracking.process import main; main()"
+
+
+class TrackingProcess:
+    """Writes a study's events to MLflow in a process of its own.
+
+    Args:
+        uri: MLflow tracking URI.
+        study: the study's name.
+        spool: where the events are.
+        artifacts: folder of the artifacts for a database on this machine; None for a server, which has its own.
+
+    Attributes:
+        experiment: id of the MLflow experiment; "" until the first connection.
+        last_error: why the last attempt failed, without credentials; "" if it did not.
+    """
+
+    def __init__(self, uri: str, study: str, spool: Spool, *, artifacts: Path | None) -> None:
+        self._spool = spool
+        self._given = {
+            "uri": uri,
+            "study": study,
+            "spool": str(spool.path.absolute()),
+            "artifacts": str(artifacts) if artifacts is not None else None,
+        }
+        self.experiment = ""
+        self.last_error = ""
+        self._process: subprocess.Popen[str] | None = None
+        self._listener = threading.Thread(target=self._listen, name="tracking", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+        )
+        self._tell(json.dumps(self._given))  # not as an argument: those can be read by everybody on the machine
+        self._listener.start()
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what is left, for a while, or one last try if the server is away; return whether all was written."""
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                assert self._process.stdin is not None
+                self._process.stdin.close()
+            end = time.monotonic() + timeout_s
+            if self.last_error:
+                self._wait(min(timeout_s, OUTAGE_WAIT_S))
+            if not self.last_error:  # it answers, perhaps for a moment only now
+                self._wait(end - time.monotonic())
+            if self._process.poll() is None:
+                self._process.terminate()
+                self._process.wait(OUTAGE_WAIT_S)
+            self._listener.join(OUTAGE_WAIT_S)
+        return self._spool.n_waiting() == 0
+
+    def _wait(self, timeout_s: float) -> None:
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, timeout_s))
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # it has died: its events wait in the spool
+            assert self._process is not None
+            assert self._process.stdin is not None
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+    def _listen(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that some library printed
+                news = json.loads(line)
+                self.experiment, self.last_error = news["experiment"], news["error"]
+        if self._process.wait() != 0 and not self.last_error:
+            self.last_error = f"the process that writes to MLflow ended with code {self._process.returncode}"
+
+
+def main() -> None:
+    """Write a spool's events until standard input ends, then those that are left."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which says when this is to end
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is not for the driver
+    given = json.loads(sys.stdin.readline())
+    artifacts = Path(given["artifacts"]) if given["artifacts"] is not None else None
+    writer = TrackingWriter(given["uri"], given["study"], Spool(Path(given["spool"])), artifacts=artifacts)
+    keep_writing(writer, told_to_end=_EndOfInput(sys.stdin), tell=lambda news: print(json.dumps(news), file=out))
+
+
+def keep_writing(
+    writer: TrackingWriter, *, told_to_end: Callable[[float], bool], tell: Callable[[dict[str, Any]], None]
+) -> None:
+    """Write events as they come, and those that are left at the end.
+
+    Args:
+        writer: writes them.
+        told_to_end: waits for some seconds at most; returns whether the end has come.
+        tell: hears {"experiment", "error"} when one of them changes.
+    """
+    held, n_failures, told = False, 0, {"experiment": "", "error": ""}
+
+    def say(error: str) -> None:
+        nonlocal told
+        news = {"experiment": writer.experiment, "error": error}
+        if news != told:
+            told = news
+            with contextlib.suppress(OSError):  # the driver has died
+                tell(news)
+
+    while True:
+        closing = told_to_end(FLUSH_S if not n_failures else BACK_OFF_S[min(n_failures, len(BACK_OFF_S)) - 1])
+        error = ""
+        try:
+            held = held or writer.lease.acquire()
+            if not held:
+                raise RuntimeError(f"another process writes the events of {writer.lease.path.stem}.jsonl")
+            writer.connect()
+            say("")  # before the writing, which takes a while after an outage: the end of a sweep waits for it
+            writer.flush()
+            n_failures = 0
+        except Exception as failure:  # whatever the server raises: the spool keeps the events
+            n_failures += 1
+            error = describe_error(failure)
+        say(error)
+        if closing and n_failures != 1:  # what failed for the first time is tried once more
+            if held:
+                writer.lease.release()
+            return
+
+
+class _EndOfInput:
+    """Waits for the end of a file."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(file, selectors.EVENT_READ)
+        self._ended = False
+
+    def __call__(self, timeout_s: float) -> bool:
+        """Wait; return whether the file has ended."""
+        end = time.monotonic() + timeout_s
+        while not self._ended and (left_s := end - time.monotonic()) > 0:
+            if self._selector.select(left_s):
+                self._ended = not self._file.readline()
+        return self._ended

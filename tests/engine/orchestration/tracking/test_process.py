@@ -1,0 +1,121 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.orchestration.tracking import Spool, Tracker, TrackingProcess
+from engine.orchestration.tracking import process as process_module
+from engine.orchestration.tracking.writer import EXPERIMENT, STUDY_TAG, TrackingWriter, prepare_environment
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """One folder for the module: making MLflow's tables takes seconds."""
+    return tmp_path_factory.mktemp("tracking")
+
+
+def uri(home: Path) -> str:
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def filled_spool(home: Path, study: str) -> Spool:
+    """Return a spool with the four events of a sweep of one trial."""
+    spool = Spool(home / f"{study}.jsonl")
+    tracker = Tracker(spool)
+    tracker.start_sweep(study, {"space": "tiny"}, {})
+    tracker.start_trial("proposal/0", 0, {"seed": 1}, {})
+    tracker.end_trial("proposal/0", "FINISHED", tags={"state": "PRUNED"}, step=0)
+    tracker.end_sweep("FINISHED", {}, {}, {})
+    return spool
+
+
+def process_of(home: Path, study: str, spool: Spool, to: str | None = None) -> TrackingProcess:
+    return TrackingProcess(to or uri(home), study, spool, artifacts=home / "mlartifacts")
+
+
+def written_slots(home: Path, study: str) -> set[str]:
+    prepare_environment()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri(home))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], f"tags.`{STUDY_TAG}` = '{study}'")
+    assert {run.info.status for run in found} == {"FINISHED"}
+    return {run.data.tags["robustune.slot"] for run in found}
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_it_writes_while_it_runs_and_tells_the_experiment(home: Path) -> None:
+    spool = filled_spool(home, "runs")
+    process = process_of(home, "runs", spool)
+    process.start()
+    wait_for(lambda: spool.n_waiting() == 0)
+    wait_for(lambda: process.experiment)
+    Tracker(spool).start_trial("proposal/1", 1, {"seed": 2}, {})
+    Tracker(spool).end_trial("proposal/1", "FINISHED", tags={}, step=0)
+    assert process.close(120)
+    assert process.last_error == ""
+    assert written_slots(home, "runs") == {"sweep", "proposal/0", "proposal/1"}
+    assert not spool.path.with_suffix(".lease").exists()
+
+
+def test_it_writes_everything_when_its_driver_dies(home: Path) -> None:
+    spool = filled_spool(home, "orphan")
+    driver = os.fork()
+    if not driver:
+        process_of(home, "orphan", spool).start()
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(driver, 0)[1] == signal.SIGKILL
+    wait_for(lambda: spool.n_waiting() == 0 and not spool.path.with_suffix(".lease").exists())
+    assert written_slots(home, "orphan") == {"sweep", "proposal/0"}
+
+
+def test_a_process_that_was_killed_is_said_and_loses_nothing(home: Path) -> None:
+    spool = filled_spool(home, "killed")
+    process = process_of(home, "killed", spool)
+    process.start()
+    assert process._process is not None
+    process._process.kill()
+    wait_for(lambda: process.last_error)
+    assert process.last_error == "the process that writes to MLflow ended with code -9"
+    assert process.close(60) is False
+    assert spool.n_waiting() == 4
+
+
+def test_an_outage_does_not_hold_up_the_end_and_hides_the_password(home: Path) -> None:
+    spool = filled_spool(home, "quick")
+    process = process_of(home, "quick", spool, "http://user:hunter2@127.0.0.1:9")
+    process.start()
+    assert process._process is not None
+    command = Path(f"/proc/{process._process.pid}/cmdline").read_text()
+    assert "hunter2" not in command
+    wait_for(lambda: process.last_error)
+    assert "hunter2" not in process.last_error
+    began = time.monotonic()
+    assert process.close(120) is False
+    assert time.monotonic() - began < process_module.OUTAGE_WAIT_S + 10
+    assert spool.n_waiting() == 4
+
+
+def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
+    spool = filled_spool(home, "twice")
+    first = TrackingWriter(uri(home), "twice", spool, artifacts=home / "mlartifacts")
+    second = process_of(home, "twice", spool)
+    assert first.lease.acquire()
+    second.start()
+    wait_for(lambda: second.last_error)
+    assert second.last_error == "RuntimeError: another process writes the events of twice.jsonl"
+    assert spool.n_waiting() == 4
+    first.lease.release()
+    assert second.close(60)
+    assert written_slots(home, "twice") == {"proposal/0", "sweep"}
+    assert not spool.path.with_suffix(".lease").exists()

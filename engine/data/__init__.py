@@ -1,6 +1,6 @@
 """Data sets as uint8 tensors: readers, splits, augmentation."""
 
-from engine.data.augment import crop_flip
+from engine.data.augment import alternate_flips, crop_flip
 from engine.data.dataset import (
     READERS,
     DataInfo,
@@ -13,16 +13,21 @@ from engine.data.dataset import (
 )
 from engine.data.digits import Digits
 from engine.data.folder import ImageFolder
+from engine.data.official import Cifar, Cifar100, Mnist
 from engine.data.reading import load_dataset, open_reader
 
 __all__ = [
     "READERS",
+    "Cifar",
+    "Cifar100",
     "DataInfo",
     "DataSet",
     "Digits",
     "ImageFolder",
+    "Mnist",
     "RawData",
     "Split",
+    "alternate_flips",
     "crop_flip",
     "load_dataset",
     "open_reader",

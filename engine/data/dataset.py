@@ -51,6 +51,9 @@ class RawData:
         test: the test images, which no choice ever sees.
         class_names: one for each label.
         severity_table: the table of corruption severities that suits these images.
+
+    Raises:
+        InputError: one class, images that are not uint8 (n, 1 or 3, side, side), or labels that are not one class each.
     """
 
     train: Split
@@ -61,6 +64,13 @@ class RawData:
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
             raise InputError(f"a data set needs at least 2 classes, got {len(self.class_names)}: {self.class_names}")
+        for part, split in (("training", self.train), ("test", self.test)):
+            _check_split(part, split, len(self.class_names))
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise InputError(
+                f"training and test images must have one shape (c, h, w), got {tuple(self.train.images.shape[1:])} and "
+                f"{tuple(self.test.images.shape[1:])}"
+            )
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,25 @@ class DataInfo:
     n_train: int
     n_validation: int
     n_test: int
+
+
+def _check_split(part: str, split: Split, n_classes: int) -> None:
+    """Raise ``InputError`` unless these are images and a class for each."""
+    images, labels = split.images, split.labels
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3] or not len(images):
+        raise InputError(
+            f"the {part} images must be (n, 1 or 3, side, side) with n ≥ 1, got the shape {tuple(images.shape)}"
+        )
+    if images.dtype != torch.uint8 or labels.dtype != torch.int64:
+        raise InputError(f"the {part} images must be uint8 and labels int64, got {images.dtype} and {labels.dtype}")
+    if not images.shape[:1] == labels.shape == split.indices.shape:
+        shapes = f"{len(images)} images, labels {tuple(labels.shape)} and indices {tuple(split.indices.shape)}"
+        raise InputError(f"each of the {part} images needs one label and one index, got {shapes}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= n_classes:
+        raise InputError(
+            f"the labels of the {part} images must be from 0 to {n_classes - 1} ({n_classes} classes), got {low}…{high}"
+        )
 
 
 READERS: Registry = Registry("data set")

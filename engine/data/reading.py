@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from engine.data.dataset import READERS, DataSet, RawData, split_data
+from engine.errors import InputError
 from engine.settings import DataSettings
 
 
@@ -18,16 +19,25 @@ class Reader(Protocol):
         """Return all images."""
 
 
-def open_reader(settings: DataSettings) -> Reader:
-    """Return the reader of a data set ("digits", "folder:PATH").
+def open_reader(settings: DataSettings, *, download: bool = False) -> Reader:
+    """Return the reader of a data set ("digits", "folder:PATH", "mnist").
+
+    Args:
+        settings: which, and how it is decoded.
+        download: whether its files are fetched first, unless they are there.
 
     Raises:
         InputError: an unknown name, or what the reader finds wrong before it decodes anything.
     """
     name, _, argument = settings.name.partition(":")
-    return READERS[name](argument or None, settings)
+    reader = READERS[name]
+    if download:
+        if not hasattr(reader, "download"):
+            raise InputError(f"data set {name!r} is not one that can be downloaded")
+        reader.download(argument or None)
+    return reader(argument or None, settings)
 
 
-def load_dataset(settings: DataSettings) -> DataSet:
-    """Read a data set and set its splits apart."""
-    return split_data(open_reader(settings).read(), settings)
+def load_dataset(settings: DataSettings, *, download: bool = False) -> DataSet:
+    """Read a data set and set its splits apart; arguments and errors as of ``open_reader``."""
+    return split_data(open_reader(settings, download=download).read(), settings)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.errors import InputError, unknown_name
+from engine.layers.geometry import check_geometry
 from engine.layers.pull_kernel import check_h, pull_size, upsampling_steps
 
 Activation = Callable[[Tensor], Tensor]
@@ -54,7 +55,8 @@ class PushPull2d(nn.Conv2d):
         images (n, in_channels, height, width) or (in_channels, height, width) to maps as ``nn.Conv2d``.
 
     Raises:
-        InputError: a value out of its range, an unknown name, or a kernel that cannot be upsampled.
+        InputError: a value out of its range, an unknown name, or a kernel that cannot be upsampled; in the forward
+            pass, maps too small to be extended by reflection or around their edges as far as the pull kernel reaches.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class PushPull2d(nn.Conv2d):
         activate = _find_activation(activation)
         if padding_mode not in get_args(PaddingMode):
             raise unknown_name("padding mode", padding_mode, get_args(PaddingMode))
+        check_geometry(in_channels, out_channels, groups, kernel_size, stride, padding, dilation)
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
@@ -163,6 +166,10 @@ class PushPull2d(nn.Conv2d):
         strength = self.alpha.reshape(-1, 1, 1).to(pull.dtype)
         return self._activate(push) - strength * self._activate(pull)
 
+    def push(self, images: Tensor) -> Tensor:
+        """Return the push kernel's response alone: the activated plain convolution."""
+        return self._activate(self._conv_forward(images, self.weight, self.bias))
+
     def extra_repr(self) -> str:
         """Return the settings of the convolution and of the inhibition."""
         learned = f", learn_alpha={self.learn_alpha!r}" if self.learn_alpha else ""
@@ -177,10 +184,22 @@ class PushPull2d(nn.Conv2d):
         vertical, horizontal = self._pull_padding()
         bias = None if self.bias is None else -self.bias
         if self.padding_mode != "zeros":
+            self._check_reach(images, vertical, horizontal)
             images = F.pad(images, (horizontal, horizontal, vertical, vertical), mode=self.padding_mode)
             vertical = horizontal = 0
         padding = (vertical, horizontal)
         return F.conv2d(images, self.pull_weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def _check_reach(self, images: Tensor, vertical: int, horizontal: int) -> None:
+        """Raise ``InputError`` where maps are too small for their own padding: "replicate" alone has no limit."""
+        spare = {"reflect": 1, "circular": 0, "replicate": -math.inf}[self.padding_mode]
+        height, width = images.shape[-2], images.shape[-1]
+        if height < vertical + spare or width < horizontal + spare:
+            raise InputError(
+                f"padding mode {self.padding_mode!r} extends maps of at least {vertical + spare}×{horizontal + spare} "
+                f"pixels as far as the pull kernel reaches, got {height}×{width}; "
+                "use larger maps, a smaller `h` or another padding mode"
+            )
 
     def _pull_padding(self) -> tuple[int, int]:
         """Return the pull kernel's padding in pixels, above and below, left and right."""

@@ -1,13 +1,12 @@
 """The networks of the papers, by name."""
 
 from engine.models import alexnet, allconv, cnn2, densenet, lenet, resnet  # noqa: F401  (each registers its family)
-from engine.models.build import PushPullSettings, build_model
+from engine.models.build import build_model
 from engine.models.reference import load_reference_checkpoint
 from engine.models.registry import MODELS, find_model, model_names, model_source_digest, register_model
 
 __all__ = [
     "MODELS",
-    "PushPullSettings",
     "build_model",
     "find_model",
     "load_reference_checkpoint",

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
 from engine.errors import InputError, unknown_name
 from engine.layers.insertion import insert_push_pull
 from engine.models.registry import MODELS, find_model
+from engine.settings import PushPullSettings
 
-
-@dataclasses.dataclass(frozen=True)
-class PushPullSettings:
-    """Which convolutions of a model are push–pull layers, and of what kind.
-
-    Args:
-        where: "none", "first", "first_block", "all", or names of convolutions.
-        h, alpha, learn_alpha: as in ``engine.layers.PushPull2d``.
-    """
-
-    where: str | Iterable[str] = "first"
-    h: float = 2.0
-    alpha: float = 1.0
-    learn_alpha: str | None = None
+PUSH_PULL_FIELDS = tuple(field.name for field in dataclasses.fields(PushPullSettings))
 
 
 def build_model(
@@ -47,7 +36,8 @@ def build_model(
         in_channels: number of image channels, ≥ 1.
         image_size: side of the square images in pixels; each family has a smallest one.
         width: number of filters of the first convolution, ≥ 1; all hidden layers scale with it. None: the family's own.
-        push_pull: None for a plain model, or an object or mapping with any of the fields of ``PushPullSettings``.
+        push_pull: None for a plain model, or an object or mapping with any of the fields of ``PushPullSettings``; a
+            mapping without ``where`` means the first layer, and ``where`` may be several names as well.
 
     Raises:
         InputError: an unknown name (the nearest is suggested) or a value that is not allowed.
@@ -64,9 +54,17 @@ def build_model(
     )
     if not isinstance(model, nn.Module):
         raise InputError(f"the builder of model {name!r} must return a torch.nn.Module, got {type(model).__name__}")
-    if settings is None or settings.where == "none":
+    if settings is None or settings["where"] == "none":
         return model
-    return insert_push_pull(model, settings.where, h=settings.h, alpha=settings.alpha, learn_alpha=settings.learn_alpha)
+    return insert_push_pull(model, **settings)
+
+
+def places(where: str) -> str | list[str]:
+    """Return what the setting ``push_pull.where`` means to the models: one of their words, or layer names."""
+    where = where.strip()
+    if where in ("none", "first", "first_block", "all"):
+        return where
+    return [name.strip() for name in where.split(",") if name.strip()]
 
 
 def _check_count(name: str, value: object, minimum: int) -> None:
@@ -74,17 +72,19 @@ def _check_count(name: str, value: object, minimum: int) -> None:
         raise InputError(f"`{name}` must be a whole number ≥ {minimum}, got {value!r}")
 
 
-def _read_push_pull(settings: object | None) -> PushPullSettings | None:
-    """Return the settings from None, a mapping, or an object with some of the fields as attributes."""
-    if settings is None or isinstance(settings, PushPullSettings):
-        return settings
-    fields = [field.name for field in dataclasses.fields(PushPullSettings)]
+def _read_push_pull(settings: object | None) -> dict[str, Any] | None:
+    """Return the arguments of ``insert_push_pull`` from None, a mapping, or an object with some of the fields."""
+    if settings is None:
+        return None
     if isinstance(settings, Mapping):
         for key in settings:
-            if key not in fields:
-                raise unknown_name("push–pull setting", key, fields)
-        return PushPullSettings(**settings)
-    given = {field: getattr(settings, field) for field in fields if hasattr(settings, field)}
-    if not given:
-        raise InputError(f"`push_pull` must be None or have the fields {', '.join(fields)}, got {settings!r}")
-    return PushPullSettings(**given)
+            if key not in PUSH_PULL_FIELDS:
+                raise unknown_name("push–pull setting", key, PUSH_PULL_FIELDS)
+        given = dict(settings)
+    else:
+        given = {field: getattr(settings, field) for field in PUSH_PULL_FIELDS if hasattr(settings, field)}
+        if not given:
+            fields = ", ".join(PUSH_PULL_FIELDS)
+            raise InputError(f"`push_pull` must be None or have the fields {fields}, got {settings!r}")
+    where = given.get("where", "first")
+    return {**given, "where": places(where) if isinstance(where, str) else where}

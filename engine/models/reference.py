@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from engine.errors import InputError
 from engine.models.build import build_model
+from engine.models.weights import N_NAMED_KEYS, load_weights
 
 # Mean and standard deviation of CIFAR-10's channels, as the authors normalise (in units of the [0, 1] range).
 CIFAR_MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)
 CIFAR_STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
-N_NAMED_KEYS = 6
 
 
 def load_reference_checkpoint(
@@ -56,7 +56,7 @@ def load_reference_checkpoint(
         "push_pull": {"where": "first", "h": h, "alpha": alpha, "learn_alpha": None} if has_push_pull else None,
     }
     model = build_model(**info)
-    _load_strictly(path, model, weights)
+    load_weights(model, weights, source=str(path))
     if info["in_channels"] == len(CIFAR_MEAN):
         model.normalise.set_statistics(CIFAR_MEAN, CIFAR_STD)  # type: ignore[operator,union-attr]
     info["epoch"] = _number(checkpoint.get("epoch"))
@@ -120,18 +120,3 @@ def _number(value: object) -> float | None:
     if isinstance(value, Tensor) and value.numel() == 1:
         return float(value)
     return value if isinstance(value, int | float) else None
-
-
-def _load_strictly(path: object, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    own = {key: value for key, value in model.state_dict().items() if not key.startswith("normalise.")}
-    faults = [f"{key} is missing" for key in own if key not in weights]
-    faults += [f"{key} is not expected" for key in weights if key not in own]
-    faults += [
-        f"{key} has shape {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in own.items()
-        if key in weights and weights[key].shape != value.shape
-    ]
-    if faults:
-        more = f", and {len(faults) - N_NAMED_KEYS} more" if len(faults) > N_NAMED_KEYS else ""
-        raise InputError(f"the weights in {path} do not fit: {'; '.join(faults[:N_NAMED_KEYS])}{more}")
-    model.load_state_dict(dict(weights), strict=False)  # all but the statistics of `normalise`: compared above

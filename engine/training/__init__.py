@@ -3,11 +3,15 @@
 from engine._lazy import lazy_names
 
 _MODULES = {
+    "RECIPES": "engine.training.recipes",
+    "Recipe": "engine.training.recipes",
     "SelectiveFilters": "engine.training.selective",
     "Trainer": "engine.training.loop",
     "TrainingDivergedError": "engine.training.loop",
     "TrainingState": "engine.training.loop",
     "apply_changes": "engine.training.selective",
+    "recipe_settings": "engine.training.recipes",
+    "register_recipe": "engine.training.recipes",
     "learning_rate": "engine.training.schedules",
 }
 

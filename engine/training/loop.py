@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.data import Split, crop_flip
+from engine.data import Split, alternate_flips, crop_flip
 from engine.metrics import as_input
 from engine.seeds import generator
 from engine.settings import TrainingSettings
@@ -72,7 +72,7 @@ class Trainer:
         self.judge = judge
         self.amp = amp
         self.state = TrainingState()
-        self.optimizer = _make_optimizer([p for p in module.parameters() if p.requires_grad], settings)
+        self.optimizer = _make_optimizer(module, settings)
 
     @property
     def finished(self) -> bool:
@@ -109,7 +109,9 @@ class Trainer:
         self.module.train()
         settings, epoch = self.settings, self.state.epoch
         order = torch.randperm(len(self.split), generator=generator(self.seed, "order", epoch))
-        draws = generator(self.seed, "augmentation", epoch)
+        draws, flips = generator(self.seed, "augmentation", epoch), None
+        if settings.augmentation == "crop-alternate":
+            flips = alternate_flips(len(self.split), epoch, generator=generator(self.seed, "flips"))
         batches = _batches(order.to(self.split.labels.device), settings.batch_size)
         total, rate = torch.zeros((), device=self.split.labels.device), 0.0
         for step, positions in enumerate(batches):
@@ -117,8 +119,8 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             images = self.split.images[positions]
-            if settings.augmentation == "crop-flip":
-                images = crop_flip(images, generator=draws)
+            if settings.augmentation != "none":
+                images = crop_flip(images, generator=draws, flip=None if flips is None else flips[positions.cpu()])
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.amp):
                 logits = self.module(as_input(images))
                 loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
@@ -163,13 +165,29 @@ def _batches(order: Tensor, batch_size: int) -> list[Tensor]:
     return batches
 
 
-def _make_optimizer(parameters: list[Tensor], settings: TrainingSettings) -> torch.optim.Optimizer:
+def _make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    groups = _decay_groups(module, settings.weight_decay)
     if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(
-        parameters,
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-        weight_decay=settings.weight_decay,
-    )
+        return torch.optim.Adam(groups, lr=settings.learning_rate)
+    momentum = settings.momentum
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=momentum, nesterov=momentum > 0)
+
+
+def _decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the trained parameters, those that do not decay in a group of their own: learned inhibition strengths.
+
+    What is learned of a strength is its logarithm, nearly, whose zero is a strength of log 2 and no absence of it.
+    """
+    trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    if not weight_decay or not any(is_strength(name) for name, _ in trained):
+        return [{"params": [parameter for _, parameter in trained], "weight_decay": weight_decay}]
+    groups = [
+        {"params": [parameter for name, parameter in trained if not is_strength(name)], "weight_decay": weight_decay},
+        {"params": [parameter for name, parameter in trained if is_strength(name)], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def is_strength(name: str) -> bool:
+    """Return whether a parameter is a push–pull layer's learned strength, by its name."""
+    return name.endswith("raw_alpha")

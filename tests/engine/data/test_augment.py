@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data import crop_flip
+from engine.data import alternate_flips, crop_flip
 
 
 def crop_flip_by_loop(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -51,3 +51,20 @@ def test_crop_flip_depends_on_the_generator_alone():
     torch.manual_seed(1)
     assert torch.equal(crop_flip(images, generator=torch.Generator().manual_seed(1)), first)
     assert not torch.equal(crop_flip(images, generator=torch.Generator().manual_seed(2)), first)
+
+
+def test_crop_flip_mirrors_the_images_that_are_named_and_crops_as_without_names():
+    images = torch.randint(0, 256, (6, 1, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
+    flip = torch.tensor([True, False, True, True, False, False])
+    named = crop_flip(images, generator=torch.Generator().manual_seed(1), flip=flip)
+    plain = crop_flip(images, generator=torch.Generator().manual_seed(1), flip=torch.zeros(6, dtype=torch.bool))
+    for image, cropped, mirrored in zip(named, plain, flip, strict=True):
+        assert torch.equal(image, cropped.flip(-1) if mirrored else cropped)
+
+
+def test_alternate_flips_flip_each_image_every_other_epoch():
+    epochs = [alternate_flips(1000, epoch, generator=torch.Generator().manual_seed(3)) for epoch in range(4)]
+    assert 400 < int(epochs[0].sum()) < 600
+    assert torch.equal(epochs[1], ~epochs[0])
+    assert torch.equal(epochs[2], epochs[0])
+    assert torch.equal(epochs[3], epochs[1])

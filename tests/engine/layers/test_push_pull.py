@@ -364,6 +364,38 @@ def test_kernels_that_cannot_be_upsampled_are_refused_only_above_h_1(kernel_size
     PushPull2d(1, 1, kernel_size, h=1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"in_channels": 0}, "`in_channels` must be a whole number ≥ 1, got 0"),
+        ({"out_channels": 2.0}, r"`out_channels` must be a whole number ≥ 1, got 2\.0"),
+        ({"groups": 0}, "`groups` must be a whole number ≥ 1, got 0"),
+        ({"groups": 3}, "`in_channels` must be divisible by `groups`, got 4 and 3"),
+        ({"groups": 4, "out_channels": 6}, "`out_channels` must be divisible by `groups`, got 6 and 4"),
+        ({"kernel_size": 0}, "`kernel_size` must be a whole number ≥ 1 or two, got 0"),
+        ({"kernel_size": (3, 3, 3)}, r"`kernel_size` must be .* got \(3, 3, 3\)"),
+        ({"stride": 0}, "`stride` must be a whole number ≥ 1 or two, got 0"),
+        ({"dilation": (1, 0)}, r"`dilation` must be .* got \(1, 0\)"),
+        ({"padding": -1}, "`padding` must be a whole number ≥ 0 or two, got -1"),
+        ({"padding": "sam"}, "`padding` must be 'same', 'valid', .* got 'sam'"),
+        ({"padding": "same", "stride": 2}, "`padding` = 'same' needs `stride` = 1, got 2"),
+    ],
+)
+def test_geometry_that_is_no_convolution_is_refused(settings, match):
+    with pytest.raises(InputError, match=match):
+        PushPull2d(**{"in_channels": 4, "out_channels": 4, "kernel_size": 3, **settings})
+
+
+@pytest.mark.parametrize(("padding_mode", "smallest"), [("reflect", 4), ("circular", 3), ("replicate", 1)])
+def test_maps_too_small_for_their_own_padding_are_refused_and_larger_ones_are_not(padding_mode, smallest):
+    convolution, layer = make_pair(1, 2, 3, padding=1, padding_mode=padding_mode, h=2)  # the pull kernel reaches by 3
+    images = torch.randn(1, 1, smallest, smallest + 1, dtype=torch.float64)
+    assert layer(images).shape == convolution(images).shape
+    if padding_mode != "replicate":
+        with pytest.raises(InputError, match=rf"of at least {smallest}×{smallest} pixels .* got {smallest - 1}×9"):
+            layer(torch.zeros(1, 1, smallest - 1, 9, dtype=torch.float64))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_agrees_with_the_cpu_and_repeats_itself():

@@ -11,7 +11,6 @@ from engine.errors import InputError
 from engine.layers import Normalise, PushPull2d
 from engine.models import (
     MODELS,
-    PushPullSettings,
     build_model,
     find_model,
     model_names,
@@ -19,6 +18,7 @@ from engine.models import (
     register_model,
     registry,
 )
+from engine.settings import PushPullSettings
 
 
 @pytest.fixture
@@ -73,6 +73,8 @@ def test_images_of_another_kind_are_refused_at_the_first_layer():
     [
         {"where": "first", "h": 1.5, "alpha": 0.5, "learn_alpha": "layer"},
         PushPullSettings("first", 1.5, 0.5, "layer"),
+        PushPullSettings(" conv1, ", 1.5, 0.5, "layer"),
+        {"h": 1.5, "alpha": 0.5, "learn_alpha": "layer"},
         types.SimpleNamespace(where=("conv1",), h=1.5, alpha=0.5, learn_alpha="layer", digest="more than is needed"),
     ],
 )
@@ -84,7 +86,7 @@ def test_push_pull_settings_may_be_a_mapping_or_an_object(settings):
     assert model.conv1.alpha.item() == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("settings", [None, {"where": "none"}, {"where": "none", "h": 3.0}])
+@pytest.mark.parametrize("settings", [None, {"where": "none"}, {"where": "none", "h": 3.0}, PushPullSettings()])
 def test_no_push_pull_is_the_plain_model(settings):
     assert not any(isinstance(module, PushPull2d) for module in build(push_pull=settings).modules())
 
@@ -112,7 +114,8 @@ def test_every_push_pull_field_is_live(change):
         torch.manual_seed(0)
         return build(push_pull=settings)(torch.linspace(0, 1, 256).reshape(1, 1, 16, 16))
 
-    assert not torch.equal(respond(PushPullSettings()), respond(dataclasses.replace(PushPullSettings(), **change)))
+    first = PushPullSettings("first")
+    assert not torch.equal(respond(first), respond(dataclasses.replace(first, **change)))
 
 
 @pytest.mark.usefixtures("own_models")

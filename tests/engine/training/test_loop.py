@@ -126,8 +126,9 @@ class InDouble(nn.Module):
     [
         TrainingSettings(epochs=4, batch_size=16, optimizer="adam", weight_decay=1e-3),
         TrainingSettings(epochs=4, batch_size=16, optimizer="sgd", learning_rate=0.1, augmentation="crop-flip"),
+        TrainingSettings(epochs=4, batch_size=16, label_smoothing=0.1, augmentation="crop-alternate"),
     ],
-    ids=["adam", "sgd-augmented"],
+    ids=["adam", "sgd-augmented", "alternate"],
 )
 def test_going_on_from_a_checkpoint_is_bit_identical(settings, k):
     split, judge = make_split(), by_loss(make_split(31))
@@ -189,6 +190,42 @@ def test_training_augments_only_if_asked():
         return trainer.module.fc.weight.detach()
 
     assert not torch.equal(weights("none"), weights("crop-flip"))
+    assert not torch.equal(weights("crop-alternate"), weights("crop-flip"))
+
+
+def test_alternate_flips_show_every_image_both_ways_round_in_two_epochs():
+    ramp = torch.arange(8, dtype=torch.uint8).expand(60, 1, 8, 8).contiguous()
+    ramp[:, :, 0, 0] = torch.arange(60).byte()[:, None]  # the label below finds an image again
+    split = Split(ramp, torch.arange(60), torch.arange(60))
+    seen: list[torch.Tensor] = []
+
+    class Watch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(64, 60)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images[:, 0, 4, 5] < images[:, 0, 4, 4])  # a ramp that falls is a mirrored one
+            return self.fc(images.flatten(1))
+
+    settings = TrainingSettings(epochs=2, batch_size=16, augmentation="crop-alternate")
+    run(Trainer(Watch(), split, settings, seed=4, judge=scripted(0.5, 0.5)))
+    orders = [torch.randperm(60, generator=generator(4, "order", epoch)) for epoch in (0, 1)]
+    first, second = (torch.cat(part)[order.argsort()] for part, order in zip((seen[:4], seen[4:]), orders, strict=True))
+    assert torch.equal(second, ~first)
+    assert 15 < int(first.sum()) < 45
+
+
+def test_a_learned_strength_does_not_decay_and_everything_else_does():
+    torch.manual_seed(0)
+    network = build_model("cnn-2", num_classes=4, in_channels=1, image_size=8, push_pull={"learn_alpha": "kernel"})
+    for optimizer in ("sgd", "adam"):
+        settings = TrainingSettings(optimizer=optimizer, weight_decay=0.01)
+        groups = Trainer(network, make_split(), settings, seed=0, judge=scripted(0.5)).optimizer.param_groups
+        decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+        assert {name: decay[id(parameter)] for name, parameter in network.named_parameters()} == {
+            name: 0.0 if name == "conv1.raw_alpha" else 0.01 for name, _ in network.named_parameters()
+        }
 
 
 def test_the_best_epoch_is_the_first_with_the_smallest_validation_error():

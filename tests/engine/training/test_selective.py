@@ -119,6 +119,13 @@ def test_a_filter_owns_its_learned_strength():
     assert (alphas != 0).tolist() == [True, False, True, False]
 
 
+def test_a_filter_s_learned_strength_does_not_decay():
+    module = SelectiveFilters(make_network("kernel"), {"conv1": torch.tensor([0, 2])}, example=EXAMPLE)
+    trainer = Trainer(module, make_split(), SGD, seed=0, judge=lambda _: {"validation_error": 0.5})
+    decay = {tuple(p.shape): group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    assert decay == {(2, 1, 3, 3): 0.01, (2,): 0.0}
+
+
 def test_a_strength_that_a_layer_shares_belongs_to_no_filter():
     network = make_network("layer")
     before = snapshot(network)

@@ -18,8 +18,8 @@ _ROOMS = {
     "engine.data": ("DataSet", "RawData", "Split", "load_dataset", "register_dataset"),
     "engine.errors": ("InputError",),
     "engine.layers": ("PushPull2d", "insert_push_pull"),
-    "engine.metrics": ("Scores", "corruption_scores", "error_table", "paired_difference"),
-    "engine.models": ("build_model", "register_model"),
+    "engine.metrics": ("Scores", "corruption_scores", "error_table", "paired_difference", "response_stability"),
+    "engine.models": ("build_model", "load_reference_checkpoint", "register_model"),
     "engine.ranking": (
         "DISTANCES",
         "FilterRanking",
@@ -44,8 +44,17 @@ _ROOMS = {
         "TrialConfig",
     ),
     "engine.spaces": ("Arm", "Choice", "Float", "Int", "Space", "load_space"),
-    "engine.stages": ("StageSpec", "Store", "plan_trial", "prepare_data", "register_stage", "run_chain", "run_stage"),
-    "engine.training": ("SelectiveFilters", "Trainer"),
+    "engine.stages": (
+        "StageSpec",
+        "Store",
+        "plan_trial",
+        "prepare_data",
+        "prepare_weights",
+        "register_stage",
+        "run_chain",
+        "run_stage",
+    ),
+    "engine.training": ("RECIPES", "SelectiveFilters", "Trainer", "recipe_settings", "register_recipe"),
 }
 _MODULES = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -14,9 +14,11 @@ def import_modules(names: Iterable[str]) -> None:
     """Import a user's modules, which register what they add.
 
     Raises:
-        InputError: a module that does not exist.
+        InputError: a module that does not exist, or what is no module's name.
     """
     for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise InputError(f"a module to import is given by its name, such as mine or mine.models, got {name!r}")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

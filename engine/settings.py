@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from engine.errors import InputError, unknown_name
 
 Which = Literal["most", "least", "random", "all", "none"]
 Place = Literal["convolution", "normalisation", "activation"]
+Augmentation = Literal["none", "crop-flip", "crop-alternate"]
 
 
 def _require(condition: bool, name: str, allowed: str, value: object) -> None:
@@ -60,13 +62,23 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The network: a registered name and, for families that have one, a width (None for the family's own)."""
+    """The network.
+
+    Attributes:
+        name: a registered name.
+        width: for families that have one; None for the family's own.
+        weights: key in the store of the weights that it starts from instead of being pretrained (``--init FILE`` puts
+            a file's there); None to pretrain.
+    """
 
     name: str = "resnet-8"
     width: int | None = None
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         _require(self.width is None or self.width >= 1, "model.width", "≥ 1 or None", self.width)
+        valid = self.weights is None or re.fullmatch("[0-9a-f]{16,64}", self.weights) is not None
+        _require(valid, "model.weights", "a key in the store (give the file by --init) or None", self.weights)
 
 
 @dataclass(frozen=True)
@@ -105,10 +117,12 @@ class TrainingSettings:
         schedule: "constant", "one-cycle" (cosine up and down) or "step" (÷ 10 at ``milestones``).
         milestones: shares of the epochs at which "step" divides, each in (0, 1).
         momentum: of "sgd", in [0, 1).
-        weight_decay: L2 penalty, ≥ 0.
+        weight_decay: L2 penalty of everything but learned inhibition strengths, ≥ 0.
         label_smoothing: in [0, 1).
         patience: epochs without a better validation result before training stops; None for never.
-        augmentation: "none" or "crop-flip" (reflect-pad by an eighth, random crop, horizontal flip).
+        augmentation: "none", "crop-flip" (reflect-pad by an eighth, random crop, horizontal flip) or
+            "crop-alternate" (the same crop; half of the images are flipped in the first epoch, the other half in the
+            next, and so on by turns).
     """
 
     epochs: int = 8
@@ -121,7 +135,7 @@ class TrainingSettings:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     patience: int | None = None
-    augmentation: Literal["none", "crop-flip"] = "none"
+    augmentation: Augmentation = "none"
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs", "≥ 1", self.epochs)

@@ -16,7 +16,8 @@ from rich.table import Column, Table
 
 from engine.errors import InputError
 from engine.stages import CorruptArtifactError, Store
-from engine.stages.cleaning import Cleaned, Entry, clean, entries
+from engine.stages.cleaning import Cleaned, Entry, clean, describe_bytes, entries
+from engine.stages.store import folder_of
 from pipelines._command_line import run
 
 _GB = 1e9
@@ -32,7 +33,7 @@ class _Where:
     @property
     def folder(self) -> Path:
         """Return the store's folder."""
-        return (self.store or self.home / "store").expanduser().absolute()
+        return folder_of(self.store or self.home / "store", "--store")
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,13 @@ def print_list(console: Console, found: list[Entry]) -> None:
     for entry in reversed(found):
         stage = entry.stage if entry.whole else "unreadable"
         age, used = (_duration(now - moment) for moment in (entry.finished_at, entry.used_at))
-        table.add_row(stage, entry.key[:12], _size(entry.n_bytes), age, used, f"{entry.seconds:.1f}")
+        table.add_row(stage, entry.key[:12], describe_bytes(entry.n_bytes), age, used, f"{entry.seconds:.1f}")
     console.print(table)
     counts = Counter(entry.stage or "unreadable" for entry in found)
     stages = ", ".join(f"{count} {stage}" for stage, count in sorted(counts.items()))
     _say(
         console,
-        f"{len(found)} artifacts ({stages or 'none'}): {_size(sum(entry.n_bytes for entry in found))}, "
+        f"{len(found)} artifacts ({stages or 'none'}): {describe_bytes(sum(entry.n_bytes for entry in found))}, "
         f"{sum(entry.seconds for entry in found):.0f} s of computing",
     )
 
@@ -145,19 +146,12 @@ def describe_cleaned(done: Cleaned, *, dry_run: bool) -> str:
     parts = [f"{count} {stage}" for stage, count in sorted(stages.items())]
     parts += [f"{count} {names.get(kind, 'in quarantine')}" for kind, count in sorted(kinds.items())]
     verb = "would free" if dry_run else "freed"
-    return f"{verb} {_size(done.freed_bytes)} ({', '.join(parts) or 'nothing'}); {_size(done.left_bytes)} stay"
+    freed, left = describe_bytes(done.freed_bytes), describe_bytes(done.left_bytes)
+    return f"{verb} {freed} ({', '.join(parts) or 'nothing'}); {left} stay"
 
 
 def _right(name: str) -> Column:
     return Column(name, justify="right")
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.2f} GB"
 
 
 def _duration(seconds: float) -> str:

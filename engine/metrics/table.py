@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -44,11 +45,14 @@ def corrupted_splits(
     split: Split, corruptions: Iterable[str], severities: Iterable[int], *, seed: int, table: str
 ) -> Iterator[tuple[tuple[str, int], Split]]:
     """Yield ((corruption, severity), corrupted split) one by one."""
-    severities = tuple(severities)
-    for name in corruptions:
-        for severity in severities:
-            images = corrupt(split.images, name, severity, seed=seed, indices=split.indices, table=table)
-            yield (name, severity), Split(images, split.labels, split.indices)
+    for cell in itertools.product(corruptions, severities):
+        yield cell, corrupted_split(split, cell, seed=seed, table=table)
+
+
+def corrupted_split(split: Split, cell: tuple[str, int], *, seed: int, table: str) -> Split:
+    """Return a split whose images are corrupted by one (corruption, severity)."""
+    images = corrupt(split.images, *cell, seed=seed, indices=split.indices, table=table)
+    return Split(images, split.labels, split.indices)
 
 
 @dataclass(frozen=True)

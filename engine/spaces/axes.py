@@ -116,6 +116,25 @@ Axis = Choice | Float | Int
 AXIS_KINDS: dict[str, type[Axis]] = {"choice": Choice, "float": Float, "int": Int}
 
 
+def can_take(axis: Axis, value: Any) -> bool:
+    """Return whether a value is one of an axis's; 2 and 2.0 are one, as they are in a condition."""
+    if isinstance(axis, Choice):
+        return value in axis.values
+    if isinstance(value, bool) or not isinstance(value, int | float) or not axis.low <= value <= axis.high:
+        return False
+    if isinstance(axis, Int) and value != int(value):
+        return False
+    steps = (value - axis.low) / axis.step if axis.step else 0.0
+    return abs(steps - round(steps)) < 1e-8
+
+
+def describe_values(axis: Axis) -> list[str]:
+    """Return the values of an axis in words."""
+    if isinstance(axis, Choice):
+        return [repr(value) for value in axis.values]
+    return [f"{axis.low!r} to {axis.high!r}" + (f" in steps of {axis.step!r}" if axis.step else "")]
+
+
 def applies(axis: Axis, settings: Mapping[str, Any]) -> bool:
     """Return whether an axis's conditions hold under {dotted path: value}."""
     return all(settings[path] in values for path, values in axis.when.items())

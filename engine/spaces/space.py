@@ -12,7 +12,9 @@ from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
-from engine.spaces.axes import AXIS_KINDS, Axis, Float, applies
+from engine.spaces.axes import AXIS_KINDS, Axis, Float, applies, can_take, describe_values
+
+_MAX_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Space:
         object.__setattr__(self, "arms", tuple(self.arms))
         if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"a space's name has letters, digits, '-' and '_', got {self.name!r}")
+        if len(self.name) > _MAX_NAME:  # studies, and with them files, are named after it
+            raise InputError(f"a space's name has at most {_MAX_NAME} letters, got {len(self.name)}: {self.name!r}")
         if self.n_seeds < 1:
             raise InputError(f"`n_seeds` must be ≥ 1, got {self.n_seeds}")
         if not self.axes and not self.arms:
@@ -69,19 +73,56 @@ class Space:
         self._check_axes()
 
     def _check_axes(self) -> None:
-        """Try every axis's values on the base, and every condition's path."""
+        """Try every axis's values on the base, and every condition."""
         flat = self.base.flat()
-        for axis in self.axes:
+        for place, axis in enumerate(self.axes):
             if axis.setting == "seed" or axis.setting.startswith("data."):
                 raise InputError(f"axis {axis.label!r}: a sweep has one data set, and seeds are derived")
             for path in axis.when:
                 if path not in flat:
                     raise unknown_name(f"setting in the condition of axis {axis.label!r}", path, flat)
+                self._check_condition(place, path)
             tried = axis.extremes()
             if isinstance(axis, Float):  # a value between: the ends of a range may be whole numbers
                 tried += (axis.low + (axis.step or (axis.high - axis.low) / 3),)
             for value in tried:
                 self.base.with_settings({axis.setting: value})
+
+    def _check_condition(self, place: int, path: str) -> None:
+        """Check that a condition of an axis is on what is decided before it, and on values that can come to be.
+
+        A setting that an axis varies has that axis's values, an arm's, or the base's where the axis may not apply; of
+        any other the base can be given any value that is allowed.
+        """
+        axis = self.axes[place]
+        condition = f"axis {axis.label!r}: its condition on {path!r}"
+        late = [other.label for other in self.axes[place:] if other.setting == path]
+        if late:
+            raise InputError(
+                f"{condition} must be on an axis before it; axis {late[0]!r} "
+                + ("is the axis itself" if late[0] == axis.label else "comes after it")
+            )
+        if not axis.when[path]:
+            raise InputError(f"{condition} needs at least one value, got none")
+        deciding = [other for other in self.axes[:place] if other.setting == path]
+        others = [arm.settings[path] for arm in self.arms if path in arm.settings]
+        if all(other.when for other in deciding):
+            others.append(self.base.flat()[path])
+        for value in axis.when[path]:
+            if not deciding:
+                self._check_allowed(condition, path, value)
+            elif not any(can_take(other, value) for other in deciding) and value not in others:
+                possible = [text for other in deciding for text in describe_values(other)]
+                possible += [repr(other) for other in others]
+                raise InputError(f"{condition} can never be {value!r}; possible: {', '.join(dict.fromkeys(possible))}")
+
+    def _check_allowed(self, condition: str, path: str, value: Any) -> None:
+        if value == self.base.flat()[path]:
+            return
+        try:
+            self.base.with_settings({path: value})
+        except InputError as error:
+            raise InputError(f"{condition} can never be {value!r}: {error}") from error
 
     def config(self, settings: Mapping[str, Any], *, seed: int) -> TrialConfig:
         """Return the base with some settings and a seed."""

@@ -40,7 +40,7 @@ def run_chain(
             continue
 
         def report(record: dict[str, Any], spec: StageSpec = spec) -> bool:
-            if on_epoch is not None:
+            if on_epoch is not None and "epoch" in record:
                 on_epoch(spec, record)
             return True
 

@@ -17,7 +17,7 @@ Report = Callable[[dict[str, Any]], bool]
 
 
 class StageCancelledError(Exception):
-    """Nobody wants the stage any more; it stopped at the end of an epoch."""
+    """Nobody wants the stage any more; it stopped at the end of an epoch, or of a batch of cells."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class StageContext:
         attempt: where the artifact's files are written.
         store: where checkpoints are kept.
         report: called with each epoch's record; False asks the stage to stop.
-        history: the records of all epochs, those before a restart included.
+        history: the records of all epochs, those before a restart included, or of all batches of cells.
     """
 
     spec: StageSpec
@@ -63,6 +63,16 @@ class StageContext:
             self.store.save_checkpoint(self.spec.key, record["epoch"], tensors, state)
         if not self.report(record):
             raise StageCancelledError(f"{self.spec.stage} stopped after epoch {record['epoch']}")
+
+    def tell(self, record: dict[str, Any]) -> None:
+        """Add a record of something that is no epoch, its number under "batch", and tell who follows the stage.
+
+        Raises:
+            StageCancelledError: nobody wants the stage any more.
+        """
+        self.history.append(record)
+        if not self.report(record):
+            raise StageCancelledError(f"{self.spec.stage} stopped after batch {record['batch']}")
 
     def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the last checkpoint's tensors and state, and take over its history; None where there is none."""

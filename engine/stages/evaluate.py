@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from engine.metrics import classification_error, error_table
+from torch import nn
+
+from engine.digest import digest
+from engine.metrics import classification_error, corrupted_split, error_table
 from engine.metrics.table import ErrorTable
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
@@ -13,26 +17,19 @@ from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.spec import register_stage
 
 
-@register_stage("evaluate", version=1)
+@register_stage("evaluate", version=2)
 def evaluate(context: StageContext) -> None:
     """Test a network: clean, by corruption and severity, and on the distortion that it was tuned on.
 
     Trials are compared by ``objective``, the mean error over the objective's corruptions of the validation images; the
-    test images' errors are for the report only.
+    test images' errors are for the report only. The validation cells are told in batches, while they are measured.
 
     Files: ``errors.json``: {"objective", "validation": {…}, "test": {"clean", "tuned_distortion", "corrupted": rows}}.
     """
     settings = context.spec.settings
     network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
     validation, test = context.data.validation, context.data.test
-    on_validation = error_table(
-        network,
-        validation,
-        corruptions=settings["objective"],
-        severities=settings["severities"],
-        seed=corruption_seed(VALIDATION),
-        table=settings["table"],
-    )
+    on_validation = _tell_cells(context, network)
     on_test = error_table(
         network,
         test,
@@ -60,6 +57,27 @@ def evaluate(context: StageContext) -> None:
             },
         },
     )
+
+
+def _tell_cells(context: StageContext, network: nn.Module) -> ErrorTable:
+    """Return the error table of the validation images; tell a batch of its cells whenever one is measured.
+
+    A pruner that compares cells should soon have seen all kinds of corruptions: their order is shuffled, the same way
+    for every trial.
+    """
+    settings, validation = context.spec.settings, context.data.validation
+    cells = list(itertools.product(settings["objective"], settings["severities"]))
+    shuffled = sorted(cells, key=lambda cell: digest(["cell", *cell]))
+    n_batch = len(settings["severities"])
+    errors: ErrorTable = {}
+    for first in range(0, len(shuffled), n_batch):
+        batch = shuffled[first : first + n_batch]
+        for cell in batch:
+            corrupted = corrupted_split(validation, cell, seed=corruption_seed(VALIDATION), table=settings["table"])
+            errors[cell] = classification_error(network, corrupted)
+        rows = table_to_rows({cell: errors[cell] for cell in batch})
+        context.tell({"batch": first // n_batch + 1, "first": first + 1, "cells": rows})
+    return {cell: errors[cell] for cell in cells}
 
 
 def table_to_rows(table: ErrorTable) -> list[dict[str, Any]]:

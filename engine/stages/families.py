@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.stages.prefix import family_of, is_prefix, training_settings, would_have_stopped
 from engine.stages.spec import StageSpec
 from engine.stages.store import Artifact, Store
@@ -32,7 +34,21 @@ def longest_prefix(store: Store, spec: StageSpec) -> Artifact | None:
     return max(found, key=lambda artifact: len(artifact.history), default=None)
 
 
+def needed_keys(store: Store, specs: Iterable[StageSpec]) -> set[str]:
+    """Return the keys of what stages need of a store: themselves, their inputs, and what they could start from."""
+    keys: set[str] = set()
+    for spec in specs:
+        keys |= {spec.key, *spec.inputs.values()}
+        if spec.stage == "pretrain" and store.look_at(spec.key) is None:
+            shorter = longest_prefix(store, spec)
+            keys |= {shorter.manifest["key"]} if shorter is not None else set()
+    return keys
+
+
 def _can_start_from(artifact: Artifact, spec: StageSpec) -> bool:
-    shorter = StageSpec.from_json(artifact.manifest["spec"])
+    try:
+        shorter = StageSpec.from_json(artifact.manifest["spec"])
+    except TypeError:
+        return False  # its manifest is damaged
     patience = training_settings(spec).patience
     return is_prefix(shorter, spec) and not would_have_stopped(artifact.history, patience)

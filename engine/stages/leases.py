@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -100,21 +100,23 @@ class FileLease:
 
     Args:
         path: the file; ``acquire`` makes its folder.
-        note: what others should know of the holder's work, as JSON.
+        note: what others should know of the holder's work, as JSON; or a function that returns it, which is asked
+            again at every beat.
     """
 
-    def __init__(self, path: Path, note: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, note: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None) -> None:
         self.path = path
-        self._note = dict(note or {})
+        self._note = note if callable(note) else lambda: note or {}
+        self._text = ""
         self._holder: Holder | None = None
         self._heartbeat: Heartbeat | None = None
 
     def acquire(self) -> bool:
         """Take the lease and keep it fresh, unless somebody alive has it; return whether it was to be had."""
         holder = Holder.this_process()
-        text = json.dumps({"holder": asdict(holder), "note": self._note})
+        self._text = self._content(holder)
         try:
-            if not self._write(text, holder.token):
+            if not self._write(self._text, holder.token):
                 return False
         except OSError:
             return True  # no file can be written here: nobody can hold anything
@@ -157,14 +159,25 @@ class FileLease:
             if made:  # a disk that is full takes a file's name, but not what is in it
                 self.path.unlink(missing_ok=True)
             raise
+        self._replace(text, token)
+        return _read(self.path).get("holder", {}).get("token") == token
+
+    def _replace(self, text: str, token: str) -> None:
         scratch = self.path.with_name(f".{token}")
         scratch.write_text(text)
         scratch.replace(self.path)
-        return _read(self.path).get("holder", {}).get("token") == token
+
+    def _content(self, holder: Holder) -> str:
+        return json.dumps({"holder": asdict(holder), "note": dict(self._note())})
 
     def _refresh(self) -> None:
-        if self._is_ours():
-            os.utime(self.path)
+        if self._holder is None or not self._is_ours():
+            return
+        os.utime(self.path)
+        text = self._content(self._holder)
+        if text != self._text:
+            self._replace(text, self._holder.token)
+            self._text = text
 
     def _is_ours(self) -> bool:
         return self._holder is not None and _read(self.path).get("holder") == asdict(self._holder)
@@ -219,16 +232,16 @@ def stage_lease(root: Path, key: str, inputs: Mapping[str, str]) -> FileLease:
     return FileLease(root / "leases" / "stages" / f"{key}.json", {"key": key, "inputs": list(inputs.values())})
 
 
-def sweep_lease(root: Path, study: str, keys: list[str]) -> FileLease:
+def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Collection[str]]) -> FileLease:
     """Return the lease that shows a store that a sweep lives on it.
 
     Args:
         root: the store's folder.
         study: the sweep's study.
-        keys: what has to stay in the store, whenever it was used last.
+        keys: what has to stay in the store, whenever it was used last; or a function that returns what has to now.
     """
     path = root / "leases" / "sweeps" / f"{uuid.uuid4().hex}.json"
-    return FileLease(path, {"study": study, "keys": keys})
+    return FileLease(path, lambda: {"study": study, "keys": sorted(keys() if callable(keys) else keys)})
 
 
 def _read(path: Path) -> dict[str, Any]:

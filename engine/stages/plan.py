@@ -7,9 +7,10 @@ the clustering of exemplars where images are paired.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -19,15 +20,18 @@ from engine.corruptions import corrupt, distort, frost_source, table_corruptions
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
+from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
 from engine.layers import PushPull2d
 from engine.models import model_source_digest
+from engine.models.build import places
 from engine.ranking import DISTANCES, ELECTIONS, filter_layers, n_selected
 from engine.registry import source_digest
 from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
-from engine.stages.network import build_on_meta
+from engine.stages.network import build_network, build_on_meta
 from engine.stages.spec import StageSpec
+from engine.training.loop import is_strength
 
 OBJECTIVES = {
     "digits": ("gaussian_noise", "shot_noise"),
@@ -82,9 +86,13 @@ class _Planner:
         self.evaluation = _plan_evaluation(config, data)
 
     def stages(self) -> Iterator[StageSpec]:
-        pretrain = self._spec("pretrain", self._pretrain_settings(), {})
-        yield pretrain
-        inputs = {"pretrain": pretrain.key}
+        weights = self.config.model.weights
+        if weights is None:
+            first = self._spec("pretrain", self._pretrain_settings(), {})
+        else:
+            first = self._spec("init", {"network": self.network_settings}, {"weights": weights}, seeded=False)
+        yield first
+        inputs = {"pretrain": first.key}
         evaluation = {name: value for name, value in self.evaluation.items() if name != "n_probe"}
         if self.config.finetune.which != "none":
             finetune = self._finetune_settings()
@@ -118,15 +126,17 @@ class _Planner:
             "network": self.network_settings,
             "training": relevant_training(self.config.pretrain),
             "probe": self._probe(),
+            **_undecayed(self.config.pretrain, dict(self.network.named_parameters())),
         }
 
     def _probe(self) -> dict[str, Any]:
-        evaluation = self.evaluation
+        evaluation, n_probe = self.evaluation, min(self.config.evaluate.n_probe, self.data.n_validation)
         return {
             "table": evaluation["table"],
             "corruptions": evaluation["objective"],
             "severities": evaluation["severities"],
-            "n_probe": min(self.config.evaluate.n_probe, self.data.n_validation),
+            "n_probe": n_probe,
+            **({"taken": "evenly"} if n_probe < self.data.n_validation else {}),
             **_corruption_sources(evaluation["objective"]),
         }
 
@@ -169,10 +179,20 @@ class _Planner:
             "training": relevant_training(finetune.training),
             "distortion": self._distortion(),
             "probe": self._probe(),
+            **_undecayed(finetune.training, self._tuned_parameters(n_filters)),
         }
         if which == "random":
             settings["n_filters"] = n_filters
         return settings
+
+    def _tuned_parameters(self, layers: Iterable[str]) -> dict[str, nn.Parameter]:
+        """Return what filters of some layers own, by name; a strength that a layer shares belongs to no filter."""
+        owned = (
+            (f"{layer}.{name}", parameter)
+            for layer in layers
+            for name, parameter in self.network.get_submodule(layer).named_parameters()
+        )
+        return {name: parameter for name, parameter in owned if parameter.ndim}
 
     def _distortion(self, *, with_images: bool = True) -> dict[str, Any]:
         distortion = self.config.distortion
@@ -204,6 +224,11 @@ def relevant_training(training: TrainingSettings) -> dict[str, Any]:
     return settings
 
 
+def _undecayed(training: TrainingSettings, parameters: Iterable[str]) -> dict[str, Any]:
+    """Return what weight decay leaves alone, if that matters: an older rule let learned strengths decay."""
+    return {"undecayed": ["raw_alpha"]} if training.weight_decay and any(map(is_strength, parameters)) else {}
+
+
 def _plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], nn.Module]:
     """Return what builds the network, reduced to what matters, and the network without weights."""
     settings: dict[str, Any] = {
@@ -220,7 +245,7 @@ def _plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], 
     push_pull = config.push_pull
     if push_pull.where.strip() != "none":
         settings["push_pull"] = {
-            "where": _where(push_pull.where),
+            "where": places(push_pull.where),
             "h": push_pull.h,
             "alpha": push_pull.alpha,
             "learn_alpha": push_pull.learn_alpha,
@@ -229,7 +254,37 @@ def _plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], 
     if settings["push_pull"] is not None:
         layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
         settings["push_pull"] |= {"where": list(layers), "h": canonical_h(layers.values())}
+    _check_forward(canonical_json(settings))
     return settings, network
+
+
+@lru_cache(maxsize=256)
+def _check_forward(settings_json: str) -> None:
+    """Try a network on two blank images, without weights, or with weights where it needs them.
+
+    Raises:
+        InputError: it cannot take images of this size, or does not return a logit for each class.
+    """
+    settings = json.loads(settings_json)
+    shape = (2, settings["in_channels"], settings["image_size"], settings["image_size"])
+    try:
+        logits = _respond(build_on_meta(settings), torch.zeros(shape, device="meta"))
+    except Exception:  # what cannot run without weights raises as it likes
+        try:
+            logits = _respond(build_network(settings, seed=0), torch.zeros(shape))
+        except Exception as error:
+            size = f"{shape[1]}×{shape[2]}×{shape[3]}"
+            raise InputError(f"model {settings['name']!r} cannot take images of {size}: {error}") from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, settings["num_classes"]):
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise InputError(
+            f"model {settings['name']!r} must return logits (n, {settings['num_classes']}), got {found} for 2 images"
+        )
+
+
+@torch.no_grad()
+def _respond(network: nn.Module, images: torch.Tensor) -> Any:
+    return network.eval()(images)
 
 
 def canonical_h(layers: Any) -> float:
@@ -246,14 +301,6 @@ def canonical_h(layers: Any) -> float:
     low = max(max(1.0, (pull - 1) / side) for side, pull in sizes)
     high = min((pull + 1) / side for side, pull in sizes)
     return round((low + high) / 2, 6)
-
-
-def _where(where: str) -> str | list[str]:
-    """Return a place for push–pull layers as the models know it: one of their words, or a list of layer names."""
-    where = where.strip()
-    if where in ("first", "first_block", "all"):
-        return where
-    return [name.strip() for name in where.split(",") if name.strip()]
 
 
 def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:

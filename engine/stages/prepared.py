@@ -14,13 +14,18 @@ from engine.stages.runner import find_whole
 from engine.stages.store import Artifact, Store
 
 
-def prepare_data(settings: DataSettings, store: Store) -> tuple[DataInfo, DataSet]:
+def prepare_data(settings: DataSettings, store: Store, *, download: bool = False) -> tuple[DataInfo, DataSet]:
     """Return a data set and what planning needs to know of it; its decoded images are put into the store.
+
+    Args:
+        settings: which, and how it is set apart.
+        store: where the images go.
+        download: whether its files are fetched first, unless they are there.
 
     Raises:
         InputError: whatever is wrong with the data set: its name, its folder, an unreadable image.
     """
-    reader = open_reader(settings)
+    reader = open_reader(settings, download=download)
     raw_key = reader.fingerprint()
     artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader.read())
     data = split_data(_load_raw(artifact), settings)

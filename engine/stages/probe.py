@@ -29,12 +29,13 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
     """Return validation images, each corrupted by one (corruption, severity) in turn.
 
     Args:
-        data: whose validation images are taken, ``n_probe`` at most.
+        data: whose validation images are taken, ``n_probe`` at most, evenly spread over them: a folder's lie class by
+            class.
         settings: "table", "corruptions", "severities" and "n_probe".
     """
     validation = data.validation
     if len(validation) > settings["n_probe"]:
-        validation = validation.take(torch.arange(settings["n_probe"]))
+        validation = validation.take(torch.arange(settings["n_probe"]) * len(validation) // settings["n_probe"])
     cells = [(name, severity) for name in settings["corruptions"] for severity in settings["severities"]]
     images = validation.images.clone()
     turn = torch.arange(len(validation), device=images.device) % len(cells)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from engine.stages.store import Artifact, CorruptArtifactError, Store
 MAX_WAIT_S = 3600.0
 """How long a stage that another process computes is waited for before it is computed here too."""
 _POLL_S = (0.1, 2.0)
+Origin = Literal["computed", "store", "elsewhere"]
+"""Whence an artifact is: from here and now, from the store, or from another process that was waited for."""
 
 
 class MissingInputError(Exception):
@@ -44,6 +46,7 @@ def find_whole(store: Store, key: str) -> Artifact | None:
     """Return a key's artifact with every checksum verified; a corrupt one is put aside and counts as absent."""
     artifact = store.find(key)
     if artifact is None:
+        store.quarantine(key)  # what lies in its place, if anything does
         return None
     try:
         artifact.verify()
@@ -61,7 +64,19 @@ def run_stage(
     device: torch.device,
     report: Report | None = None,
 ) -> Artifact:
-    """Return the artifact of a stage, computed now unless the store has it.
+    """Return the artifact of a stage, as ``obtain_stage`` does, but not whence it is."""
+    return obtain_stage(spec, store, get_data, device=device, report=report)[0]
+
+
+def obtain_stage(
+    spec: StageSpec,
+    store: Store,
+    get_data: Callable[[str], DataSet],
+    *,
+    device: torch.device,
+    report: Report | None = None,
+) -> tuple[Artifact, Origin]:
+    """Return the artifact of a stage, and whether it was computed now, found in the store, or waited for.
 
     A stage under way leaves a checkpoint after each epoch and goes on from the last one. A stage that another process
     is computing is waited for: a lease file in the store shows it (see ``engine.stages.leases``).
@@ -81,10 +96,13 @@ def run_stage(
     report = report or (lambda record: True)
     found = find_whole(store, spec.key)
     if found is not None:
-        return found
+        return found, "store"
     lease = stage_lease(store.root, spec.key, spec.inputs)
     try:
-        return _take_turn(lease, spec, store, report) or _compute(spec, store, get_data, device, report)
+        found = _take_turn(lease, spec, store, report)
+        if found is not None:
+            return found, "elsewhere"
+        return _compute(spec, store, get_data, device, report), "computed"
     finally:
         lease.release()
 

@@ -1,97 +1,44 @@
-"""Content-addressed artifacts: safetensors and JSON under one folder or bucket, nothing unpickled, every file checked.
+"""Content-addressed artifacts: safetensors and JSON under one folder, nothing unpickled, every file checked.
 
 An attempt writes into a folder of its own and is renamed into place when it is whole, so that a reader sees all of an
-artifact or nothing. Two attempts at one key do no harm: the second finds the place taken and is dropped. A symbolic
-link in the place of an artifact, or of one of its files, is not followed: it counts as absent, or as corrupt.
+artifact or nothing. Two attempts at one key do no harm: the second finds the place taken and is dropped. What leaves
+its place is renamed away before it is removed; a reader that is in the midst of it finds its files gone, as if they
+had never been there. A symbolic link in the place of an artifact, or of one of its files, is not followed: it counts
+as absent, or as corrupt.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
+from engine.stages.artifact import MANIFEST, Artifact, CorruptArtifactError, checksum, read_manifest, why_corrupt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MANIFEST = "manifest.json"
-USE_NOTED_S = 3600.0
+USE_NOTED_S = 60.0
 """How old the note of an artifact's last use may be before another use renews it."""
 _KEY = re.compile(r"[0-9a-f]{16,64}")
 _FILE = re.compile(r"[A-Za-z0-9_.-]+")
-
-
-class CorruptArtifactError(Exception):
-    """An artifact's file is missing or is not what its manifest says."""
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+_N_TRIES = 8
+"""How often a folder is put into its place before what is in the way, again and again, counts as a fault."""
 
 
 class StoreFaultError(Exception):
     """The store's disk refuses: it is full, or read-only, or away. The message says which, and what was being done."""
-
-
-class Artifact:
-    """A finished stage's files.
-
-    Attributes:
-        folder: where they are on this machine.
-        manifest: the stage's key, its spec, its files' checksums, its history, and what it ran on.
-    """
-
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        self.folder = folder
-        self.manifest = manifest
-
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """Return the tensors of ``name``.safetensors, on the CPU.
-
-        Raises:
-            CorruptArtifactError: the file is missing or its checksum differs.
-        """
-        from safetensors.torch import load_file  # here, so that light processes can read manifests without torch
-
-        return load_file(self._checked(f"{name}.safetensors"))
-
-    def json(self, name: str) -> Any:
-        """Return the value of ``name``.json.
-
-        Raises:
-            CorruptArtifactError: the file is missing or its checksum differs.
-        """
-        return json.loads(self._checked(f"{name}.json").read_text())
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """Return what the stage reported, one record an epoch."""
-        return self.manifest["history"]
-
-    def verify(self) -> None:
-        """Check every file.
-
-        Raises:
-            CorruptArtifactError: one is missing or its checksum differs.
-        """
-        for name in self.manifest["files"]:
-            self._checked(name)
-
-    def _checked(self, name: str) -> Path:
-        path = self.folder / name
-        expected = self.manifest["files"].get(name)
-        if expected is None or not _FILE.fullmatch(name) or path.is_symlink() or not path.is_file():
-            raise CorruptArtifactError(f"artifact {self.manifest['key']} has no file {name}")
-        if _checksum(path) != expected:
-            raise CorruptArtifactError(f"artifact {self.manifest['key']}: checksum of {name} differs from its manifest")
-        return path
 
 
 class Attempt:
@@ -120,8 +67,9 @@ class Attempt:
     def seal(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Write the manifest with every file's checksum; return it."""
         with _faults_named(f"writing {MANIFEST} of {self.key}", self.folder):
-            files = {path.name: _checksum(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
-            sealed = {"key": self.key, "files": files, "finished_at": time.time(), **manifest}
+            files = {path.name: checksum(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
+            always = {"key": self.key, "files": files, "finished_at": time.time(), "spec": {}, "history": []}
+            sealed = {**always, **manifest}
             (self.folder / MANIFEST).write_text(json.dumps(sealed, indent=1, allow_nan=False))
         return sealed
 
@@ -138,11 +86,12 @@ class Store:
         read_only: whether it is only looked at: nothing is made or tried.
 
     Raises:
-        InputError: the folder cannot be written, or, to be looked at, is none.
+        InputError: it is the address of something else than a folder, or cannot be written, or, to be looked at, is
+            not there.
     """
 
     def __init__(self, root: str | Path, *, read_only: bool = False) -> None:
-        self.root = Path(root).expanduser().absolute()
+        self.root = folder_of(root)
         if read_only:
             if not self.root.is_dir():
                 raise InputError(f"there is no store in {self.root}")
@@ -156,7 +105,7 @@ class Store:
             raise InputError(f"store cannot be written: {self.root} ({error.strerror or error})") from error
 
     def find(self, key: str) -> Artifact | None:
-        """Return the artifact of a key, noting its use, or None if it is not there (or its manifest cannot be read)."""
+        """Return the artifact of a key, noting its use, or None if it is not there (or its manifest is damaged)."""
         artifact = self.look_at(key)
         if artifact is not None:
             _note_use(artifact.folder / MANIFEST)
@@ -168,10 +117,8 @@ class Store:
         if folder.is_symlink():
             return None
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-            good = manifest["key"] == key and isinstance(manifest["files"], dict)
-            return Artifact(folder, manifest) if good else None
-        except (OSError, ValueError, KeyError, TypeError):
+            return Artifact(folder, read_manifest(folder, key))
+        except (OSError, CorruptArtifactError):
             return None
 
     @contextmanager
@@ -191,24 +138,44 @@ class Store:
         Where another attempt was faster, that one stays and is returned.
         """
         sealed = attempt.seal(manifest)
-        target = self._place("artifacts", attempt.key)
-        with _faults_named(f"putting {attempt.key} into place", self.root):
-            self._move(attempt.folder, target, replace=self.look_at(attempt.key) is None)
-        return self.find(attempt.key) or Artifact(target, sealed)
+        key, target = attempt.key, self._place("artifacts", attempt.key)
+        with _faults_named(f"putting {key} into place", self.root):
+            _put(
+                attempt.folder,
+                target,
+                is_there=lambda: self.look_at(key) is not None,
+                clear=lambda: self.quarantine(key),
+            )
+        return self.find(key) or Artifact(target, sealed)
 
-    def quarantine(self, key: str) -> None:
-        """Move a corrupt artifact out of the way; its stage will be computed again."""
+    def quarantine(self, key: str) -> Path | None:
+        """Move a corrupt artifact out of the way and return where it is now; its stage will be computed again.
+
+        An artifact that is whole stays: another process has put it there since this one saw that it was not.
+        """
         folder = self._place("artifacts", key)
-        if os.path.lexists(folder):
-            with _faults_named(f"putting the corrupt {key} aside", self.root):
-                (self.root / "quarantine").mkdir(exist_ok=True)
-                with contextlib.suppress(FileNotFoundError):  # another process was faster
-                    folder.rename(self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}")
+        if not os.path.lexists(folder) or not why_corrupt(folder, key):
+            return None
+        with _faults_named(f"putting the corrupt {key} aside", self.root):
+            (self.root / "quarantine").mkdir(exist_ok=True)
+            aside = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}"
+            try:
+                folder.rename(aside)
+            except FileNotFoundError:
+                return None  # another process was faster
+            reason = why_corrupt(aside, key)
+            if not reason:
+                _put_back(aside, folder)
+                return None
+        logging.getLogger(__name__).warning(
+            "%s; it was put into quarantine (%s), and what is needed of it is computed again", reason, aside
+        )
+        return aside
 
     def remove(self, key: str) -> None:
         """Remove an artifact; a reader sees all of it or nothing."""
         aside = self.root / "attempts" / f"{_valid_key(key)}-{uuid.uuid4().hex[:12]}"
-        with contextlib.suppress(FileNotFoundError):
+        with _faults_named(f"removing {key}", self.root), contextlib.suppress(FileNotFoundError):
             self._place("artifacts", key).rename(aside)
             _discard(aside)
 
@@ -224,11 +191,17 @@ class Store:
             attempt.write_tensors("state", tensors)
             attempt.write_json("state", state)
             attempt.seal({"epoch": epoch})
-            folder = self._place("checkpoints", key)
+            target = self._place("checkpoints", key) / f"epoch-{epoch:05d}"
             with _faults_named(f"keeping epoch {epoch} of {key}", self.root):
-                self._move(attempt.folder, folder / f"epoch-{epoch:05d}", replace=True)
-        for older in folder.glob("epoch-*"):
-            if older.name < f"epoch-{epoch:05d}":
+                self._take_away(target, key)
+                _put(
+                    attempt.folder,
+                    target,
+                    is_there=(target / MANIFEST).is_file,
+                    clear=lambda: self._take_away(target, key),
+                )
+        for older in self._epochs(key):
+            if older.name < target.name:
                 shutil.rmtree(older, ignore_errors=True)
 
     def latest_checkpoint(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -250,23 +223,45 @@ class Store:
         shutil.rmtree(self._place("checkpoints", key), ignore_errors=True)
 
     def _checkpoints(self, key: str) -> Iterator[Artifact]:
-        for folder in sorted(self._place("checkpoints", key).glob("epoch-*"), reverse=True):
-            with contextlib.suppress(OSError, ValueError):
-                yield Artifact(folder, json.loads((folder / MANIFEST).read_text()))
+        for folder in self._epochs(key):
+            with contextlib.suppress(OSError, CorruptArtifactError):
+                yield Artifact(folder, read_manifest(folder, key))
+
+    def _epochs(self, key: str) -> list[Path]:
+        """Return a stage's checkpoints, the last one first."""
+        try:
+            return sorted(self._place("checkpoints", key).glob("epoch-*"), reverse=True)
+        except FileNotFoundError:  # another process drops them in this moment
+            return []
 
     def _place(self, kind: str, key: str) -> Path:
         return self.root / kind / _valid_key(key)[:2] / key
 
-    @staticmethod
-    def _move(source: Path, target: Path, *, replace: bool) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if replace and os.path.lexists(target):
-            _discard(target)
-        try:
-            source.rename(target)
-        except OSError:
-            if not (target / MANIFEST).is_file():
-                raise
+    def _take_away(self, path: Path, key: str) -> None:
+        """Remove a checkpoint at once for its readers, if there is one."""
+        aside = self.root / "attempts" / f"{key}-{uuid.uuid4().hex[:12]}"
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(aside)
+            _discard(aside)
+
+
+def folder_of(place: str | Path, name: str = "store") -> Path:
+    """Return the folder that a person has named, absolute.
+
+    Args:
+        place: a path, or what was taken for one.
+        name: what it is for.
+
+    Raises:
+        InputError: it is an address, of a bucket say.
+    """
+    address = _ADDRESS.match(str(place))
+    if address:  # what follows may hold credentials
+        raise InputError(
+            f"{name} must be a folder: one of this machine, or one that all machines share (NFS, say); buckets and "
+            f"other addresses are not supported, got '{address[1]}://…'"
+        )
+    return Path(place).expanduser().absolute()
 
 
 def _valid_key(key: str) -> str:
@@ -281,9 +276,34 @@ def _file_name(name: str, suffix: str) -> str:
     return name + suffix
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _put(folder: Path, target: Path, *, is_there: Callable[[], bool], clear: Callable[[], Any]) -> None:
+    """Rename a whole folder into its place, unless a whole one is there.
+
+    Args:
+        folder: what is put.
+        target: where; what is in the way is cleared, but only once it is known to be.
+        is_there: tells whether what is there now is whole.
+        clear: takes away what is there and is not.
+    """
+    for n_left in reversed(range(_N_TRIES)):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
+            return
+        except OSError:
+            if is_there():
+                return
+            if not n_left:
+                raise
+            clear()
+
+
+def _put_back(aside: Path, folder: Path) -> None:
+    """Put a whole artifact back that was taken by mistake, unless there is another by now."""
+    try:
+        aside.rename(folder)
+    except OSError:
+        _discard(aside)
 
 
 def _discard(path: Path) -> None:

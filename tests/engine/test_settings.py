@@ -32,6 +32,8 @@ def another(path: str) -> Any:
         return [0.5] if path.endswith("milestones") else [2, 4] if path.endswith("severities") else ["contrast"]
     if hint is bool:
         return not value
+    if path == "model.weights":
+        return "ab" * 16
     if hint is str:
         return "other"
     if path == "data.channels":
@@ -93,6 +95,7 @@ def test_a_count_takes_the_place_of_the_fraction_and_back():
         ("data.n_validation", 0, "`data.n_validation` must be ≥ 2 or None"),
         ("data.n_test", -5, "`data.n_test` must be ≥ 2 or None"),
         ("model.width", 0, "`model.width` must be ≥ 1 or None, got 0"),
+        ("model.weights", "resnet.pth", r"`model.weights` must be a key in the store .* got 'resnet.pth'"),
         ("push_pull.where", " ", "`push_pull.where` must be none, first"),
         ("push_pull.h", 0.5, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ("push_pull.h", math.inf, "`push_pull.h` must be finite and ≥ 1, got inf"),

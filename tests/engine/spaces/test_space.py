@@ -15,6 +15,8 @@ AXES = (
     Int("pretrain.epochs", 1, 4),
     Float("finetune.fraction", 0.1, 0.5, step=0.1, label="share"),
 )
+HALF = {"finetune.fraction": 0.1 + 0.1 + 0.1}
+"""What three steps come to, which is not 0.3."""
 ARMS = (Arm("plain", {"push_pull.where": "none"}, control=True), Arm("tuned", {"finetune.which": "most", "seed": 3}))
 
 
@@ -36,7 +38,7 @@ def test_digest_does_not_hear_the_description_and_hears_all_else():
         make_space(name="other"),
         make_space(n_seeds=4),
         make_space(axes=AXES[:-1]),
-        make_space(axes=AXES[::-1]),
+        make_space(axes=(*AXES[:-2], AXES[-1], AXES[-2])),
         make_space(axes=(*AXES[:-1], Float("finetune.fraction", 0.1, 0.5, step=0.2, label="share"))),
         make_space(axes=(*AXES[:-1], Float("finetune.fraction", 0.1, 0.5, step=0.1))),
         make_space(axes=(AXES[0], Choice("push_pull.h", (1.5, 2.0)), *AXES[2:])),
@@ -98,11 +100,32 @@ def test_max_pretrain_epochs_hears_base_axes_and_arms():
     assert make_space(arms=(Arm("long", {"pretrain.epochs": 100}),)).max_pretrain_epochs() == 100
 
 
+def on_where(*values: str) -> Choice:
+    return Choice("push_pull.h", (1.5, 2.0), when={"push_pull.where": values})
+
+
+@pytest.mark.parametrize(
+    ("axes", "arms"),
+    [
+        ((Choice("push_pull.where", ("first", "all")), on_where("none")), (Arm("plain", {"push_pull.where": "none"}),)),
+        ((Choice("push_pull.where", ("first",), when={"finetune.which": "most"}), on_where("none")), ()),
+        ((Float("finetune.fraction", 0.1, 0.5, step=0.1), Choice("push_pull.h", (2.0,), when=dict(HALF))), ()),
+        ((Int("pretrain.epochs", 1, 4), Choice("push_pull.h", (2.0,), when={"pretrain.epochs": 2.0})), ()),
+        ((Choice("push_pull.h", (2.0,), when={"finetune.count": (None,)}),), ()),
+        ((Choice("push_pull.h", (2.0,), when={"finetune.which": "least", "pretrain.optimizer": "sgd"}),), ()),
+    ],
+)
+def test_a_condition_may_be_on_what_an_axis_an_arm_or_the_base_can_be(axes, arms):
+    assert make_space(axes=axes, arms=arms).axes == axes
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"name": "a space"}, "a space's name has letters, digits, '-' and '_', got 'a space'"),
         ({"name": ""}, "a space's name has letters"),
+        ({"name": "../x"}, "a space's name has letters"),
+        ({"name": "x" * 81}, "a space's name has at most 80 letters, got 81"),
         ({"n_seeds": 0}, "`n_seeds` must be ≥ 1, got 0"),
         ({"axes": (), "arms": ()}, "space 'test' has neither axes nor arms"),
         ({"axes": (AXES[0], AXES[0])}, "each axis needs a name of its own, got twice: push_pull.where"),
@@ -121,6 +144,45 @@ def test_max_pretrain_epochs_hears_base_axes_and_arms():
         (
             {"axes": (Choice("push_pull.h", (2.0,), when={"push_pull.wher": ("first",)}),)},
             r"unknown setting in the condition of axis 'push_pull.h' 'push_pull.wher' \(did you mean 'push_pull.where'",
+        ),
+        ({"axes": (AXES[0], on_where())}, "its condition on 'push_pull.where' needs at least one value, got none"),
+        (
+            {"axes": (AXES[1], AXES[0])},
+            r"axis 'push_pull.h': its condition on 'push_pull.where' must be on an axis before it; axis "
+            r"'push_pull.where' comes after it",
+        ),
+        (
+            {"axes": (Choice("push_pull.h", (2.0,), when={"push_pull.h": 2.0}),)},
+            "axis 'push_pull.h': its condition on 'push_pull.h' must be on an axis before it; .* is the axis itself",
+        ),
+        (
+            {"axes": (AXES[0], Choice("push_pull.h", (2.0,), when={"push_pull.where": ("first", "frist")}))},
+            r"axis 'push_pull.h': its condition on 'push_pull.where' can never be 'frist'; possible: 'none', 'first'$",
+        ),
+        (
+            {"axes": (Choice("push_pull.where", ("first", "all")), on_where("first_block")), "arms": ()},
+            "its condition on 'push_pull.where' can never be 'first_block'; possible: 'first', 'all'$",
+        ),
+        (
+            {"axes": (Choice("push_pull.where", ("first", "all")), on_where("none")), "arms": ()},
+            "its condition on 'push_pull.where' can never be 'none'; possible: 'first', 'all'$",
+        ),
+        (
+            {
+                "axes": (
+                    Int("pretrain.epochs", 2, 8, step=2),
+                    Choice("push_pull.h", (2.0,), when={"pretrain.epochs": 3}),
+                )
+            },
+            "its condition on 'pretrain.epochs' can never be 3; possible: 2 to 8 in steps of 2$",
+        ),
+        (
+            {"axes": (AXES[3], Choice("push_pull.h", (2.0,), when={"pretrain.learning_rate": 0.5}))},
+            r"its condition on 'pretrain.learning_rate' can never be 0.5; possible: 0.0001 to 0.01$",
+        ),
+        (
+            {"axes": (Choice("push_pull.h", (2.0,), when={"finetune.which": "moust"}),)},
+            "axis 'push_pull.h': its condition on 'finetune.which' can never be 'moust': `finetune.which` must be",
         ),
     ],
 )

@@ -179,12 +179,12 @@ def test_the_probe_gives_each_image_one_corruption_in_turn(workshop):
     assert len(probe) == 21
     for place in range(21):
         name, severity = cells[place % 4]
-        one = slice(place, place + 1)
+        one = slice(place * len(validation) // 21, place * len(validation) // 21 + 1)
         expected = corrupt(
             validation.images[one], name, severity, seed=0, indices=validation.indices[one], table="digits"
         )
         assert torch.equal(probe.images[one], expected)
-    assert torch.equal(probe.labels, validation.labels[:21])
+    assert torch.equal(probe.labels, validation.labels[torch.arange(21) * len(validation) // 21])
 
 
 def test_fine_tuning_changes_the_ranked_filters_alone(done):
@@ -340,6 +340,18 @@ def test_prepared_data_is_decoded_once(workshop, monkeypatch):
     assert torch.equal(data.train.images, workshop.data.train.images)
     with pytest.raises(LookupError, match=f"this process has the data set {info.key}, not {'0' * 32}"):
         workshop.getter()("0" * 32)
-    workshop.store.quarantine(info.raw_key)
+    workshop.store.remove(info.raw_key)
     with pytest.raises(LookupError, match=rf"the store has no data set {info.raw_key} \(digits\)"):
         workshop.getter()(info.key)
+
+
+def test_a_smaller_probe_is_spread_over_the_validation_images(workshop):
+    """Those of a folder lie class by class: the first ones would be of one class."""
+    settings = {"table": "digits", "corruptions": ["gaussian_noise"], "severities": [1], "n_probe": 10}
+    usual = workshop.plan()
+    validation = workshop.data.validation
+    assert len(validation) == 60
+    assert torch.equal(make_probe(workshop.data, settings).indices, validation.indices[::6])
+    (pretrain, *_) = workshop.plan(evaluate__n_probe=10).stages
+    assert pretrain.settings["probe"]["taken"] == "evenly"
+    assert "taken" not in usual.stages[0].settings["probe"]

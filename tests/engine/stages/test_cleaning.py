@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from engine.stages import Store, cleaning
+from engine.stages import StageSpec, Store, cleaning, find_whole, leases
 from engine.stages.cleaning import clean, entries, tree_bytes
-from engine.stages.leases import Holder, stage_lease, sweep_lease
+from engine.stages.families import needed_keys, remember
+from engine.stages.leases import Holder, live_leases, stage_lease, sweep_lease
 from engine.stages.store import MANIFEST, USE_NOTED_S
 
 A, B, C, D = (letter * 32 for letter in "abcd")
@@ -20,10 +21,18 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / "store")
 
 
-def publish(store: Store, key: str, *, used_days_ago: float = 0.0, inputs: tuple[str, ...] = (), n_bytes=1000) -> None:
+def publish(
+    store: Store,
+    key: str,
+    *,
+    used_days_ago: float = 0.0,
+    inputs: tuple[str, ...] = (),
+    n_bytes: int = 1000,
+    stage: str = "pretrain",
+) -> None:
     with store.attempt(key) as attempt:
         attempt.write_json("filling", "x" * n_bytes)
-        spec = {"stage": "pretrain", "inputs": {str(place): key for place, key in enumerate(inputs)}}
+        spec = {"stage": stage, "inputs": {str(place): key for place, key in enumerate(inputs)}}
         artifact = store.publish(attempt, {"history": [], "spec": spec, "seconds": 2.0})
     set_age(artifact.folder / MANIFEST, used_days_ago)
 
@@ -118,6 +127,121 @@ def test_what_a_live_sweep_names_or_has_used_stays(store):
     assert removed(store, 0) == [A, C]
 
 
+def test_what_a_live_sweep_used_long_ago_and_does_not_name_goes(store):
+    with sweep_lease(store.root, "mine", [A]):
+        publish(store, A, used_days_ago=3)
+        publish(store, B, used_days_ago=cleaning.RECENT_S / DAY_S + 0.001)
+        publish(store, C, used_days_ago=0.5 * cleaning.RECENT_S / DAY_S)
+        assert removed(store, 0) == [B]
+
+
+def test_who_cleans_up_knows_the_needs_of_its_own_sweep(store):
+    publish(store, A)
+    publish(store, B, inputs=(A,))
+    publish(store, C)
+    with sweep_lease(store.root, "mine", [C]) as mine:
+        done = clean(store, 0, lambda: {B}, own_lease=mine.path)
+        assert [entry.key for entry in done.artifacts] == [C], "neither the lease nor what was just used counts"
+        assert done.sweeps == ("mine",)
+        publish(store, C)
+        with sweep_lease(store.root, "other", []):
+            assert clean(store, 0, own_lease=mine.path).artifacts == (), "the other may have found all of it just now"
+
+
+def test_what_comes_to_be_needed_while_others_are_removed_stays(store, monkeypatch):
+    for key, days in ((A, 4), (B, 3), (C, 2), (D, 1)):
+        publish(store, key, used_days_ago=days)
+    needed, remove = set(), Store.remove
+
+    def remove_and_need(self, key):
+        remove(self, key)
+        needed.add(C)  # a trial has started
+        store.find(D)  # and another sweep's, which names it only later
+
+    monkeypatch.setattr(Store, "remove", remove_and_need)
+    with sweep_lease(store.root, "other", []):
+        done = clean(store, 0, lambda: needed)
+        assert done.left_bytes == tree_bytes(store.root)
+    assert [entry.key for entry in done.artifacts] == [A, B]
+    assert keys(store) == [C, D]
+
+
+def test_a_sweep_s_lease_names_what_it_needs_at_every_beat(store, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT_S", 0.02)
+    needed = {B, A}
+    with sweep_lease(store.root, "mine", lambda: needed) as lease:
+        assert keys_named(store) == [A, B]
+        needed.add(C)
+        end = time.monotonic() + 30
+        while keys_named(store) != [A, B, C]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert lease.path.exists()
+    assert list((store.root / "leases" / "sweeps").iterdir()) == []
+
+
+def keys_named(store: Store) -> list[str]:
+    ((_, lease),) = live_leases(store.root / "leases" / "sweeps")
+    return lease.note["keys"]
+
+
+@pytest.mark.parametrize("keys_of_lease", [None, 3, "abc", {"a": 1}, [1, None, A]])
+def test_a_lease_that_another_program_wrote_does_no_harm(store, keys_of_lease):
+    publish(store, A, used_days_ago=1)
+    lease = sweep_lease(store.root, "odd", [])
+    lease.path.parent.mkdir(parents=True)
+    note = {"study": None, "keys": keys_of_lease}
+    lease.path.write_text(json.dumps({"holder": asdict(Holder.this_process()), "note": note}))
+    assert removed(store, 0) == ([] if isinstance(keys_of_lease, list) else [A])
+
+
+def make_pretraining(epochs: int) -> StageSpec:
+    training = {"epochs": epochs, "optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant"}
+    return StageSpec("pretrain", 1, {"training": training}, {}, "0" * 32, 0, {"device": "cpu"})
+
+
+def test_stages_need_themselves_their_inputs_and_the_training_that_they_could_start_from(store):
+    short, long = make_pretraining(2), make_pretraining(4)
+    with store.attempt(short.key) as attempt:
+        history = [{"epoch": epoch, "validation_error": 1.0} for epoch in (1, 2)]
+        store.publish(attempt, {"history": history, "spec": short.to_json()})
+    remember(store, short)
+    tuned = StageSpec("finetune", 1, {}, {"pretrain": long.key, "rank": A}, "0" * 32, 0, {})
+    assert needed_keys(store, [long, tuned]) == {long.key, tuned.key, short.key, A}
+    publish(store, long.key)
+    assert needed_keys(store, [long, tuned]) == {long.key, tuned.key, A}, "it has been trained"
+
+
+def test_the_checkpoints_of_what_is_needed_stay(store):
+    left, needed = leave_checkpoint(store, A, 3), leave_checkpoint(store, B, 3)
+    assert clean(store, 0, [B]).leftovers == (f"checkpoints/{A[:2]}/{A}",)
+    assert [left.exists(), needed.exists()] == [False, True]
+
+
+def test_a_whole_artifact_in_an_unreadable_one_s_place_stays(store, monkeypatch):
+    publish(store, A)
+    manifest = store.look_at(A).folder / MANIFEST
+    whole = manifest.read_text()
+    manifest.write_text("{")
+    leftovers = cleaning._leftovers
+
+    def then_published_again(*arguments):
+        yield from leftovers(*arguments)
+        manifest.write_text(whole)
+
+    monkeypatch.setattr(cleaning, "_leftovers", then_published_again)
+    clean(store, 10**9)
+    assert find_whole(store, A) is not None
+
+
+@pytest.mark.parametrize("stage", cleaning.GIVEN)
+def test_what_a_sweep_that_is_starting_has_found_stays(store, stage):
+    for key, age_s in ((A, 0.5 * cleaning.GIVEN_S), (B, 1.5 * cleaning.GIVEN_S)):
+        publish(store, key, used_days_ago=age_s / DAY_S, stage=stage)
+    publish(store, C)
+    assert removed(store, 0) == [B, C]
+
+
 def test_a_dead_sweep_keeps_nothing(store):
     publish(store, A)
     lease = sweep_lease(store.root, "dead", [A])
@@ -169,6 +293,7 @@ def test_what_a_live_stage_writes_stays_however_old(store):
 def test_quarantine_and_unreadable_artifacts_are_removed(store):
     for key in (A, B, C):
         publish(store, key)
+    (store.look_at(A).folder / "filling.json").write_text("2")
     store.quarantine(A)
     (store.root / "artifacts" / B[:2] / B / MANIFEST).write_text("{")
     done = clean(store, 10**9)

@@ -4,15 +4,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch import nn
 
 from engine.corruptions import CORRUPTIONS
 from engine.errors import InputError
 from engine.layers.pull_kernel import pull_size
+from engine.models import MODELS, register_model, registry
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import StageSpec, plan_trial
 from engine.stages.plan import canonical_h, relevant_training
 
 STAGES = ("pretrain", "rank", "finetune", "evaluate")
+KINDS = ("pretrain", "init", "rank", "finetune", "evaluate")
 ALL = {"finetune.which": "most", "push_pull.where": "first"}
 """The context in which most settings matter: all four stages, with push–pull layers."""
 
@@ -29,7 +32,7 @@ def keys(info, *contexts: dict[str, Any], **options) -> dict[str, str]:
 def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str, ...]:
     """Return the stages whose keys a setting changes."""
     before, after = keys(info, context), keys(info, context, setting)
-    return tuple(stage for stage in STAGES if before.get(stage) != after.get(stage))
+    return tuple(stage for stage in KINDS if before.get(stage) != after.get(stage))
 
 
 def test_keys_golden(info):
@@ -37,11 +40,11 @@ def test_keys_golden(info):
         "pretrain": "17fb62d4a4db66e63b8ae11d520953f7",
         "rank": "3262ba19e8b948ebeb9a99d0bf9a902a",
         "finetune": "8cb24585fb38eaba1e7ef91dcd07fb89",
-        "evaluate": "888a088f855cbf1ce38deaa375f01906",
+        "evaluate": "23c92eba53a961f173aaea1c6843e98c",
     }
     assert keys(info) == {
         "pretrain": "20dca45d8d6d84814a7ee677617d194b",
-        "evaluate": "b80751e9b6d549a530ef02311bb8fd15",
+        "evaluate": "5c340ac316a64a9f075146ba64b8b698",
     }
 
 
@@ -97,6 +100,7 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "seed": (ALL, 1, STAGES),
     "model.name": (ALL, "resnet-14", STAGES),
     "model.width": (ALL, 8, STAGES),
+    "model.weights": (ALL, "ab" * 16, ("pretrain", "init", "rank", "finetune", "evaluate")),
     "push_pull.where": (ALL, "first_block", STAGES),
     "push_pull.h": (ALL, 3.0, STAGES),
     "push_pull.alpha": (ALL, 0.5, STAGES),
@@ -186,6 +190,7 @@ def test_what_changes_numbers_is_in_every_stage(info, options):
 
 
 PLAIN: dict[str, Any] = {"push_pull.where": "none"}
+FROM_WEIGHTS = {**ALL, "model.weights": "ab" * 16}
 
 
 @pytest.mark.parametrize(
@@ -201,6 +206,8 @@ PLAIN: dict[str, Any] = {"push_pull.where": "none"}
         (ALL, {"pretrain.milestones": [0.5]}),
         (ALL, {"pretrain.patience": 8}),
         (ALL, {"pretrain.patience": 50}),
+        (FROM_WEIGHTS, {"pretrain.epochs": 3}),
+        (FROM_WEIGHTS, {"pretrain.optimizer": "sgd"}),
         ({**ALL, "push_pull.h": 1.5}, {"push_pull.h": 1.6}),
         ({**ALL, "push_pull.h": 1.5}, {"push_pull.h": 4 / 3}),
         ({**ALL, "push_pull.h": 2.0}, {"push_pull.h": 2.6}),
@@ -244,6 +251,28 @@ def test_all_filters_by_most_or_random_are_all_filters_but_random_ones_are_not_r
     plan = plan_trial(TrialConfig().with_settings({"finetune.which": "random", "finetune.fraction": 1.0}), info)
     assert plan.stages[1].settings["which"] == "all"
     assert "rank" not in plan.stages[1].inputs
+
+
+def test_weights_take_the_place_of_pretraining(info):
+    init, rank, finetune, evaluate = plan_trial(TrialConfig().with_settings(FROM_WEIGHTS), info)
+    assert [spec.stage for spec in (init, rank, finetune, evaluate)] == ["init", "rank", "finetune", "evaluate"]
+    assert init.inputs == {"weights": "ab" * 16}
+    assert init.seed is None
+    assert rank.inputs == {"pretrain": init.key}
+    assert changed(info, FROM_WEIGHTS, {"model.weights": "cd" * 16}) == ("init", *DOWN_FROM_RANK)
+    assert changed(info, FROM_WEIGHTS, {"push_pull.h": 3.0}) == ("init", *DOWN_FROM_RANK)
+    assert changed(info, FROM_WEIGHTS, {"seed": 1}) == DOWN_FROM_RANK
+
+
+def test_what_does_not_decay_is_in_the_keys_where_a_learned_strength_would(info):
+    decay = {"pretrain.weight_decay": 1e-4, "finetune.training.weight_decay": 1e-4}
+    for learn_alpha, pretrain, finetune in ((None, False, False), ("layer", True, False), ("kernel", True, True)):
+        settings = {**ALL, **decay, "push_pull.learn_alpha": learn_alpha}
+        plan = {spec.stage: spec for spec in plan_trial(TrialConfig().with_settings(settings), info)}
+        assert ("undecayed" in plan["pretrain"].settings) is pretrain
+        assert ("undecayed" in plan["finetune"].settings) is finetune
+    learned = plan_trial(TrialConfig().with_settings({**ALL, "push_pull.learn_alpha": "kernel"}), info)
+    assert not any("undecayed" in spec.settings for spec in learned)
 
 
 def test_the_placebo_is_not_the_plain_network(info):
@@ -318,6 +347,55 @@ def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeyp
 def test_settings_that_cannot_work_are_refused_before_anything_runs(info, settings, message):
     with pytest.raises(InputError, match=message):
         keys(info, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own-too-small", r"'own-too-small' cannot take images of 1×16×16: .*[Kk]ernel size"),
+        ("own-headless", r"'own-headless' must return logits \(n, 10\), got \(2, 4, 14, 14\) for 2 images"),
+        ("own-tuple", "'own-tuple' must return logits .* got tuple"),
+    ],
+)
+def test_a_model_of_ones_own_is_tried_on_the_images_before_anything_runs(info, own_models, name, message):
+    with pytest.raises(InputError, match=message):
+        keys(info, {"model.name": name})
+
+
+def test_a_model_that_needs_its_weights_to_run_is_tried_with_them(info, own_models):
+    assert keys(info, {"model.name": "own-by-value"})["pretrain"]
+
+
+@pytest.fixture
+def own_models(monkeypatch):
+    """Register models that do what a user's may do, for a test."""
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+    monkeypatch.setattr(registry, "_EXAMPLES", dict(registry._EXAMPLES))
+
+    class ByValue(nn.Linear):
+        def forward(self, images):
+            values = images.mean((1, 2, 3))
+            return super().forward(values[:, None] if float(values.sum()) >= 0 else -values[:, None])
+
+    class Tuple(nn.Conv2d):
+        def forward(self, images):
+            return super().forward(images), None
+
+    @register_model("own-too-small")
+    def too_small(**settings):
+        return nn.Sequential(nn.Conv2d(1, 4, 17), nn.Flatten(), nn.Linear(4, 10))
+
+    @register_model("own-headless")
+    def headless(**settings):
+        return nn.Sequential(nn.Conv2d(1, 4, 3))
+
+    @register_model("own-tuple")
+    def returns_two(**settings):
+        return Tuple(1, 4, 3)
+
+    @register_model("own-by-value")
+    def by_value(**settings):
+        return ByValue(1, 10)
 
 
 def test_a_cifar_like_data_set_is_tested_on_all_nineteen_and_chosen_by_the_four_set_aside(info):

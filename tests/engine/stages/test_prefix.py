@@ -117,7 +117,7 @@ def test_the_longest_prefix_is_taken_and_what_was_cleaned_up_is_passed_over(data
     found = longest_prefix(store, long)
     assert found is not None
     assert found.manifest["key"] == two.manifest["key"]
-    store.quarantine(two.manifest["key"])
+    store.remove(two.manifest["key"])
     found = longest_prefix(store, long)
     assert found is not None
     assert len(found.history) == 1

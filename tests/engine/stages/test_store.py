@@ -103,6 +103,91 @@ def test_a_damaged_manifest_counts_as_absent_and_is_replaced(store, content):
     assert store.find(KEY).json("result") == {"error": 3.0}
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "its manifest is not JSON"),
+        ("[" * 100_000, "its manifest is not JSON"),
+        ("\udcff", "its manifest is not JSON"),
+        ("[]", "its manifest has no fields"),
+        ("[1, 2]", "its manifest has no fields"),
+        ("3", "its manifest has no fields"),
+        ("null", "its manifest has no fields"),
+        ('"key"', "its manifest has no fields"),
+        ("{}", "its manifest has no key of its own"),
+    ],
+)
+def test_a_manifest_that_is_none_is_put_aside_and_said(store, caplog, content, reason):
+    manifest = publish(store).folder / "manifest.json"
+    manifest.write_bytes(content.encode(errors="surrogateescape"))
+    was_put_aside(store, caplog, reason)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "lacks"),
+    [
+        ("key", 3, "key of its own"),
+        ("key", OTHER, "key of its own"),
+        ("files", ["result.json"], "list of files"),
+        ("files", None, "list of files"),
+        ("files", {"result.json": 7}, "list of files"),
+        ("history", None, "history"),
+        ("history", {"epoch": 1}, "history"),
+        ("history", [1, 2], "history"),
+        ("spec", [], "spec"),
+        ("spec", None, "spec"),
+        ("spec", {"inputs": ["a"]}, "spec"),
+        ("spec", {"inputs": {"pretrain": 1}}, "spec"),
+        ("seconds", "long", "times"),
+        ("seconds", None, "times"),
+        ("finished_at", [0], "times"),
+    ],
+)
+def test_a_manifest_s_field_of_another_type_is_put_aside_and_said(store, caplog, field, value, lacks):
+    artifact = publish(store)
+    (artifact.folder / "manifest.json").write_text(json.dumps({**artifact.manifest, field: value}))
+    was_put_aside(store, caplog, f"its manifest has no {lacks}")
+
+
+def was_put_aside(store: Store, caplog, reason: str) -> None:
+    assert store.find(KEY) is None
+    assert find_whole(store, KEY) is None
+    (aside,) = (store.root / "quarantine").iterdir()
+    assert f"artifact {KEY}: {reason}" in caplog.text
+    assert f"it was put into quarantine ({aside}), and what is needed of it is computed again" in caplog.text
+    publish(store, value=2.0)
+    assert find_whole(store, KEY).json("result") == {"error": 2.0}
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '{"files": 3}'])
+def test_a_checkpoint_s_manifest_that_is_none_is_passed_over(store, content):
+    checkpoint(store, 1)
+    (store.root / "checkpoints" / KEY[:2] / KEY / "epoch-00001" / "manifest.json").write_text(content)
+    assert store.latest_checkpoint(KEY) is None
+    assert store.checkpointed_history(KEY) == []
+
+
+def test_nothing_is_said_of_what_is_not_there(store, caplog):
+    assert find_whole(store, KEY) is None
+    assert caplog.text == ""
+    assert not (store.root / "quarantine").exists()
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/x", "gs://bucket", "file:///tmp/x", "S3://k:hunter2@bucket/x"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_address_of_a_bucket_is_no_folder(tmp_path, monkeypatch, place, kind):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"store must be a folder: .*NFS.* buckets and other addresses") as error:
+        Store(kind(place))  # a path makes s3:/bucket of s3://bucket
+    assert f"got '{place.partition(':')[0]}://…'" in str(error.value)
+    assert "hunter2" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_colon_in_a_folder_s_name_makes_no_address(tmp_path):
+    assert Store(tmp_path / "a:b" / "s3:").root.is_dir()
+
+
 def test_an_interrupted_attempt_leaves_nothing(store):
     def interrupted() -> None:
         with store.attempt(KEY) as attempt:

@@ -96,7 +96,7 @@ def current() -> dict[str, dict[str, object]]:
     return {name: {"version": STAGES[name].version, "code": code_of(name)} for name in sorted(own)}
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "rank", "finetune", "evaluate"])
+@pytest.mark.parametrize("stage", ["pretrain", "init", "rank", "finetune", "evaluate"])
 def test_code_that_gives_other_numbers_has_another_version(stage):
     recorded, found = json.loads(RECORD.read_text())[stage], current()[stage]
     assert found["version"] >= recorded["version"], f"the version of stage {stage!r} went back"
@@ -110,7 +110,7 @@ def test_code_that_gives_other_numbers_has_another_version(stage):
 
 
 def test_all_stages_are_recorded():
-    assert set(json.loads(RECORD.read_text())) == set(current()) == {"pretrain", "rank", "finetune", "evaluate"}
+    assert set(json.loads(RECORD.read_text())) == set(current()) == {"pretrain", "init", "rank", "finetune", "evaluate"}
 
 
 def test_dependencies_are_what_a_stage_computes_with():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.stages import StageCancelledError, StageSpec, Store, find_whole, leases, run_stage, runner
+from engine.stages import StageCancelledError, StageSpec, Store, find_whole, leases, obtain_stage, run_stage, runner
 from engine.stages.leases import stage_lease
 from tests.engine.orchestration import counting_stage
 
@@ -117,6 +117,24 @@ def test_a_waiting_stage_that_nobody_wants_any_more_is_given_up(store, tmp_path)
         pytest.raises(StageCancelledError, match="counting stopped while another process computed it"),
     ):
         run(store, spec, lambda record: False)
+
+
+def test_it_is_known_whence_an_artifact_is(store, tmp_path):
+    spec = make_spec(tmp_path / "count", epochs=2, epoch_s=0.2)
+    process = start(store, spec)
+    waited_for, origin = obtain(store, spec)
+    assert process.wait(30) == 0
+    assert origin == "elsewhere"
+    assert obtain(store, spec)[1] == "store"
+    store.remove(spec.key)
+    computed, origin = obtain(store, spec)
+    assert origin == "computed"
+    assert computed.manifest["environment"]["process"] == os.getpid()
+    assert waited_for.manifest["environment"]["process"] == process.pid
+
+
+def obtain(store: Store, spec: StageSpec):
+    return obtain_stage(spec, store, lambda key: None, device=CPU)
 
 
 def test_a_stage_that_fails_leaves_no_lease(store, tmp_path):

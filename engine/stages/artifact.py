@@ -1,0 +1,142 @@
+"""An artifact in the store, read: safetensors and JSON, nothing unpickled, every file checked against its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST = "manifest.json"
+_FILE = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class CorruptArtifactError(Exception):
+    """An artifact's file is missing or is not what its manifest says."""
+
+
+class Artifact:
+    """A finished stage's files.
+
+    Attributes:
+        folder: where they are on this machine.
+        manifest: the stage's key, its spec, its files' checksums, its history, and what it ran on.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of ``name``.safetensors, on the CPU.
+
+        Raises:
+            CorruptArtifactError: the file is missing or its checksum differs.
+        """
+        from safetensors.torch import load_file  # here, so that light processes can read manifests without torch
+
+        path = self._checked(f"{name}.safetensors")
+        try:
+            return load_file(path)
+        except Exception as error:  # safetensors and torch have errors of their own for a file that is gone
+            if isinstance(error, FileNotFoundError) or "No such file" in str(error):
+                raise self._lacks(path.name) from None
+            raise
+
+    def json(self, name: str) -> Any:
+        """Return the value of ``name``.json.
+
+        Raises:
+            CorruptArtifactError: the file is missing or its checksum differs.
+        """
+        path = self._checked(f"{name}.json")
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            raise self._lacks(path.name) from None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Return what the stage reported, one record an epoch."""
+        return self.manifest["history"]
+
+    def verify(self) -> None:
+        """Check every file.
+
+        Raises:
+            CorruptArtifactError: one is missing or its checksum differs.
+        """
+        for name in self.manifest["files"]:
+            self._checked(name)
+
+    def _checked(self, name: str) -> Path:
+        path = self.folder / name
+        expected = self.manifest["files"].get(name)
+        if expected is None or not _FILE.fullmatch(name) or path.is_symlink() or not path.is_file():
+            raise self._lacks(name)
+        try:
+            found = checksum(path)
+        except FileNotFoundError:  # cleaned up in this moment
+            raise self._lacks(name) from None
+        if found != expected:
+            raise CorruptArtifactError(f"artifact {self.manifest['key']}: checksum of {name} differs from its manifest")
+        return path
+
+    def _lacks(self, name: str) -> CorruptArtifactError:
+        return CorruptArtifactError(f"artifact {self.manifest['key']} has no file {name}")
+
+
+def read_manifest(folder: Path, key: str) -> dict[str, Any]:
+    """Return the manifest of an artifact or a checkpoint.
+
+    Raises:
+        CorruptArtifactError: it is no manifest of that key; the message says why not.
+        OSError: it cannot be read.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (ValueError, RecursionError) as error:
+        raise CorruptArtifactError(f"artifact {key}: its manifest is not JSON ({error})") from error
+    wrong = _wrong_field(manifest, key)
+    if wrong:
+        raise CorruptArtifactError(f"artifact {key}: its manifest has no {wrong}")
+    return manifest
+
+
+def _wrong_field(manifest: Any, key: str) -> str:
+    """Return what a manifest lacks; "" if it has all that readers rely on."""
+    if not isinstance(manifest, dict):
+        return "fields"
+    files, history, spec = (manifest.get(name) for name in ("files", "history", "spec"))
+    inputs = spec.get("inputs", {}) if isinstance(spec, dict) else None
+    fields = {
+        "key of its own": manifest.get("key") == key,
+        "list of files": isinstance(files, dict) and all(isinstance(value, str) for value in files.values()),
+        "history": isinstance(history, list) and all(isinstance(record, dict) for record in history),
+        "spec": isinstance(inputs, dict) and all(isinstance(value, str) for value in inputs.values()),
+        "times": all(isinstance(manifest.get(name, 0.0), int | float) for name in ("seconds", "finished_at")),
+    }
+    return next((name for name, right in fields.items() if not right), "")
+
+
+def why_corrupt(folder: Path, key: str) -> str:
+    """Return why an artifact's folder cannot be used; "" if it is whole."""
+    if folder.is_symlink():
+        return f"artifact {key} is a link"
+    try:
+        Artifact(folder, read_manifest(folder, key)).verify()
+    except CorruptArtifactError as error:
+        return str(error)
+    except OSError as error:
+        return f"artifact {key}: {error.strerror or error}"
+    return ""
+
+
+def checksum(path: Path) -> str:
+    """Return a file's SHA-256, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

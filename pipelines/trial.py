@@ -13,11 +13,23 @@ import torch
 import tyro
 from rich.table import Table
 
+from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.extensions import import_modules, parse_settings
 from engine.settings import TrialConfig
 from engine.spaces import load_space
-from engine.stages import StageOutcome, Store, data_getter, plan_trial, prepare_data, run_chain
+from engine.stages import (
+    StageOutcome,
+    Store,
+    TrialPlan,
+    check_weights,
+    data_getter,
+    plan_trial,
+    prepare_data,
+    prepare_weights,
+    run_chain,
+)
+from engine.training import recipe_settings
 from pipelines._command_line import make_console, run
 
 
@@ -35,7 +47,15 @@ class TrialOptions:
     arm: str | None = None
     """The arm of --space to run."""
     dataset: str | None = None
-    """digits, or folder:PATH with train/ and test/, a folder per class in each."""
+    """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
+    a folder per class in each."""
+    download: bool = False
+    """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Training recipe: lenet, resnet, densenet, alexnet, adam or fast; --set comes on top."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Weights to start from in place of pretraining: a file of the push-pull authors, which decides the architecture,
+    or safetensors with the names of the network."""
     seed: int | None = None
     """The trial's seed."""
     home: Path = Path("runs")
@@ -60,12 +80,12 @@ def main(options: TrialOptions) -> int:
     device = find_device(options.device)
     config = make_config(options)
     store = Store(options.store or options.home / "store")
-    info, _ = prepare_data(config.data, store)
-    plan = plan_trial(config, info, device=device.type)
+    info, _ = prepare_data(config.data, store, download=options.download)
+    plan = make_plan(options, config, info, store, device)
     console.print(
         f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
         f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
-        f"{config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
+        f"{plan.config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
         highlight=False,
         soft_wrap=True,
     )
@@ -79,6 +99,18 @@ def main(options: TrialOptions) -> int:
     return 0
 
 
+def make_plan(
+    options: TrialOptions, config: TrialConfig, info: DataInfo, store: Store, device: torch.device
+) -> TrialPlan:
+    """Return the trial's stages, from the weights of --init on if they are given."""
+    if options.init is not None:
+        weights = prepare_weights(options.init, store)
+        config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
+    plan = plan_trial(config, info, device=device.type)
+    check_weights(plan, store)
+    return plan
+
+
 def find_device(name: str | None) -> torch.device:
     """Return the device of a name, or the best there is."""
     available = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
@@ -90,6 +122,7 @@ def find_device(name: str | None) -> torch.device:
 def make_config(options: TrialOptions) -> TrialConfig:
     """Return the configuration that the options ask for."""
     config = TrialConfig()
+    recipe = {} if options.recipe is None else recipe_settings(options.recipe)
     settings = parse_settings(options.settings)
     if options.arm is not None and options.space is None:
         raise InputError(f"`--arm {options.arm}` needs the --space that it is an arm of")
@@ -105,7 +138,7 @@ def make_config(options: TrialOptions) -> TrialConfig:
         settings["data.name"] = options.dataset
     if options.seed is not None:
         settings["seed"] = options.seed
-    return config.with_settings(settings)
+    return config.with_settings({**recipe, **settings})
 
 
 def describe_stage(outcome: StageOutcome) -> str:
@@ -113,7 +146,7 @@ def describe_stage(outcome: StageOutcome) -> str:
     manifest = outcome.artifact.manifest
     how = "from the store" if outcome.from_store else f"{manifest['seconds']:.1f} s"
     line = f"{outcome.spec.stage:<9} {outcome.spec.key[:8]}  {how:>14}"
-    if outcome.artifact.history:
+    if "result.json" in manifest["files"]:  # a training: others report their progress alone
         result = outcome.artifact.json("result")
         line += (
             f"  {result['epochs']} epochs, best {result['best_epoch']}: validation error "

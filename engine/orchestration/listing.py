@@ -16,6 +16,7 @@ from engine.ranking import DISTANCES, ELECTIONS
 from engine.settings import TrialConfig
 from engine.spaces import load_space, space_names
 from engine.stages.catalogue import STAGES
+from engine.training import RECIPES
 
 
 def print_lists(console: Console, options: SweepOptions) -> None:
@@ -32,6 +33,10 @@ def print_lists(console: Console, options: SweepOptions) -> None:
         for choice, about in kinds.items():
             table.add_row(choice, about.description)
         console.print(table)
+    recipes = Table("recipe", "what it is", title="Training recipes (--recipe)", title_justify="left")
+    for name in RECIPES:
+        recipes.add_row(name, RECIPES[name].description)
+    console.print(recipes)
     names = Table("what", "names", title="Registered names", title_justify="left")
     registered: dict[str, Iterable[str]] = {
         "data sets (--dataset)": [name if name != "folder" else "folder:PATH" for name in READERS],

@@ -1,57 +1,134 @@
-"""How busy the engine keeps many slots: several Ray nodes on this machine, and stages that only sleep.
+"""How busy the engine keeps many slots: several Ray nodes on this machine, and stages that only wait.
 
-The head offers no core, only ``trial_slot``, as in ray_cluster.yaml; every other node offers cores that do not exist,
-which sleeping stages do not miss. Shown are the share of the slots' time in which a stage ran, from the first stage's
-start to the last one's end, and what an open trial and an idle stage worker cost in memory (proportional set size).
+The head offers no core, only ``trial_slot``, as in ray_cluster.yaml; every other node offers GPUs that do not exist,
+which waiting stages do not miss. A trial is pretrain (shared by a few) → rank → finetune → evaluate; a stage waits 10 s
+in the median, a tenth of them less than 2 s. Shown are the share of the slots' time in which a stage ran, after all
+slots had been busy at once and until the last trial was started; and what an open trial and a stage worker take in
+memory (proportional set size; a worker without torch, see ``benchmarks.sleeping``).
 
-Measured so far on two busy cores, for 12 trials on 2 × 2 slots only: an open trial 118 MB, a stage worker 376 MB.
+Then the broker alone: how long a stage takes through its queue, from submitted to done, when it has seen few stages and
+when it has seen thousands.
 
-Run: python -m benchmarks.scale [--nodes 4] [--slots-per-node 8] [--trials 200]
+Run: python -m benchmarks.scale [--nodes 4] [--slots-per-node 16] [--trials 1000]
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import itertools
 import os
 import statistics
 import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads must not spin beside the workers
 
 from rich.console import Console
 
-from benchmarks.machine import descendants_cpu_s, describe_machine
-from benchmarks.sleeping import SleepingSweep
+from benchmarks.machine import CpuMeter, descendants_cpu_s, describe_machine
+from benchmarks.sleeping import SleepingWorker
 from engine.orchestration.cluster.names import TRIAL_SLOT
+from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.sweep import Sweep, prepare
+from engine.orchestration.search.study import open_study
+from engine.orchestration.sweep import Prepared, Sweep, prepare
 from engine.settings import DataSettings, TrialConfig
 from engine.spaces import Choice, Float, Space
-from engine.stages import Store
+from engine.stages import Store, TrialPlan
+from engine.stages.spec import StageSpec
 
+N_GROUPS = 256
 SPACE = Space(
     name="scale",
     base=TrialConfig(data=DataSettings(n_train=20, n_validation=20, n_test=20)),
-    axes=(Choice("model.width", (2, 4, 8, 16)), Float("pretrain.learning_rate", 1e-4, 1e-2, log=True)),
+    axes=(
+        Choice("pretrain.learning_rate", tuple((1 + number) / 1e4 for number in range(N_GROUPS))),
+        Float("finetune.training.learning_rate", 1e-4, 1e-2, log=True),
+    ),
     n_seeds=1,
 )
 
 
+OWN_STAGES = ("rank", "finetune", "evaluate")
+
+
+class SleepingSweep(Prepared):
+    """A prepared sweep whose trials wait instead of computing: pretrain → rank → finetune → evaluate.
+
+    A pretraining is shared by the trials of a group (a learning rate), the other stages are a trial's own.
+    """
+
+    median_s = 10.0
+
+    @classmethod
+    def of(cls, prepared: Prepared, *, median_s: float) -> SleepingSweep:
+        """Return the sleeping form of a sweep.
+
+        Args:
+            prepared: the sweep.
+            median_s: the stages' median length.
+        """
+        sweep = cls(**{field.name: getattr(prepared, field.name) for field in fields(Prepared)})
+        object.__setattr__(sweep, "median_s", median_s)
+        return sweep
+
+    def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
+        """Return the group's stage and the trial's own ones."""
+        stages = [self._spec("pretrain", {"group": config.pretrain.learning_rate}, {})]
+        for name in OWN_STAGES:
+            stages.append(self._spec(name, {"trial": config.digest}, {"before": stages[-1].key}))
+        return TrialPlan(config, tuple(stages))
+
+    def check(self, config: TrialConfig) -> None:
+        """Accept every configuration."""
+
+    def _spec(self, stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> StageSpec:
+        numerics = {"device": "cpu", "amp": False}
+        without = StageSpec(stage, 1, settings, inputs, self.info.key, None, numerics)
+        seconds = stage_seconds(int(without.key[:8], 16) / 16**8, self.median_s)
+        return StageSpec(stage, 1, {**settings, "seconds": seconds}, inputs, self.info.key, None, numerics)
+
+
+def stage_seconds(quantile: float, median_s: float) -> float:
+    """Return a stage's length at a quantile in [0, 1): a tenth under a fifth of the median, none over twice it."""
+    if quantile < 0.1:
+        return median_s * (0.05 + 1.5 * quantile)
+    return median_s * (0.2 + 2 * (quantile - 0.1))
+
+
+class SleepingRun(Sweep):
+    """A sweep with workers that only wait."""
+
+    worker = SleepingWorker
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nodes", type=int, default=2, help="Ray nodes beside the head")
-    parser.add_argument("--slots-per-node", type=int, default=4)
-    parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a stage")
+    parser.add_argument("--nodes", type=int, default=4, help="Ray nodes beside the head")
+    parser.add_argument("--slots-per-node", type=int, default=16)
+    parser.add_argument("--trials", type=int, default=1000, help="0 for the broker alone")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of a stage, in the median")
     parser.add_argument("--in-flight", type=int, help="trials open at once; the engine's own choice if not given")
+    parser.add_argument("--stages", type=int, default=10_000, help="through the broker's queue; 0 to leave that out")
     options = parser.parse_args()
+    print(describe_machine(), flush=True)
+    if options.trials:
+        measure_sweep(options)
+    if options.stages:
+        asyncio.run(measure_queue(options.stages))
     print(describe_machine())
+
+
+def measure_sweep(options: argparse.Namespace) -> None:
+    """Run a sweep of sleeping trials and print how busy its slots were."""
     n_slots = options.nodes * options.slots_per_node
     with tempfile.TemporaryDirectory(prefix="robustune-scale-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
@@ -64,31 +141,97 @@ def main() -> None:
                 sampler="random",
                 pruner="none",
                 slots=n_slots,
-                gpus_per_slot=0,
+                gpus_per_slot=1,
                 ray_address=address,
                 trials_in_flight=options.in_flight,
-                imports=("benchmarks.sleeping",),
             )
-            prepared = SleepingSweep.of(prepare(sweep_options, SPACE), shared_s=options.seconds, own_s=options.seconds)
+            prepared = SleepingSweep.of(prepare(sweep_options, SPACE), median_s=options.seconds)
             memory = MemoryWatch()
             started = time.perf_counter()
-            with (home / "sweep.txt").open("w") as file, memory:
-                results = Sweep(prepared, Console(file=file, width=120)).run()
+            with (home / "sweep.txt").open("w") as file, memory, CpuMeter() as meter:
+                results = SleepingRun(prepared, Console(file=file, width=120)).run()
             seconds = time.perf_counter() - started
         finally:
             stop()
         failed = [trial.reason for trial in results.trials if trial.state != "COMPLETE"]
         if failed or len(results.trials) != prepared.agenda.n_total:
             raise SystemExit(f"not every trial completed: {failed[:1]}\n{(home / 'sweep.txt').read_text()}")
-        busy, span = busy_seconds(prepared.store)
-    print(f"{options.trials} trials on {n_slots} slots of {options.nodes} nodes in {seconds:.1f} s")
-    print(f"slots busy for {busy / (n_slots * span):.0%} of {span:.1f} s, the first and the last stage's wait included")
+        study = open_study(SPACE, prepared.options.seed, storage=sweep_options.storage_url, name=prepared.study_name)
+        last_start = max(trial.datetime_start.timestamp() for trial in study.trials if trial.datetime_start)
+        spans = stage_spans(prepared.store)
+    print(
+        f"{options.trials} trials of {len(spans)} stages on {n_slots} slots of {options.nodes} nodes in "
+        f"{seconds:.0f} s; processor {meter.driver_s / options.trials:.3f} s a trial in the driver, "
+        f"{meter.all_s / options.trials:.3f} s in all processes but Ray's own"
+    )
+    first, last = min(start for start, _ in spans), max(end for _, end in spans)
+    full = when_full(spans, n_slots)
+    lengths = sorted(end - start for start, end in spans)
+    print(
+        f"a stage took {statistics.median(lengths):.1f} s in the median, "
+        f"{sum(length < options.seconds / 5 for length in lengths) / len(lengths):.0%} of them less than "
+        f"{options.seconds / 5:g} s"
+    )
+    print(
+        f"slots busy for {busy_share(spans, first, last, n_slots):.1%} of {last - first:.0f} s, start and end included"
+    )
+    if full is None:
+        print(f"at most {most_at_once(spans)} slots were busy at once: too few trials to measure more")
+    else:
+        print(
+            f"slots busy for {busy_share(spans, full, last_start, n_slots):.1%} of {last_start - full:.0f} s, from all "
+            f"being busy ({full - first:.0f} s after the first) to the last trial's start (target: 95 %)"
+        )
     for name, sizes in memory.peak_mb.items():
         print(f"memory of {name}: {statistics.median(sizes):.0f} MB each (median of {len(sizes)})")
 
 
-def start_cluster(n_nodes: int, n_cpus: int) -> tuple[str, Callable[[], None]]:
-    """Start a head without cores and nodes with as many as they are told; return the address and what ends all."""
+async def measure_queue(n_stages: int) -> None:
+    """Print how long stages take through the broker's queue, for the first and the last of many."""
+    queue = StageQueue(lambda key: None)
+    for number in range(64):
+        queue.add_worker(f"worker-{number}", _Instant())
+    times = []
+    for number in range(n_stages):
+        spec = {
+            "stage": "evaluate",
+            "version": 1,
+            "settings": {"trial": number},
+            "inputs": {},
+            "data": "data",
+            "seed": None,
+            "numerics": {},
+        }
+        started = time.perf_counter()
+        await queue.submit(f"trial-{number}", spec, 0)
+        key = StageSpec.from_json(spec).key
+        while (await queue.follow(f"trial-{number}", key, 0, 10.0))["state"] != "done":
+            pass
+        times.append(time.perf_counter() - started)
+        queue.release(f"trial-{number}")
+    tenth = max(1, n_stages // 10)
+    print(
+        f"a stage through the broker's queue: {1e3 * statistics.median(times[:tenth]):.2f} ms in the first "
+        f"{tenth}, {1e3 * statistics.median(times[-tenth:]):.2f} ms in the last {tenth} of {n_stages} (medians; worst "
+        f"{1e3 * max(times):.0f} ms)"
+    )
+
+
+class _Instant:
+    """A worker whose stages take no time."""
+
+    async def run(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        return {"state": "done", "seconds": 0.0}
+
+    async def lost_its_node(self) -> bool:
+        return False
+
+    def kill(self) -> None:
+        return
+
+
+def start_cluster(n_nodes: int, n_gpus: int) -> tuple[str, Callable[[], None]]:
+    """Start a head without cores and nodes with GPUs that do not exist; return the address and what ends all."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
@@ -96,17 +239,44 @@ def start_cluster(n_nodes: int, n_cpus: int) -> tuple[str, Callable[[], None]]:
         head_node_args={"num_cpus": 0, "resources": {TRIAL_SLOT: 512}, "include_dashboard": False},
     )
     for _ in range(n_nodes):
-        cluster.add_node(num_cpus=n_cpus)
+        cluster.add_node(num_cpus=n_gpus, num_gpus=n_gpus)
     cluster.wait_for_nodes()
     return cluster.address, cluster.shutdown
 
 
-def busy_seconds(store: Store) -> tuple[float, float]:
-    """Return how long stages ran in all, and the time from the first one's start to the last one's end."""
+def stage_spans(store: Store) -> list[tuple[float, float]]:
+    """Return when each stage ran, in seconds since the epoch."""
     manifests = [artifact.manifest for key in store.keys() if (artifact := store.find(key))]  # noqa: SIM118
-    ran = [manifest for manifest in manifests if "started_at" in manifest]
-    begun, ended = min(one["started_at"] for one in ran), max(one["finished_at"] for one in ran)
-    return sum(one["seconds"] for one in ran), ended - begun
+    return [
+        (manifest["started_at"], manifest["started_at"] + manifest["seconds"])
+        for manifest in manifests
+        if "started_at" in manifest
+    ]
+
+
+def when_full(spans: list[tuple[float, float]], n_slots: int) -> float | None:
+    """Return when all slots were busy at once for the first time, or None."""
+    running = 0
+    for moment, change in _changes(spans):
+        running += change
+        if running >= n_slots:
+            return moment
+    return None
+
+
+def most_at_once(spans: list[tuple[float, float]]) -> int:
+    """Return how many stages ran at once at most."""
+    return max(itertools.accumulate(change for _, change in _changes(spans)))
+
+
+def _changes(spans: list[tuple[float, float]]) -> list[tuple[float, int]]:
+    return sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
+
+
+def busy_share(spans: list[tuple[float, float]], begin: float, end: float, n_slots: int) -> float:
+    """Return the share of the slots' time between two moments in which stages ran."""
+    busy = sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in spans)
+    return busy / (n_slots * (end - begin))
 
 
 class MemoryWatch:
@@ -136,7 +306,7 @@ class MemoryWatch:
 
 def ray_processes_mb() -> dict[str, list[float]]:
     """Return the proportional set sizes of the trials and the stage workers that this process started."""
-    titles = {"ray::ImplicitFunc": "an open trial", "ray::StageWorker": "a stage worker"}
+    titles = {"ray::ImplicitFunc": "an open trial", "ray::SleepingWorker": "a stage worker"}
     found = defaultdict(list)
     for process in descendants_cpu_s():
         folder = Path("/proc") / str(process)

@@ -1,48 +1,46 @@
-"""A stage that only waits, as a user's module would bring it (``--import benchmarks.sleeping``), and a sweep of it."""
+"""A stage worker that only waits. It imports no torch."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import fields
+from collections.abc import Mapping
+from typing import Any
 
-from engine.orchestration.sweep import Prepared
-from engine.settings import TrialConfig
-from engine.stages import StageContext, StageSpec, TrialPlan, register_stage
-
-STAGE = "sleeping"
+from engine.stages.spec import StageSpec
+from engine.stages.store import Store
 
 
-@register_stage(STAGE, version=1)
-def sleep(context: StageContext) -> None:
-    """Wait as long as the settings say, and leave what a trial's last stage leaves."""
-    time.sleep(context.spec.settings["seconds"])
-    row = {"corruption": "gaussian_noise", "severity": 1, "error": 0.5}
-    errors = {"objective": 0.5, "test": {"clean": 0.5, "tuned_distortion": None, "corrupted": [row]}}
-    context.attempt.write_json("errors", errors)
+class SleepingWorker:
+    """A stage worker that waits as long as a stage's settings say, and leaves what a trial's last stage leaves.
 
-
-class SleepingSweep(Prepared):
-    """A prepared sweep whose trials wait instead of computing: a stage for each group of trials, then one of their own.
-
-    The group is the model's width, the rest of the configuration makes the second stage the trial's own.
+    It stands in for ``StageWorker`` in memory-bound measurements: torch alone takes 300 MB, and many workers share a
+    machine here which have one each in earnest.
     """
 
-    shared_s = 1.0
-    own_s = 1.0
+    def __init__(self, *, store: str, **_: Any) -> None:
+        self._store = Store(store)
 
-    @classmethod
-    def of(cls, prepared: Prepared, *, shared_s: float, own_s: float) -> SleepingSweep:
-        """Return the sleeping form of a sweep."""
-        sweep = cls(**{field.name: getattr(prepared, field.name) for field in fields(Prepared)})
-        object.__setattr__(sweep, "shared_s", shared_s)
-        object.__setattr__(sweep, "own_s", own_s)
-        return sweep
+    def ready(self) -> dict[str, str]:
+        """Return its node, and that nothing is wrong."""
+        import ray
 
-    def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
-        """Return the group's stage and the trial's own."""
-        shared = self._spec({"seconds": self.shared_s, "group": config.model.width}, {})
-        own = self._spec({"seconds": self.own_s, "trial": config.digest}, {"shared": shared.key})
-        return TrialPlan(config, (shared, own))
+        return {"node": ray.get_runtime_context().get_node_id(), "fault": ""}
 
-    def _spec(self, settings: dict, inputs: dict[str, str]) -> StageSpec:
-        return StageSpec(STAGE, 1, settings, inputs, self.info.key, None, {"device": "cpu", "amp": False})
+    def run(self, spec_json: Mapping[str, Any]) -> dict[str, Any]:
+        """Wait, write an artifact, and return how it ended."""
+        spec = StageSpec.from_json(spec_json)
+        started, clock = time.time(), time.perf_counter()
+        time.sleep(spec.settings["seconds"])
+        row = {"corruption": "gaussian_noise", "severity": 1, "error": 0.5}
+        errors = {
+            "objective": 0.5,
+            "validation": {"clean": 0.5, "corrupted": [row]},
+            "test": {"clean": 0.5, "tuned_distortion": None, "corrupted": [row]},
+        }
+        seconds = round(time.perf_counter() - clock, 4)
+        with self._store.attempt(spec.key) as attempt:
+            attempt.write_json("errors", errors)
+            self._store.publish(
+                attempt, {"spec": spec.to_json(), "history": [], "started_at": started, "seconds": seconds}
+            )
+        return {"state": "done", "seconds": seconds, "from_store": False, "history": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from engine.orchestration.results import CORRUPTED, OBJECTIVES
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.samplers import check_sampler
 from engine.spaces import Space
+from engine.stages.store import folder_of
 
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
@@ -30,7 +32,15 @@ class SweepOptions:
     space: str = "push-pull"
     """Search space: a name (see --list), or a .py file that defines SPACE, or a .json file."""
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Data set, if not the space's own: digits, or folder:PATH with train/ and test/, a folder per class in each."""
+    """Data set, if not the space's own: digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or
+    folder:PATH with train/ and test/, a folder per class in each."""
+    download: bool = False
+    """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Training recipe that replaces the base's settings it names (see --list); --set comes on top."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Weights to start from in place of pretraining: a file of the push-pull authors, which decides the architecture,
+    or safetensors with the names of the space's network."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
     n_trials: int = 32
@@ -39,8 +49,8 @@ class SweepOptions:
     """What proposes trials: tpe, random, cma-es, gp, qmc, nsga-ii or grid (see --list); if not given tpe, and nsga-ii
     for several objectives."""
     pruner: str = "median"
-    """What stops hopeless trials early: none, median, percentile, successive-halving, hyperband or threshold:BOUND
-    (see --list). Several objectives are never pruned on."""
+    """What stops hopeless trials early: none, median, percentile, successive-halving, hyperband, threshold:BOUND
+    or wilcoxon (see --list). Several objectives are never pruned on."""
     objectives: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (CORRUPTED,)
     """What trials are compared by, on validation images: corrupted, or clean corrupted for both (a Pareto front)."""
     seed: int = 0
@@ -55,6 +65,9 @@ class SweepOptions:
     """MLflow tracking URI (sqlite:///FILE, or http://HOST:PORT of a server); sqlite in HOME if not given."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of the stages' artifacts, shared by sweeps (and by all nodes of a cluster); HOME/store if not given."""
+    store_max_gb: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
+    """Size in gigabytes (10⁹ bytes) that the store may have: while the sweep runs, what was not used for longest and no
+    live sweep needs is removed beyond it. No limit if not given."""
     ray_address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """Address of a running Ray cluster; else RAY_ADDRESS, else a private Ray on this machine."""
     slots: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
@@ -84,6 +97,11 @@ class SweepOptions:
                 raise InputError(f"--{name.replace('_', '-')} must be ≥ {least}, got {value}")
         if self.gpus_per_slot is not None and self.gpus_per_slot < 0:
             raise InputError(f"--gpus-per-slot must be ≥ 0, got {self.gpus_per_slot}")
+        if self.store_max_gb is not None and not 0 < self.store_max_gb < math.inf:
+            raise InputError(f"--store-max-gb must be > 0, got {self.store_max_gb}")
+        folder_of(self.home, "--home")
+        if self.store is not None:
+            folder_of(self.store, "--store")
         if self.study is not None and not _STUDY.fullmatch(self.study):
             raise InputError(f"--study has letters, digits, '.', '-' and '_', got {self.study!r}")
         for name in self.objectives:
@@ -130,7 +148,7 @@ class SweepOptions:
     @property
     def store_folder(self) -> Path:
         """Return the store's folder."""
-        return (self.store or self.home / "store").expanduser().absolute()
+        return folder_of(self.store or self.home / "store", "--store")
 
     def study_name(self, space: Space) -> str:
         """Return the study's name: the one given, or one that changes with whatever changes the trials."""

@@ -15,6 +15,7 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
     output = capsys.readouterr()
     assert output.err.startswith("error: ")
     assert output.err.count("\n") == 1, "one sentence"
+    assert "hunter2" not in output.err
     return output.err
 
 
@@ -38,6 +39,20 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
         ),
         (("--n-trials", "0"), "--n-trials must be ≥ 1, got 0"),
         (("--slots", "1000"), "1000 slots of 1 cores and 0 GPUs do not fit"),
+        (("--study", "x" * 200), "--study has letters, digits, '.', '-' and '_', got 'xxx"),
+        (("--study", "/etc/x"), "--study has letters, digits, '.', '-' and '_', got '/etc/x'"),
+        (("--study", "a\nb"), "--study has letters, digits, '.', '-' and '_', got 'a\\nb'"),
+        (("--store-max-gb", "0"), "--store-max-gb must be > 0, got 0.0"),
+        (("--store-max-gb", "nan"), "--store-max-gb must be > 0, got nan"),
+        (("--store", "s3://key:hunter2@bucket/x"), "--store must be a folder: one of this machine, or one that all"),
+        (("--store", "gs://bucket/x"), "buckets and other addresses are not supported, got 'gs://…'"),
+        (("--home", "s3://bucket/x"), "--home must be a folder"),
+        (
+            ("--import", "../../x"),
+            "a module to import is given by its name, such as mine or mine.models, got '../../x'",
+        ),
+        (("--import", ".x"), "a module to import is given by its name"),
+        (("--import", ""), "a module to import is given by its name"),
         (("--study", "../x"), "--study has letters, digits, '.', '-' and '_', got '../x'"),
         (("--dataset", "folder:/nowhere"), "data folder does not exist: /nowhere"),
         (("--dataset", "folder"), "data set 'folder' needs a path: folder:PATH"),

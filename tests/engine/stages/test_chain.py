@@ -183,7 +183,7 @@ def test_the_probe_gives_each_image_one_corruption_in_turn(workshop):
         expected = corrupt(
             validation.images[one], name, severity, seed=0, indices=validation.indices[one], table="digits"
         )
-        assert torch.equal(probe.images[one], expected)
+        assert torch.equal(probe.images[place : place + 1], expected)
     assert torch.equal(probe.labels, validation.labels[torch.arange(21) * len(validation) // 21])
 
 

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from engine.data import Split
+from engine.errors import InputError
+from engine.orchestration.results import TrialResult
+from engine.spaces import load_space
+from search_spaces.inhibition import ALPHA, H
+from studies import common, inhibition, lenet_noise, recipes
+
+
+def make_trial(seed: int, errors: list[float]) -> TrialResult:
+    rows = [{"corruption": "gaussian_noise", "severity": s, "error": e} for s, e in enumerate(errors, start=1)]
+    record = {"test": {"clean": 0.1, "corrupted": rows}}
+    return TrialResult(seed, "arm", "x", seed, "COMPLETE", {}, 0.2, record, "", {})
+
+
+def test_every_arm_of_the_tables_is_in_the_space() -> None:
+    arms = {arm.name for arm in load_space("inhibition").arms}
+    for model in inhibition.MODELS:
+        assert {f"{model} plain", *(f"{model} h={h:g} alpha={a:g}" for h, a in inhibition.PAPER)} <= arms
+    assert set(inhibition.PAPER) == {(h, a) for h in H for a in ALPHA}
+    assert {arm.name for arm in load_space("lenet-noise").arms} == set(lenet_noise.PAPER["clean"])
+    for name in recipes.SPACES:
+        assert [arm.name for arm in load_space(name).arms] == ["full", "fast"]
+
+
+def test_the_paper_s_tables_are_as_long_as_their_heads() -> None:
+    for errors in (inhibition.PAPER_PLAIN, *inhibition.PAPER.values()):
+        assert len(errors) == len(inhibition.PAPER_VARIANCES)
+        assert list(errors) == sorted(errors)  # more noise, more errors
+    assert lenet_noise.PAPER["clean"].keys() == lenet_noise.PAPER["gaussian_variance 0.2"].keys()
+
+
+def test_columns_hold_each_level_and_their_mean() -> None:
+    found = inhibition.columns({7: make_trial(7, [0.1, 0.2, 0.3, 0.4, 0.5])})
+    assert found["clean"] == {7: 0.1}
+    assert found["σ 0.05"] == {7: 0.1}
+    assert found["σ 0.3"] == {7: 0.5}
+    assert found["all noise"][7] == pytest.approx(0.3)
+
+
+def test_every_condition_of_the_lenet_study_has_its_images() -> None:
+    images = torch.randint(0, 256, (4, 1, 28, 28), generator=torch.Generator().manual_seed(0)).byte()
+    splits = lenet_noise.conditions(Split(images, torch.zeros(4).long(), torch.arange(4)))
+    assert len(splits) == 1 + sum(map(len, lenet_noise.LEVELS.values()))
+    assert torch.equal(splits["clean"].images, images)
+    assert torch.equal(splits["contrast 1"].images, images)
+    assert not torch.equal(splits["gaussian_variance 0.01"].images, images)
+
+
+def test_numbers_as_text(capsys) -> None:
+    assert common.mean_and_std({1: 0.1, 2: 0.3}) == "20.0 ±14.1"
+    assert common.mean_and_std({1: 0.1}) == "10.0 ±0.0"
+    assert common.difference_text({1: 0.2, 2: 0.3}, {1: 0.1, 2: 0.2, 3: 0.9}).startswith("+10.0 [")
+    assert common.difference_text({1: 0.2}, {2: 0.1}) == "–"
+    common.print_table("Title", ["", "a"], [["row", "1"], ["longer", "22"]])
+    assert capsys.readouterr().out == "\nTitle\n         a\nrow      1\nlonger  22\n"
+
+
+@pytest.mark.parametrize("study", [inhibition, lenet_noise, recipes])
+def test_a_study_that_does_not_exist_is_one_sentence(study, tmp_path, capsys) -> None:
+    assert study.main(["--study", "none", "--home", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_study_of_another_space_is_refused(tmp_path) -> None:
+    from engine.orchestration.agenda import Agenda
+    from engine.orchestration.search import SweepStudy
+    from tests.engine.orchestration.spaces import SPACE
+
+    SweepStudy(
+        Agenda(SPACE, 4, 0), storage=f"sqlite:///{tmp_path / 'optuna.db'}", name="mine", sampler="tpe", pruner="none"
+    )
+    given = common.parser("").parse_args(["--study", "mine", "--home", str(tmp_path)])
+    with pytest.raises(InputError, match="explores the space 'tiny', not 'recipes-digits' or 'recipes-cifar'"):
+        common.load(given, *recipes.SPACES)
+    with pytest.raises(InputError, match="has no finished trial of an arm"):
+        common.load(given, "tiny")

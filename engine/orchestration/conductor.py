@@ -17,7 +17,7 @@ from engine.orchestration.results import describe_settings, objective_values
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Tracker
 from engine.settings import TrialConfig
-from engine.stages import Store, TrialPlan, git_commit
+from engine.stages import CorruptArtifactError, StageSpec, Store, TrialPlan, git_commit
 
 
 @dataclass
@@ -76,6 +76,10 @@ class Conductor:
         """Return whether no trial is left to start."""
         return self._study.exhausted
 
+    def live_stages(self) -> list[StageSpec]:
+        """Return all stages of the trials under way; any thread may ask."""
+        return [spec for trial in list(self._live.values()) for spec in trial.plan]
+
     def next_trial(self, trial_id: str) -> dict[str, Any] | None:
         """Return what a light trial needs to run, or None while there is none to start."""
         while len(self._live) < self._max_live:
@@ -102,16 +106,24 @@ class Conductor:
             return trial is not None
         number, slot = trial.proposal.number, trial.proposal.slot.name
         records = result.get("records", [])
-        self._tracker.epochs(slot, records)
-        for record in records:
+        epochs = [record for record in records if "epoch" in record and record["step"] > trial.last_step]  # told once
+        self._tracker.epochs(slot, epochs)
+        for record in epochs:
             trial.last_step = record["step"]
             value = record["value"]
-            if not math.isfinite(value):
+            if self._study.by_cells or not math.isfinite(value):
                 continue  # Optuna refuses NaN; the stage itself ends with the reason
-            reason = self._study.report(number, record["step"], value, own=record["own"])
+            reason = self._study.report(number, {record["step"]: value}, own=record["own"])
             if reason is not None:
                 trial.prune_reason = f"{reason} (epoch {record['epoch']} of {record['stage']})"
                 return True
+        for record in records:
+            if "cells" in record:
+                cells = {record["first"] + place: cell["error"] for place, cell in enumerate(record["cells"])}
+                reason = self._study.report(number, cells, own=record["own"])
+                if reason is not None:
+                    trial.prune_reason = reason
+                    return True
         if "failure" in result:
             trial.failure = result["failure"]
         if "objective" in result:
@@ -168,7 +180,10 @@ class Conductor:
         for stage, name in (("rank", "ranking"), ("finetune", "filters")):
             key = trial.plan.key(stage)
             artifact = self._store.find(key) if key else None
-            found.append(artifact.json(name) if artifact else None)
+            try:
+                found.append(artifact.json(name) if artifact else None)
+            except CorruptArtifactError:
+                found.append(None)
         return found[0], found[1]
 
     def _tags(self, trial: LiveTrial) -> dict[str, Any]:
@@ -190,4 +205,5 @@ class Conductor:
             "store": str(self._store.root),
             "stages": [spec.to_json() for spec in plan],
             "step_bases": self._step_bases,
+            "by_cells": self._study.by_cells,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from engine.orchestration.agenda import Agenda
 from engine.orchestration.answer import answer_tables, as_text
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
+from engine.orchestration.keeper import StoreKeeper
 from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.redaction import hide_credentials
@@ -28,16 +29,29 @@ from engine.orchestration.results import Results
 from engine.orchestration.search import SweepStudy, check_search, grid_settings, read_results, search_notes
 from engine.orchestration.search.study import open_study
 from engine.orchestration.slots import SlotPlan, plan_slots
-from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
+from engine.orchestration.tracking import Spool, Tracker, TrackingProcess, check_tracking
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
-from engine.stages import Store, TrialPlan, git_commit, info_to_json, plan_trial, prepare_data
+from engine.stages import (
+    StageSpec,
+    Store,
+    TrialPlan,
+    check_weights,
+    git_commit,
+    info_to_json,
+    plan_trial,
+    prepare_data,
+    prepare_weights,
+)
+from engine.stages.families import needed_keys
 from engine.stages.leases import sweep_lease
+from engine.training import recipe_settings
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.session import Cluster
 
 TRACKING_WAIT_S = 120.0
+_MAX_PLANS = 256
 
 
 def run_sweep(space: Space | str, *, console: Console | None = None, **options: Any) -> Results:
@@ -89,10 +103,22 @@ class Prepared:
     study_name: str
     store: Store
     info: DataInfo
+    _plans: dict[tuple[str, str], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
-        """Return a trial's plan."""
-        return plan_trial(config, self.info, device=device)
+        """Return a trial's plan; the last ones are remembered, since identity and trial ask for the same."""
+        key = (config.digest, device)
+        if key not in self._plans:
+            self._plans[key] = plan_trial(config, self.info, device=device)
+            while len(self._plans) > _MAX_PLANS:
+                del self._plans[next(iter(self._plans))]
+        return self._plans[key]
+
+    @property
+    def given_keys(self) -> list[str]:
+        """Return the keys of what is in the store before anything runs: the data set, and weights to start from."""
+        weights = self.space.base.model.weights
+        return [self.info.raw_key, *([weights] if weights else [])]
 
     def identity(self, config: TrialConfig) -> str:
         """Return what configurations share that come to the same numbers: their last stage's key."""
@@ -108,24 +134,33 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     options.check()
     import_modules(options.imports)
     space = space or load_space(options.space)
-    settings = parse_settings(options.settings)
-    if options.dataset is not None:
-        settings["data.name"] = options.dataset
+    settings = base_settings(options)
     space = space.with_base(settings)
     if is_private(options):
         slots_of_this_machine(options)
     make_home(options.home)
     check_tracking(options.tracking_url, options.artifact_folder)
     store = Store(options.store_folder)
-    info, _ = prepare_data(space.base.data, store)
+    info, _ = prepare_data(space.base.data, store, download=options.download)
+    if options.init is not None:
+        space = space.with_base(prepare_weights(options.init, store).settings(given=settings))
     check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
     n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
     agenda = Agenda(space, options.n_trials, options.seed, n_points)
     prepared = Prepared(options, space, agenda, options.study_name(space), store, info)
     for slot in agenda.arms():
-        prepared.plan(space.config(slot.settings or {}, seed=slot.seed))
+        check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
     check_axes(prepared)
     return prepared
+
+
+def base_settings(options: SweepOptions) -> dict[str, Any]:
+    """Return {dotted path: value} that the options change in the space's base: the recipe's, and over them --set's."""
+    settings = {} if options.recipe is None else recipe_settings(options.recipe)
+    settings |= parse_settings(options.settings)
+    if options.dataset is not None:
+        settings["data.name"] = options.dataset
+    return settings
 
 
 def check_axes(prepared: Prepared) -> None:
@@ -141,7 +176,7 @@ def check_axes(prepared: Prepared) -> None:
         for value in axis.extremes():
             settings = {**conditions(axis), axis.setting: value}
             try:
-                prepared.plan(space.config(settings, seed=0))
+                check_weights(prepared.plan(space.config(settings, seed=0)), prepared.store)
             except InputError as error:
                 kind = "value" if isinstance(axis, Choice) else "end"
                 raise InputError(f"axis {axis.label!r}, {kind} {value!r}: {error}") from error
@@ -180,7 +215,10 @@ class Sweep:
 
     Attributes:
         complete: whether no trial was left when it ended; False if it was stopped, by Ctrl-C say.
+        worker: the class of its stage workers, where it is not ``StageWorker``.
     """
+
+    worker: type | None = None
 
     def __init__(self, prepared: Prepared, console: Console) -> None:
         self.prepared = prepared
@@ -188,6 +226,7 @@ class Sweep:
         self.console = console
         self.name = prepared.study_name
         self.complete = False
+        self._live_stages: Callable[[], list[StageSpec]] = list
 
     def run(self) -> Results:
         """Run what is missing, print the answer and return the trials.
@@ -203,7 +242,7 @@ class Sweep:
             name=self.name,
             objectives=options.objective_names,
         )
-        with DriverLease(held), sweep_lease(prepared.store.root, self.name, [prepared.info.raw_key]):
+        with DriverLease(held), self._at_the_store():
             study = SweepStudy(
                 agenda,
                 storage=options.storage_url,
@@ -227,6 +266,25 @@ class Sweep:
                 f"stopped early: {n_done} of {agenda.n_total} trials are done; the same command goes on from here"
             )
         return results
+
+    @contextmanager
+    def _at_the_store(self) -> Iterator[None]:
+        """Show in the store that a sweep lives on it, and what it needs; keep the store below its size."""
+        store, max_gb = self.prepared.store, self.options.store_max_gb
+        with sweep_lease(store.root, self.name, self._needed_keys) as lease:
+            if max_gb is None:
+                yield
+                return
+            keeper = StoreKeeper(store, max_gb, needed=self._needed_keys, lease=lease.path, say=self._say)
+            keeper.start()
+            try:
+                yield
+            finally:
+                keeper.close()
+
+    def _needed_keys(self) -> set[str]:
+        """Return the keys of what the sweep needs in the store now."""
+        return {*self.prepared.given_keys, *needed_keys(self.prepared.store, self._live_stages())}
 
     def _make_up_tracking(self) -> None:
         """End what a driver that died at the very end left open in the tracking."""
@@ -256,11 +314,12 @@ class Sweep:
     def _conduct(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
         """Start broker, workers, tracking and board; run the trials; end everything in order."""
         from engine.orchestration.cluster.pool import StagePool
-        from engine.orchestration.cluster.tuning import run_trials
+        from engine.orchestration.cluster.tuning import N_WAITING, run_trials
+        from engine.orchestration.cluster.worker import StageWorker
 
         options, prepared = self.options, self.prepared
         with self._tracking() as (tracker, writer):
-            n_in_flight = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
+            n_in_flight = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots) + N_WAITING
             pool = StagePool(
                 name=f"broker-{self.name}",
                 store=str(prepared.store.root),
@@ -268,6 +327,7 @@ class Sweep:
                 imports=options.imports,
                 slots=slots,
                 elastic=cluster.elastic,
+                worker=self.worker or StageWorker,
             )
             board = Board(
                 self.console,
@@ -286,6 +346,7 @@ class Sweep:
                 broker=f"broker-{self.name}",
                 max_live=n_in_flight,
             )
+            self._live_stages = conductor.live_stages
             board.start()
             status = "KILLED"
             try:
@@ -299,6 +360,8 @@ class Sweep:
                 )
                 status = "FINISHED" if study.exhausted else "KILLED"
             finally:
+                left = conductor.live_stages()
+                self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still
                 conductor.interrupt()
                 board.stop()
                 statistics = pool.statistics()
@@ -309,11 +372,11 @@ class Sweep:
             self._say_statistics(board.seconds, statistics)
 
     @contextmanager
-    def _tracking(self) -> Iterator[tuple[Tracker, TrackingWriter]]:
+    def _tracking(self) -> Iterator[tuple[Tracker, TrackingProcess]]:
         options = self.options
         spool = self._spool()
         tracker = Tracker(spool)
-        writer = TrackingWriter(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
+        writer = TrackingProcess(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
         space = self.prepared.space
         tracker.start_sweep(
             self.name,
@@ -330,7 +393,7 @@ class Sweep:
             yield tracker, writer
         finally:
             if not writer.close(TRACKING_WAIT_S):
-                n_waiting = len(spool.pending()[0])
+                n_waiting = spool.n_waiting()
                 self._say(
                     f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
                     f"once the server answers, write them with: {sync_command(options)}"
@@ -395,6 +458,11 @@ def opening_notes(prepared: Prepared) -> list[str]:
     """Return what a person should know of the search before it starts."""
     options, agenda = prepared.options, prepared.agenda
     notes = search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
+    if options.init is not None:
+        notes.append(
+            f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
+            "layers are not those that the weights were trained with"
+        )
     if agenda.max_proposals is not None and agenda.n_proposals:
         notes.append(
             f"all {agenda.max_proposals} points of the grid are run"

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.orchestration.cluster.stage_queue import StageQueue, WorkerLostError
 from engine.stages.store import Store
 
+_NODE_DEATH_S = 30.0
+"""How long Ray may take to notice that a node is gone: it waits for five of its signs of life, 3 s apart."""
+
 
 class Broker:
     """The broker as an asynchronous Ray actor.
 
     Args:
-        store: the store's folder.
+        store: the store's folder; it is only read here.
     """
 
     def __init__(self, store: str) -> None:
-        self._store = Store(store)
+        self._store = Store(store, read_only=True)
         self._queue: StageQueue | None = None
 
     @property
     def queue(self) -> StageQueue:
         """Return the queue, made in the actor's event loop."""
         if self._queue is None:
-            self._queue = StageQueue(self._manifest)
+            self._queue = StageQueue(self._manifest, begun=self._store.checkpointed_history)
         return self._queue
 
     def _manifest(self, key: str) -> Mapping[str, Any] | None:
         artifact = self._store.find(key)
         return artifact.manifest if artifact is not None else None
 
-    async def add_worker(self, name: str, actor: Any) -> None:
-        """Take a stage worker's actor handle."""
-        self.queue.add_worker(name, _RemoteWorker(actor))
+    async def add_worker(self, name: str, actor: Any, node: str) -> None:
+        """Take a stage worker's actor handle, and the id of the node that it runs on."""
+        self.queue.add_worker(name, _RemoteWorker(actor, node))
 
     async def remove_worker(self, name: str) -> bool:
         """See ``StageQueue``."""
@@ -42,6 +47,10 @@ class Broker:
     async def worker_names(self) -> list[str]:
         """See ``StageQueue``."""
         return self.queue.worker_names()
+
+    async def refuse(self, reason: str) -> None:
+        """See ``StageQueue``."""
+        await self.queue.refuse(reason)
 
     async def submit(self, trial: str, spec: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
         """See ``StageQueue``."""
@@ -71,20 +80,41 @@ class Broker:
 class _RemoteWorker:
     """A stage worker's actor as the broker sees it."""
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, node: str) -> None:
         self._actor = actor
+        self._node = node
 
     async def run(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
+        from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
         try:
-            return await self._actor.run.remote(dict(spec))
+            result = await self._actor.run.remote(dict(spec))
+        except RayTaskError as error:  # it lives: its code has a fault that it does not report itself
+            reason = f"the stage worker raised {type(error.cause).__name__}: {error.cause}"
+            return {"state": "failed", "reason": reason}
         except OutOfMemoryError as error:
             raise WorkerLostError(_first_line(error), "out of memory") from error
         except ActorDiedError as error:
             raise WorkerLostError(_first_line(error), "preempted" if error.preempted else "died") from error
         except RayError as error:
             raise WorkerLostError(_first_line(error)) from error
+        if result["state"] == "unfit":
+            raise WorkerLostError(result["reason"], "unfit")
+        return result
+
+    async def lost_its_node(self) -> bool:
+        """Return whether the worker's node is gone; Ray says so some seconds after it has lost the worker."""
+        import ray
+
+        if self._node == ray.get_runtime_context().get_node_id():
+            return False  # this broker lives there
+        end = time.monotonic() + _NODE_DEATH_S
+        while time.monotonic() < end:
+            nodes = await asyncio.to_thread(ray.nodes)
+            if not any(node["NodeID"] == self._node and node["Alive"] for node in nodes):
+                return True
+            await asyncio.sleep(1)
+        return False
 
     def kill(self) -> None:
         import ray

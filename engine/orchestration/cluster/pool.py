@@ -18,6 +18,8 @@ from engine.orchestration.slots import SlotPlan
 
 _CHECK_S = 1.0
 _IDLE_S = 120.0
+LOST_S = 120.0
+"""How long a worker on this machine may fail to come back from the dead before it counts as unable to start."""
 
 
 class StagePool:
@@ -27,6 +29,9 @@ class StagePool:
     waiting), or that is being restarted after its process or its node died, gets no stage. On an elastic cluster there
     are as many workers as stages that want one, up to the slots, and idle ones are returned after a while.
 
+    A worker that cannot be set up (its disk is read-only, a user's module fails there) gets no stage either and is
+    asked again every second. Where all of them are like that, the stages that wait fail with the reason.
+
     Args:
         name: the broker's name, unique on the cluster.
         store: the store's folder.
@@ -35,6 +40,7 @@ class StagePool:
         slots: how many workers at most, and what each may use.
         elastic: whether workers come and go with the work; else all of them stay to the end.
         idle_s: how long a worker of an elastic pool may be idle.
+        worker: the workers' class.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class StagePool:
         slots: SlotPlan,
         elastic: bool = False,
         idle_s: float = _IDLE_S,
+        worker: type = StageWorker,
     ) -> None:
         self.name = name
         self._slots = slots
@@ -63,7 +70,7 @@ class StagePool:
             scheduling_strategy=here,
         )
         self.broker: Any = broker.remote(store)  # Ray's handles have their methods at run time
-        self._worker = ray.remote(StageWorker).options(
+        self._worker: Any = ray.remote(worker).options(
             num_cpus=slots.cpus, num_gpus=slots.gpus, max_restarts=-1, max_task_retries=0
         )
         self._arguments = {
@@ -76,6 +83,8 @@ class StagePool:
         }
         self._workers: dict[str, Any] = {}
         self._ready: dict[str, Any] = {}
+        self._faults: dict[str, str] = {}
+        self._lost_since: dict[str, float] = {}
         self._busy_at = time.monotonic()
         self._n_made = 0
         for _ in range(0 if elastic else slots.n_slots):
@@ -128,10 +137,25 @@ class StagePool:
                 self._ready[name] = pending
                 continue
             try:
-                ray.get(pending)
-            except RayError:
-                continue  # it died again before it was ready: it is asked anew in the next round
-            ray.get(self.broker.add_worker.remote(name, actor), timeout=10)
+                found = ray.get(pending)
+            except RayError as error:  # it is dead, or still being started anew: it is asked again in the next round
+                self._note_loss(name, str(error))
+                continue
+            self._lost_since.pop(name, None)
+            if found["fault"]:
+                self._faults[name] = found["fault"]
+                continue
+            self._faults.pop(name, None)
+            ray.get(self.broker.add_worker.remote(name, actor, found["node"]), timeout=10)
+        if self._workers and self._faults.keys() >= self._workers.keys():
+            reason = f"no stage worker can start: {next(iter(self._faults.values()))}"
+            ray.get(self.broker.refuse.remote(reason), timeout=10)
+
+    def _note_loss(self, name: str, reason: str) -> None:
+        """Note that a worker did not answer; on a machine that nothing can be added to, not for ever."""
+        since = self._lost_since.setdefault(name, time.monotonic())
+        if not self._elastic and time.monotonic() - since > LOST_S:
+            self._faults[name] = f"its process does not live: {reason.strip().partition(chr(10))[0]}"
 
     def _resize(self) -> None:
         """Have as many workers as stages that want one, up to the slots; return idle ones after a while."""
@@ -145,5 +169,6 @@ class StagePool:
         elif now - self._busy_at > self._idle_s:
             for name in list(self._workers)[wanted:]:
                 if ray.get(self.broker.remove_worker.remote(name), timeout=10):
-                    self._ready.pop(name, None)
+                    for known in (self._ready, self._faults, self._lost_since):
+                        known.pop(name, None)
                     ray.kill(self._workers.pop(name))

@@ -5,11 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.cluster.names import BROKER_NAMESPACE, TRIAL_SLOT
+from engine.orchestration.redaction import hide_credentials
+
+MANY_SLOTS = 16
+"""From so many slots on there are less than two trials a slot."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,11 @@ class Cluster:
     elastic: bool
 
     def n_trials_in_flight(self, n_slots: int) -> int:
-        """Return how many trials to keep open: two a slot, so that one waits whenever another ends."""
-        return max(1, min(self.n_trial_slots, 2 * n_slots))
+        """Return how many trials to keep open, so that a stage waits whenever a slot is free.
+
+        That is two a slot; with many slots fewer will do, and each is a process of over 100 MB.
+        """
+        return max(1, min(self.n_trial_slots, n_slots + min(n_slots, max(MANY_SLOTS, n_slots // 2))))
 
 
 def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster:
@@ -57,16 +66,18 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
     common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         offered: dict[str, float] = {TRIAL_SLOT: n_trial_slots or 2 * (os.cpu_count() or 1)}
-        ray.init(address="local", resources=offered, include_dashboard=False, **common)
+        with _on_loopback():
+            ray.init(address="local", resources=offered, include_dashboard=False, **common)
     else:
         try:
             ray.init(address=address, **common)
         except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
-            raise InputError(f"no Ray cluster answers at {address!r} ({str(error).splitlines()[0]})") from error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({reason})")) from None
     resources = ray.cluster_resources()
     n_nodes = sum(node["Alive"] for node in ray.nodes())
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-    where = "private Ray on this machine" if address is None else f"Ray cluster at {address}"
+    where = "private Ray on this machine" if address is None else f"Ray cluster at {hide_credentials(address)}"
     description = f"{where}: {n_nodes} node{'s' * (n_nodes != 1)}, {cpus:g} cores, {gpus:g} GPUs"
     trial_resources = {TRIAL_SLOT: 1.0}
     if TRIAL_SLOT not in resources:
@@ -74,6 +85,24 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
         description += f"; no node offers the resource {TRIAL_SLOT!r}, so that trials start more slowly"
     n_trial_slots = int(resources.get(TRIAL_SLOT, 2 * cpus))
     return Cluster(description, cpus, gpus, trial_resources, n_trial_slots, elastic=address is not None)
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have the Ray that is started listen on this machine's loopback alone.
+
+    Ray does so by itself where it takes clusters for impossible (macOS, Windows), and by no option of ``ray.init``:
+    elsewhere all its processes listen on every address of the machine. The variable that decides is read when Ray is
+    imported, which may have been long ago.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def disconnect() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -27,10 +28,11 @@ class WorkerLostError(Exception):
     """A worker died, or cannot be reached, while it ran a stage.
 
     Attributes:
-        kind: "died"; "preempted", its node was taken away, which is not the stage's fault; or "out of memory".
+        kind: "died"; "preempted", its node was taken away, which is not the stage's fault; "out of memory"; or
+            "unfit", it lives, but can run no stage.
     """
 
-    def __init__(self, message: str, kind: Literal["died", "preempted", "out of memory"] = "died") -> None:
+    def __init__(self, message: str, kind: Literal["died", "preempted", "out of memory", "unfit"] = "died") -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -46,6 +48,9 @@ class Worker(Protocol):
         Raises:
             WorkerLostError: the worker died.
         """
+
+    def lost_its_node(self) -> Awaitable[bool]:
+        """Return, of a worker that died, whether its node is gone; that may take a while to show."""
 
     def kill(self) -> None:
         """End the worker's process; it is started anew."""
@@ -65,8 +70,10 @@ class WantedStage:
         missing: the key of an input that was gone.
         seconds: computing time.
         from_store: whether it was there before.
+        elsewhere: whether another sweep computed it, and this one waited for it.
         worker: who runs it, or ran it.
-        losses: how often its worker died.
+        losses: how often its worker died, but for those whose node turned out to be gone.
+        inquiries: find out, for each loss, whether the node was gone.
         starts: how often it was started.
         alone: whether it ran out of memory once, and is tried again with the machine to itself.
         unwanted_since: since when it runs for nobody.
@@ -85,8 +92,10 @@ class WantedStage:
     missing: str | None = None
     seconds: float = 0.0
     from_store: bool = False
+    elsewhere: bool = False
     worker: str = ""
     losses: int = 0
+    inquiries: list[asyncio.Task] = field(default_factory=list)
     starts: int = 0
     alone: bool = False
     unwanted_since: float | None = None
@@ -101,14 +110,24 @@ class StageQueue:
 
     Args:
         find: returns an artifact's manifest from the store, or None.
+        begun: returns the epochs that a stage's checkpoint in the store has.
         grace_s: how long a stage that nobody wants may go on before its worker is killed.
     """
 
-    def __init__(self, find: Callable[[str], Mapping[str, Any] | None], *, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        find: Callable[[str], Mapping[str, Any] | None],
+        *,
+        begun: Callable[[str], Sequence[Mapping[str, Any]]] = lambda key: (),
+        grace_s: float = GRACE_S,
+    ) -> None:
         self._find = find
+        self._begun = begun
         self._grace_s = grace_s
         self._times: dict[str, tuple[int, float]] = {}
         self._stages: dict[str, WantedStage] = {}
+        self._unended: dict[str, WantedStage] = {}
+        self._wishes: defaultdict[str, set[str]] = defaultdict(set)
         self._workers: dict[str, Worker] = {}
         self._idle: list[str] = []
         self._order = itertools.count()
@@ -150,17 +169,20 @@ class StageQueue:
             followers: the names of the stages that come after it in that chain.
         """
         spec = StageSpec.from_json(spec_json)
-        stage = self._stages.get(spec.key)
-        if stage is not None and stage.state == "failed" and not stage.askers:
-            stage = None  # everyone who heard of the failure has gone: a new asker gets a new try
+        stage = self._known(spec.key)
+        if stage is None:
+            manifest, epochs = await asyncio.to_thread(self._look_up, spec.key)
+            stage = self._known(spec.key)  # another trial may have asked meanwhile
         if stage is None:
             stage = self._stages[spec.key] = WantedStage(spec, next(self._order), depth, family_of(spec))
-            manifest = await asyncio.to_thread(self._find, spec.key)
-            if manifest is not None and stage.state == "queued":
+            self._unended[spec.key] = stage
+            stage.records = epochs
+            if manifest is not None:
                 stage.state, stage.from_store = "done", True
                 stage.records = list(manifest["history"])
                 stage.seconds = float(manifest.get("seconds", 0.0))
                 self._learn(spec.stage, stage.seconds)
+        self._wishes[trial].add(spec.key)
         stage.askers.add(trial)
         stage.followers[trial] = tuple(followers)
         stage.unwanted_since = None
@@ -171,6 +193,26 @@ class StageQueue:
             elif len(stage.all_askers) > 1:
                 self._n_shared += 1
         self._dispatch()
+
+    def _look_up(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
+        """Return what the store has of a stage: its manifest, or the epochs of one that was begun.
+
+        A worker may still be at it for an earlier broker: who follows hears all epochs, in order.
+        """
+        manifest = self._find(key)
+        return manifest, [] if manifest is not None else [dict(record) for record in self._begun(key)]
+
+    def _known(self, key: str) -> WantedStage | None:
+        """Return a stage; not one whose failure nobody waits for any more: a new asker gets a new try."""
+        stage = self._stages.get(key)
+        return None if stage is not None and stage.state == "failed" and not stage.askers else stage
+
+    async def refuse(self, reason: str) -> None:
+        """Fail the stages that wait for a worker, because there is none that could run them."""
+        for stage in self._stages.values():
+            if stage.state == "queued":
+                stage.state, stage.reason = "failed", reason
+        await self._tell()
 
     async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
         """Wait until a stage has more records than ``after``, or ends; return what there is.
@@ -202,8 +244,7 @@ class StageQueue:
         stage = self._stages.get(key)
         if stage is None:
             return True  # asked for before this broker was restarted: let it finish, its artifact is good
-        known = {old.get("epoch") for old in stage.records}
-        if record.get("epoch") not in known:
+        if _place(record) not in map(_place, stage.records):
             stage.records.append(dict(record))
             await self._tell()
         return bool(stage.askers)
@@ -213,7 +254,10 @@ class StageQueue:
 
         It is asked to stop at the end of its epoch; if that takes longer than the grace, its worker is killed.
         """
-        for key, stage in list(self._stages.items()):
+        for key in self._wishes.pop(trial, ()):
+            stage = self._stages.get(key)
+            if stage is None:
+                continue
             stage.askers.discard(trial)
             stage.followers.pop(trial, None)
             if stage.askers:
@@ -234,7 +278,7 @@ class StageQueue:
         """Return counts and times: what ran, what was shared or found, and the seconds that this saved."""
         states = [stage.state for stage in self._stages.values()]
         shared = sum(
-            stage.seconds * (len(stage.all_askers) - (0 if stage.from_store else 1))
+            stage.seconds * (len(stage.all_askers) - (0 if stage.from_store or stage.elsewhere else 1))
             for stage in self._stages.values()
             if stage.state == "done"
         )
@@ -279,8 +323,9 @@ class StageQueue:
         A stage that ran out of memory gets the machine to itself; a training waits for a shorter one that it can go on
         from.
         """
-        running = [stage for stage in self._stages.values() if stage.state == "running"]
-        waiting = [stage for stage in self._stages.values() if stage.state == "queued" and stage.askers]
+        unended = self._unended_stages()
+        running = [stage for stage in unended if stage.state == "running"]
+        waiting = [stage for stage in unended if stage.state == "queued" and stage.askers]
         lonely = next((stage for stage in [*running, *waiting] if stage.alone), None)
         if lonely is not None:
             waiting = [lonely] if lonely.state == "queued" and not running else []
@@ -298,19 +343,30 @@ class StageQueue:
             and other.state in ("queued", "running")
             and other.askers
             and is_prefix(other.spec, stage.spec)
-            for other in self._stages.values()
+            for other in self._unended.values()
         )
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _unended_stages(self) -> list[WantedStage]:
+        """Return the stages that are queued or running: few, however many have ended since the broker was started."""
+        self._unended = {
+            key: stage
+            for key, stage in self._unended.items()
+            if stage.state in ("queued", "running") and self._stages.get(key) is stage
+        }
+        return list(self._unended.values())
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _kill_if_unwanted(self, stage: WantedStage, start: int) -> None:
         """Kill the worker of a stage that still runs for nobody when the grace is over."""
         await asyncio.sleep(self._grace_s)
-        same = stage.state == "running" and stage.starts == start and stage.unwanted_since is not None
-        if same and time.monotonic() - stage.unwanted_since >= self._grace_s * 0.99:  # type: ignore[operator]
+        same = self._stages.get(stage.spec.key) is stage and stage.state == "running" and stage.starts == start
+        since = stage.unwanted_since
+        if same and since is not None and time.monotonic() - since >= self._grace_s * 0.99:
             worker = self._workers.get(stage.worker)
             if worker is not None:
                 worker.kill()
@@ -324,25 +380,45 @@ class StageQueue:
         except WorkerLostError as error:
             out_of_memory = error.kind == "out of memory"
             result = {"state": "lost", "reason": str(error), "out_of_memory": out_of_memory}
+            self._workers.pop(name, None)
             if error.kind == "died":
-                stage.losses += 1
+                await self._count_loss(stage, worker)
             elif error.kind == "preempted":
                 self._n_preempted += 1
-            self._workers.pop(name, None)
         self._settle(stage, result)
         await self._tell()
         self._dispatch()
+
+    async def _count_loss(self, stage: WantedStage, worker: Worker) -> None:
+        """Count a loss against a stage until it is known that the node was lost, which is not the stage's fault.
+
+        Meanwhile the stage goes on elsewhere; only before it fails for its losses, that is waited for.
+        """
+        stage.losses += 1
+        stage.inquiries.append(self._start(self._take_back_loss(stage, worker)))
+        if stage.losses >= MAX_LOSSES:
+            await asyncio.gather(*stage.inquiries, return_exceptions=True)
+
+    async def _take_back_loss(self, stage: WantedStage, worker: Worker) -> None:
+        if await worker.lost_its_node():
+            stage.losses -= 1
+            self._n_preempted += 1
 
     def _settle(self, stage: WantedStage, result: Mapping[str, Any]) -> None:
         state = result["state"]
         stage.seconds += float(result.get("seconds", 0.0))
         if state == "done":
             stage.state, stage.alone = "done", False
-            stage.from_store = bool(result.get("from_store"))
+            stage.from_store, stage.elsewhere = bool(result.get("from_store")), bool(result.get("shared"))
             if "history" in result:
                 stage.records = list(result["history"])
-            self._n_run += 1
-            self._run_seconds += float(result.get("seconds", 0.0))
+            if stage.from_store:
+                self._n_from_store += 1
+            elif stage.elsewhere:
+                self._n_shared += 1
+            else:
+                self._n_run += 1
+                self._run_seconds += float(result.get("seconds", 0.0))
             self._learn(stage.spec.stage, float(result.get("seconds", 0.0)))
         elif result.get("out_of_memory") and not stage.alone:
             stage.alone = True
@@ -369,3 +445,8 @@ class StageQueue:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+def _place(record: Mapping[str, Any]) -> Any:
+    """Return a record's place in its stage: its epoch, or its batch of cells."""
+    return record.get("epoch", record.get("batch"))

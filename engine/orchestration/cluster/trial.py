@@ -5,6 +5,7 @@ It imports neither torch nor MLflow nor Optuna: a trial is a few megabytes of wa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -14,28 +15,39 @@ import ray
 from ray import tune
 from ray.exceptions import RayActorError
 
+from engine.errors import InputError
 from engine.orchestration.cluster.names import BROKER_NAMESPACE, REPORT
 from engine.stages.spec import StageSpec
-from engine.stages.store import Store
+from engine.stages.store import CorruptArtifactError, Store, StoreFaultError
 
 POLL_S = 20.0
-MAX_REPLAYED = 8
+MAX_REPLAYED = 20
+"""Epochs of a stage that had run before which are told at most: of a long training the study needs no more."""
 MAX_RECOMPUTED = 3
+HOLD_S = 6.0
+"""A process's first trial does not end sooner. Where trials find everything in the store, Tune would otherwise have the
+first process serve them all while it starts the others, gives those up half started, and starts others again."""
+_BEGUN = time.monotonic()
 
 
 def run_trial(config: Mapping[str, Any]) -> None:
     """Walk a trial's stages through the broker.
 
     Args:
-        config: {"plan": JSON of {"trial", "broker", "store", "stages": [spec], "step_bases": {stage: first step}}}.
+        config: {"plan": JSON of {"trial", "broker", "store", "stages": [spec], "step_bases": {stage: first step},
+            "by_cells": whether cells are compared}}.
 
-    Every report has "records": [{"stage", "step", "epoch", "value", "own", …}]; the last one has "objective" and the
-    stages' keys, or "failure".
+    Every report has "records": of epochs {"stage", "step", "epoch", "value", "own", …}, or of batches of cells
+    {"stage", "batch", "first", "cells", "own"}; the last one has "objective" and the stages' keys, or "failure".
     """
-    plan = json.loads(config["plan"])
-    walk = _Walk(plan)
+    try:
+        walk = _Walk(json.loads(config["plan"]))
+    except InputError as error:  # this machine does not see the store
+        _report({"records": [], "failure": str(error), "stages": {}})
+        return
     try:
         walk.to_the_end()
+        time.sleep(max(0.0, HOLD_S - (time.monotonic() - _BEGUN)))
     finally:
         walk.release()
 
@@ -47,7 +59,8 @@ class _Walk:
         self.trial: str = plan["trial"]
         self.stages = [StageSpec.from_json(spec) for spec in plan["stages"]]
         self.step_bases: Mapping[str, int] = plan["step_bases"]
-        self.store = Store(plan["store"])
+        self.by_cells: bool = plan["by_cells"]
+        self.store = Store(plan["store"], read_only=True)
         self.broker_name: str = plan["broker"]
         self.broker = ray.get_actor(self.broker_name, namespace=BROKER_NAMESPACE)
         self.summaries: dict[str, dict[str, Any]] = {}
@@ -55,11 +68,13 @@ class _Walk:
 
     def to_the_end(self) -> None:
         """Follow every stage; report the objective, or why there is none."""
-        position = 0
-        while position < len(self.stages):
+        position, errors = 0, None
+        while errors is None:
             spec = self.stages[position]
             end = self._follow(spec, position)
-            if end["state"] == "done":
+            is_last, is_done = spec is self.stages[-1], end["state"] == "done"
+            errors = self._errors(spec.key) if is_last and is_done else None
+            if is_done and (errors is not None or not is_last):
                 self.summaries[spec.stage] = {
                     "key": spec.key,
                     "seconds": end["seconds"],
@@ -67,20 +82,26 @@ class _Walk:
                     "own": end["own"],
                 }
                 position += 1
-            elif end.get("missing") and self.n_recomputed < MAX_RECOMPUTED:
+            elif (is_done or end.get("missing")) and self.n_recomputed < MAX_RECOMPUTED:
                 self.n_recomputed += 1
-                self._call("forget", end["missing"])
-                self._call("forget", spec.key)
+                for known in self.stages:  # where one was cleaned up, others may have been
+                    self._call("forget", known.key)
                 position = 0  # from the start again: what is whole is found at once
             else:
-                _report({"records": [], "failure": end["reason"], "stages": self.summaries})
+                reason = "the last stage's artifact is gone" if is_done else end["reason"]
+                _report({"records": [], "failure": reason, "stages": self.summaries})
                 return
-        artifact = self.store.find(self.stages[-1].key)
-        if artifact is None:
-            _report({"records": [], "failure": "the last stage's artifact is gone", "stages": self.summaries})
-            return
-        errors = artifact.json("errors")
         _report({"records": [], "objective": errors["objective"], "errors": errors, "stages": self.summaries})
+
+    def _errors(self, key: str) -> Any:
+        """Return what the last stage came to, or None if its artifact was cleaned up meanwhile, or is corrupt."""
+        artifact = self.store.find(key)
+        try:
+            return artifact.json("errors") if artifact is not None else None
+        except CorruptArtifactError:
+            with contextlib.suppress(StoreFaultError):
+                self.store.quarantine(key)
+            return None
 
     def release(self) -> None:
         """Tell the broker that this trial wants nothing any more."""
@@ -100,13 +121,15 @@ class _Walk:
                 self._call("submit", self.trial, spec.to_json(), depth, followers)
                 continue
             heard += len(news["records"])
-            if news["records"] and not already:
-                records = _thinned(news["records"]) if len(news["records"]) > MAX_REPLAYED else news["records"]
+            records = _thinned([record for record in news["records"] if self.by_cells or "cells" not in record])
+            if records and not already:
                 _report({"records": [self._record(spec, record, own=news["own"]) for record in records]})
             if news["state"] in ("done", "failed"):
                 return news
 
     def _record(self, spec: StageSpec, record: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
+        if "cells" in record:
+            return {**record, "stage": spec.stage, "own": own}
         return {
             **record,
             "stage": spec.stage,
@@ -133,5 +156,7 @@ def _report(value: Mapping[str, Any]) -> None:
 
 def _thinned(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return at most ``MAX_REPLAYED`` records of a replayed history, evenly spread, the last among them."""
+    if len(records) <= MAX_REPLAYED:
+        return records
     stride = len(records) / MAX_REPLAYED
     return [records[round((place + 1) * stride) - 1] for place in range(MAX_REPLAYED)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,14 @@ from ray.tune.search import Searcher
 from engine.orchestration.cluster.names import REPORT
 from engine.orchestration.cluster.session import Cluster
 from engine.orchestration.cluster.trial import run_trial
+
+MAX_DEATHS = 3
+"""How often a trial's process may die: it is started anew and finds its stages where they are."""
+
+
+N_WAITING = 2
+"""Trials that wait for a place beside those in flight: Tune uses the process of one that ends again only if another
+waits, and starting one costs seconds of a core."""
 
 
 class Conducting(Protocol):
@@ -91,6 +100,7 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
         folder: where Tune keeps its own notes.
         name: of the experiment.
     """
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(N_WAITING))
     tuner = tune.Tuner(
         tune.with_resources(run_trial, cluster.trial_resources),
         tune_config=tune.TuneConfig(
@@ -105,7 +115,7 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
             name=name,
             storage_path=str(folder.absolute()),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=0),
+            failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
         ),
     )
     tuner.fit()

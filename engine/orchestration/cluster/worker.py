@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.errors import InputError
 from engine.orchestration.cluster.names import BROKER_NAMESPACE
 
 
@@ -21,6 +22,9 @@ class StageWorker:
         imports: modules of the user's that register what they add.
         device: "cpu" or "cuda".
         threads: CPU threads to compute with.
+
+    Nothing is set up before ``ready``, so that what stands in its way (a disk that is read-only, a module that this
+    machine lacks) can be told: an actor whose constructor raises is only gone.
     """
 
     def __init__(
@@ -33,34 +37,60 @@ class StageWorker:
         device: str,
         threads: int,
     ) -> None:
+        self._folder = store
+        self._data = dict(data)
+        self._broker_name = broker
+        self._imports = tuple(imports)
+        self._device_type = device
+        self._threads = threads
+        self._is_set_up = False
+
+    def ready(self) -> dict[str, str]:
+        """Set the worker up, unless it is; return its {"node", "fault": why it cannot run stages, "" if it can}."""
+        import ray
+
+        fault = ""
+        try:
+            self._set_up()
+        except Exception as error:  # whatever a user's module raises is told, and tried again
+            traceback.print_exc()
+            fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        return {"node": ray.get_runtime_context().get_node_id(), "fault": fault}
+
+    def _set_up(self) -> None:
+        if self._is_set_up:
+            return
         import ray
         import torch
 
         from engine.stages import Store, data_getter, info_from_json
 
-        torch.set_num_threads(threads)
-        for module in imports:
+        torch.set_num_threads(self._threads)
+        for module in self._imports:
             importlib.import_module(module)
-        self._device = torch.device(device)
-        self._store = Store(store)
-        self._get_data = data_getter(info_from_json(dict(data)), self._store, self._device)
-        self._broker = ray.get_actor(broker, namespace=BROKER_NAMESPACE)
-
-    def ready(self) -> bool:
-        """Return True once the worker has started."""
-        return True
+        self._device = torch.device(self._device_type)
+        self._store = Store(self._folder)
+        self._get_data = data_getter(info_from_json(self._data), self._store, self._device)
+        self._broker = ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
+        self._is_set_up = True
 
     def run(self, spec_json: Mapping[str, Any]) -> dict[str, Any]:
         """Compute a stage and return how it ended; a stage's own error is a result, not an exception.
 
         Returns:
-            {"state": "done", "seconds", "from_store", "history"}, {"state": "cancelled"}, or {"state": "failed",
-            "reason", "missing" (the key of an input that the store lacks), "out_of_memory" (True for lack of it)}.
+            {"state": "done", "seconds", "from_store", "shared" (another process computed it meanwhile), "history"},
+            {"state": "cancelled"}, or {"state": "failed",
+            "reason", "missing" (the key of an input that the store lacks), "out_of_memory" (True for lack of it)};
+            {"state": "unfit", "reason"} where the worker cannot run any stage.
         """
+        fault = self.ready()["fault"]  # it may have been started anew since it was asked
+        if fault:
+            return {"state": "unfit", "reason": fault}
+
         import ray
         import torch
 
-        from engine.stages import MissingInputError, StageCancelledError, StageSpec, find_whole, run_stage
+        from engine.stages import MissingInputError, StageCancelledError, StageSpec, obtain_stage
         from engine.training import TrainingDivergedError
 
         spec = StageSpec.from_json(spec_json)
@@ -73,8 +103,7 @@ class StageWorker:
             return time.perf_counter() - started
 
         try:
-            found = find_whole(self._store, spec.key)
-            artifact = found or run_stage(spec, self._store, self._get_data, device=self._device, report=report)
+            artifact, origin = obtain_stage(spec, self._store, self._get_data, device=self._device, report=report)
         except StageCancelledError:
             return {"state": "cancelled", "seconds": seconds()}
         except MissingInputError as error:
@@ -90,7 +119,8 @@ class StageWorker:
             return {"state": "failed", "reason": f"{spec.stage}: {type(error).__name__}: {error}", "seconds": seconds()}
         return {
             "state": "done",
-            "seconds": artifact.manifest["seconds"],
-            "from_store": found is not None,
+            "seconds": artifact.manifest.get("seconds", 0.0),
+            "from_store": origin == "store",
+            "shared": origin == "elsewhere",
             "history": artifact.history,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -15,20 +16,36 @@ Rows = Sequence[Mapping[str, Any]]
 def error_by_severity(rows: Rows, clean_error: float, title: str) -> Figure:
     """Return error against severity, a panel a kind of corruption, severity 0 being the clean images.
 
+    Every trial has this figure. Most of the time to draw one goes into its axes, so those of the last trial are used
+    again where they fit: what was returned before changes, and is to be saved before the next is asked for.
+
     Args:
         rows: [{"corruption", "severity", "error"}].
         clean_error: fraction.
         title: of the figure.
     """
-    figure, panels = _panels(_families(rows), title, "severity (0: clean)", "test error")
+    families = tuple((family, tuple(names)) for family, names in _families(rows).items())
+    figure, lines = _severity_panels(families, max(row["severity"] for row in rows))
+    figure.suptitle(_shortened(title, len(families)), fontsize=9)
+    for name, line in lines.items():
+        line.set_data(*zip((0, clean_error), *_line(rows, name).items(), strict=True))
+    return figure
+
+
+@lru_cache(maxsize=4)
+def _severity_panels(families: tuple[tuple[str, tuple[str, ...]], ...], most: int) -> tuple[Figure, dict[str, Any]]:
+    """Return a figure with empty lines, and these by corruption."""
+    figure, panels = _panels(dict(families), "", "severity (0: clean)", "test error")
+    lines = {}
     for axis, (family, names) in panels:
         for name in names:
-            points = [(0, clean_error), *_line(rows, name).items()]
-            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+            (lines[name],) = axis.plot([], [], marker="o", markersize=3, label=name)
         _finish(axis, family)
         axis.legend(fontsize=7, loc="upper left")
+        axis.set_xlim(-0.25, most + 0.25)
+        axis.set_xticks(range(most + 1))
         _as_errors(axis)
-    return figure
+    return figure, lines
 
 
 def groups_by_severity(groups: Mapping[str, Sequence[Rows]], title: str) -> Figure:
@@ -86,7 +103,7 @@ def _panels(
     n_rows = -(-len(contents) // n_columns)
     width, height = 3.0 * n_columns + 0.8, 2.5 * n_rows + 0.9
     figure = Figure(figsize=(width, height), dpi=90)
-    figure.suptitle(title if len(title) < 32 * n_columns else title[: 32 * n_columns - 1] + "…", fontsize=9)
+    figure.suptitle(_shortened(title, n_columns), fontsize=9)
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=sharey).ravel()
     figure.subplots_adjust(
         left=0.75 / width, right=1 - 0.1 / width, bottom=0.6 / height, top=1 - 0.6 / height, hspace=0.45, wspace=0.25
@@ -96,6 +113,12 @@ def _panels(
     figure.supxlabel(x_label, fontsize=9)
     figure.supylabel(y_label, fontsize=9)
     return figure, list(zip(axes, contents.items(), strict=False))
+
+
+def _shortened(title: str, n_columns: int) -> str:
+    """Return a title cut to the width of some panels, of which no more than four are beside each other."""
+    most = 32 * min(4, n_columns)
+    return title if len(title) < most else title[: most - 1] + "…"
 
 
 def _finish(axis: Any, title: str) -> None:

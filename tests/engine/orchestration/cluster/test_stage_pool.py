@@ -4,45 +4,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from engine.orchestration.cluster.names import REPORT
-from engine.orchestration.slots import SlotPlan
-from engine.settings import DataSettings
-from engine.stages import StageSpec, Store, info_to_json, prepare_data
+from engine.stages import StageSpec, Store
 from engine.stages.spec import STAGES
-
-IMPORTS = ("tests.engine.orchestration.counting_stage",)
-
-
-@pytest.fixture(scope="module")
-def ray_session() -> Iterator[Any]:
-    from engine.orchestration.cluster.session import connect, disconnect
-
-    cluster = connect(None)
-    yield cluster
-    disconnect()
-
-
-@pytest.fixture
-def pool(ray_session, tmp_path: Path) -> Iterator[Any]:
-    from engine.orchestration.cluster.pool import StagePool
-
-    store = Store(tmp_path / "store")
-    info, _ = prepare_data(DataSettings(n_train=20, n_validation=20, n_test=20), store)
-    made = StagePool(
-        name=f"broker-{tmp_path.name}",
-        store=str(store.root),
-        data=info_to_json(info),
-        imports=IMPORTS,
-        slots=SlotPlan(2, 1, 0.0),
-    )
-    yield made, store, info.key
-    made.close()
 
 
 def make_spec(data: str, folder: Path, name: str = "a", **settings: Any) -> StageSpec:
@@ -73,6 +41,7 @@ def start_trials(pool: Any, store: Store, chains: list[list[StageSpec]]) -> list
                 "store": str(store.root),
                 "stages": [spec.to_json() for spec in chain],
                 "step_bases": {"counting": 0},
+                "by_cells": False,
             }
         )
         for number, chain in enumerate(chains)

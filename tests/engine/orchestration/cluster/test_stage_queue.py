@@ -1,6 +1,7 @@
 """The decisions of the stage queue, with workers that are coroutines."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -22,10 +23,15 @@ class FakeWorker:
         self.started: list[str] = []
         self.go = asyncio.Event()
         self.killed = 0
+        self.node_is_gone = False
         self.outcome: Callable[[], dict[str, Any]] = lambda: {"state": "done", "seconds": 2.0}
 
     def kill(self) -> None:
         self.killed += 1
+
+    async def lost_its_node(self) -> bool:
+        await asyncio.sleep(0.02)
+        return self.node_is_gone
 
     async def run(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         key = StageSpec.from_json(spec).key
@@ -108,6 +114,28 @@ def test_a_stored_stage_is_done_at_once_with_its_history() -> None:
         assert core.statistics()["from_store"] == 1
 
     with_broker(scenario, stored={spec.key: manifest})
+
+
+@pytest.mark.parametrize(
+    ("result", "counts"),
+    [
+        ({}, {"run": 1, "run_seconds": 2.0, "shared": 1, "from_store": 0, "saved_seconds": 2.0}),
+        ({"shared": True}, {"run": 0, "run_seconds": 0.0, "shared": 2, "from_store": 0, "saved_seconds": 4.0}),
+        ({"from_store": True}, {"run": 0, "run_seconds": 0.0, "shared": 1, "from_store": 1, "saved_seconds": 4.0}),
+    ],
+)
+def test_what_another_sweep_computed_meanwhile_is_not_counted_as_run(result, counts) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        workers[0].outcome = lambda: {"state": "done", "seconds": 2.0, **result}
+        workers[0].go.set()
+        spec = make_spec("pretrain")
+        for trial in ("t0", "t1"):
+            await core.submit(trial, spec.to_json(), 0)
+        await until_ended(core, "t0", spec.key)
+        found = core.statistics()
+        assert {name: found[name] for name in counts} == counts
+
+    with_broker(scenario)
 
 
 def test_a_stage_that_nobody_wants_is_asked_to_stop() -> None:
@@ -333,6 +361,26 @@ def test_a_stage_that_does_not_stop_is_killed_after_the_grace() -> None:
     asyncio.run(scenario())
 
 
+def test_a_worker_whose_stage_stopped_as_asked_is_not_killed_at_its_next_one() -> None:
+    async def scenario() -> None:
+        core = StageQueue({}.get, grace_s=0.1)
+        worker = FakeWorker(core)
+        core.add_worker("w", worker)
+        unwanted, wanted = make_spec("unwanted"), make_spec("wanted")
+        await core.submit("t1", unwanted.to_json(), 0)
+        await settle()
+        core.release("t1")
+        worker.go.set()
+        await settle()
+        worker.go.clear()
+        await core.submit("t2", wanted.to_json(), 0)
+        await asyncio.sleep(0.3)
+        assert worker.started == [unwanted.key, wanted.key]
+        assert worker.killed == 0
+
+    asyncio.run(scenario())
+
+
 def test_a_stage_that_is_wanted_again_within_the_grace_is_not_killed() -> None:
     async def scenario() -> None:
         core = StageQueue({}.get, grace_s=0.1)
@@ -446,5 +494,93 @@ def test_only_an_idle_worker_can_be_returned() -> None:
         await until_ended(core, "t", spec.key)
         assert core.remove_worker("w")
         assert core.worker_names() == []
+
+    asyncio.run(scenario())
+
+
+def test_losses_with_the_node_do_not_count() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        outcomes = [lose] * (MAX_LOSSES + 2) + [lambda: {"state": "done", "seconds": 1.0}]
+        workers[0].outcome = lambda: outcomes.pop(0)()
+        workers[0].node_is_gone = True
+        workers[0].go.set()
+        await core.submit("t", spec.to_json(), 0)
+        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+        await settle()
+        counts = core.statistics()
+        assert (counts["preempted"], counts["lost_workers"]) == (MAX_LOSSES + 2, 0)
+
+    with_broker(scenario)
+
+
+def unfit() -> dict[str, Any]:
+    raise WorkerLostError("the disk is read-only", "unfit")
+
+
+def test_a_worker_that_turns_out_unfit_costs_the_stage_nothing() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        outcomes = [unfit] * (MAX_LOSSES + 2) + [lambda: {"state": "done", "seconds": 1.0}]
+        workers[0].outcome = lambda: outcomes.pop(0)()
+        workers[0].go.set()
+        await core.submit("t", spec.to_json(), 0)
+        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+        assert core.statistics()["lost_workers"] == 0
+
+    with_broker(scenario)
+
+
+def test_without_fit_workers_the_waiting_stages_fail_with_the_reason_and_the_running_ones_go_on() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        running, waiting = make_spec("running"), make_spec("waiting")
+        await core.submit("t1", running.to_json(), 0)
+        await settle()
+        await core.submit("t2", waiting.to_json(), 0)
+        await core.refuse("no stage worker can start: the disk is read-only")
+        end = await until_ended(core, "t2", waiting.key)
+        assert (end["state"], end["reason"]) == ("failed", "no stage worker can start: the disk is read-only")
+        workers[0].go.set()
+        assert (await until_ended(core, "t1", running.key))["state"] == "done"
+        core.release("t2")
+        await core.submit("t3", waiting.to_json(), 0)
+        assert (await until_ended(core, "t3", waiting.key))["state"] == "done", "a new asker gets a new try"
+
+    with_broker(scenario)
+
+
+def test_a_slow_store_holds_nothing_else_up_and_loses_no_wish() -> None:
+    def slow(key: str) -> None:
+        time.sleep(0.3)
+
+    async def scenario() -> None:
+        core = StageQueue(slow)
+        worker = FakeWorker(core)
+        worker.go.set()
+        core.add_worker("w", worker)
+        spec = make_spec("pretrain")
+        asked = [asyncio.create_task(core.submit(f"t{trial}", spec.to_json(), 0)) for trial in range(3)]
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        core.release("another")
+        assert await core.report("f" * 32, {"epoch": 1})
+        assert time.monotonic() - began < 0.2
+        await asyncio.gather(*asked)
+        ends = [await until_ended(core, f"t{trial}", spec.key) for trial in range(3)]
+        assert [end["state"] for end in ends] == ["done"] * 3
+        assert worker.started == [spec.key]
+
+    asyncio.run(scenario())
+
+
+def test_epochs_of_a_stage_that_was_begun_for_an_earlier_broker_are_told_in_order() -> None:
+    async def scenario() -> None:
+        begun = [{"epoch": epoch, "probe_error": 0.5} for epoch in (1, 2)]
+        core = StageQueue({}.get, begun=lambda key: begun)
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        await core.report(spec.key, {"epoch": 3, "probe_error": 0.5})  # its worker lives on
+        news = await core.follow("t", spec.key, 0, 5)
+        assert (news["state"], [record["epoch"] for record in news["records"]]) == ("queued", [1, 2, 3])
 
     asyncio.run(scenario())

@@ -1,0 +1,41 @@
+"""Broker, workers and trials, while others compute in their store, or clean it up."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.stages import StageSpec
+from engine.stages.leases import stage_lease
+from tests.engine.orchestration.cluster.test_stage_pool import get, make_spec, start_trials, wait_for
+
+
+def test_a_stage_that_another_process_computes_is_counted_as_shared(pool, tmp_path: Path) -> None:
+    made, store, data = pool
+    spec = make_spec(data, tmp_path / "count")
+    with stage_lease(store.root, spec.key, {}):
+        futures = start_trials(made, store, [[spec]])
+        wait_for(lambda: made.statistics()["running"] == 1)
+        with store.attempt(spec.key) as attempt:
+            attempt.write_json("errors", {"objective": 0.25})
+            store.publish(attempt, {"spec": spec.to_json(), "history": [], "seconds": 5.0})
+        ((_, reports),) = get(futures)
+    assert reports[-1]["objective"] == 0.25
+    counts = made.statistics()
+    assert (counts["run"], counts["shared"], counts["from_store"], counts["saved_seconds"]) == (0, 1, 0, 5.0)
+
+
+@pytest.mark.parametrize("damage", ["cleaned up", "corrupt"])
+def test_what_was_cleaned_up_behind_the_broker_s_back_is_computed_again(pool, tmp_path: Path, damage: str) -> None:
+    made, store, data = pool
+    folder = tmp_path / "count"
+    first = make_spec(data, folder)
+    last = StageSpec("counting", 1, {**first.settings, "name": "b"}, {"a": first.key}, data, 0, dict(first.numerics))
+    get(start_trials(made, store, [[first, last]]))
+    for key in (first.key, last.key):
+        if damage == "cleaned up":
+            store.remove(key)
+        else:
+            (store.root / "artifacts" / key[:2] / key / "errors.json").write_text("{}")
+    ((_, reports),) = get(start_trials(made, store, [[first, last]]))
+    assert reports[-1]["objective"] == 0.5
+    assert store.find(last.key) is not None

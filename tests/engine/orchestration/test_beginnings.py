@@ -1,0 +1,78 @@
+"""What a sweep begins with: a recipe, the weights of a file, the files of a data set."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.models import build_model
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.sweep import opening_notes, prepare
+from engine.training import recipe_settings
+from pipelines.sweep import command_line
+from tests.engine.orchestration.spaces import SPACE
+
+
+def prepared(tmp_path: Path, **options):
+    return prepare(SweepOptions(**{"home": tmp_path / "home", "n_trials": 4, **options}), SPACE)
+
+
+def save_weights(path: Path, width: int = 2) -> Path:
+    torch.manual_seed(0)
+    save_file(build_model("resnet-8", num_classes=10, in_channels=1, image_size=16, width=width).state_dict(), path)
+    return path
+
+
+def test_a_recipe_changes_the_base_and_what_is_set_comes_on_top(tmp_path: Path) -> None:
+    base = prepared(tmp_path, recipe="lenet", settings=("pretrain.epochs=3",)).space.base.flat()
+    expected = recipe_settings("lenet")
+    assert base["pretrain.epochs"] == 3
+    assert all(base[path] == value for path, value in expected.items() if path != "pretrain.epochs")
+    assert base["model.width"] == SPACE.base.model.width
+    assert prepared(tmp_path, recipe="lenet").study_name != prepared(tmp_path).study_name
+
+
+def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) -> None:
+    sweep = prepared(tmp_path, init=save_weights(tmp_path / "weights.safetensors"))
+    key = sweep.space.base.model.weights
+    assert key is not None
+    assert sweep.store.find(key) is not None
+    assert sweep.given_keys == [sweep.info.raw_key, key]
+    for slot in sweep.agenda.arms():
+        plan = sweep.plan(sweep.space.config(slot.settings or {}, seed=slot.seed))
+        assert [spec.stage for spec in plan] == ["init", "evaluate"]
+    assert any("start from the weights of weights.safetensors" in note for note in opening_notes(sweep))
+    assert prepared(tmp_path).given_keys == [sweep.info.raw_key]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--recipe", "resnt"), "unknown recipe 'resnt' (did you mean 'resnet'?)"),
+        (("--init", "none.pth.tar"), "there is no checkpoint file none.pth.tar"),
+        (
+            ("--init", "wide.safetensors"),
+            "weights in wide.safetensors for a network resnet-8 do not fit: conv1.w",
+        ),
+        (
+            ("--dataset", "cifar10:nowhere"),
+            "data set 'cifar10' needs files that are not in nowhere: cifar-10-bat",
+        ),
+        (("--download",), "data set 'digits' is not one that can be downloaded"),
+    ],
+)
+def test_what_a_sweep_cannot_begin_with(capsys, tmp_path: Path, monkeypatch, arguments, sentence) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_weights(Path("wide.safetensors"), width=8)
+    assert command_line(["--home", "home", *arguments]) == 2
+    errors = capsys.readouterr().err
+    assert sentence in errors
+    assert errors.count("\n") == 1
+    assert not Path("home/optuna.db").exists()
+
+
+def test_the_list_names_the_recipes(capsys) -> None:
+    assert command_line(["--list"]) == 0
+    output = capsys.readouterr().out
+    assert all(name in output for name in ("lenet", "densenet", "alexnet", "adam", "fast"))

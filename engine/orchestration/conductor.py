@@ -45,7 +45,8 @@ class Conductor:
         store: where artifacts are read for the tracking.
         release: tells the broker that a trial has ended.
         broker: the broker's name.
-        max_live: trials in flight.
+        max_live: trials in flight, those that wait for a process included.
+        n_together: trials that have a process at once.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Conductor:
         release: Callable[[str], None],
         broker: str,
         max_live: int,
+        n_together: int,
     ) -> None:
         self._study = study
         self._plan = plan
@@ -68,6 +70,7 @@ class Conductor:
         self._release = release
         self._broker = broker
         self._max_live = max_live
+        self._n_together = n_together
         self._live: dict[str, LiveTrial] = {}
         self._step_bases = {"pretrain": 0, "finetune": study.agenda.space.max_pretrain_epochs()}
 
@@ -206,4 +209,5 @@ class Conductor:
             "stages": [spec.to_json() for spec in plan],
             "step_bases": self._step_bases,
             "by_cells": self._study.by_cells,
+            "n_together": self._n_together,
         }

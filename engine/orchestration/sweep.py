@@ -319,7 +319,8 @@ class Sweep:
 
         options, prepared = self.options, self.prepared
         with self._tracking() as (tracker, writer):
-            n_in_flight = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots) + N_WAITING
+            n_left = prepared.agenda.n_total - n_done
+            n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
             pool = StagePool(
                 name=f"broker-{self.name}",
                 store=str(prepared.store.root),
@@ -344,13 +345,13 @@ class Sweep:
                 store=prepared.store,
                 release=pool.release,
                 broker=f"broker-{self.name}",
-                max_live=n_in_flight,
+                max_live=n_together + (0 if options.trials_in_flight else N_WAITING),
+                n_together=min(n_together, n_left),
             )
             self._live_stages = conductor.live_stages
             board.start()
             status = "KILLED"
             try:
-                n_left = prepared.agenda.n_total - n_done
                 run_trials(
                     conductor,
                     cluster,

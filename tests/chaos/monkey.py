@@ -26,7 +26,7 @@ APART_S = (1.5, 5.0)
 PATIENCE_S = 20.0
 """How long a process to kill is waited for: a worker in the middle of a stage, say."""
 LEFT_S = 20.0
-START_S = 240.0
+START_S = 480.0
 END_S = 900.0
 
 
@@ -36,11 +36,12 @@ class ChaosError(Exception):
 
 @dataclass(frozen=True)
 class Kill:
-    """A process that was killed, and when."""
+    """A process that was killed, and when; with a driver go all processes below it, a moment later."""
 
     kind: Kind
     process: int
     time: float
+    below: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -135,9 +136,10 @@ class _Monkey:
 
     def _strike_driver(self) -> bool:
         family = list(descendants(self.driver.pid))
+        below = frozenset(process.number for process in family)
+        self.done.kills.append(Kill("driver", self.driver.pid, time.time(), below))
         self.driver.kill()
         self.driver.wait(30)
-        self._note("driver", self.driver.pid)
         if self.draw.random() < 0.5:  # else it is started again while the old one's processes are still ending
             wait_until_gone([process for process in family if process.title.startswith("ray::StageWorker")], 20)
         self.family += family

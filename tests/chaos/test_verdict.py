@@ -29,11 +29,12 @@ def test_the_broker_and_the_driver_count_for_what_ran_when_they_died() -> None:
     twice = [attempt(1, 10.0, 14.0, "done"), attempt(2, 15.0, 20.0, "done")]
     assert judge(twice, Kill("broker", 9, 12.0)) == (2, 1, False)
     assert judge(twice, Kill("broker", 9, 14.5)) == (2, 0, True), "nothing of the stage ran then"
-    assert judge(twice, Kill("driver", 9, 12.0)) == (2, 1, False)
+    assert judge(twice, Kill("driver", 9, 12.0, frozenset({1}))) == (2, 1, False)
+    assert judge(twice, Kill("driver", 9, 12.0, frozenset({3}))) == (2, 0, True), "another driver's workers"
+    assert judge([attempt(1, 10.0), twice[1]], Kill("driver", 9, 9.9, frozenset({1}))) == (2, 1, False), "a last start"
     killed = [attempt(1, 10.0), attempt(2, 15.0, 20.0, "done"), attempt(2, 25.0, 30.0, "done")]
-    assert judge(killed, Kill("worker", 1, 12.0), Kill("broker", 9, 13.0)) == (3, 1, True), (
-        "the worker was dead by then"
-    )
+    kills = [Kill("worker", 1, 12.0), Kill("broker", 9, 13.0), Kill("driver", 9, 14.0, frozenset({1}))]
+    assert judge(killed, *kills) == (3, 1, True), "the worker was dead by then"
 
 
 def test_a_death_counts_once_however_many_attempts_it_met() -> None:

@@ -57,9 +57,11 @@ def _hit(attempt: Attempt, killed: Kill, kills: Sequence[Kill]) -> bool:
 
 def _ends(attempt: Attempt, killed: Kill) -> bool:
     """Return whether a kill ends the process that a stage runs in, unless that ended before."""
-    if killed.time < attempt.started or killed.time > (attempt.ended or math.inf):
+    if killed.time > (attempt.ended or math.inf):
         return False
-    return killed.kind == "driver" or (killed.kind == "worker" and killed.process == attempt.process)
+    if killed.kind == "driver":  # a worker may start a stage before it, too, is gone
+        return attempt.process in killed.below
+    return killed.kind == "worker" and killed.process == attempt.process and killed.time >= attempt.started
 
 
 def faults_of_starts(files: SweepFiles, kills: Sequence[Kill]) -> list[str]:

@@ -23,7 +23,7 @@ from tests.engine.orchestration.disks import mounted
 from tests.engine.orchestration.spaces import TINY
 from tests.pipelines.test_sweep import N_TRIALS, ROOT, command, free_port, mlflow_runs, states, states_or_none
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 150) -> None:
@@ -193,7 +193,7 @@ def completed_at(home: Path) -> list[float]:
 def test_a_tracking_server_away_for_a_minute_neither_slows_nor_loses_anything(
     server: Server, recorded: Path, tmp_path: Path
 ) -> None:
-    home, output, n_trials, pause_s, away_s = tmp_path / "home", tmp_path / "output.txt", 44, 1.5, 60.0
+    home, output, n_trials, pause_s, away_s = tmp_path / "home", tmp_path / "output.txt", 32, 2.2, 60.0
     recording.set_pause(recorded, pause_s)
     words = ["--tracking-uri", server.address, "--import", recording.__name__, "--slots", "2"]
     words += ["--sampler", "random", "--pruner", "none", "--n-trials", str(n_trials)]

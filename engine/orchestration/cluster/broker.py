@@ -44,6 +44,10 @@ class Broker:
         """See ``StageQueue``."""
         return self.queue.remove_worker(name)
 
+    async def arrivals(self) -> dict[str, float]:
+        """See ``StageQueue``."""
+        return self.queue.arrivals()
+
     async def worker_names(self) -> list[str]:
         """See ``StageQueue``."""
         return self.queue.worker_names()

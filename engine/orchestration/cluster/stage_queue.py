@@ -126,6 +126,8 @@ class StageQueue:
         self._grace_s = grace_s
         self._times: dict[str, tuple[int, float]] = {}
         self._stages: dict[str, WantedStage] = {}
+        self._trials: set[str] = set()
+        self._last_arrival = time.monotonic()
         self._unended: dict[str, WantedStage] = {}
         self._wishes: defaultdict[str, set[str]] = defaultdict(set)
         self._workers: dict[str, Worker] = {}
@@ -159,6 +161,10 @@ class StageQueue:
         """Return the names of the workers that are known."""
         return list(self._workers)
 
+    def arrivals(self) -> dict[str, float]:
+        """Return how many trials have asked for stages so far, and how long ago the last of them did so first."""
+        return {"trials": len(self._trials), "quiet_s": time.monotonic() - self._last_arrival}
+
     async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
         """Want a stage for a trial. What is done, running or queued already is shared; what failed is tried again.
 
@@ -183,6 +189,9 @@ class StageQueue:
                 stage.seconds = float(manifest.get("seconds", 0.0))
                 self._learn(spec.stage, stage.seconds)
         self._wishes[trial].add(spec.key)
+        if trial not in self._trials:
+            self._trials.add(trial)
+            self._last_arrival = time.monotonic()
         stage.askers.add(trial)
         stage.followers[trial] = tuple(followers)
         stage.unwanted_since = None

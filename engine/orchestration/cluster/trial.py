@@ -24,10 +24,10 @@ POLL_S = 20.0
 MAX_REPLAYED = 20
 """Epochs of a stage that had run before which are told at most: of a long training the study needs no more."""
 MAX_RECOMPUTED = 3
-HOLD_S = 6.0
-"""A process's first trial does not end sooner. Where trials find everything in the store, Tune would otherwise have the
-first process serve them all while it starts the others, gives those up half started, and starts others again."""
-_BEGUN = time.monotonic()
+HOLD_S = 10.0
+"""How long a process's first trial waits, at its end, for another trial to arrive."""
+_served: list[str] = []
+"""The trials that this process has served."""
 
 
 def run_trial(config: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ def run_trial(config: Mapping[str, Any]) -> None:
 
     Args:
         config: {"plan": JSON of {"trial", "broker", "store", "stages": [spec], "step_bases": {stage: first step},
-            "by_cells": whether cells are compared}}.
+            "by_cells": whether cells are compared, "n_together": trials that are to be open at once}}.
 
     Every report has "records": of epochs {"stage", "step", "epoch", "value", "own", …}, or of batches of cells
     {"stage", "batch", "first", "cells", "own"}; the last one has "objective" and the stages' keys, or "failure".
@@ -47,7 +47,7 @@ def run_trial(config: Mapping[str, Any]) -> None:
         return
     try:
         walk.to_the_end()
-        time.sleep(max(0.0, HOLD_S - (time.monotonic() - _BEGUN)))
+        walk.wait_for_others()
     finally:
         walk.release()
 
@@ -60,6 +60,7 @@ class _Walk:
         self.stages = [StageSpec.from_json(spec) for spec in plan["stages"]]
         self.step_bases: Mapping[str, int] = plan["step_bases"]
         self.by_cells: bool = plan["by_cells"]
+        self.n_together: int = plan["n_together"]
         self.store = Store(plan["store"], read_only=True)
         self.broker_name: str = plan["broker"]
         self.broker = ray.get_actor(self.broker_name, namespace=BROKER_NAMESPACE)
@@ -102,6 +103,19 @@ class _Walk:
             with contextlib.suppress(StoreFaultError):
                 self.store.quarantine(key)
             return None
+
+    def wait_for_others(self) -> None:
+        """Wait, before a process's first trial ends, until the processes of the others have been started.
+
+        Tune gives the process of a trial that ends to one whose own is being started, and kills that. Where trials end
+        faster than processes start, there would never be enough of them.
+        """
+        _served.append(self.trial)
+        while len(_served) == 1:
+            arrived = self._call("arrivals")
+            if arrived["trials"] >= self.n_together or arrived["quiet_s"] > HOLD_S:
+                return
+            time.sleep(0.5)
 
     def release(self) -> None:
         """Tell the broker that this trial wants nothing any more."""

@@ -42,6 +42,7 @@ def start_trials(pool: Any, store: Store, chains: list[list[StageSpec]]) -> list
                 "stages": [spec.to_json() for spec in chain],
                 "step_bases": {"counting": 0},
                 "by_cells": False,
+                "n_together": 1,
             }
         )
         for number, chain in enumerate(chains)

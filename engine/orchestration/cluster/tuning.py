@@ -100,7 +100,7 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
         folder: where Tune keeps its own notes.
         name: of the experiment.
     """
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(N_WAITING))
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(n_trials))  # the conductor says how many there may be
     tuner = tune.Tuner(
         tune.with_resources(run_trial, cluster.trial_resources),
         tune_config=tune.TuneConfig(

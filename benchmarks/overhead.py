@@ -6,10 +6,11 @@ it is usually set up: a function that only reports 20 times, ``{"cpu": 1}``, Opt
 Ray's MLflowLoggerCallback, which records about what the sweep records. Both propose at random; what TPE takes for a
 proposal is shown apart. Start and end of Ray are shown apart, too.
 
-On two cores that other work kept busy (load 6 to 8; only what was measured in one run compares): a store hit 4 to 5 ms
-through the broker; proposals in the default space 35 ms at random and 80 ms by TPE at 118 trials; a trial takes 0.65 to
-1.0 of Ray Tune's time with Optuna, and 0.3 to 0.55 of its time with the MLflow callback (20 and 100 trials). Two thirds
-of the driver's time go into Optuna's sqlite. On quiet cores it has not been measured yet.
+Measured for 100 trials on two cores with some other work (load 1 to 5): a store hit 4 ms through the broker; proposals
+in the default space 28 ms at random and 65 ms by TPE (96 ms at 118 trials); a trial 0.52 s, against 2.6 s of Ray Tune
+with Optuna and 4.4 s with the MLflow callback: 0.20 and 0.12 of their time, 0.31 and 0.19 of their processor's seconds.
+Of the processor's 0.64 s a trial the driver takes 0.12 s and the process that writes to MLflow and draws 0.2 to 0.3 s.
+The target of 0.25 s is not reached there, and 1,000 trials have not been measured.
 
 Run: python -m benchmarks.overhead [--trials 1000] [--plain-trials 40] [--profile]
 """

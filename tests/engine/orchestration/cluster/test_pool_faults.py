@@ -13,6 +13,8 @@ from tests.engine.orchestration.cluster.test_stage_pool import files, get, make_
 from tests.engine.orchestration.disks import fill, mounted, remount
 from tests.engine.orchestration.slow_store import __name__ as SLOW_STORE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
@@ -100,7 +102,6 @@ def test_a_module_that_fails_on_the_workers_is_the_reason(make_pool, tmp_path: P
     assert last["failure"] == "no stage worker can start: RuntimeError: this machine has no such device"
 
 
-@pytest.mark.slow
 def test_workers_that_die_while_they_start_are_given_up(make_pool, tmp_path: Path, monkeypatch) -> None:
     from engine.orchestration.cluster import pool as module
 

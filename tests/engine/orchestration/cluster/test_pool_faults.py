@@ -11,9 +11,11 @@ from engine.stages import Store, find_whole
 from tests.engine.orchestration.cluster.conftest import COUNTING
 from tests.engine.orchestration.cluster.test_stage_pool import files, get, make_spec, start_trials, wait_for
 from tests.engine.orchestration.disks import fill, mounted, remount
-from tests.engine.orchestration.slow_store import __name__ as SLOW_STORE
 
 pytestmark = pytest.mark.slow
+
+SLOW_STORE = "tests.engine.orchestration.slow_store"
+"""A module for stage workers; imported here, it would slow every store of this process."""
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ class LiveTrial:
     failure: str = ""
     prune_reason: str = ""
     last_step: int = 0
+    ended: bool = False
 
 
 class Conductor:
@@ -44,6 +45,7 @@ class Conductor:
         board: shows everything.
         store: where artifacts are read for the tracking.
         release: tells the broker that a trial has ended.
+        hold_ends: tells the broker whether trials that have ended keep their processes for those to come.
         broker: the broker's name.
         max_live: trials in flight, those that wait for a process included.
         n_together: trials that have a process at once.
@@ -58,6 +60,7 @@ class Conductor:
         board: Board,
         store: Store,
         release: Callable[[str], None],
+        hold_ends: Callable[[bool], None],
         broker: str,
         max_live: int,
         n_together: int,
@@ -68,6 +71,8 @@ class Conductor:
         self._board = board
         self._store = store
         self._release = release
+        self._hold_ends = hold_ends
+        self._holds = False
         self._broker = broker
         self._max_live = max_live
         self._n_together = n_together
@@ -81,14 +86,21 @@ class Conductor:
 
     def live_stages(self) -> list[StageSpec]:
         """Return all stages of the trials under way; any thread may ask."""
-        return [spec for trial in list(self._live.values()) for spec in trial.plan]
+        return [spec for trial in list(self._live.values()) if not trial.ended for spec in trial.plan]
 
     def next_trial(self, trial_id: str) -> dict[str, Any] | None:
-        """Return what a light trial needs to run, or None while there is none to start."""
-        while len(self._live) < self._max_live:
+        """Return what a light trial needs to run, or None while there is none to start.
+
+        Where the next one waits for the result of others, the processes of trials that end meanwhile are held for it,
+        unless other trials still wait for theirs.
+        """
+        while sum(not trial.ended for trial in self._live.values()) < self._max_live:
             proposal = self._study.ask()
             if proposal is None:
+                nobody_waits = len(self._live) <= self._n_together
+                self._hold(nobody_waits and not self._study.exhausted)
                 return None
+            self._hold(False)
             self._board.asked(proposal)
             try:
                 config = self._study.agenda.space.config(proposal.settings, seed=proposal.slot.seed)
@@ -107,6 +119,8 @@ class Conductor:
         trial = self._live.get(trial_id)
         if trial is None or trial.prune_reason:
             return trial is not None
+        if trial.ended:  # its process died after its last word, and was started anew
+            return False
         number, slot = trial.proposal.number, trial.proposal.slot.name
         records = result.get("records", [])
         epochs = [record for record in records if "epoch" in record and record["step"] > trial.last_step]  # told once
@@ -131,14 +145,26 @@ class Conductor:
             trial.failure = result["failure"]
         if "objective" in result:
             trial.errors, trial.stages = result["errors"], result["stages"]
+        if "failure" in result or "objective" in result:  # its last word: others may wait for it
+            self._end(trial, error=False)
         return False
 
     def on_end(self, trial_id: str, *, error: bool) -> None:
-        """End a trial in the study, the tracking and on the board."""
+        """Take that a trial's process is free again, or dead for good."""
         trial = self._live.pop(trial_id, None)
-        if trial is None:
-            return
-        self._release(trial_id)
+        if trial is not None:
+            self._release(trial_id)
+            if not trial.ended:
+                self._end(trial, error=error)
+
+    def _hold(self, holds: bool) -> None:
+        if holds != self._holds:
+            self._holds = holds
+            self._hold_ends(holds)
+
+    def _end(self, trial: LiveTrial, *, error: bool) -> None:
+        """End a trial in the study, the tracking and on the board."""
+        trial.ended = True
         state, tags = self._end_in_study(trial, error=error)
         status = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[state]
         rankings, filters = self._artifacts(trial) if state == "complete" else (None, None)

@@ -255,7 +255,7 @@ class Sweep:
             n_done = study.n_finished
             if study.exhausted:
                 self._say(f"study {self.name}: all {n_done} trials are done, nothing to run")
-                self._make_up_tracking()
+                self._make_up_tracking(study)
             else:
                 self._run_trials(study, n_done)
             self.complete, n_done = study.exhausted, study.n_finished
@@ -286,10 +286,10 @@ class Sweep:
         """Return the keys of what the sweep needs in the store now."""
         return {*self.prepared.given_keys, *needed_keys(self.prepared.store, self._live_stages())}
 
-    def _make_up_tracking(self) -> None:
+    def _make_up_tracking(self, study: SweepStudy) -> None:
         """End what a driver that died at the very end left open in the tracking."""
         if Tracker(self._spool()).open_slots():
-            with self._tracking() as (tracker, _):
+            with self._tracking(study) as (tracker, _):
                 self._end_tracking(tracker, "FINISHED", {})
 
     def _spool(self) -> Spool:
@@ -318,7 +318,7 @@ class Sweep:
         from engine.orchestration.cluster.worker import StageWorker
 
         options, prepared = self.options, self.prepared
-        with self._tracking() as (tracker, writer):
+        with self._tracking(study) as (tracker, writer):
             n_left = prepared.agenda.n_total - n_done
             n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
             pool = StagePool(
@@ -344,9 +344,10 @@ class Sweep:
                 board=board,
                 store=prepared.store,
                 release=pool.release,
+                hold_ends=pool.hold_ends,
                 broker=f"broker-{self.name}",
                 max_live=n_together + (0 if options.trials_in_flight else N_WAITING),
-                n_together=min(n_together, n_left),
+                n_together=min(n_together, n_left, cluster.n_trial_slots),
             )
             self._live_stages = conductor.live_stages
             board.start()
@@ -368,12 +369,11 @@ class Sweep:
                 statistics = pool.statistics()
                 pool.close()
                 self._end_tracking(tracker, status, statistics)
-                if writer.experiment:
-                    study.note_experiment(writer.experiment)
             self._say_statistics(board.seconds, statistics)
 
     @contextmanager
-    def _tracking(self) -> Iterator[tuple[Tracker, TrackingProcess]]:
+    def _tracking(self, study: SweepStudy) -> Iterator[tuple[Tracker, TrackingProcess]]:
+        """Give what tells the tracking and what writes it; afterwards the study knows where its runs are."""
         options = self.options
         spool = self._spool()
         tracker = Tracker(spool)
@@ -393,7 +393,10 @@ class Sweep:
         try:
             yield tracker, writer
         finally:
-            if not writer.close(TRACKING_WAIT_S):
+            all_written = writer.close(TRACKING_WAIT_S)
+            if writer.experiment:  # a short sweep is over before its writer is connected
+                study.note_experiment(writer.experiment)
+            if not all_written:
                 n_waiting = spool.n_waiting()
                 self._say(
                     f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "

@@ -48,6 +48,14 @@ class Broker:
         """See ``StageQueue``."""
         return self.queue.arrivals()
 
+    async def hold_ends(self, holds: bool) -> None:
+        """See ``StageQueue``."""
+        await self.queue.hold_ends(holds)
+
+    async def ends_are_held(self, timeout_s: float) -> bool:
+        """See ``StageQueue``."""
+        return await self.queue.ends_are_held(timeout_s)
+
     async def worker_names(self) -> list[str]:
         """See ``StageQueue``."""
         return self.queue.worker_names()

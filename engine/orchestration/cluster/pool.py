@@ -104,6 +104,10 @@ class StagePool:
         """Forget what a trial wanted."""
         self.broker.release.remote(trial)
 
+    def hold_ends(self, holds: bool) -> None:
+        """Say whether trials that have ended keep their processes."""
+        self.broker.hold_ends.remote(holds)
+
     def close(self) -> None:
         """End broker and workers."""
         self._closed.set()

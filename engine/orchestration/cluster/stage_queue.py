@@ -135,6 +135,7 @@ class StageQueue:
         self._order = itertools.count()
         self._tasks: set[asyncio.Task] = set()
         self._changed = asyncio.Condition()
+        self._ends_are_held = False
         self._n_shared = 0
         self._n_from_store = 0
         self._n_run = 0
@@ -164,6 +165,19 @@ class StageQueue:
     def arrivals(self) -> dict[str, float]:
         """Return how many trials have asked for stages so far, and how long ago the last of them did so first."""
         return {"trials": len(self._trials), "quiet_s": time.monotonic() - self._last_arrival}
+
+    async def hold_ends(self, holds: bool) -> None:
+        """Say whether trials that have ended are to keep their processes."""
+        async with self._changed:
+            self._ends_are_held = holds
+            self._changed.notify_all()
+
+    async def ends_are_held(self, timeout_s: float) -> bool:
+        """Wait, for some seconds at most, until trials that have ended may give up their processes."""
+        async with self._changed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait_for(lambda: not self._ends_are_held), timeout_s)
+        return self._ends_are_held
 
     async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
         """Want a stage for a trial. What is done, running or queued already is shared; what failed is tried again.

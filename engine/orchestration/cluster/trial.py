@@ -26,6 +26,8 @@ MAX_REPLAYED = 20
 MAX_RECOMPUTED = 3
 HOLD_S = 10.0
 """How long a process's first trial waits, at its end, for another trial to arrive."""
+MAX_HOLD_S = 300.0
+"""How long a trial that has ended waits at most for the next ones, which depend on the results of others."""
 _served: list[str] = []
 """The trials that this process has served."""
 
@@ -108,8 +110,12 @@ class _Walk:
         """Wait, before a process's first trial ends, until the processes of the others have been started.
 
         Tune gives the process of a trial that ends to one whose own is being started, and kills that. Where trials end
-        faster than processes start, there would never be enough of them.
+        faster than processes start, there would never be enough of them. And where no trial waits for a process, Tune
+        ends it: while the next trials depend on the results of others, those that have ended wait for them.
         """
+        end = time.monotonic() + MAX_HOLD_S
+        while self._call("ends_are_held", POLL_S) and time.monotonic() < end:
+            pass
         _served.append(self.trial)
         while len(_served) == 1:
             arrived = self._call("arrivals")

@@ -18,10 +18,11 @@ from engine.orchestration.cluster.trial import run_trial
 MAX_DEATHS = 3
 """How often a trial's process may die: it is started anew and finds its stages where they are."""
 
-
 N_WAITING = 2
 """Trials that wait for a place beside those in flight: Tune uses the process of one that ends again only if another
 waits, and starting one costs seconds of a core."""
+
+_MAX_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 
 
 class Conducting(Protocol):
@@ -100,7 +101,6 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
         folder: where Tune keeps its own notes.
         name: of the experiment.
     """
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(n_trials))  # the conductor says how many there may be
     tuner = tune.Tuner(
         tune.with_resources(run_trial, cluster.trial_resources),
         tune_config=tune.TuneConfig(
@@ -118,4 +118,12 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
             failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
         ),
     )
-    tuner.fit()
+    before = os.environ.get(_MAX_PENDING)
+    os.environ[_MAX_PENDING] = str(n_trials)  # the conductor says how many there may be; others set their own
+    try:
+        tuner.fit()
+    finally:
+        if before is None:
+            del os.environ[_MAX_PENDING]
+        else:
+            os.environ[_MAX_PENDING] = before

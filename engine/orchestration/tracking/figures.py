@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from engine.orchestration.families import FAMILIES
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def error_by_severity(rows: Rows, clean_error: float, title: str) -> Figure:
+def error_by_severity(rows: Rows, clean_error: float, title: str) -> Image.Image:
     """Return error against severity, a panel a kind of corruption, severity 0 being the clean images.
 
-    Every trial has this figure. Most of the time to draw one goes into its axes, so those of the last trial are used
-    again where they fit: what was returned before changes, and is to be saved before the next is asked for.
+    Every trial has this figure, and most of the time to draw one goes into its axes: those of the last trial are used
+    again where they fit.
 
     Args:
         rows: [{"corruption", "severity", "error"}].
@@ -25,30 +28,55 @@ def error_by_severity(rows: Rows, clean_error: float, title: str) -> Figure:
         title: of the figure.
     """
     families = tuple((family, tuple(names)) for family, names in _families(rows).items())
-    figure, lines = _severity_panels(families, max(row["severity"] for row in rows))
-    figure.suptitle(_shortened(title, len(families)), fontsize=9)
-    for name, line in lines.items():
-        line.set_data(*zip((0, clean_error), *_line(rows, name).items(), strict=True))
-    return figure
+    panels = _severity_panels(families, max(row["severity"] for row in rows))
+    lines = {name: _line(rows, name) for _, names in families for name in names}
+    return panels.image({name: {0: clean_error, **line} for name, line in lines.items()}, title)
+
+
+class _SeverityPanels:
+    """A figure whose axes and legends are drawn once, and whose lines anew for each trial.
+
+    Args:
+        families: the corruptions of each panel.
+        most: the highest severity.
+    """
+
+    def __init__(self, families: Mapping[str, Sequence[str]], most: int) -> None:
+        self._figure, panels = _panels(families, "", "severity (0: clean)", "test error")
+        self._lines: dict[str, Any] = {}
+        legends = []
+        for axis, (family, names) in panels:
+            for name in names:
+                (self._lines[name],) = axis.plot([], [], marker="o", markersize=3, label=name, animated=True)
+            _finish(axis, family)
+            legends.append(axis.legend(fontsize=7, loc="upper left"))
+            axis.set_xlim(-0.25, most + 0.25)
+            axis.set_xticks(range(most + 1))
+            _as_errors(axis)
+        self._n_panels = len(families)
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._canvas.draw()
+        self._empty = self._canvas.copy_from_bbox(self._figure.bbox)
+        self._legends = [self._canvas.copy_from_bbox(legend.get_window_extent()) for legend in legends]
+
+    def image(self, lines: Mapping[str, Mapping[int, float]], title: str) -> Image.Image:
+        """Return the figure with the lines, {corruption: {severity: error}}."""
+        self._canvas.restore_region(self._empty)
+        for name, line in lines.items():
+            self._lines[name].set_data(list(line), list(line.values()))
+            self._lines[name].axes.draw_artist(self._lines[name])
+        for legend in self._legends:
+            self._canvas.restore_region(legend)  # over the lines
+        self._figure.draw_artist(self._figure.suptitle(_shortened(title, self._n_panels), fontsize=9))
+        return _as_image(self._canvas)
 
 
 @lru_cache(maxsize=4)
-def _severity_panels(families: tuple[tuple[str, tuple[str, ...]], ...], most: int) -> tuple[Figure, dict[str, Any]]:
-    """Return a figure with empty lines, and these by corruption."""
-    figure, panels = _panels(dict(families), "", "severity (0: clean)", "test error")
-    lines = {}
-    for axis, (family, names) in panels:
-        for name in names:
-            (lines[name],) = axis.plot([], [], marker="o", markersize=3, label=name)
-        _finish(axis, family)
-        axis.legend(fontsize=7, loc="upper left")
-        axis.set_xlim(-0.25, most + 0.25)
-        axis.set_xticks(range(most + 1))
-        _as_errors(axis)
-    return figure, lines
+def _severity_panels(families: tuple[tuple[str, tuple[str, ...]], ...], most: int) -> _SeverityPanels:
+    return _SeverityPanels(dict(families), most)
 
 
-def groups_by_severity(groups: Mapping[str, Sequence[Rows]], title: str) -> Figure:
+def groups_by_severity(groups: Mapping[str, Sequence[Rows]], title: str) -> Image.Image:
     """Return error against severity for groups of trials: the mean over seeds and each seed, a panel a corruption.
 
     Args:
@@ -68,12 +96,12 @@ def groups_by_severity(groups: Mapping[str, Sequence[Rows]], title: str) -> Figu
         _finish(axis, name)
         _as_errors(axis)
     panels[0][0].legend(fontsize=7, loc="upper left")
-    return figure
+    return _drawn(figure)
 
 
 def ranking_bars(
     rankings: Mapping[str, Mapping[str, Any]], selected: Mapping[str, Sequence[int]], title: str
-) -> Figure:
+) -> Image.Image:
     """Return how affected each filter of each layer is (filter paper, Fig. 4), the fine-tuned ones in colour.
 
     Args:
@@ -92,7 +120,18 @@ def ranking_bars(
         axis.set_xlim(-1, len(points))
         axis.set_ylim(bottom=0)
         _finish(axis, layer)
-    return figure
+    return _drawn(figure)
+
+
+def _drawn(figure: Figure) -> Image.Image:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return _as_image(canvas)
+
+
+def _as_image(canvas: FigureCanvasAgg) -> Image.Image:
+    """Return a copy of what was drawn."""
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def _panels(

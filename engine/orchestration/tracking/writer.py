@@ -208,7 +208,7 @@ class TrackingWriter:
         for path, text in event.get("texts", {}).items():
             self._client.log_text(run, text, path)
         for path, figure in event.get("figures", {}).items():
-            self._client.log_figure(run, draw(figure), path)
+            self._client.log_image(run, draw(figure), path)
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(slot)
         if slot == SWEEP_SLOT:
@@ -223,7 +223,7 @@ class TrackingWriter:
 
 
 def draw(figure: Mapping[str, Any]) -> Any:
-    """Return the figure that an event describes: {"kind": a function of ``figures``, and its arguments}."""
+    """Return the image that an event describes: {"kind": a function of ``figures``, and its arguments}."""
     from engine.orchestration.tracking import figures
 
     arguments = dict(figure)

@@ -93,6 +93,7 @@ def test_mlflow_has_one_finished_run_a_trial_below_the_sweep(finished) -> None:
     runs = mlflow_runs(home)
     assert len(runs) == N_TRIALS + 1
     assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.info.experiment_id for run in runs} == {load_results("tiny", home=home).experiment}
     (parent,) = [run for run in runs if run.data.tags["robustune.slot"] == "sweep"]
     children = [run for run in runs if run.info.run_id != parent.info.run_id]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}

@@ -1,0 +1,130 @@
+"""How trials begin and end between the study and the processes that run them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from engine.orchestration.board import Board
+from engine.orchestration.conductor import Conductor
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.search import SweepStudy
+from engine.orchestration.sweep import prepare
+from engine.orchestration.tracking import Spool, Tracker
+from tests.engine.orchestration.spaces import SPACE
+
+MAX_LIVE, N_TOGETHER = 4, 2
+
+
+class Scene:
+    """A conductor whose trials end when the test says so."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner="none")
+        self.prepared = prepare(options, SPACE)
+        self.study = SweepStudy(
+            self.prepared.agenda, storage=options.storage_url, name="study", sampler="random", pruner="none"
+        )
+        self.spool = Spool(tmp_path / "events.jsonl")
+        self.held: list[bool] = []
+        self.released: list[str] = []
+        self.begun = 0
+        self.conductor = Conductor(
+            self.study,
+            plan=self.prepared.plan,
+            tracker=Tracker(self.spool),
+            board=Board(Console(quiet=True), n_total=8),
+            store=self.prepared.store,
+            release=self.released.append,
+            hold_ends=self.held.append,
+            broker="broker",
+            max_live=MAX_LIVE,
+            n_together=N_TOGETHER,
+        )
+
+    def begin(self) -> str | None:
+        trial = f"trial-{self.begun}"
+        if self.conductor.next_trial(trial) is None:
+            return None
+        self.begun += 1
+        return trial
+
+    def begin_all(self) -> list[str]:
+        trials = []
+        while (trial := self.begin()) is not None:
+            trials.append(trial)
+        return trials
+
+    def say_last_word(self, trial: str, **word: Any) -> None:
+        row = {"corruption": "contrast", "severity": 1, "error": 0.3}
+        test = {"clean": 0.1, "corrupted": [row], "tuned_distortion": None}
+        errors = {"objective": 0.25, "validation": {"clean": 0.1}, "test": test}
+        word = word or {"objective": 0.25, "errors": errors}
+        assert self.conductor.on_result(trial, {"records": [], "stages": {}, **word}) is False
+
+    def states(self) -> list[str]:
+        return [event["tags"]["state"] for event in self.spool.all_events() if event["event"] == "end"]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_a_trial_ends_with_its_last_word_and_once(scene: Scene) -> None:
+    first, *_ = scene.begin_all()
+    scene.say_last_word(first)
+    assert scene.study.n_finished == 1
+    scene.say_last_word(first)  # its process died after it had said so, and was started anew
+    scene.conductor.on_end(first, error=True)
+    assert scene.study.n_finished == 1
+    assert scene.states() == ["COMPLETE"]
+    assert scene.released == [first]
+
+
+def test_a_trial_whose_process_died_for_good_fails(scene: Scene) -> None:
+    first, second, *_ = scene.begin_all()
+    scene.conductor.on_end(first, error=True)
+    scene.say_last_word(second, failure="no reason at all")
+    scene.conductor.on_end(second, error=False)
+    assert scene.states() == ["FAIL", "FAIL"]
+
+
+def test_as_many_trials_are_open_as_may_be_those_that_have_ended_apart(scene: Scene) -> None:
+    trials = scene.begin_all()
+    assert len(trials) == MAX_LIVE
+    scene.say_last_word(trials[0])
+    assert len(scene.begin_all()) == 1
+
+
+def test_processes_are_held_for_trials_that_depend_on_results_to_come(scene: Scene) -> None:
+    waiting: list[str] = []
+    while scene.begun < 6:  # the arms and the proposals; the winner's other seeds wait for all proposals to end
+        waiting += scene.begin_all()
+        if scene.begun < 6:
+            scene.say_last_word(waiting[0])
+            scene.conductor.on_end(waiting.pop(0), error=False)
+    assert scene.held == []  # some still wait for a process of their own
+    while len(waiting) > N_TOGETHER:
+        scene.say_last_word(waiting[0])
+        scene.conductor.on_end(waiting.pop(0), error=False)
+        assert scene.begin() is None
+    assert scene.held == [True]
+    for trial in waiting:
+        assert scene.begin() is None
+        scene.say_last_word(trial)
+    assert len(scene.begin_all()) == 2
+    assert scene.held == [True, False]
+    assert scene.study.exhausted
+
+
+def test_nothing_is_held_once_no_trial_is_left_to_start(scene: Scene) -> None:
+    trials: list[str] = []
+    while not scene.conductor.finished:
+        trials += scene.begin_all()
+        if not scene.conductor.finished:
+            scene.say_last_word(trials[0])
+            scene.conductor.on_end(trials.pop(0), error=False)
+    assert scene.held in ([], [True, False])
+    assert trials  # under way still, and free to end

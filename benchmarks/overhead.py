@@ -55,6 +55,8 @@ from engine.spaces import Float, Space, draw_settings, load_space
 from engine.stages import Store, data_getter, run_chain
 
 N_REPORTS = 20
+MOST_PROPOSALS = 200
+"""Proposals that are timed at most: TPE's take longer the more trials it has seen."""
 SPACE = Space(
     name="overhead",
     description="What does a trial cost without its work?",
@@ -100,7 +102,7 @@ def main() -> None:
         prepared = prepare_sweep(home, options.trials, options.pruner)
         fill_store(prepared)
         time_store_hits(prepared)
-        time_proposals(home, options.trials)
+        time_proposals(home, min(options.trials, MOST_PROPOSALS))
         ours = time_sweep(prepared, profile=options.profile)
         show("robustune", ours, options.trials)
         n_plain = options.trials if options.plain_trials is None else options.plain_trials

@@ -70,14 +70,15 @@ class Space:
         _check_unique("arm", [arm.name for arm in self.arms])
         for arm in self.arms:
             self.base.with_settings(arm.settings)
+            for setting in arm.settings:
+                _check_variable(setting, f"arm {arm.name!r}: {setting!r}")
         self._check_axes()
 
     def _check_axes(self) -> None:
         """Try every axis's values on the base, and every condition."""
         flat = self.base.flat()
         for place, axis in enumerate(self.axes):
-            if axis.setting == "seed" or axis.setting.startswith("data."):
-                raise InputError(f"axis {axis.label!r}: a sweep has one data set, and seeds are derived")
+            _check_variable(axis.setting, f"axis {axis.label!r}")
             for path in axis.when:
                 if path not in flat:
                     raise unknown_name(f"setting in the condition of axis {axis.label!r}", path, flat)
@@ -186,6 +187,12 @@ class Space:
             arms=tuple(Arm(**arm) for arm in value["arms"]),
             n_seeds=value["n_seeds"],
         )
+
+
+def _check_variable(setting: str, where: str) -> None:
+    """Refuse to vary what is the same for all trials of a sweep, or is derived."""
+    if setting == "seed" or setting.startswith("data."):
+        raise InputError(f"{where}: a sweep has one data set, and seeds are derived")
 
 
 def _check_unique(kind: str, names: list[str]) -> None:

@@ -17,7 +17,7 @@ AXES = (
 )
 HALF = {"finetune.fraction": 0.1 + 0.1 + 0.1}
 """What three steps come to, which is not 0.3."""
-ARMS = (Arm("plain", {"push_pull.where": "none"}, control=True), Arm("tuned", {"finetune.which": "most", "seed": 3}))
+ARMS = (Arm("plain", {"push_pull.where": "none"}, control=True), Arm("tuned", {"finetune.which": "most"}))
 
 
 def make_space(**changes) -> Space:
@@ -140,6 +140,8 @@ def test_a_condition_may_be_on_what_an_axis_an_arm_or_the_base_can_be(axes, arms
         ({"axes": (Float("finetune.fraction", 0.5, 1.5),)}, r"`finetune.fraction` must be in \(0, 1\], got 1.5"),
         ({"axes": (Float("pretrain.epochs", 1, 3),)}, "`pretrain.epochs` must be of type int"),
         ({"axes": (Choice("seed", (1, 2)),)}, "axis 'seed': .*seeds are derived"),
+        ({"arms": (Arm("second", {"seed": 2}),)}, "arm 'second': 'seed': .*seeds are derived"),
+        ({"arms": (Arm("half", {"data.n_train": 50}),)}, "arm 'half': 'data.n_train': .*one data set"),
         ({"axes": (Int("data.n_train", 10, 20),)}, "axis 'data.n_train': a sweep has one data set"),
         (
             {"axes": (Choice("push_pull.h", (2.0,), when={"push_pull.wher": ("first",)}),)},

@@ -47,8 +47,8 @@ class Conductor:
         release: tells the broker that a trial has ended.
         hold_ends: tells the broker whether trials that have ended keep their processes for those to come.
         broker: the broker's name.
-        max_live: trials in flight, those that wait for a process included.
-        n_together: trials that have a process at once.
+        n_together: trials in flight. The next one is given out when the process of one that has ended is free: Tune
+            then uses that; given out earlier, it would start another, which takes seconds of a core.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class Conductor:
         release: Callable[[str], None],
         hold_ends: Callable[[bool], None],
         broker: str,
-        max_live: int,
         n_together: int,
     ) -> None:
         self._study = study
@@ -74,7 +73,6 @@ class Conductor:
         self._hold_ends = hold_ends
         self._holds = False
         self._broker = broker
-        self._max_live = max_live
         self._n_together = n_together
         self._live: dict[str, LiveTrial] = {}
         self._step_bases = {"pretrain": 0, "finetune": study.agenda.space.max_pretrain_epochs()}
@@ -91,16 +89,13 @@ class Conductor:
     def next_trial(self, trial_id: str) -> dict[str, Any] | None:
         """Return what a light trial needs to run, or None while there is none to start.
 
-        Where the next one waits for the result of others, the processes of trials that end meanwhile are held for it,
-        unless other trials still wait for theirs.
+        Where the next one waits for the result of others, the processes of trials that end meanwhile are held for it.
         """
-        while sum(not trial.ended for trial in self._live.values()) < self._max_live:
+        while len(self._live) < self._n_together or self._holds:
             proposal = self._study.ask()
+            self._hold(proposal is None and not self._study.exhausted)
             if proposal is None:
-                nobody_waits = len(self._live) <= self._n_together
-                self._hold(nobody_waits and not self._study.exhausted)
                 return None
-            self._hold(False)
             self._board.asked(proposal)
             try:
                 config = self._study.agenda.space.config(proposal.settings, seed=proposal.slot.seed)

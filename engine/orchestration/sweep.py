@@ -314,13 +314,14 @@ class Sweep:
     def _conduct(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
         """Start broker, workers, tracking and board; run the trials; end everything in order."""
         from engine.orchestration.cluster.pool import StagePool
-        from engine.orchestration.cluster.tuning import N_WAITING, run_trials
+        from engine.orchestration.cluster.tuning import run_trials
         from engine.orchestration.cluster.worker import StageWorker
 
         options, prepared = self.options, self.prepared
         with self._tracking(study) as (tracker, writer):
             n_left = prepared.agenda.n_total - n_done
             n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
+            n_together = min(n_together, n_left, cluster.n_trial_slots)
             pool = StagePool(
                 name=f"broker-{self.name}",
                 store=str(prepared.store.root),
@@ -346,8 +347,7 @@ class Sweep:
                 release=pool.release,
                 hold_ends=pool.hold_ends,
                 broker=f"broker-{self.name}",
-                max_live=n_together + (0 if options.trials_in_flight else N_WAITING),
-                n_together=min(n_together, n_left, cluster.n_trial_slots),
+                n_together=n_together,
             )
             self._live_stages = conductor.live_stages
             board.start()

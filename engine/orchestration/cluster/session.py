@@ -51,8 +51,7 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
 
     Args:
         address: of a running cluster; None for the environment's ``RAY_ADDRESS``, else a private Ray on this machine.
-        n_trial_slots: trials that a private Ray has room for, two a core if None. It must be what is really in flight:
-            where there is more room, Tune starts a process for nearly every trial instead of using one again.
+        n_trial_slots: trials that a private Ray has room for, two a core if None.
 
     Raises:
         InputError: nothing answers at the address.

@@ -18,10 +18,6 @@ from engine.orchestration.cluster.trial import run_trial
 MAX_DEATHS = 3
 """How often a trial's process may die: it is started anew and finds its stages where they are."""
 
-N_WAITING = 2
-"""Trials that wait for a place beside those in flight: Tune uses the process of one that ends again only if another
-waits, and starting one costs seconds of a core."""
-
 _MAX_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 
 

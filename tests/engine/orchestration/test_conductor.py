@@ -14,7 +14,7 @@ from engine.orchestration.sweep import prepare
 from engine.orchestration.tracking import Spool, Tracker
 from tests.engine.orchestration.spaces import SPACE
 
-MAX_LIVE, N_TOGETHER = 4, 2
+N_TOGETHER = 3
 
 
 class Scene:
@@ -39,7 +39,6 @@ class Scene:
             release=self.released.append,
             hold_ends=self.held.append,
             broker="broker",
-            max_live=MAX_LIVE,
             n_together=N_TOGETHER,
         )
 
@@ -91,32 +90,36 @@ def test_a_trial_whose_process_died_for_good_fails(scene: Scene) -> None:
     assert scene.states() == ["FAIL", "FAIL"]
 
 
-def test_as_many_trials_are_open_as_may_be_those_that_have_ended_apart(scene: Scene) -> None:
+def test_the_next_trial_begins_when_a_process_is_free(scene: Scene) -> None:
     trials = scene.begin_all()
-    assert len(trials) == MAX_LIVE
+    assert len(trials) == N_TOGETHER
     scene.say_last_word(trials[0])
+    assert scene.begin() is None
+    scene.conductor.on_end(trials[0], error=False)
     assert len(scene.begin_all()) == 1
 
 
 def test_processes_are_held_for_trials_that_depend_on_results_to_come(scene: Scene) -> None:
-    waiting: list[str] = []
+    live = scene.begin_all()
     while scene.begun < 6:  # the arms and the proposals; the winner's other seeds wait for all proposals to end
-        waiting += scene.begin_all()
-        if scene.begun < 6:
-            scene.say_last_word(waiting[0])
-            scene.conductor.on_end(waiting.pop(0), error=False)
-    assert scene.held == []  # some still wait for a process of their own
-    while len(waiting) > N_TOGETHER:
-        scene.say_last_word(waiting[0])
-        scene.conductor.on_end(waiting.pop(0), error=False)
-        assert scene.begin() is None
+        scene.say_last_word(live[0])
+        scene.conductor.on_end(live.pop(0), error=False)
+        live += scene.begin_all()
+    assert scene.held == []
+    scene.say_last_word(live[0])
+    scene.conductor.on_end(live.pop(0), error=False)  # Tune keeps this process for the next trial
+    assert scene.begin() is None
     assert scene.held == [True]
-    for trial in waiting:
+    for trial in live:
         assert scene.begin() is None
         scene.say_last_word(trial)
-    assert len(scene.begin_all()) == 2
+    live += [scene.begin() or ""]
     assert scene.held == [True, False]
+    assert scene.begin() is None  # before a process is free
+    scene.conductor.on_end(live.pop(0), error=False)
+    assert scene.begin_all()
     assert scene.study.exhausted
+    assert scene.held == [True, False]
 
 
 def test_nothing_is_held_once_no_trial_is_left_to_start(scene: Scene) -> None:

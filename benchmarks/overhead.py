@@ -6,11 +6,12 @@ it is usually set up: a function that only reports 20 times, ``{"cpu": 1}``, Opt
 Ray's MLflowLoggerCallback, which records about what the sweep records. Both propose at random; what TPE takes for a
 proposal is shown apart. Start and end of Ray are shown apart, too.
 
-Measured for 100 trials on two cores with some other work (load 1 to 5): a store hit 4 ms through the broker; proposals
-in the default space 28 ms at random and 65 ms by TPE (96 ms at 118 trials); a trial 0.52 s, against 2.6 s of Ray Tune
-with Optuna and 4.4 s with the MLflow callback: 0.20 and 0.12 of their time, 0.31 and 0.19 of their processor's seconds.
-Of the processor's 0.64 s a trial the driver takes 0.12 s and the process that writes to MLflow and draws 0.2 to 0.3 s.
-The target of 0.25 s is not reached there, and 1,000 trials have not been measured.
+Measured on two cores: a store hit 4.8 ms through the broker; proposals in the default space 20 ms at random and 58 ms
+by TPE (87 ms at 118 trials, 158 ms at 218). Of 100 trials each takes 0.23 s, of 1,000 trials 0.17 s (the target is 0.25
+s; the difference is the start of processes). In the same run as the 100 trials, 40 of Ray Tune with Optuna took 2.18 s
+each, and with the MLflow callback 2.52 s: the engine takes 0.11 and 0.09 of their time, and 0.26 and 0.12 of their
+processor's seconds. The processor's 0.47 s a trial (0.32 s with 1,000 trials) are the driver's 0.10 s, the tracking's,
+and the start of processes. The machine's speed varies: 0.21 to 0.26 s for 100 trials on one evening.
 
 Run: python -m benchmarks.overhead [--trials 1000] [--plain-trials 40] [--profile]
 """

@@ -9,15 +9,14 @@ memory (proportional set size; a worker without torch, see ``benchmarks.sleeping
 Then the broker alone: how long a stage takes through its queue, from submitted to done, when it has seen few stages and
 when it has seen thousands.
 
-Measured with 600 trials (2,032 stages) on 64 slots of four nodes, all on two cores: the slots were busy for 91.9 % of
-the time from all being busy to the last trial's start, short of the 95 % aimed at, and all were busy 224 s after the
-first, since these two cores start 160 processes; the driver took 0.19 s of a core a trial. An open trial takes 113
-MB, a worker without torch 63 MB. A stage takes 0.3 ms through the broker's queue when it has seen few, 0.5 ms after
-9,000.
+Measured with 1,000 trials (3,250 stages) on 64 slots of four nodes, all on two cores: the slots were busy for 95.2 % of
+the time from all being busy to the last trial's start (the target is 95 %), and all were busy 187 s after the first,
+since these two cores start 160 processes. The driver took 0.16 s of a core a trial. An open trial takes 116 MB, a worker
+without torch 63 MB. A stage takes 0.5 ms through the broker's queue when it has seen few, 0.6 ms after 9,000.
 
-What limits beyond, on paper: the driver, which handles one event of Tune at a time and, by its 0.19 s a trial, ends
-some five trials a second; the memory of open trials on the head, 11 GB for 96; SQLite, for studies that several
-machines look at. More slots than a few hundred want stages that take minutes, as they do on GPUs.
+What limits beyond, on paper: the driver, which handles one event of Tune at a time and, by its 0.16 s a trial, ends
+some six trials a second; the memory of open trials on the head, 11 GB for 96; SQLite, for studies that several machines
+look at. More slots than a few hundred want stages that take minutes, as they do on GPUs.
 
 Run: python -m benchmarks.scale [--nodes 4] [--slots-per-node 16] [--trials 1000]
 """

@@ -1,6 +1,7 @@
 """Data sets as uint8 tensors: readers, splits, augmentation."""
 
 from engine.data.augment import alternate_flips, crop_flip
+from engine.data.corruption_files import CorruptionFiles, write_corruption_files
 from engine.data.dataset import (
     READERS,
     DataInfo,
@@ -20,6 +21,7 @@ __all__ = [
     "READERS",
     "Cifar",
     "Cifar100",
+    "CorruptionFiles",
     "DataInfo",
     "DataSet",
     "Digits",
@@ -34,4 +36,5 @@ __all__ = [
     "register_dataset",
     "split_data",
     "split_key",
+    "write_corruption_files",
 ]

@@ -81,7 +81,7 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
     trial_resources = {TRIAL_SLOT: 1.0}
     if TRIAL_SLOT not in resources:
         trial_resources = {"cpu": 0.001}
-        description += f"; no node offers the resource {TRIAL_SLOT!r}, so that trials start more slowly"
+        description += f"; no node offers the resource {TRIAL_SLOT!r}, so that trials take a sliver of a CPU"
     n_trial_slots = int(resources.get(TRIAL_SLOT, 2 * cpus))
     return Cluster(description, cpus, gpus, trial_resources, n_trial_slots, elastic=address is not None)
 

@@ -1,0 +1,188 @@
+"""Folders of corrupted images in the format in which CIFAR-10-C and CIFAR-100-C are published.
+
+A file NAME.npy a corruption holds the test images at severity 1, then 2, to 5: uint8 (5 n, side, side, c), (50000, 32,
+32, 3) in the published ones. ``labels.npy``, uint8 (5 n,), has the n labels five times. The files are large (154 MB
+each in the published folders): they are mapped into memory, and one severity is read at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.dataset import Split
+from engine.errors import InputError, unknown_name
+
+N_SEVERITIES = 5
+LABELS = "labels.npy"
+NOTE = "robustune.json"
+"""What was written by whom: beside the files of the format, which readers of the format do not look at."""
+_CHUNK = 1000
+
+
+class CorruptionFiles:
+    """Corrupted images of a folder, checked.
+
+    Args:
+        folder: where the files lie.
+        names: the corruptions that are wanted.
+        clean: the clean test images, in the files' order; corrupted ones must have their shape and labels.
+
+    Raises:
+        InputError: no such folder; a file that is missing, truncated, no array, of another shape or not of uint8; or
+            labels that are not those of the clean images.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], clean: Split) -> None:
+        self.folder = folder
+        if not folder.is_dir():
+            raise InputError(f"folder of corrupted images does not exist: {folder}")
+        missing = [name for name in (*names, LABELS.removesuffix(".npy")) if not (folder / f"{name}.npy").is_file()]
+        if missing:
+            files = ", ".join(f"{name}.npy" for name in missing)
+            raise InputError(f"folder of corrupted images {folder} lacks {files}")
+        self._clean = clean
+        n, channels, side = len(clean), clean.images.shape[1], clean.images.shape[2]
+        _check_labels(folder / LABELS, clean.labels)
+        self._files = {
+            name: _mapped(folder / f"{name}.npy", (N_SEVERITIES * n, side, side, channels)) for name in names
+        }
+
+    def split(self, name: str, severity: int) -> Split:
+        """Return the images of one corruption at one severity, read from the disk now: uint8 (n, c, side, side).
+
+        Raises:
+            InputError: a corruption that was not asked for, or a severity outside 1…5.
+        """
+        if name not in self._files:
+            raise unknown_name("corruption of the folder", name, self._files)
+        if severity not in range(1, N_SEVERITIES + 1):
+            raise InputError(f"severity must be from 1 to {N_SEVERITIES}, got {severity!r}")
+        n = len(self._clean)
+        pixels = np.array(self._files[name][(severity - 1) * n : severity * n])
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(self._clean.images.device)
+        return Split(images, self._clean.labels, self._clean.indices)
+
+
+def write_corruption_files(
+    folder: Path,
+    clean: Split,
+    names: Sequence[str],
+    corrupt: Callable[[Tensor, str, int, Tensor], Tensor],
+    *,
+    about: Mapping[str, Any],
+) -> Iterator[tuple[str, int, int]]:
+    """Write corrupted images in the published format, going on where an earlier call was interrupted.
+
+    A file has its name once it is whole; until then it is ``.NAME.npy.part``, and a note in the folder says how many
+    of its images are on the disk. Images are corrupted a thousand at a time.
+
+    Args:
+        folder: where to; it is made.
+        clean: the images, in the order of the files.
+        names: the corruptions.
+        corrupt: gets uint8 images (n, c, h, w), a corruption, a severity and the images' indices; returns their like.
+        about: what decides the pixels (data, seed, …), JSON; a folder holds files of one kind only.
+
+    Yields:
+        (name, images of it on the disk, images of it in all), first where it begins, then after each part.
+
+    Raises:
+        InputError: the folder holds files of another kind or nobody's, cannot be written, or lacks the space.
+    """
+    n, channels, side = len(clean), clean.images.shape[1], clean.images.shape[2]
+    total = N_SEVERITIES * n
+    note = _open_note(folder, about)
+    left = [name for name in names if not (folder / f"{name}.npy").is_file()]
+    _check_space(folder, len(left) * total * side * side * channels)
+    np.save(folder / LABELS, np.tile(clean.labels.cpu().numpy().astype(np.uint8), N_SEVERITIES))
+    for name in names:
+        path, part = folder / f"{name}.npy", folder / f".{name}.npy.part"
+        if path.is_file():
+            yield name, total, total
+            continue
+        shape = (total, side, side, channels)
+        done = note["images"].get(name, 0) if part.is_file() else 0
+        pixels = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=np.uint8, shape=shape)
+        if pixels.shape != shape:
+            raise InputError(f"{part} has the shape {pixels.shape}, not {shape}; remove it to begin it anew")
+        yield name, done, total
+        while done < total:
+            severity, first = done // n + 1, done % n
+            last = min(first + _CHUNK, n)
+            images = corrupt(clean.images[first:last], name, severity, clean.indices[first:last])
+            pixels[done : done + last - first] = images.permute(0, 2, 3, 1).cpu().numpy()
+            pixels.flush()
+            done += last - first
+            note["images"][name] = done
+            _write_note(folder, note)
+            yield name, done, total
+        del pixels
+        part.replace(path)
+
+
+def _open_note(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the folder's note, new or an earlier one's that fits."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = json.loads((folder / NOTE).read_text()) if (folder / NOTE).is_file() else None
+        if found is None and any(folder.iterdir()):
+            raise InputError(f"{folder} holds files that were not written by this command; give another folder")
+        if found is None:
+            found = {"about": dict(about), "images": {}}
+            _write_note(folder, found)
+    except OSError as error:
+        raise InputError(f"folder cannot be written: {folder} ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{folder / NOTE} is damaged; give another folder") from error
+    wanted = json.loads(json.dumps(about))
+    if found["about"] != wanted:
+        other = [name for name in wanted if found["about"].get(name) != wanted[name]]
+        differ = "; ".join(f"{name} is {found['about'].get(name)!r} there, {wanted[name]!r} here" for name in other)
+        raise InputError(f"{folder} holds images that were corrupted otherwise ({differ}); give another folder")
+    return dict(found)
+
+
+def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
+    scratch = folder / f".{NOTE}.part"
+    scratch.write_text(json.dumps(note, indent=1))
+    scratch.replace(folder / NOTE)
+
+
+def _check_space(folder: Path, n_bytes: int) -> None:
+    system = os.statvfs(folder)
+    free = system.f_bavail * system.f_frsize
+    if n_bytes > free:
+        raise InputError(f"{folder} needs {n_bytes / 1e9:.2f} GB of space, its disk has {free / 1e9:.2f} GB")
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a file's array, mapped."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{path} cannot be read: it is truncated or no array of numpy's ({error})") from error
+    if array.dtype != np.uint8 or array.shape != shape:
+        raise InputError(f"{path} must be uint8 of the shape {shape}, got {array.dtype} of {array.shape}")
+    return array
+
+
+def _check_labels(path: Path, clean: Tensor) -> None:
+    expected = clean.cpu().numpy()
+    labels = _mapped(path, (N_SEVERITIES * len(expected),))
+    for severity in range(1, N_SEVERITIES + 1):
+        own = labels[(severity - 1) * len(expected) : severity * len(expected)]
+        (different,) = np.nonzero(own != expected)
+        if different.size:
+            place = int(different[0])
+            raise InputError(
+                f"{path} does not have the labels of the test images: at severity {severity}, image {place} has "
+                f"{int(own[place])}, not {int(expected[place])} ({different.size} of {len(expected)} differ)"
+            )

@@ -1,0 +1,166 @@
+"""Corrupted test images in CIFAR-10-C's format: ``python -m pipelines.corrupt``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine.corruptions import corrupt, frost_source, table_corruptions
+from engine.data import Split, write_corruption_files
+from engine.errors import InputError, unknown_name
+from engine.extensions import import_modules, parse_settings
+from engine.settings import TrialConfig
+from engine.stages import Store, data_getter, prepare_data
+from pipelines._command_line import make_console, run
+from pipelines.trial import find_device
+
+VERSION = 1
+"""Of the pixels that the corruptions give: raise it when one of them changes."""
+
+
+@dataclass
+class CorruptOptions:
+    """Write the test images of a data set, corrupted, as CIFAR-10-C has them: a .npy file a corruption, and labels.
+
+    The same command goes on with a folder that was interrupted.
+
+    Example: python -m pipelines.corrupt --dataset cifar10 --output CIFAR-10-C
+    """
+
+    output: Path
+    """The folder to write."""
+    dataset: str = "digits"
+    """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
+    a folder per class in each."""
+    download: bool = False
+    """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="data.NAME=VALUE ...")] = ()
+    """Settings of the data to change, such as data.image_size=32 or data.n_test=1000."""
+    corruptions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Corruptions to write; all of the table if not given."""
+    table: str = "cifar-c"
+    """Severities: cifar-c, those of the published set, or digits, made for small grey images."""
+    seed: int = 0
+    """What the corruptions' randomness is drawn from."""
+    grid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also draw one image under every corruption and severity, into this file."""
+    image: int = 0
+    """Position of the test image in the grid."""
+    home: Path = Path("runs")
+    """Whose store keeps the decoded images."""
+    device: str | None = None
+    """cpu or cuda; whichever there is, if not given."""
+    threads: int = 1
+    """CPU threads to compute with."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
+    """Modules of yours that register data sets or corruptions."""
+
+
+def main(options: CorruptOptions) -> int:
+    """Write the files, and the grid if it is asked for."""
+    console = make_console()
+    import_modules(options.imports)
+    if options.threads < 1:
+        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
+    torch.set_num_threads(options.threads)
+    device = find_device(options.device)
+    names = chosen_corruptions(options)
+    settings = parse_settings(options.settings)
+    others = [path for path in settings if not path.startswith("data.")]
+    if others:
+        raise InputError(f"only settings of the data can be changed here, got {', '.join(others)}")
+    config = TrialConfig().with_settings({**settings, "data.name": options.dataset})
+    store = Store(options.home / "store")
+    info, _ = prepare_data(config.data, store, download=options.download)
+    test = data_getter(info, store, device)(info.key).test
+    if not 0 <= options.image < len(test):
+        raise InputError(f"`--image` must be from 0 to {len(test) - 1}, got {options.image}")
+    if options.grid is not None and not options.grid.parent.is_dir():
+        raise InputError(f"the figure's folder does not exist: {options.grid.parent}")
+    about = {
+        "version": VERSION,
+        "data": info.key,
+        "data set": options.dataset,
+        "table": options.table,
+        "seed": options.seed,
+        "frost": frost_source().key if "frost" in names else None,
+    }
+    console.print(
+        f"{options.dataset}: {len(test)} test images of {info.channels}×{info.image_size}×{info.image_size}, "
+        f"{len(names)} corruptions of 5 severities, on {device.type}",
+        highlight=False,
+    )
+    if "frost" in names and frost_source().kind == "synthetic":
+        console.print("frost: synthetic pictures; FROST_DIR can name a folder with the original ones", highlight=False)
+    write(options, names, test, about, console)
+    if options.grid is not None:
+        write_grid(options, names, test)
+        console.print(f"wrote {options.grid}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def chosen_corruptions(options: CorruptOptions) -> tuple[str, ...]:
+    """Return the corruptions to write; raises ``InputError`` for an unknown one."""
+    known = table_corruptions(options.table)
+    for name in options.corruptions:
+        if name not in known:
+            raise unknown_name(f"corruption of table {options.table!r}", name, known)
+    return tuple(dict.fromkeys(options.corruptions)) or known
+
+
+def write(
+    options: CorruptOptions, names: Sequence[str], test: Split, about: dict[str, object], console: Console
+) -> None:
+    """Write the files, with a bar on a terminal and a line a corruption elsewhere."""
+
+    def corrupted(images: torch.Tensor, name: str, severity: int, indices: torch.Tensor) -> torch.Tensor:
+        return corrupt(images, name, severity, seed=options.seed, indices=indices, table=options.table)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    started = time.perf_counter()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(names) * 5 * len(test))
+        for name, done, total in write_corruption_files(options.output, test, names, corrupted, about=about):
+            progress.update(task, description=name, completed=names.index(name) * total + done)
+            if not console.is_terminal and done == total:
+                console.print(f"{name}: {time.perf_counter() - started:.1f} s", highlight=False)
+                started = time.perf_counter()
+    console.print(f"wrote {len(names)} corruptions and labels.npy into {options.output}", highlight=False, soft_wrap=True)
+
+
+def write_grid(options: CorruptOptions, names: Sequence[str], test: Split) -> None:
+    """Draw one image under every corruption and severity."""
+    from engine.orchestration.corruption_figure import corruption_figure  # here: matplotlib is slow to import
+
+    one = test.take(torch.tensor([options.image]))
+    rows = {
+        name: [
+            corrupt(one.images, name, severity, seed=options.seed, indices=one.indices, table=options.table)[0].cpu()
+            for severity in range(1, 6)
+        ]
+        for name in names
+    }
+    figure = corruption_figure(one.images[0].cpu(), rows, f"{options.dataset}, test image {options.image}")
+    assert options.grid is not None
+    try:
+        figure.savefig(options.grid)
+    except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
+        raise InputError(f"the figure cannot be written: {options.grid} ({error})") from error
+
+
+def command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with some arguments; return its exit code."""
+    return run(CorruptOptions, main, program="corrupt", arguments=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

@@ -1,0 +1,146 @@
+"""Folders of corrupted images: written in the published format, read back, refused where they are damaged."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.data import CorruptionFiles, Split, write_corruption_files
+from engine.errors import InputError
+
+NAMES = ("contrast", "fog")
+N = 7
+
+
+def clean_split(n: int = N, channels: int = 3) -> Split:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, channels, 8, 8), generator=generator, dtype=torch.uint8)
+    return Split(images, torch.arange(n) % 3, torch.arange(n) + 100)
+
+
+def shifted(images, name, severity, indices):
+    """Stand in for a corruption: what comes out says which name, severity and index went in."""
+    return images + (10 * NAMES.index(name) + severity + indices % 100).to(torch.uint8).view(-1, 1, 1, 1)
+
+
+def write(folder: Path, clean: Split | None = None, corrupt=shifted, **about) -> list[tuple[str, int, int]]:
+    about = {"seed": 0, **about}
+    return list(write_corruption_files(folder, clean or clean_split(), NAMES, corrupt, about=about))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_written_is_the_published_format_and_reads_back(tmp_path: Path, channels: int) -> None:
+    clean = clean_split(channels=channels)
+    write(tmp_path / "c", clean)
+    assert sorted(path.name for path in (tmp_path / "c").glob("*.npy")) == ["contrast.npy", "fog.npy", "labels.npy"]
+    array, labels = np.load(tmp_path / "c" / "fog.npy"), np.load(tmp_path / "c" / "labels.npy")
+    assert (array.dtype, array.shape) == (np.uint8, (5 * N, 8, 8, channels))
+    assert (labels.dtype, labels.shape) == (np.uint8, (5 * N,))
+    assert (tmp_path / "c" / "fog.npy").stat().st_size == 128 + 5 * N * 64 * channels  # the header of numpy's own files
+    files = CorruptionFiles(tmp_path / "c", NAMES, clean)
+    for name in NAMES:
+        for severity in (1, 3, 5):
+            split = files.split(name, severity)
+            torch.testing.assert_close(split.images, shifted(clean.images, name, severity, clean.indices))
+            assert torch.equal(split.labels, clean.labels)
+            assert split.images.is_contiguous()
+
+
+def test_an_interrupted_folder_is_gone_on_with(tmp_path: Path) -> None:
+    corrupted = []
+
+    def breaks(images, name, severity, indices):
+        if len(corrupted) == 7:
+            raise KeyboardInterrupt
+        corrupted.append((name, severity))
+        return shifted(images, name, severity, indices)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "c", corrupt=breaks)
+    assert not (tmp_path / "c" / "fog.npy").exists()
+    corrupted.append(("fog", 0))  # past the break
+    steps = write(tmp_path / "c", corrupt=breaks)
+    assert corrupted.count(("contrast", 1)) == corrupted.count(("fog", 1)) == corrupted.count(("fog", 2)) == 1
+    assert steps[0] == ("contrast", 5 * N, 5 * N)
+    assert steps[1] == ("fog", 2 * N, 5 * N)
+    write(tmp_path / "other")
+    for name in NAMES:
+        np.testing.assert_array_equal(np.load(tmp_path / "c" / f"{name}.npy"), np.load(tmp_path / "other" / f"{name}.npy"))
+    assert write(tmp_path / "c", corrupt=breaks) == [(name, 5 * N, 5 * N) for name in NAMES]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    write(tmp_path / "c")
+    with pytest.raises(InputError, match=r"corrupted otherwise \(seed is 0 there, 1 here\); give another folder"):
+        write(tmp_path / "c", seed=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="holds files that were not written by this command"):
+        write(tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    (tmp_path / "c" / "robustune.json").write_text("{")
+    with pytest.raises(InputError, match="robustune.json is damaged"):
+        write(tmp_path / "c")
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch) -> None:
+    class Full:
+        f_bavail, f_frsize = 1, 4096
+
+    monkeypatch.setattr("os.statvfs", lambda _: Full)
+    with pytest.raises(InputError, match=r"needs 0.00 GB of space, its disk has 0.00 GB"):
+        write(tmp_path / "c", clean_split(40))
+    assert not list((tmp_path / "c").glob("*.npy*"))
+
+
+def spoil_labels(folder: Path) -> None:
+    labels = np.load(folder / "labels.npy")
+    labels[2 * N + 4] = 2
+    np.save(folder / "labels.npy", labels)
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "fog.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def pickle_it(folder: Path) -> None:
+    np.save(folder / "fog.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda folder: (folder / "fog.npy").unlink(), r"lacks fog.npy"),
+        (lambda folder: (folder / "labels.npy").unlink(), r"lacks labels.npy"),
+        (truncate, r"fog.npy cannot be read: it is truncated or no array"),
+        (pickle_it, r"fog.npy cannot be read"),
+        (lambda folder: np.save(folder / "fog.npy", np.zeros((35, 8, 8))), r"must be uint8 of .*got float64"),
+        (lambda folder: np.save(folder / "fog.npy", np.zeros((7, 8, 8, 3), np.uint8)), r"\(35, 8, 8, 3\), got uint8 of"),
+        (spoil_labels, r"at severity 3, image 4 has 2, not 1 \(1 of 7 differ\)"),
+    ],
+)
+def test_damaged_folders_are_refused(tmp_path: Path, spoil, sentence) -> None:
+    write(tmp_path / "c")
+    spoil(tmp_path / "c")
+    with pytest.raises(InputError, match=sentence):
+        CorruptionFiles(tmp_path / "c", NAMES, clean_split())
+
+
+def test_what_a_folder_is_not_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="folder of corrupted images does not exist"):
+        CorruptionFiles(tmp_path / "c", NAMES, clean_split())
+    write(tmp_path / "c")
+    files = CorruptionFiles(tmp_path / "c", ("fog",), clean_split())
+    with pytest.raises(InputError, match="unknown corruption of the folder 'contrast'"):
+        files.split("contrast", 1)
+    for severity in (0, 6):
+        with pytest.raises(InputError, match="severity must be from 1 to 5"):
+            files.split("fog", severity)
+
+
+def test_the_note_says_what_the_images_are(tmp_path: Path) -> None:
+    write(tmp_path / "c", seed=3)
+    assert json.loads((tmp_path / "c" / "robustune.json").read_text())["about"] == {"seed": 3}

@@ -40,6 +40,8 @@ class DataSettings:
         n_test: how many test images at most.
         validation_fraction: share of the training images set apart for validation, in (0, 1).
         split_seed: seed of that split and of the limits' draws; trials of a sweep share it.
+        corruption_files: a folder in CIFAR-10-C's format that has the corrupted test images; None to make them. Of the
+            validation images, corrupted ones are made in any case.
     """
 
     name: str = "digits"
@@ -50,6 +52,7 @@ class DataSettings:
     n_test: int | None = None
     validation_fraction: float = 0.2
     split_seed: int = 0
+    corruption_files: str | None = None
 
     def __post_init__(self) -> None:
         _require(0 < self.validation_fraction < 1, "data.validation_fraction", "in (0, 1)", self.validation_fraction)

@@ -7,8 +7,9 @@ each in the published folders): they are mapped into memory, and one severity is
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,28 +33,39 @@ class CorruptionFiles:
 
     Args:
         folder: where the files lie.
-        names: the corruptions that are wanted.
-        clean: the clean test images, in the files' order; corrupted ones must have their shape and labels.
+        clean: the clean test images, or, as their indices say, some of them; corrupted ones must have their shape and
+            labels.
+        names: the corruptions that are wanted; None for all that the folder has.
+
+    Attributes:
+        names: the corruptions.
 
     Raises:
         InputError: no such folder; a file that is missing, truncated, no array, of another shape or not of uint8; or
             labels that are not those of the clean images.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], clean: Split) -> None:
+    def __init__(self, folder: Path, clean: Split, names: Sequence[str] | None = None) -> None:
         self.folder = folder
         if not folder.is_dir():
             raise InputError(f"folder of corrupted images does not exist: {folder}")
-        missing = [name for name in (*names, LABELS.removesuffix(".npy")) if not (folder / f"{name}.npy").is_file()]
-        if missing:
-            files = ", ".join(f"{name}.npy" for name in missing)
-            raise InputError(f"folder of corrupted images {folder} lacks {files}")
+        if names is None:
+            names = sorted(path.stem for path in folder.glob("*.npy") if path.name != LABELS)
+        self.names = tuple(names)
+        wanted = [LABELS, *(f"{name}.npy" for name in names)]
+        missing = [name for name in wanted if not (folder / name).is_file()]
+        if missing or len(wanted) == 1:
+            raise InputError(f"folder of corrupted images {folder} lacks {', '.join(missing) or 'corruptions'}")
+        labels = _mapped(folder / LABELS, (None,))
+        self._n, rest = divmod(len(labels), N_SEVERITIES)
+        if rest:
+            raise InputError(f"{folder / LABELS} must have the labels {N_SEVERITIES} times, got {len(labels)} in all")
         self._clean = clean
-        n, channels, side = len(clean), clean.images.shape[1], clean.images.shape[2]
-        _check_labels(folder / LABELS, clean.labels)
-        self._files = {
-            name: _mapped(folder / f"{name}.npy", (N_SEVERITIES * n, side, side, channels)) for name in names
-        }
+        self._places = self._find_places()
+        self._check_labels(labels)
+        _, channels, side, _ = clean.images.shape
+        shape = (N_SEVERITIES * self._n, side, side, channels)
+        self._files = {name: _mapped(folder / f"{name}.npy", shape) for name in names}
 
     def split(self, name: str, severity: int) -> Split:
         """Return the images of one corruption at one severity, read from the disk now: uint8 (n, c, side, side).
@@ -65,10 +77,41 @@ class CorruptionFiles:
             raise unknown_name("corruption of the folder", name, self._files)
         if severity not in range(1, N_SEVERITIES + 1):
             raise InputError(f"severity must be from 1 to {N_SEVERITIES}, got {severity!r}")
-        n = len(self._clean)
-        pixels = np.array(self._files[name][(severity - 1) * n : severity * n])
+        pixels = self._files[name][(severity - 1) * self._n + self._places]
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(self._clean.images.device)
         return Split(images, self._clean.labels, self._clean.indices)
+
+    def content_hashes(self) -> dict[str, str]:
+        """Return {corruption: SHA-256 of its file, 32 hexadecimal digits}; the published folders take seconds."""
+        hashes = {}
+        for name in self.names:
+            with (self.folder / f"{name}.npy").open("rb") as file:
+                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        return hashes
+
+    def _find_places(self) -> np.ndarray:
+        """Return where in a severity's images those of the clean ones are: all, or by their indices."""
+        if len(self._clean) == self._n:
+            return np.arange(self._n)
+        indices = self._clean.indices.cpu().numpy()
+        if int(indices.max()) >= self._n:
+            raise InputError(
+                f"{self.folder} has {self._n} images a severity, too few: test image {int(indices.max())} is wanted"
+            )
+        return indices
+
+    def _check_labels(self, labels: np.ndarray) -> None:
+        expected = self._clean.labels.cpu().numpy()
+        for severity in range(1, N_SEVERITIES + 1):
+            own = labels[(severity - 1) * self._n + self._places]
+            (different,) = np.nonzero(own != expected)
+            if different.size:
+                place = int(different[0])
+                raise InputError(
+                    f"{self.folder / LABELS} does not have the labels of the test images: at severity {severity}, image "
+                    f"{int(self._places[place])} has {int(own[place])}, not {int(expected[place])} "
+                    f"({different.size} of {len(expected)} differ)"
+                )
 
 
 def write_corruption_files(
@@ -132,14 +175,16 @@ def _open_note(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the folder's note, new or an earlier one's that fits."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        found = json.loads((folder / NOTE).read_text()) if (folder / NOTE).is_file() else None
-        if found is None and any(folder.iterdir()):
+        text = (folder / NOTE).read_text() if (folder / NOTE).is_file() else None
+        if text is None and any(folder.iterdir()):
             raise InputError(f"{folder} holds files that were not written by this command; give another folder")
-        if found is None:
-            found = {"about": dict(about), "images": {}}
-            _write_note(folder, found)
+        if text is None:
+            text = json.dumps({"about": dict(about), "images": {}})
+            _write_note(folder, json.loads(text))
     except OSError as error:
         raise InputError(f"folder cannot be written: {folder} ({error.strerror})") from error
+    try:
+        found = json.loads(text)
     except ValueError as error:
         raise InputError(f"{folder / NOTE} is damaged; give another folder") from error
     wanted = json.loads(json.dumps(about))
@@ -157,32 +202,21 @@ def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
 
 
 def _check_space(folder: Path, n_bytes: int) -> None:
-    system = os.statvfs(folder)
-    free = system.f_bavail * system.f_frsize
+    free = shutil.disk_usage(folder).free
     if n_bytes > free:
         raise InputError(f"{folder} needs {n_bytes / 1e9:.2f} GB of space, its disk has {free / 1e9:.2f} GB")
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a file's array, mapped."""
+def _mapped(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Return a file's array, mapped; None in the shape is any length."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path} cannot be read: it is truncated or no array of numpy's ({error})") from error
-    if array.dtype != np.uint8 or array.shape != shape:
-        raise InputError(f"{path} must be uint8 of the shape {shape}, got {array.dtype} of {array.shape}")
-    return array
-
-
-def _check_labels(path: Path, clean: Tensor) -> None:
-    expected = clean.cpu().numpy()
-    labels = _mapped(path, (N_SEVERITIES * len(expected),))
-    for severity in range(1, N_SEVERITIES + 1):
-        own = labels[(severity - 1) * len(expected) : severity * len(expected)]
-        (different,) = np.nonzero(own != expected)
-        if different.size:
-            place = int(different[0])
-            raise InputError(
-                f"{path} does not have the labels of the test images: at severity {severity}, image {place} has "
-                f"{int(own[place])}, not {int(expected[place])} ({different.size} of {len(expected)} differ)"
-            )
+    fits = len(array.shape) == len(shape) and all(
+        wanted is None or side == wanted for side, wanted in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != np.uint8 or not fits:
+        expected = str(shape).replace("None", "n")
+        raise InputError(f"{path} must be uint8 of the shape {expected}, got {array.dtype} of {array.shape}")
+    return np.asarray(array)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -75,7 +76,11 @@ class RawData:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set ready for use: three splits and what a network must know of them."""
+    """A data set ready for use: three splits and what a network must know of them.
+
+    Attributes:
+        corruption_folder: where the corrupted test images lie, if they are not made.
+    """
 
     name: str
     train: Split
@@ -83,6 +88,7 @@ class DataSet:
     test: Split
     class_names: tuple[str, ...]
     severity_table: str
+    corruption_folder: str | None = None
 
     @property
     def n_classes(self) -> int:
@@ -122,6 +128,8 @@ class DataInfo:
         n_train: training images, validation apart.
         n_validation: validation images.
         n_test: test images.
+        corruption_folder: where the corrupted test images lie, absolute; None if they are made.
+        corruption_files: {corruption: content hash of its file there}.
     """
 
     key: str
@@ -135,6 +143,8 @@ class DataInfo:
     n_train: int
     n_validation: int
     n_test: int
+    corruption_folder: str | None = None
+    corruption_files: Mapping[str, str] = field(default_factory=dict)
 
 
 def _check_split(part: str, split: Split, n_classes: int) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from engine.data import CorruptionFiles, Split
 from engine.digest import digest
-from engine.metrics import classification_error, corrupted_split, error_table
+from engine.metrics import classification_error, corrupted_split, corrupted_splits
 from engine.metrics.table import ErrorTable
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
@@ -30,14 +33,7 @@ def evaluate(context: StageContext) -> None:
     network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
     validation, test = context.data.validation, context.data.test
     on_validation = _tell_cells(context, network)
-    on_test = error_table(
-        network,
-        test,
-        corruptions=settings["corruptions"],
-        severities=settings["severities"],
-        seed=corruption_seed(TEST),
-        table=settings["table"],
-    )
+    on_test = {cell: classification_error(network, split) for cell, split in _corrupted_test(context)}
     tuned = settings.get("distortion")
     tuned_error = None
     if tuned is not None:
@@ -57,6 +53,19 @@ def evaluate(context: StageContext) -> None:
             },
         },
     )
+
+
+def _corrupted_test(context: StageContext) -> Iterator[tuple[tuple[str, int], Split]]:
+    """Yield ((corruption, severity), the test images under it), one set at a time, from files if they are given."""
+    settings, data = context.spec.settings, context.data
+    if "files" not in settings:
+        cells = settings["corruptions"], settings["severities"]
+        yield from corrupted_splits(data.test, *cells, seed=corruption_seed(TEST), table=settings["table"])
+        return
+    assert data.corruption_folder is not None
+    files = CorruptionFiles(Path(data.corruption_folder), data.test, settings["corruptions"])
+    for name, severity in itertools.product(settings["corruptions"], settings["severities"]):
+        yield (name, severity), files.split(name, severity)
 
 
 def _tell_cells(context: StageContext, network: nn.Module) -> ErrorTable:

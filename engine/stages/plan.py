@@ -317,11 +317,16 @@ def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
             raise InputError(f"corruption {name!r} cannot be had of these images: {_impossible(name, table, *shape)}")
     objective = evaluate.objective or tuple(name for name in OBJECTIVES.get(table, possible) if name in possible)
     corruptions = evaluate.corruptions or [name for name in REPORTED.get(table, possible) if name in possible]
+    files = {name: data.corruption_files[name] for name in corruptions if name in data.corruption_files}
+    if data.corruption_folder is not None and len(files) < len(corruptions):
+        missing = ", ".join(f"{name}.npy" for name in corruptions if name not in files)
+        raise InputError(f"folder of corrupted images {data.corruption_folder} lacks {missing}")
     return {
         "table": table,
         "corruptions": list(corruptions),
         "objective": list(objective),
         "severities": sorted(evaluate.severities),
+        **({"files": files} if files else {}),
         **_corruption_sources((*corruptions, *objective)),
     }
 

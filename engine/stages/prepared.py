@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from engine.data import DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
+from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
 from engine.settings import DataSettings
 from engine.stages.runner import find_whole
 from engine.stages.store import Artifact, Store
@@ -23,12 +24,15 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
         download: whether its files are fetched first, unless they are there.
 
     Raises:
-        InputError: whatever is wrong with the data set: its name, its folder, an unreadable image.
+        InputError: whatever is wrong with the data set: its name, its folder, an unreadable image, a damaged file of
+            corrupted images.
     """
     reader = open_reader(settings, download=download)
     raw_key = reader.fingerprint()
     artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader.read())
     data = split_data(_load_raw(artifact), settings)
+    folder = None if settings.corruption_files is None else str(Path(settings.corruption_files).expanduser().absolute())
+    files = {} if folder is None else CorruptionFiles(Path(folder), data.test).content_hashes()
     info = DataInfo(
         key=split_key(raw_key, settings),
         training_key=split_key(raw_key, settings, with_test=False),
@@ -41,8 +45,10 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
         n_train=len(data.train),
         n_validation=len(data.validation),
         n_test=len(data.test),
+        corruption_folder=folder,
+        corruption_files=files,
     )
-    return info, data
+    return info, replace(data, corruption_folder=folder)
 
 
 def data_from_store(info: DataInfo, store: Store) -> DataSet:
@@ -54,7 +60,7 @@ def data_from_store(info: DataInfo, store: Store) -> DataSet:
     artifact = find_whole(store, info.raw_key)
     if artifact is None:
         raise LookupError(f"the store has no data set {info.raw_key} ({info.settings.name})")
-    return split_data(_load_raw(artifact), info.settings)
+    return replace(split_data(_load_raw(artifact), info.settings), corruption_folder=info.corruption_folder)
 
 
 def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[[str], DataSet]:

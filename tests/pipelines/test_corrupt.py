@@ -28,7 +28,7 @@ def test_the_files_hold_what_corrupt_gives(tmp_path: Path, capsys) -> None:
     assert "12 test images of 1×16×16, 2 corruptions of 5 severities" in printed
     assert "wrote 2 corruptions and labels.npy" in printed
     test = clean()
-    files = CorruptionFiles(output, ("contrast", "gaussian_noise"), test)
+    files = CorruptionFiles(output, test)
     for severity in (1, 5):
         expected = corrupt(
             test.images, "gaussian_noise", severity, seed=5, indices=test.indices, table="digits"

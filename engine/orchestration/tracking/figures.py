@@ -71,6 +71,55 @@ class _SeverityPanels:
         return _as_image(self._canvas)
 
 
+def error_heat_map(rows: Rows, title: str) -> Image.Image:
+    """Return errors as colours, a row a corruption and a column a severity; axes of the last trial are used again.
+
+    Args:
+        rows: [{"corruption", "severity", "error"}].
+        title: of the figure.
+    """
+    names = tuple(dict.fromkeys(row["corruption"] for row in rows))
+    severities = tuple(sorted({row["severity"] for row in rows}))
+    values = np.full((len(names), len(severities)), np.nan)
+    for row in rows:
+        values[names.index(row["corruption"]), severities.index(row["severity"])] = row["error"]
+    return _heat_map(names, severities).image(values, title)
+
+
+class _HeatMap:
+    """A heat map whose axes are drawn once, and whose colours anew for each trial."""
+
+    def __init__(self, names: Sequence[str], severities: Sequence[int]) -> None:
+        width, height = 4.6, 0.24 * len(names) + 1.3
+        self._figure = Figure(figsize=(width, height), dpi=90)
+        axis = self._figure.subplots()
+        self._figure.subplots_adjust(
+            left=1.5 / width, right=1 - 0.3 / width, bottom=0.55 / height, top=1 - 0.45 / height
+        )
+        empty = np.full((len(names), len(severities)), np.nan)
+        self._values = axis.imshow(empty, cmap="viridis", vmin=0, vmax=1, aspect="auto", animated=True)
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+        axis.set_xticks(range(len(severities)), [str(severity) for severity in severities], fontsize=8)
+        axis.set_xlabel("severity", fontsize=9)
+        self._figure.colorbar(self._values, ax=axis, label="test error")
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._canvas.draw()
+        self._empty = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def image(self, values: np.ndarray, title: str) -> Image.Image:
+        """Return the figure with the values (corruptions, severities)."""
+        self._canvas.restore_region(self._empty)
+        self._values.set_data(values)
+        self._values.axes.draw_artist(self._values)
+        self._figure.draw_artist(self._figure.suptitle(_shortened(title, 2), fontsize=9))
+        return _as_image(self._canvas)
+
+
+@lru_cache(maxsize=4)
+def _heat_map(names: tuple[str, ...], severities: tuple[int, ...]) -> _HeatMap:
+    return _HeatMap(names, severities)
+
+
 @lru_cache(maxsize=4)
 def _severity_panels(families: tuple[tuple[str, tuple[str, ...]], ...], most: int) -> _SeverityPanels:
     return _SeverityPanels(dict(families), most)

@@ -67,8 +67,9 @@ class Tracker:
         filters: Mapping[str, Any] | None = None,
         title: str = "",
     ) -> None:
-        """Close a trial's run with its errors by corruption and severity, and its figures."""
+        """Close a trial's run with its errors by corruption and severity, as a table too, and its figures."""
         figures: dict[str, Any] = {}
+        texts: dict[str, str] = {}
         metrics: dict[str, float] = {}
         if errors is not None:
             rows, clean = errors["test"]["corrupted"], errors["test"]["clean"]
@@ -79,6 +80,8 @@ class Tracker:
                 "clean_error": clean,
                 "title": title,
             }
+            figures["figures/error_heat_map.png"] = {"kind": "error_heat_map", "rows": rows, "title": title}
+            texts["errors.csv"] = _as_csv(rows, clean)
         if rankings:
             figures["figures/filter_ranking.png"] = {
                 "kind": "ranking_bars",
@@ -86,7 +89,7 @@ class Tracker:
                 "selected": dict(filters or {}),
                 "title": title,
             }
-        self._append("end", slot, status=status, metrics=metrics, tags=dict(tags), figures=figures, step=step)
+        self._append("end", slot, status=status, metrics=metrics, tags=dict(tags), texts=texts, figures=figures, step=step)
 
     def open_slots(self) -> dict[str, int]:
         """Return the slots whose run was started but not ended, and the last step that was told of each."""
@@ -132,3 +135,9 @@ def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
     metrics |= {f"test/{name}": error for name, error in by_corruption.items()}
     metrics |= {f"severity/{name}/{severity}": error for (name, severity), error in table.items()}
     return metrics
+
+
+def _as_csv(rows: Iterable[Mapping[str, Any]], clean_error: float) -> str:
+    """Return the raw table of errors; the clean images are severity 0 of no corruption."""
+    lines = [f"{row['corruption']},{row['severity']},{row['error']}" for row in rows]
+    return "\n".join(["corruption,severity,error", f",0,{clean_error}", *lines, ""])

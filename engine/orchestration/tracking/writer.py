@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.errors import InputError
@@ -205,10 +206,16 @@ class TrackingWriter:
 
     def _end_run(self, slot: str, event: Mapping[str, Any]) -> None:
         run = self._runs[slot]
-        for path, text in event.get("texts", {}).items():
-            self._client.log_text(run, text, path)
-        for path, figure in event.get("figures", {}).items():
-            self._client.log_image(run, draw(figure), path)
+        texts, figures = event.get("texts", {}), event.get("figures", {})
+        if texts or figures:
+            with TemporaryDirectory(prefix="robustune-") as folder:  # all at once: each call asks for the run first
+                for name in (*texts, *figures):
+                    (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                for name, text in texts.items():
+                    (Path(folder) / name).write_text(text, encoding="utf-8")
+                for name, figure in figures.items():
+                    draw(figure).save(Path(folder) / name)
+                self._client.log_artifacts(run, folder)
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(slot)
         if slot == SWEEP_SLOT:

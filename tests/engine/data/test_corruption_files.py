@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_what_is_written_is_the_published_format_and_reads_back(tmp_path: Path, 
     assert (array.dtype, array.shape) == (np.uint8, (5 * N, 8, 8, channels))
     assert (labels.dtype, labels.shape) == (np.uint8, (5 * N,))
     assert (tmp_path / "c" / "fog.npy").stat().st_size == 128 + 5 * N * 64 * channels  # the header of numpy's own files
-    files = CorruptionFiles(tmp_path / "c", NAMES, clean)
+    files = CorruptionFiles(tmp_path / "c", clean, NAMES)
     for name in NAMES:
         for severity in (1, 3, 5):
             split = files.split(name, severity)
@@ -86,10 +87,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch) -> None:
-    class Full:
-        f_bavail, f_frsize = 1, 4096
-
-    monkeypatch.setattr("os.statvfs", lambda _: Full)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=4096))
     with pytest.raises(InputError, match=r"needs 0.00 GB of space, its disk has 0.00 GB"):
         write(tmp_path / "c", clean_split(40))
     assert not list((tmp_path / "c").glob("*.npy*"))
@@ -126,19 +124,43 @@ def test_damaged_folders_are_refused(tmp_path: Path, spoil, sentence) -> None:
     write(tmp_path / "c")
     spoil(tmp_path / "c")
     with pytest.raises(InputError, match=sentence):
-        CorruptionFiles(tmp_path / "c", NAMES, clean_split())
+        CorruptionFiles(tmp_path / "c", clean_split(), NAMES)
 
 
 def test_what_a_folder_is_not_asked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="folder of corrupted images does not exist"):
-        CorruptionFiles(tmp_path / "c", NAMES, clean_split())
+        CorruptionFiles(tmp_path / "c", clean_split(), NAMES)
     write(tmp_path / "c")
-    files = CorruptionFiles(tmp_path / "c", ("fog",), clean_split())
+    files = CorruptionFiles(tmp_path / "c", clean_split(), ("fog",))
     with pytest.raises(InputError, match="unknown corruption of the folder 'contrast'"):
         files.split("contrast", 1)
     for severity in (0, 6):
         with pytest.raises(InputError, match="severity must be from 1 to 5"):
             files.split("fog", severity)
+
+
+def test_some_of_the_test_images_are_found_by_their_indices(tmp_path: Path) -> None:
+    clean = clean_split()
+    clean = Split(clean.images, clean.labels, torch.arange(N))
+    write(tmp_path / "c", clean)
+    some = clean.take(torch.tensor([1, 4, 6]))
+    whole, part = CorruptionFiles(tmp_path / "c", clean), CorruptionFiles(tmp_path / "c", some)
+    assert whole.names == NAMES
+    assert torch.equal(part.split("fog", 2).images, whole.split("fog", 2).images[[1, 4, 6]])
+    beyond = Split(some.images, some.labels, some.indices + 1)
+    with pytest.raises(InputError, match="has 7 images a severity, too few: test image 7 is wanted"):
+        CorruptionFiles(tmp_path / "c", beyond)
+
+
+def test_content_hashes_follow_the_pixels(tmp_path: Path) -> None:
+    write(tmp_path / "c")
+    before = CorruptionFiles(tmp_path / "c", clean_split()).content_hashes()
+    array = np.load(tmp_path / "c" / "fog.npy")
+    array[0, 0, 0, 0] ^= 1
+    np.save(tmp_path / "c" / "fog.npy", array)
+    after = CorruptionFiles(tmp_path / "c", clean_split()).content_hashes()
+    assert after["contrast"] == before["contrast"]
+    assert after["fog"] != before["fog"]
 
 
 def test_the_note_says_what_the_images_are(tmp_path: Path) -> None:

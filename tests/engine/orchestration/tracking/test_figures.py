@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from engine.orchestration.tracking.figures import error_by_severity, ranking_bars
+from engine.orchestration.tracking.figures import error_by_severity, error_heat_map, ranking_bars
 
 
 def rows(error: float, corruption: str = "contrast") -> list[dict]:
@@ -35,6 +35,16 @@ def test_corruptions_of_another_sort_have_panels_of_their_own() -> None:
     one = error_by_severity(rows(0.2), 0.1, "trial")
     two = error_by_severity(rows(0.2) + rows(0.4, "gaussian_noise"), 0.1, "trial")
     assert two.width > one.width
+
+
+def test_the_heat_map_shows_each_error_in_its_cell() -> None:
+    low, mixed = rows(0.1) + rows(0.1, "fog"), rows(0.1) + rows(0.9, "fog")
+    first, other = (pixels(error_heat_map(table, "trial")) for table in (low, mixed))
+    changed = np.abs(first - other).max(2) > 60
+    below = np.nonzero(changed.any(1))[0]
+    assert changed.any(0).sum() > 0.3 * first.shape[1]
+    assert below.min() > 0.35 * first.shape[0]  # fog is the lower row
+    np.testing.assert_array_equal(first, pixels(error_heat_map(low, "trial")))
 
 
 def test_the_bars_of_the_selected_filters_are_orange() -> None:

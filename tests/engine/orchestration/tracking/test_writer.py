@@ -91,7 +91,11 @@ def test_a_trial_is_a_child_run_with_everything_a_person_compares(home: Path) ->
     assert child.data.metrics["severity/gaussian_noise/2"] == 0.4
     assert setup.steps(child) == [1, 2, 3]
     artifacts = Path(child.info.artifact_uri.removeprefix("file://"))
-    assert {path.name for path in artifacts.rglob("*.png")} == {"error_by_severity.png", "filter_ranking.png"}
+    assert {path.name for path in artifacts.rglob("*.png")} == {
+        "error_by_severity.png",
+        "error_heat_map.png",
+        "filter_ranking.png",
+    }
     assert Path(parent.info.artifact_uri.removeprefix("file://"), "answer.txt").read_text() == "42"
     assert setup.spool.pending()[0] == []
 

@@ -11,8 +11,8 @@ when it has seen thousands.
 
 Measured with 1,000 trials (3,250 stages) on 64 slots of four nodes, all on two cores: the slots were busy for 95.2 % of
 the time from all being busy to the last trial's start (the target is 95 %), and all were busy 187 s after the first,
-since these two cores start 160 processes. The driver took 0.16 s of a core a trial. An open trial takes 116 MB, a worker
-without torch 63 MB. A stage takes 0.5 ms through the broker's queue when it has seen few, 0.6 ms after 9,000.
+since these two cores start 160 processes. The driver took 0.16 s of a core a trial. An open trial takes 116 MB, a
+worker without torch 63 MB. A stage takes 0.5 ms through the broker's queue when it has seen few, 0.6 ms after 9,000.
 
 What limits beyond, on paper: the driver, which handles one event of Tune at a time and, by its 0.16 s a trial, ends
 some six trials a second; the memory of open trials on the head, 11 GB for 96; SQLite, for studies that several machines

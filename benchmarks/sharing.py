@@ -7,12 +7,13 @@ the work of the distinct ones over that of all trials; how near two or more slot
 longest chain, which is shown too. Both sides are shown with and without what they take around no work (the sweep once
 more over its full store; a function that only reports), and the trials' errors are compared: they must be the same.
 
-Measured with 16 epochs on two cores that other work shared now and then (load 5 to 8): 48 trials, 192 stages, 105 of
-them distinct; 1,091 s of work when every trial ran its own, 364 s when shared ones ran once. 212 s against Ray Tune's
-566 s: 2.7 times as fast, 3.0 times less work. The ratio of the times, 0.374, lies below the ideal by the recorded work,
-0.429, which other work upsets as much as it does the times. The errors of all trials are the same both ways. Hippo,
-which shares equal beginnings of trainings (Shin et al. 2020), reports 2.76 times less time and 4.81 times fewer
-GPU-hours, for other networks and spaces.
+Measured with 16 epochs on two cores: 48 trials, 192 stages, 105 of them distinct; 747 s of work by the times of the
+shared stages, 246 s of it distinct (623 s when every trial ran its own: shared stages are slower, since driver and
+trials run beside them). 151.5 s against Ray Tune's 332.2 s, 2.2 times as fast; without what both take around no work
+(48.2 s and 13.7 s) 103 s against 319 s, 3.1 times: a ratio of 0.324, where the ideal by recorded work is 0.329 (102 %
+of it). Most of the 48.2 s went into figures of rankings, which have become some 25 times faster since. The errors of
+all trials are the same both ways. Hippo, which shares equal beginnings of trainings (Shin et al. 2020), reports 2.76
+times less time and 4.81 times fewer GPU-hours, for other networks and spaces.
 
 Run: python -m benchmarks.sharing [--trials 12] [--epochs 16]
 """

@@ -134,7 +134,9 @@ def write(
             if not console.is_terminal and done == total:
                 console.print(f"{name}: {time.perf_counter() - started:.1f} s", highlight=False)
                 started = time.perf_counter()
-    console.print(f"wrote {len(names)} corruptions and labels.npy into {options.output}", highlight=False, soft_wrap=True)
+    console.print(
+        f"wrote {len(names)} corruptions and labels.npy into {options.output}", highlight=False, soft_wrap=True
+    )
 
 
 def write_grid(options: CorruptOptions, names: Sequence[str], test: Split) -> None:

@@ -108,8 +108,8 @@ class CorruptionFiles:
             if different.size:
                 place = int(different[0])
                 raise InputError(
-                    f"{self.folder / LABELS} does not have the labels of the test images: at severity {severity}, image "
-                    f"{int(self._places[place])} has {int(own[place])}, not {int(expected[place])} "
+                    f"{self.folder / LABELS} does not have the labels of the test images: at severity {severity}, "
+                    f"image {int(self._places[place])} has {int(own[place])}, not {int(expected[place])} "
                     f"({different.size} of {len(expected)} differ)"
                 )
 

@@ -43,7 +43,7 @@ class SweepOptions:
     or safetensors with the names of the space's network."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
-    n_trials: int = 32
+    n_trials: int = 28
     """Trials in all: the space's arms on every seed, then proposals, last the best proposal on the arms' seeds."""
     sampler: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """What proposes trials: tpe, random, cma-es, gp, qmc, nsga-ii or grid (see --list); if not given tpe, and nsga-ii

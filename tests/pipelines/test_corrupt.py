@@ -30,9 +30,7 @@ def test_the_files_hold_what_corrupt_gives(tmp_path: Path, capsys) -> None:
     test = clean()
     files = CorruptionFiles(output, test)
     for severity in (1, 5):
-        expected = corrupt(
-            test.images, "gaussian_noise", severity, seed=5, indices=test.indices, table="digits"
-        )
+        expected = corrupt(test.images, "gaussian_noise", severity, seed=5, indices=test.indices, table="digits")
         torch.testing.assert_close(files.split("gaussian_noise", severity).images, expected, rtol=0, atol=0)
     assert Image.open(grid).width > 400
     before = np.load(output / "contrast.npy").copy()

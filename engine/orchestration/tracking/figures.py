@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,11 +16,35 @@ from engine.orchestration.families import FAMILIES
 Rows = Sequence[Mapping[str, Any]]
 
 
+class _Template:
+    """A figure of which everything but some artists and its title is drawn once, since axes take most of the time.
+
+    Args:
+        figure: with the artists (``animated``) in it.
+        n_columns: how many panels wide it is.
+        covers: artists that were drawn with the rest and lie over what is drawn later, such as legends.
+    """
+
+    def __init__(self, figure: Figure, n_columns: int, covers: Sequence[Any] = ()) -> None:
+        self._figure, self._n_columns = figure, n_columns
+        self._canvas = FigureCanvasAgg(figure)
+        self._canvas.draw()
+        self._empty = self._canvas.copy_from_bbox(figure.bbox)
+        self._covers = [self._canvas.copy_from_bbox(cover.get_window_extent()) for cover in covers]
+
+    def image(self, artists: Iterable[Any], title: str) -> Image.Image:
+        """Return the figure with the artists and a title."""
+        self._canvas.restore_region(self._empty)
+        for artist in artists:
+            artist.axes.draw_artist(artist)
+        for cover in self._covers:
+            self._canvas.restore_region(cover)
+        self._figure.draw_artist(self._figure.suptitle(_shortened(title, self._n_columns), fontsize=9))
+        return _as_image(self._canvas)
+
+
 def error_by_severity(rows: Rows, clean_error: float, title: str) -> Image.Image:
     """Return error against severity, a panel a kind of corruption, severity 0 being the clean images.
-
-    Every trial has this figure, and most of the time to draw one goes into its axes: those of the last trial are used
-    again where they fit.
 
     Args:
         rows: [{"corruption", "severity", "error"}].
@@ -28,51 +52,32 @@ def error_by_severity(rows: Rows, clean_error: float, title: str) -> Image.Image
         title: of the figure.
     """
     families = tuple((family, tuple(names)) for family, names in _families(rows).items())
-    panels = _severity_panels(families, max(row["severity"] for row in rows))
-    lines = {name: _line(rows, name) for _, names in families for name in names}
-    return panels.image({name: {0: clean_error, **line} for name, line in lines.items()}, title)
+    template, lines = _severity_template(families, max(row["severity"] for row in rows))
+    for name, line in lines.items():
+        line.set_data(*zip((0, clean_error), *_line(rows, name).items(), strict=True))
+    return template.image(lines.values(), title)
 
 
-class _SeverityPanels:
-    """A figure whose axes and legends are drawn once, and whose lines anew for each trial.
-
-    Args:
-        families: the corruptions of each panel.
-        most: the highest severity.
-    """
-
-    def __init__(self, families: Mapping[str, Sequence[str]], most: int) -> None:
-        self._figure, panels = _panels(families, "", "severity (0: clean)", "test error")
-        self._lines: dict[str, Any] = {}
-        legends = []
-        for axis, (family, names) in panels:
-            for name in names:
-                (self._lines[name],) = axis.plot([], [], marker="o", markersize=3, label=name, animated=True)
-            _finish(axis, family)
-            legends.append(axis.legend(fontsize=7, loc="upper left"))
-            axis.set_xlim(-0.25, most + 0.25)
-            axis.set_xticks(range(most + 1))
-            _as_errors(axis)
-        self._n_panels = len(families)
-        self._canvas = FigureCanvasAgg(self._figure)
-        self._canvas.draw()
-        self._empty = self._canvas.copy_from_bbox(self._figure.bbox)
-        self._legends = [self._canvas.copy_from_bbox(legend.get_window_extent()) for legend in legends]
-
-    def image(self, lines: Mapping[str, Mapping[int, float]], title: str) -> Image.Image:
-        """Return the figure with the lines, {corruption: {severity: error}}."""
-        self._canvas.restore_region(self._empty)
-        for name, line in lines.items():
-            self._lines[name].set_data(list(line), list(line.values()))
-            self._lines[name].axes.draw_artist(self._lines[name])
-        for legend in self._legends:
-            self._canvas.restore_region(legend)  # over the lines
-        self._figure.draw_artist(self._figure.suptitle(_shortened(title, self._n_panels), fontsize=9))
-        return _as_image(self._canvas)
+@lru_cache(maxsize=4)
+def _severity_template(
+    families: tuple[tuple[str, tuple[str, ...]], ...], most: int
+) -> tuple[_Template, dict[str, Any]]:
+    """Return the figure of errors by severity, and its lines by corruption."""
+    figure, panels = _panels(dict(families), "", "severity (0: clean)", "test error")
+    lines, legends = {}, []
+    for axis, (family, names) in panels:
+        for name in names:
+            (lines[name],) = axis.plot([], [], marker="o", markersize=3, label=name, animated=True)
+        _finish(axis, family)
+        legends.append(axis.legend(fontsize=7, loc="upper left"))
+        axis.set_xlim(-0.25, most + 0.25)
+        axis.set_xticks(range(most + 1))
+        _as_errors(axis)
+    return _Template(figure, len(families), legends), lines
 
 
 def error_heat_map(rows: Rows, title: str) -> Image.Image:
-    """Return errors as colours, a row a corruption and a column a severity; axes of the last trial are used again.
+    """Return errors as colours, a row a corruption and a column a severity.
 
     Args:
         rows: [{"corruption", "severity", "error"}].
@@ -83,46 +88,25 @@ def error_heat_map(rows: Rows, title: str) -> Image.Image:
     values = np.full((len(names), len(severities)), np.nan)
     for row in rows:
         values[names.index(row["corruption"]), severities.index(row["severity"])] = row["error"]
-    return _heat_map(names, severities).image(values, title)
-
-
-class _HeatMap:
-    """A heat map whose axes are drawn once, and whose colours anew for each trial."""
-
-    def __init__(self, names: Sequence[str], severities: Sequence[int]) -> None:
-        width, height = 4.6, 0.24 * len(names) + 1.3
-        self._figure = Figure(figsize=(width, height), dpi=90)
-        axis = self._figure.subplots()
-        self._figure.subplots_adjust(
-            left=1.5 / width, right=1 - 0.3 / width, bottom=0.55 / height, top=1 - 0.45 / height
-        )
-        empty = np.full((len(names), len(severities)), np.nan)
-        self._values = axis.imshow(empty, cmap="viridis", vmin=0, vmax=1, aspect="auto", animated=True)
-        axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set_xticks(range(len(severities)), [str(severity) for severity in severities], fontsize=8)
-        axis.set_xlabel("severity", fontsize=9)
-        self._figure.colorbar(self._values, ax=axis, label="test error")
-        self._canvas = FigureCanvasAgg(self._figure)
-        self._canvas.draw()
-        self._empty = self._canvas.copy_from_bbox(self._figure.bbox)
-
-    def image(self, values: np.ndarray, title: str) -> Image.Image:
-        """Return the figure with the values (corruptions, severities)."""
-        self._canvas.restore_region(self._empty)
-        self._values.set_data(values)
-        self._values.axes.draw_artist(self._values)
-        self._figure.draw_artist(self._figure.suptitle(_shortened(title, 2), fontsize=9))
-        return _as_image(self._canvas)
+    template, colours = _heat_map_template(names, severities)
+    colours.set_data(values)
+    return template.image([colours], title)
 
 
 @lru_cache(maxsize=4)
-def _heat_map(names: tuple[str, ...], severities: tuple[int, ...]) -> _HeatMap:
-    return _HeatMap(names, severities)
-
-
-@lru_cache(maxsize=4)
-def _severity_panels(families: tuple[tuple[str, tuple[str, ...]], ...], most: int) -> _SeverityPanels:
-    return _SeverityPanels(dict(families), most)
+def _heat_map_template(names: tuple[str, ...], severities: tuple[int, ...]) -> tuple[_Template, Any]:
+    """Return the heat map, and its colours."""
+    width, height = 4.6, 0.24 * len(names) + 1.3
+    figure = Figure(figsize=(width, height), dpi=90)
+    axis = figure.subplots()
+    figure.subplots_adjust(left=1.5 / width, right=1 - 0.3 / width, bottom=0.55 / height, top=1 - 0.45 / height)
+    empty = np.full((len(names), len(severities)), np.nan)
+    colours = axis.imshow(empty, cmap="viridis", vmin=0, vmax=1, aspect="auto", animated=True)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set_xticks(range(len(severities)), [str(severity) for severity in severities], fontsize=8)
+    axis.set_xlabel("severity", fontsize=9)
+    figure.colorbar(colours, ax=axis, label="test error")
+    return _Template(figure, 2), colours
 
 
 def groups_by_severity(groups: Mapping[str, Sequence[Rows]], title: str) -> Image.Image:
@@ -153,6 +137,8 @@ def ranking_bars(
 ) -> Image.Image:
     """Return how affected each filter of each layer is (filter paper, Fig. 4), the fine-tuned ones in colour.
 
+    Points are shown as shares of the layer's highest: how many there are depends on the number of images.
+
     Args:
         rankings: {layer: {"points", "rule", "n_images"}}.
         selected: {layer: indices of the filters that were fine-tuned}.
@@ -160,16 +146,31 @@ def ranking_bars(
     """
     rule = next(iter(rankings.values()))["rule"]
     measure = "Borda points" if rule == "borda" else rule
-    figure, panels = _panels(rankings, title, "filter (orange: fine-tuned)", measure, sharey=False)
-    for axis, (layer, ranking) in panels:
-        points, chosen = ranking["points"], set(selected.get(layer, ()))
-        for colour, wanted in (("0.65", False), ("tab:orange", True)):
-            indices = [index for index in range(len(points)) if (index in chosen) == wanted]
-            axis.vlines(indices, 0, [points[index] for index in indices], color=colour, linewidth=120 / len(points))
-        axis.set_xlim(-1, len(points))
-        axis.set_ylim(bottom=0)
+    sizes = tuple((layer, len(ranking["points"])) for layer, ranking in rankings.items())
+    template, bars = _ranking_template(sizes, f"{measure} (highest: 1)")
+    for layer, ranking in rankings.items():
+        points, chosen = np.asarray(ranking["points"], dtype=float), set(selected.get(layer, ()))
+        heights = points / (points.max() if points.max() > 0 else 1)
+        for bar, wanted in zip(bars[layer], (False, True), strict=True):
+            places = [index for index in range(len(points)) if (index in chosen) == wanted]
+            bar.set_segments([((index, 0.0), (index, heights[index])) for index in places])
+    return template.image([bar for pair in bars.values() for bar in pair], title)
+
+
+@lru_cache(maxsize=4)
+def _ranking_template(sizes: tuple[tuple[str, int], ...], measure: str) -> tuple[_Template, dict[str, list[Any]]]:
+    """Return the figure of rankings, and each layer's bars: of the other filters, and of the fine-tuned ones."""
+    figure, panels = _panels(dict(sizes), "", "filter (orange: fine-tuned)", measure)
+    bars = {}
+    for axis, (layer, n_filters) in panels:
+        bars[layer] = [
+            axis.vlines([], 0, [], color=colour, linewidth=120 / n_filters, animated=True)
+            for colour in ("0.65", "tab:orange")
+        ]
+        axis.set_xlim(-1, n_filters)
+        axis.set_ylim(0, 1.05)
         _finish(axis, layer)
-    return _drawn(figure)
+    return _Template(figure, len(sizes)), bars
 
 
 def _drawn(figure: Figure) -> Image.Image:
@@ -184,7 +185,7 @@ def _as_image(canvas: FigureCanvasAgg) -> Image.Image:
 
 
 def _panels(
-    contents: Mapping[str, Any], title: str, x_label: str, y_label: str, *, sharey: bool = True
+    contents: Mapping[str, Any], title: str, x_label: str, y_label: str
 ) -> tuple[Figure, list[tuple[Any, tuple[str, Any]]]]:
     """Return a figure and its panels, each with an item of the contents, four in a row."""
     n_columns = min(4, len(contents))
@@ -192,7 +193,7 @@ def _panels(
     width, height = 3.0 * n_columns + 0.8, 2.5 * n_rows + 0.9
     figure = Figure(figsize=(width, height), dpi=90)
     figure.suptitle(_shortened(title, n_columns), fontsize=9)
-    axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=sharey).ravel()
+    axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).ravel()
     figure.subplots_adjust(
         left=0.75 / width, right=1 - 0.1 / width, bottom=0.6 / height, top=1 - 0.6 / height, hspace=0.45, wspace=0.25
     )

@@ -89,7 +89,9 @@ class Tracker:
                 "selected": dict(filters or {}),
                 "title": title,
             }
-        self._append("end", slot, status=status, metrics=metrics, tags=dict(tags), texts=texts, figures=figures, step=step)
+        self._append(
+            "end", slot, status=status, metrics=metrics, tags=dict(tags), texts=texts, figures=figures, step=step
+        )
 
     def open_slots(self) -> dict[str, int]:
         """Return the slots whose run was started but not ended, and the last step that was told of each."""

@@ -138,10 +138,13 @@ def write_corruption_files(
         (name, images of it on the disk, images of it in all), first where it begins, then after each part.
 
     Raises:
-        InputError: the folder holds files of another kind or nobody's, cannot be written, or lacks the space.
+        InputError: the folder holds files of another kind or nobody's, cannot be written, or lacks the space; or there
+            are labels over 255, which the format cannot hold.
     """
     n, channels, side = len(clean), clean.images.shape[1], clean.images.shape[2]
     total = N_SEVERITIES * n
+    if int(clean.labels.max()) > 255:
+        raise InputError(f"the format has labels from 0 to 255, these go to {int(clean.labels.max())}")
     note = _open_note(folder, about)
     left = [name for name in names if not (folder / f"{name}.npy").is_file()]
     _check_space(folder, len(left) * total * side * side * channels)

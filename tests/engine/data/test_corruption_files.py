@@ -95,6 +95,13 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Pat
     assert not list((tmp_path / "c").glob("*.npy*"))
 
 
+def test_labels_that_the_format_cannot_hold_are_refused(tmp_path: Path) -> None:
+    clean = clean_split()
+    with pytest.raises(InputError, match="labels from 0 to 255, these go to 302"):
+        write(tmp_path / "c", Split(clean.images, clean.labels + 300, clean.indices))
+    assert not (tmp_path / "c").exists()
+
+
 def spoil_labels(folder: Path) -> None:
     labels = np.load(folder / "labels.npy")
     labels[2 * N + 4] = 2

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.stages import StageSpec
 from engine.stages.leases import stage_lease
@@ -10,14 +11,20 @@ from tests.engine.orchestration.cluster.test_stage_pool import get, make_spec, s
 
 
 def test_a_stage_that_another_process_computes_is_counted_as_shared(pool, tmp_path: Path) -> None:
+    import ray
+
     made, store, data = pool
     spec = make_spec(data, tmp_path / "count")
+    epoch = {"epoch": 1, "loss": 0.5, "probe_error": 0.5}
     with stage_lease(store.root, spec.key, {}):
         futures = start_trials(made, store, [[spec]])
         wait_for(lambda: made.statistics()["running"] == 1)
+        store.save_checkpoint(spec.key, 1, {"x": torch.tensor(1)}, {"epoch": 1, "history": [epoch]})
+        news = ray.get(made.broker.follow.remote("watcher", spec.key, 0, 30), timeout=40)
+        assert news["records"] == [epoch], "the worker waits, and passes the other process's epochs on"
         with store.attempt(spec.key) as attempt:
             attempt.write_json("errors", {"objective": 0.25})
-            store.publish(attempt, {"spec": spec.to_json(), "history": [], "seconds": 5.0})
+            store.publish(attempt, {"spec": spec.to_json(), "history": [epoch], "seconds": 5.0})
         ((_, reports),) = get(futures)
     assert reports[-1]["objective"] == 0.25
     counts = made.statistics()

@@ -18,6 +18,7 @@ from engine.digest import digest
 from engine.errors import InputError, unknown_name
 
 Which = Literal["most", "least", "random", "all", "none"]
+Method = Literal["filters", "correction", "network", "classifier", "retrain"]
 Place = Literal["convolution", "normalisation", "activation"]
 Augmentation = Literal["none", "crop-flip", "crop-alternate"]
 
@@ -203,36 +204,72 @@ class RankSettings:
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """Which filters are fine-tuned on noisy images, and how (filter paper, section 3.3).
+    """What of a network is fine-tuned on noisy images, and how (filter paper, section 3.3).
 
     Attributes:
-        which: the most or least affected filters, random ones, all, or none (no fine-tuning).
+        which: the most or least affected filters, random ones, all, or none (no fine-tuning at all).
+        method: what is tuned of them: the "filters" themselves, or "correction" units put behind them (the idea of
+            DeepCorrect, Borkar and Karam 2019). Or what it is compared with: the whole "network", its "classifier"
+            alone, or "retrain", a network from random weights trained on the noisy images alone as ``pretrain`` says.
+            For these three ``which`` says nothing, but must not be "none".
         layers: "first", "all", "first-K", or layer names joined by commas.
-        fraction: share of each layer's filters, in (0, 1]; None where ``count`` is given.
-        count: filters of each layer; None where ``fraction`` is given.
-        batch_norm: "frozen", or "affine": the selected filters' γ and β are tuned too.
-        train_classifier: whether the last linear layer is tuned too.
-        training: the training of the selected filters.
+        fraction: share of the filters, in (0, 1]; this, ``count`` or ``threshold`` is given.
+        count: number of filters.
+        threshold: mean distance, ≥ 0, above which filters count as affected; their number is known after the ranking,
+            and "least" and "random" take as many of each layer.
+        across_layers: whether the filters of all ``layers`` stand in one election, and ``fraction`` or ``count`` is of
+            them together; else each layer elects its own, and ``fraction`` or ``count`` is of each.
+        batch_norm: "frozen"; "affine": γ and β are tuned too, of the selected filters or the whole network; "full",
+            of the whole network alone: the running statistics follow the noisy images as well.
+        train_classifier: whether the last linear layer is tuned beside the filters.
+        training: the training of what is tuned.
     """
 
     which: Which = "none"
+    method: Method = "filters"
     layers: str = "all"
     fraction: float | None = 0.25
     count: int | None = None
-    batch_norm: Literal["frozen", "affine"] = "frozen"
+    threshold: float | None = None
+    across_layers: bool = False
+    batch_norm: Literal["frozen", "affine", "full"] = "frozen"
     train_classifier: bool = False
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(epochs=6, learning_rate=1e-3, schedule="constant", patience=15)
     )
 
     def __post_init__(self) -> None:
-        if (self.fraction is None) == (self.count is None):
-            raise InputError(
-                "exactly one of `finetune.fraction` and `finetune.count` must be given, "
-                f"got fraction={self.fraction!r} and count={self.count!r}"
-            )
+        sizes = {name.rpartition(".")[2]: getattr(self, name.rpartition(".")[2]) for name in _SIZES}
+        if sum(size is not None for size in sizes.values()) != 1:
+            got = ", ".join(f"{name}={size!r}" for name, size in sizes.items())
+            raise InputError(f"exactly one of {', '.join(f'`{name}`' for name in _SIZES)} must be given, got {got}")
         _require(self.fraction is None or 0 < self.fraction <= 1, "finetune.fraction", "in (0, 1]", self.fraction)
         _require(self.count is None or self.count >= 1, "finetune.count", "≥ 1", self.count)
+        valid = self.threshold is None or (math.isfinite(self.threshold) and self.threshold >= 0)
+        _require(valid, "finetune.threshold", "a mean distance, finite and ≥ 0", self.threshold)
+        self._check_method()
+
+    def _check_method(self) -> None:
+        """Raise ``InputError`` for settings that the method cannot honour."""
+        if self.method != "filters" and self.which == "none":
+            raise InputError(
+                f"`finetune.method`={self.method} does nothing while `finetune.which` is none: "
+                "say which filters, or all"
+            )
+        if self.batch_norm == "full" and self.method != "network":
+            raise InputError(
+                "`finetune.batch_norm`=full moves the statistics of all filters: "
+                f"it needs `finetune.method`=network, got {self.method}"
+            )
+        if self.train_classifier and self.method != "filters":
+            raise InputError(
+                f"`finetune.train_classifier` is for `finetune.method`=filters, got {self.method}; "
+                "classifier and network train it in any case"
+            )
+
+
+_SIZES = ("finetune.fraction", "finetune.count", "finetune.threshold")
+"""Settings of which exactly one is given: giving another drops it."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +314,7 @@ class TrialConfig:
         _require(0 <= self.seed < 2**63, "seed", "in [0, 2**63)", self.seed)
 
     def with_settings(self, settings: Mapping[str, Any]) -> TrialConfig:
-        """Return a copy with the settings of some dotted paths replaced; a new fraction drops the count, and back.
+        """Return a copy with the settings of some dotted paths replaced; a new fraction drops the count, and so on.
 
         Raises:
             InputError: a path that does not exist (with the nearest), or a value that is not allowed.
@@ -287,9 +324,8 @@ class TrialConfig:
             if path not in flat:
                 raise unknown_name("setting", path, flat)
             flat[path] = value
-            other = _EITHER.get(path)
-            if other is not None and value is not None and other not in settings:
-                flat[other] = None
+            if path in _SIZES and value is not None:
+                flat.update({other: None for other in _SIZES if other not in settings})
         return type(self).from_flat(flat)
 
     def flat(self) -> dict[str, Any]:
@@ -312,9 +348,6 @@ class TrialConfig:
     def digest(self) -> str:
         """Return a hash of all settings (12 hexadecimal digits)."""
         return digest(self.flat())[:12]
-
-
-_EITHER = {"finetune.fraction": "finetune.count", "finetune.count": "finetune.fraction"}
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

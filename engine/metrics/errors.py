@@ -24,7 +24,12 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
 
 
 def as_input(images: Tensor) -> Tensor:
-    """Return uint8 images as floats in [0, 1], channels last: convolutions run faster so, on CPU and GPU."""
+    """Return uint8 images as floats in [0, 1], channels last: convolutions run faster so, on CPU and GPU.
+
+    Floats are what a part of a network has made of images; they stay as they are.
+    """
+    if images.is_floating_point():
+        return images
     return (images.float() / 255).contiguous(memory_format=torch.channels_last)
 
 

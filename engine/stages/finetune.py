@@ -1,68 +1,100 @@
-"""The stage that fine-tunes selected filters on noisy images."""
+"""The stage that fine-tunes selected filters, or what they are compared with, on noisy images."""
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from typing import TypeAlias
+
 from torch import Tensor
 
-from engine.ranking import select_filters
-from engine.seeds import derive_seed, generator
+from engine.data import Split
+from engine.seeds import generator
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted, noisy_and_clean
 from engine.stages.pretrain import result_of, train
 from engine.stages.probe import make_judge, make_probe
-from engine.stages.rank import ranking_from_json
+from engine.stages.selected import selected_filters
 from engine.stages.spec import register_stage
-from engine.training import SelectiveFilters
+from engine.training.correction import CorrectedFilters
+from engine.training.frozen import cut_network
+from engine.training.selective import SelectiveFilters
+from engine.training.whole import WholeNetwork
+
+Tuned: TypeAlias = SelectiveFilters | CorrectedFilters | WholeNetwork
 
 
-@register_stage("finetune", version=1)
+@register_stage("finetune", version=2)
 def finetune(context: StageContext) -> None:
-    """Fine-tune the selected filters on the trial's noisy images; keep the best epoch on noisy validation images.
+    """Tune a network, or a part of it, on the trial's noisy images; keep the best epoch on noisy validation images.
 
-    Files: ``changes.safetensors`` (the changed filters only), ``filters.json`` ({layer: indices, best first}) and
-    ``result.json``.
+    What comes before the first tuned parameter is computed once for each image, where that is possible and the images
+    are not augmented.
+
+    Files: ``changes.safetensors`` (what was changed only), ``filters.json`` ({layer: indices, best first}; empty where
+    no filters were chosen) and ``result.json``.
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
-    network = load_network(context.inputs["pretrain"], None, context.device)
     noisy, _, _ = noisy_and_clean(context.data, settings["distortion"], seed=seed)
-    selected = _selected(context)
-    module = SelectiveFilters(
-        network,
-        selected,
-        batch_norm=settings["batch_norm"],
-        train_classifier=settings["train_classifier"],
-        example=noisy.images[:1].float() / 255,
-    ).to(context.device)
     validation = distorted(context.data.validation, settings["distortion"], seed=seed)
-    judge = make_judge(validation, make_probe(context.data, settings["probe"]))
-    trainer = train(context, module, noisy, settings["training"], judge)
+    probe = make_probe(context.data, settings["probe"])
+    selected = selected_filters(context) if settings["method"] in ("filters", "correction") else {}
+    module = _METHODS[settings["method"]](context, selected, noisy.images[:1].float() / 255)
+    noisy, validation, probe = _as_features(context, module, noisy, validation, probe)
+    trainer = train(context, module.to(context.device), noisy, settings["training"], make_judge(validation, probe))
     trainer.load_best()
     context.attempt.write_tensors("changes", module.changes())
     context.attempt.write_json("filters", {layer: indices.tolist() for layer, indices in selected.items()})
     context.attempt.write_json("result", result_of(trainer, context))
 
 
-def _selected(context: StageContext) -> dict[str, Tensor]:
-    """Return the filters to tune of each layer."""
-    settings, seed = context.spec.settings, context.spec.seed
-    assert seed is not None
-    counts: dict[str, int] = settings["layers"]
-    if settings["which"] == "all":
-        return {layer: torch.arange(count) for layer, count in counts.items()}
-    if settings["which"] == "random":
-        return {
-            layer: torch.randperm(settings["n_filters"][layer], generator=generator(seed, "select filters", layer))[
-                :count
-            ]
-            for layer, count in counts.items()
-        }
-    rankings = context.inputs["rank"].json("ranking")
-    return {
-        layer: select_filters(
-            ranking_from_json(rankings[layer]), count=count, which=settings["which"], seed=derive_seed(seed, layer)
-        )
-        for layer, count in counts.items()
-    }
+def _tune_filters(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
+    settings = context.spec.settings
+    return SelectiveFilters(
+        load_network(context.inputs["pretrain"], None, context.device),
+        selected,
+        batch_norm=settings["batch_norm"],
+        train_classifier=settings["train_classifier"],
+        example=example,
+    )
+
+
+def _tune_classifier(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
+    network = load_network(context.inputs["pretrain"], None, context.device)
+    return SelectiveFilters(network, {}, train_classifier=True, example=example)
+
+
+def _tune_corrections(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
+    assert context.spec.seed is not None
+    network = load_network(context.inputs["pretrain"], None, context.device)
+    return CorrectedFilters(network, selected, generator=generator(context.spec.seed, "correction units"))
+
+
+def _tune_network(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
+    network = load_network(context.inputs["pretrain"], None, context.device)
+    return WholeNetwork(network, batch_norm=context.spec.settings["batch_norm"])
+
+
+_METHODS: dict[str, Callable[[StageContext, dict[str, Tensor], Tensor], Tuned]] = {
+    "filters": _tune_filters,
+    "classifier": _tune_classifier,
+    "correction": _tune_corrections,
+    "network": _tune_network,
+}
+
+
+def _as_features(context: StageContext, module: Tuned, *splits: Split) -> tuple[Split, ...]:
+    """Return the splits as what the network makes of them before its tuned part, and have the module start there.
+
+    Images that are augmented are new in every epoch: then, and where the network cannot be cut or its features would
+    take too much memory, the splits are returned as they are.
+    """
+    if isinstance(module, WholeNetwork) or context.spec.settings["training"]["augmentation"] != "none":
+        return splits
+    network = module.network
+    cut = cut_network(network, module.tuned_names, splits[0].images[:2].float() / 255)
+    if cut is None or not cut.fits(sum(map(len, splits))):
+        return splits
+    module.start_from(cut.rest)
+    return tuple(cut.features(split) for split in splits)

@@ -7,10 +7,9 @@ the clustering of exemplars where images are paired.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,18 +19,16 @@ from engine.corruptions import corrupt, distort, frost_source, table_corruptions
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
-from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
-from engine.layers import PushPull2d
-from engine.models import model_source_digest
-from engine.models.build import places
-from engine.ranking import DISTANCES, ELECTIONS, filter_layers, n_selected
+from engine.ranking import DISTANCES, ELECTIONS
 from engine.registry import source_digest
 from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
-from engine.stages.network import build_network, build_on_meta
+from engine.stages.plan_filters import chosen_filters, filter_counts, needs_ranking
+from engine.stages.plan_network import plan_network
 from engine.stages.spec import StageSpec
 from engine.training.loop import is_strength
+from engine.training.selective import classifier_name
 
 OBJECTIVES = {
     "digits": ("gaussian_noise", "shot_noise"),
@@ -82,30 +79,36 @@ class _Planner:
         self.config = config
         self.data = data
         self.numerics = numerics
-        self.network_settings, self.network = _plan_network(config, data)
+        self.network_settings, self.network = plan_network(config, data)
         self.evaluation = _plan_evaluation(config, data)
 
     def stages(self) -> Iterator[StageSpec]:
-        weights = self.config.model.weights
-        if weights is None:
-            first = self._spec("pretrain", self._pretrain_settings(), {})
-        else:
-            first = self._spec("init", {"network": self.network_settings}, {"weights": weights}, seeded=False)
-        yield first
-        inputs = {"pretrain": first.key}
         evaluation = {name: value for name, value in self.evaluation.items() if name != "n_probe"}
         if self.config.finetune.which != "none":
+            evaluation["distortion"] = self._distortion(with_images=False)
+        first = self._first()
+        yield first
+        inputs = {"pretrain": first.key}
+        if self.config.finetune.which != "none" and self.config.finetune.method != "retrain":
             finetune = self._finetune_settings()
             finetune_inputs = dict(inputs)
-            if finetune["which"] in ("most", "least"):
-                rank = self._spec("rank", self._rank_settings(list(finetune["layers"])), inputs)
+            if needs_ranking(finetune):
+                rank = self._spec("rank", self._rank_settings(finetune), inputs)
                 yield rank
                 finetune_inputs["rank"] = rank.key
             tuned = self._spec("finetune", finetune, finetune_inputs)
             yield tuned
             inputs["finetune"] = tuned.key
-            evaluation["distortion"] = self._distortion(with_images=False)
         yield self._spec("evaluate", evaluation, inputs, seeded=False)
+
+    def _first(self) -> StageSpec:
+        """Return the stage that makes the network: trained on clean images, on noisy ones, or from given weights."""
+        if self.config.finetune.which != "none" and self.config.finetune.method == "retrain":
+            return self._spec("pretrain", {**self._pretrain_settings(), "distortion": self._distortion()}, {})
+        weights = self.config.model.weights
+        if weights is None:
+            return self._spec("pretrain", self._pretrain_settings(), {})
+        return self._spec("init", {"network": self.network_settings}, {"weights": weights}, seeded=False)
 
     def _spec(
         self, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], *, seeded: bool = True
@@ -140,15 +143,17 @@ class _Planner:
             **_corruption_sources(evaluation["objective"]),
         }
 
-    def _rank_settings(self, layers: list[str]) -> dict[str, Any]:
+    def _rank_settings(self, finetune: Mapping[str, Any]) -> dict[str, Any]:
         rank = self.config.rank
         settings: dict[str, Any] = {
-            "layers": layers,
+            "layers": list(finetune["n_filters"]),
             "distance": rank.distance,
             "at": rank.at,
             "pairing": rank.pairing,
             "distortion": self._distortion(),
         }
+        if "count" in finetune:
+            settings["across_layers"] = True
         if rank.pairing == "paired":
             settings["election"] = rank.election
             settings["top"] = rank.top
@@ -166,23 +171,24 @@ class _Planner:
 
     def _finetune_settings(self) -> dict[str, Any]:
         finetune = self.config.finetune
-        n_filters = {name: _n_filters(layer) for name, layer in _wanted_layers(self.network, finetune.layers).items()}
-        counts = {
-            name: n_selected(n, fraction=finetune.fraction, count=finetune.count) for name, n in n_filters.items()
-        }
-        which = "all" if finetune.which == "all" or counts == n_filters else finetune.which
-        settings = {
-            "which": which,
-            "layers": n_filters if which == "all" else counts,
-            "batch_norm": finetune.batch_norm,
-            "train_classifier": finetune.train_classifier,
+        settings: dict[str, Any] = {
+            "method": finetune.method,
             "training": relevant_training(finetune.training),
             "distortion": self._distortion(),
             "probe": self._probe(),
-            **_undecayed(finetune.training, self._tuned_parameters(n_filters)),
         }
-        if which == "random":
-            settings["n_filters"] = n_filters
+        if finetune.method == "classifier" or finetune.train_classifier:
+            classifier_name(self.network)  # raises where there is none
+        if finetune.method == "classifier":
+            return settings
+        if finetune.method == "network":
+            undecayed = _undecayed(finetune.training, dict(self.network.named_parameters()))
+            return {**settings, "batch_norm": finetune.batch_norm, **undecayed}
+        n_filters = filter_counts(self.network, finetune.layers)
+        settings |= {"n_filters": n_filters, **chosen_filters(finetune, n_filters)}
+        if finetune.method == "filters":
+            settings |= {"batch_norm": finetune.batch_norm, "train_classifier": finetune.train_classifier}
+            settings |= _undecayed(finetune.training, self._tuned_parameters(n_filters))
         return settings
 
     def _tuned_parameters(self, layers: Iterable[str]) -> dict[str, nn.Parameter]:
@@ -227,80 +233,6 @@ def relevant_training(training: TrainingSettings) -> dict[str, Any]:
 def _undecayed(training: TrainingSettings, parameters: Iterable[str]) -> dict[str, Any]:
     """Return what weight decay leaves alone, if that matters: an older rule let learned strengths decay."""
     return {"undecayed": ["raw_alpha"]} if training.weight_decay and any(map(is_strength, parameters)) else {}
-
-
-def _plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], nn.Module]:
-    """Return what builds the network, reduced to what matters, and the network without weights."""
-    settings: dict[str, Any] = {
-        "name": config.model.name,
-        "width": config.model.width,
-        "num_classes": data.n_classes,
-        "in_channels": data.channels,
-        "image_size": data.image_size,
-        "push_pull": None,
-    }
-    source = model_source_digest(config.model.name)
-    if source:
-        settings["source"] = source
-    push_pull = config.push_pull
-    if push_pull.where.strip() != "none":
-        settings["push_pull"] = {
-            "where": places(push_pull.where),
-            "h": push_pull.h,
-            "alpha": push_pull.alpha,
-            "learn_alpha": push_pull.learn_alpha,
-        }
-    network = build_on_meta(settings)
-    if settings["push_pull"] is not None:
-        layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
-        settings["push_pull"] |= {"where": list(layers), "h": canonical_h(layers.values())}
-    _check_forward(canonical_json(settings))
-    return settings, network
-
-
-@lru_cache(maxsize=256)
-def _check_forward(settings_json: str) -> None:
-    """Try a network on two blank images, without weights, or with weights where it needs them.
-
-    Raises:
-        InputError: it cannot take images of this size, or does not return a logit for each class.
-    """
-    settings = json.loads(settings_json)
-    shape = (2, settings["in_channels"], settings["image_size"], settings["image_size"])
-    try:
-        logits = _respond(build_on_meta(settings), torch.zeros(shape, device="meta"))
-    except Exception:  # what cannot run without weights raises as it likes
-        try:
-            logits = _respond(build_network(settings, seed=0), torch.zeros(shape))
-        except Exception as error:
-            size = f"{shape[1]}×{shape[2]}×{shape[3]}"
-            raise InputError(f"model {settings['name']!r} cannot take images of {size}: {error}") from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (2, settings["num_classes"]):
-        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise InputError(
-            f"model {settings['name']!r} must return logits (n, {settings['num_classes']}), got {found} for 2 images"
-        )
-
-
-@torch.no_grad()
-def _respond(network: nn.Module, images: torch.Tensor) -> Any:
-    return network.eval()(images)
-
-
-def canonical_h(layers: Any) -> float:
-    """Return one h that stands for all that give these push–pull layers the same pull kernels.
-
-    h acts through ŝ alone: a kernel of side s has the pull kernel ŝ for all h in [(ŝ − 1)/s, (ŝ + 1)/s). What is
-    returned is 1 where no kernel grows, else the middle of what the layers' ranges have in common.
-    """
-    sizes = {
-        (side, pull) for layer in layers for side, pull in zip(layer.kernel_size, layer.pull_kernel_size, strict=True)
-    }
-    if all(side == pull for side, pull in sizes):
-        return 1.0
-    low = max(max(1.0, (pull - 1) / side) for side, pull in sizes)
-    high = min((pull + 1) / side for side, pull in sizes)
-    return round((low + high) / 2, 6)
 
 
 def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
@@ -349,32 +281,6 @@ def _corruption_sources(names: Iterable[str]) -> dict[str, Any]:
         sources["frost"] = frost_source().key
     own = {name: source for name, source in sources.items() if source}
     return {"source": own} if own else {}
-
-
-def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
-    """Return the rankable layers that "first", "all", "first-K" or names joined by commas mean."""
-    rankable = filter_layers(network)
-    words = layers.strip()
-    if words == "all":
-        return rankable
-    if words == "first" or words.startswith("first-"):
-        count = int(words.removeprefix("first-")) if words.removeprefix("first-").isdigit() else 1
-        if words != "first" and (str(count) != words.removeprefix("first-") or not 1 <= count <= len(rankable)):
-            raise InputError(
-                f"`finetune.layers` = 'first-K' needs K from 1 to the network's {len(rankable)} layers, got {layers!r}"
-            )
-        return dict(list(rankable.items())[:count])
-    names = [name.strip() for name in words.split(",") if name.strip()]
-    if not names:
-        raise InputError(f"`finetune.layers` must be first, all, first-K or layer names, got {layers!r}")
-    for name in names:
-        if name not in rankable:
-            raise unknown_name("layer for `finetune.layers`", name, ["first", "all", "first-K", *rankable])
-    return {name: layer for name, layer in rankable.items() if name in names}
-
-
-def _n_filters(layer: nn.Module) -> int:
-    return int(layer.out_channels)  # type: ignore[arg-type]
 
 
 def _check_distortion(distortion: DistortionSettings, data: DataInfo) -> None:

@@ -12,6 +12,7 @@ from engine.settings import TrainingSettings
 from engine.stages.context import StageContext
 from engine.stages.families import longest_prefix
 from engine.stages.network import build_network, set_input_statistics, to_device
+from engine.stages.noisy import distorted, noisy_and_clean
 from engine.stages.probe import make_judge, make_probe
 from engine.stages.spec import register_stage
 from engine.stages.store import CorruptArtifactError
@@ -26,6 +27,8 @@ Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 def pretrain(context: StageContext) -> None:
     """Train a network on the clean training images; keep its best epoch by validation.
 
+    With a "distortion" among the settings it is trained on that many noisy images instead, and judged by noisy ones.
+
     Files: ``network.json`` (how it is built), ``model.safetensors`` (the best epoch's weights), ``last.safetensors``
     (weights and optimiser after the last epoch, for a longer training to go on from) and ``result.json``.
     """
@@ -34,8 +37,12 @@ def pretrain(context: StageContext) -> None:
     network = build_network(settings["network"], seed=seed)
     set_input_statistics(network, context.data)
     to_device(network, context.device)
-    judge = make_judge(context.data.validation, make_probe(context.data, settings["probe"]))
-    trainer = train(context, network, context.data.train, settings["training"], judge, begin=begin_from_shorter)
+    images, validation = context.data.train, context.data.validation
+    if "distortion" in settings:
+        images, _, _ = noisy_and_clean(context.data, settings["distortion"], seed=seed)
+        validation = distorted(validation, settings["distortion"], seed=seed)
+    judge = make_judge(validation, make_probe(context.data, settings["probe"]))
+    trainer = train(context, network, images, settings["training"], judge, begin=begin_from_shorter)
     tensors, state = trainer.checkpoint()
     context.attempt.write_tensors(
         "last", {name: value for name, value in tensors.items() if not name.startswith("best/")}

@@ -22,29 +22,42 @@ from engine.stages.network import load_network
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.spec import register_stage
 
+ACROSS = "across"
+"""The file with the ranking of all layers' filters together."""
+
 
 @register_stage("rank", version=1)
 def rank(context: StageContext) -> None:
     """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
 
-    Files: ``ranking.json``: {layer: {"order", "points", "mean_distance", "rule", "n_images"}}.
+    Files: ``ranking.json``: {layer: {"order", "points", "mean_distance", "rule", "n_images"}}; with "across_layers"
+    also ``across.json``: the same of all layers' filters in one election, numbered through in the layers' order.
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
     network = load_network(context.inputs["pretrain"], None, context.device)
     noisy, paired_clean, other_clean = noisy_and_clean(context.data, settings["distortion"], seed=seed)
     if settings["pairing"] == "paired":
-        rankings = _rank_paired(network, paired_clean, noisy, settings)
+        distances = _paired(network, paired_clean, noisy, settings)
     else:
-        rankings = _rank_exemplars(network, other_clean, noisy, settings, seed=seed)
+        distances = _of_exemplars(network, other_clean, noisy, settings, seed=seed)
+    rankings = {layer: _elect(found, settings) for layer, found in distances.items()}
     context.attempt.write_json("ranking", {layer: ranking_to_json(found) for layer, found in rankings.items()})
+    if settings.get("across_layers"):
+        together = torch.cat([distances[layer] for layer in settings["layers"]], dim=-1)
+        context.attempt.write_json(ACROSS, ranking_to_json(_elect(together, settings)))
 
 
-def _rank_paired(
-    network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any]
-) -> dict[str, FilterRanking]:
-    """Rank by the vote of all pairs of a clean image and its noisy version."""
-    distances = paired_distances(
+def _elect(distances: Tensor, settings: Mapping[str, Any]) -> FilterRanking:
+    """Return the ranking by the images' votes, or, of distances between exemplars, by the distances themselves."""
+    if distances.ndim == 1:
+        return rank_filters(distances)
+    return rank_filters(distances, rule=settings["election"], top=settings["top"])
+
+
+def _paired(network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the distances between all clean images and their noisy versions, {layer: (n, f)}."""
+    return paired_distances(
         network,
         clean.images,
         noisy.images,
@@ -52,16 +65,13 @@ def _rank_paired(
         distance=settings["distance"],
         at=settings["at"],
     )
-    return {
-        layer: rank_filters(votes, rule=settings["election"], top=settings["top"]) for layer, votes in distances.items()
-    }
 
 
-def _rank_exemplars(
+def _of_exemplars(
     network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any], *, seed: int
-) -> dict[str, FilterRanking]:
-    """Rank by the distances of the clean set's exemplars to the noisy set's; no vote."""
-    rankings = {}
+) -> dict[str, Tensor]:
+    """Return the distances of the clean set's exemplars to the noisy set's, {layer: (f,)}."""
+    found = {}
     for layer in settings["layers"]:
         of_clean, of_noisy = (
             split.images[_exemplars(network, split, layer, settings, seed=seed)] for split in (clean, noisy)
@@ -69,8 +79,8 @@ def _rank_exemplars(
         distances = exemplar_distances(
             network, of_clean, of_noisy, layer, distance=settings["distance"], at=settings["at"]
         )
-        rankings[layer] = rank_filters(distances[layer])
-    return rankings
+        found[layer] = distances[layer]
+    return found
 
 
 def _exemplars(network: nn.Module, split: Split, layer: str, settings: Mapping[str, Any], *, seed: int) -> Tensor:

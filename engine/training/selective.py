@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -45,6 +44,7 @@ class SelectiveFilters(nn.Module):
     ) -> None:
         super().__init__()
         self._network = (network.eval().requires_grad_(False),)  # in a tuple, so that it is no submodule
+        self._runs = self._network
         self._rows: dict[str, Tensor] = {}
         self._values = nn.ParameterDict()
         units = filter_units(network, example) if batch_norm == "affine" else {}
@@ -56,7 +56,7 @@ class SelectiveFilters(nn.Module):
                     self._select(f"{norm}.{name}", indices, network)
         if train_classifier:
             for name in ("weight", "bias"):
-                self._select(f"{_classifier_name(network)}.{name}", None, network)
+                self._select(f"{classifier_name(network)}.{name}", None, network)
         if not len(self._values):
             raise InputError("no filter is selected for fine-tuning")
 
@@ -89,13 +89,17 @@ class SelectiveFilters(nn.Module):
         return self._network[0]
 
     @property
-    def changed_names(self) -> list[str]:
-        """Return the names, in the network, of the parameters that are changed in part or whole."""
+    def tuned_names(self) -> list[str]:
+        """Return the names, in the network, of the parameters that are tuned in part or whole."""
         return [_plain(name) for name in self._values]
 
+    def start_from(self, rest: nn.Module) -> None:
+        """Take from now on what the rest of a cut network takes (see ``cut_network``) instead of images."""
+        self._runs = (rest,)
+
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (n, classes) of float images (n, c, h, w)."""
-        return functional_call(self.network, self._composed(), (images,))
+        """Return the logits (n, classes) of float images (n, c, h, w), or of features after ``start_from``."""
+        return functional_call(self._runs[0], self._composed(), (images,))
 
     def train(self, mode: bool = True) -> SelectiveFilters:
         """Leave the network in evaluation mode whatever the mode: running statistics stand still."""
@@ -118,28 +122,21 @@ class SelectiveFilters(nn.Module):
         return composed
 
 
-@torch.no_grad()
-def apply_changes(network: nn.Module, changes: Mapping[str, Tensor]) -> nn.Module:
-    """Write the values of ``SelectiveFilters.changes`` into a network, in place; return it."""
-    parameters = dict(network.named_parameters())
-    for path, values in changes.items():
-        name, _, kind = path.rpartition(":")
-        if kind != "values":
-            continue
-        target = parameters[name]
-        rows = changes.get(f"{name}:rows")
-        if rows is None:
-            target.copy_(values.to(target.device))
-        else:
-            target[rows.to(target.device)] = values.to(target.device)
-    return network
+def classifier_name(network: nn.Module) -> str:
+    """Return the name of a network's classifier: its last layer that is linear, or a 1×1 convolution in its place.
 
-
-def _classifier_name(network: nn.Module) -> str:
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
+    Raises:
+        InputError: there is none.
+    """
+    found = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1))
+    ]
+    linear = [name for name in found if isinstance(network.get_submodule(name), nn.Linear)]
+    if not found:
         raise InputError("the network has no linear layer that could be trained as its classifier")
-    return linear[-1]
+    return (linear or found)[-1]
 
 
 def _mangled(name: str) -> str:

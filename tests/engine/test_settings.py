@@ -9,6 +9,7 @@ from engine.errors import InputError
 from engine.settings import TrialConfig
 
 DEFAULT = TrialConfig()
+TUNED = DEFAULT.with_settings({"finetune.which": "most"})
 PATHS = tuple(DEFAULT.flat())
 
 
@@ -45,13 +46,13 @@ def another(path: str) -> Any:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_setting_round_trips_and_changes_the_digest(path):
-    value = another(path)
-    changed = DEFAULT.with_settings({path: value})
-    assert changed.flat()[path] == value != DEFAULT.flat()[path]
+    value, base = another(path), TUNED if path == "finetune.method" else DEFAULT
+    changed = base.with_settings({path: value})
+    assert changed.flat()[path] == value != base.flat()[path]
     assert TrialConfig.from_flat(changed.flat()) == changed
-    assert changed.digest != DEFAULT.digest
-    companion = {"finetune.count": "finetune.fraction"}.get(path)
-    assert [name for name in PATHS if changed.flat()[name] != DEFAULT.flat()[name]] in ([path], [companion, path])
+    assert changed.digest != base.digest
+    companion = "finetune.fraction" if path in ("finetune.count", "finetune.threshold") else None
+    assert [name for name in PATHS if changed.flat()[name] != base.flat()[name]] in ([path], [companion, path])
 
 
 def test_settings_are_equal_in_flat_form_only_if_equal():
@@ -73,15 +74,34 @@ def test_integers_become_floats_and_whole_floats_integers():
     assert config.pretrain.epochs == 3
 
 
-def test_a_count_takes_the_place_of_the_fraction_and_back():
+def test_a_size_takes_the_place_of_the_others():
     by_count = DEFAULT.with_settings({"finetune.count": 3})
     assert (by_count.finetune.fraction, by_count.finetune.count) == (None, 3)
     by_fraction = by_count.with_settings({"finetune.fraction": 0.5})
     assert (by_fraction.finetune.fraction, by_fraction.finetune.count) == (0.5, None)
-    with pytest.raises(InputError, match=r"exactly one of .* got fraction=0.5 and count=3"):
+    by_threshold = by_count.with_settings({"finetune.threshold": 0.1})
+    sizes = by_threshold.finetune
+    assert (sizes.fraction, sizes.count, sizes.threshold) == (None, None, 0.1)
+    with pytest.raises(InputError, match=r"exactly one of .* got fraction=0.5, count=3, threshold=None"):
         DEFAULT.with_settings({"finetune.count": 3, "finetune.fraction": 0.5})
-    with pytest.raises(InputError, match=r"exactly one of .* got fraction=None and count=None"):
+    with pytest.raises(InputError, match=r"exactly one of .* got fraction=None, count=None, threshold=None"):
         DEFAULT.with_settings({"finetune.fraction": None})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"finetune.method": "network"}, "`finetune.method`=network does nothing while `finetune.which` is none"),
+        ({"finetune.which": "most", "finetune.batch_norm": "full"}, "needs `finetune.method`=network, got filters"),
+        (
+            {"finetune.which": "all", "finetune.method": "correction", "finetune.train_classifier": True},
+            "`finetune.train_classifier` is for `finetune.method`=filters, got correction",
+        ),
+    ],
+)
+def test_settings_that_a_method_cannot_honour_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        DEFAULT.with_settings(settings)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +140,8 @@ def test_a_count_takes_the_place_of_the_fraction_and_back():
         ("rank.n_exemplars", 0, "`rank.n_exemplars` must be ≥ 1"),
         ("finetune.fraction", 1.01, r"`finetune.fraction` must be in \(0, 1\], got 1.01"),
         ("finetune.count", 0, "`finetune.count` must be ≥ 1"),
+        ("finetune.threshold", -0.1, "`finetune.threshold` must be a mean distance, finite and ≥ 0, got -0.1"),
+        ("finetune.threshold", math.nan, "`finetune.threshold` must be .* got nan"),
         ("finetune.train_classifier", 1, "`finetune.train_classifier` must be of type bool, got 1"),
         ("evaluate.severities", [], "`evaluate.severities` must be from 1 to 5"),
         ("evaluate.severities", [1, 6], "`evaluate.severities` must be from 1 to 5"),

@@ -12,7 +12,8 @@ from engine.layers.pull_kernel import pull_size
 from engine.models import MODELS, register_model, registry
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import StageSpec, plan_trial
-from engine.stages.plan import canonical_h, relevant_training
+from engine.stages.plan import relevant_training
+from engine.stages.plan_network import canonical_h
 
 STAGES = ("pretrain", "rank", "finetune", "evaluate")
 KINDS = ("pretrain", "init", "rank", "finetune", "evaluate")
@@ -39,8 +40,8 @@ def test_keys_golden(info):
     assert keys(info, ALL) == {
         "pretrain": "17fb62d4a4db66e63b8ae11d520953f7",
         "rank": "3262ba19e8b948ebeb9a99d0bf9a902a",
-        "finetune": "8cb24585fb38eaba1e7ef91dcd07fb89",
-        "evaluate": "23c92eba53a961f173aaea1c6843e98c",
+        "finetune": "327f30175d6e2a09ecf004128977e8b2",
+        "evaluate": "39c845f0342b61af180c658be89df5e0",
     }
     assert keys(info) == {
         "pretrain": "20dca45d8d6d84814a7ee677617d194b",
@@ -81,6 +82,38 @@ def test_a_trial_s_stages_are_a_chain(info):
 )
 def test_a_trial_has_the_stages_that_its_fine_tuning_needs(info, which, stages):
     assert tuple(keys(info, {"finetune.which": which})) == stages
+
+
+@pytest.mark.parametrize(
+    ("settings", "stages"),
+    [
+        ({"finetune.method": "correction"}, STAGES),
+        ({"finetune.method": "network"}, ("pretrain", "finetune", "evaluate")),
+        ({"finetune.method": "classifier"}, ("pretrain", "finetune", "evaluate")),
+        ({"finetune.method": "retrain"}, ("pretrain", "evaluate")),
+        ({"finetune.threshold": 0.1, "finetune.which": "random"}, STAGES),  # as many as are above the threshold
+        ({"finetune.across_layers": True, "finetune.which": "random"}, ("pretrain", "finetune", "evaluate")),
+        ({"finetune.across_layers": True, "finetune.fraction": 1.0}, ("pretrain", "finetune", "evaluate")),
+    ],
+    ids=str,
+)
+def test_a_trial_has_the_stages_that_its_method_needs(info, settings, stages):
+    assert tuple(keys(info, {"finetune.which": "most", **settings})) == stages
+
+
+def test_retraining_shares_nothing_with_the_clean_pretraining_but_noisy_images_of_other_trials(info):
+    retrain = {**ALL, "finetune.method": "retrain"}
+    assert keys(info, retrain)["pretrain"] != keys(info, ALL)["pretrain"]
+    assert keys(info, retrain) == keys(info, {**retrain, "model.weights": "ab" * 16}), (
+        "random weights, whatever is given"
+    )
+    assert changed(info, retrain, {"distortion.n_images": 100}) == ("pretrain", "evaluate")
+
+
+def test_a_network_without_a_classifier_is_refused(info, monkeypatch):
+    monkeypatch.setattr("engine.stages.plan.plan_network", lambda config, data: ({}, nn.Conv2d(1, 4, 3)))
+    with pytest.raises(InputError, match="no linear layer that could be trained as its classifier"):
+        keys(info, {"finetune.which": "all", "finetune.method": "classifier"})
 
 
 def test_a_spec_survives_json(info):
@@ -131,6 +164,9 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "finetune.layers": (ALL, "first", DOWN_FROM_RANK),
     "finetune.fraction": (ALL, 0.5, DOWN_FROM_FINETUNE),
     "finetune.count": (ALL, 3, DOWN_FROM_FINETUNE),
+    "finetune.threshold": (ALL, 0.1, DOWN_FROM_FINETUNE),
+    "finetune.across_layers": (ALL, True, DOWN_FROM_RANK),
+    "finetune.method": (ALL, "correction", DOWN_FROM_FINETUNE),
     "finetune.batch_norm": (ALL, "affine", DOWN_FROM_FINETUNE),
     "finetune.train_classifier": (ALL, True, DOWN_FROM_FINETUNE),
     "finetune.training.epochs": (ALL, 9, DOWN_FROM_FINETUNE),
@@ -228,6 +264,16 @@ FROM_WEIGHTS = {**ALL, "model.weights": "ab" * 16}
         ({"finetune.which": "all"}, {"rank.distance": "l1"}),
         ({"finetune.which": "random"}, {"rank.distance": "l1"}),
         ({"finetune.which": "random"}, {"rank.pairing": "unpaired"}),
+        ({"finetune.which": "random", "finetune.across_layers": True}, {"rank.distance": "l1"}),
+        ({**ALL, "finetune.threshold": 0.1}, {"finetune.across_layers": True}),
+        ({**ALL, "finetune.layers": "first"}, {"finetune.across_layers": True}),
+        ({**ALL, "finetune.method": "correction"}, {"finetune.batch_norm": "affine"}),
+        *(
+            ({**ALL, "finetune.method": method}, {name: value})
+            for method in ("network", "classifier", "retrain")
+            for name, value in (("finetune.which", "random"), ("finetune.layers", "first"), ("finetune.count", 1))
+        ),
+        ({**ALL, "finetune.method": "retrain"}, {"finetune.training.epochs": 50}),
         ({"finetune.which": "none"}, {"rank.at": "convolution"}),
         ({"finetune.which": "none"}, {"distortion.level": 50.0}),
         ({"finetune.which": "none"}, {"finetune.training.epochs": 50}),

@@ -11,6 +11,7 @@ from engine.models import build_model
 from engine.seeds import generator
 from engine.settings import TrainingSettings
 from engine.training import SelectiveFilters, Trainer, apply_changes
+from engine.training.selective import classifier_name
 from engine.training.state import load_optimizer_tensors, optimizer_tensors
 
 EXAMPLE = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -103,7 +104,7 @@ def test_train_classifier_tunes_the_last_linear_layer_whole():
         "fc.weight": [0, 1, 2, 3],
         "fc.bias": [0, 1, 2, 3],
     }
-    assert module.changed_names == ["conv1.weight", "layer2.0.conv2.weight", "fc.weight", "fc.bias"]
+    assert module.tuned_names == ["conv1.weight", "layer2.0.conv2.weight", "fc.weight", "fc.bias"]
 
 
 def test_a_filter_owns_its_learned_strength():
@@ -255,3 +256,9 @@ def test_a_network_without_a_linear_layer_has_no_classifier():
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(InputError, match="no linear layer that could be trained as its classifier"):
         SelectiveFilters(network, {"0": torch.tensor([1])}, train_classifier=True, example=EXAMPLE)
+
+
+def test_a_convolution_in_the_place_of_a_linear_layer_is_the_classifier():
+    network = build_model("allconv", num_classes=4, in_channels=1, image_size=16)
+    assert classifier_name(network) == "conv9"
+    assert classifier_name(make_network()) == "fc"

@@ -1,0 +1,63 @@
+"""From a trial's settings to the filters that it tunes: of which layers, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from engine.errors import InputError, unknown_name
+from engine.ranking import filter_layers, n_selected
+from engine.settings import FinetuneSettings
+
+
+def filter_counts(network: nn.Module, layers: str) -> dict[str, int]:
+    """Return {layer: number of its filters} of the layers that "first", "all", "first-K" or names mean.
+
+    Raises:
+        InputError: a K, or a name, that the network does not have.
+    """
+    return {name: int(layer.out_channels) for name, layer in _wanted_layers(network, layers).items()}  # type: ignore[arg-type]
+
+
+def chosen_filters(finetune: FinetuneSettings, n_filters: Mapping[str, int]) -> dict[str, Any]:
+    """Return which filters are tuned and how many: "counts" by layer, a "count" of all together, or a "threshold"."""
+    if finetune.which == "all":
+        return {"which": "all"}
+    if finetune.threshold is not None:
+        return {"which": finetune.which, "threshold": finetune.threshold}
+    if finetune.across_layers and len(n_filters) > 1:
+        total = sum(n_filters.values())
+        count = n_selected(total, fraction=finetune.fraction, count=finetune.count)
+        return {"which": "all"} if count == total else {"which": finetune.which, "count": count}
+    counts = {name: n_selected(n, fraction=finetune.fraction, count=finetune.count) for name, n in n_filters.items()}
+    return {"which": "all"} if counts == n_filters else {"which": finetune.which, "counts": counts}
+
+
+def needs_ranking(settings: Mapping[str, Any]) -> bool:
+    """Return whether a fine-tuning's filters depend on a ranking; a threshold's number of them always does."""
+    which = settings.get("which")
+    return which in ("most", "least") or (which == "random" and "threshold" in settings)
+
+
+def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
+    """Return the rankable layers that "first", "all", "first-K" or names joined by commas mean."""
+    rankable = filter_layers(network)
+    words = layers.strip()
+    if words == "all":
+        return rankable
+    if words == "first" or words.startswith("first-"):
+        count = int(words.removeprefix("first-")) if words.removeprefix("first-").isdigit() else 1
+        if words != "first" and (str(count) != words.removeprefix("first-") or not 1 <= count <= len(rankable)):
+            raise InputError(
+                f"`finetune.layers` = 'first-K' needs K from 1 to the network's {len(rankable)} layers, got {layers!r}"
+            )
+        return dict(list(rankable.items())[:count])
+    names = [name.strip() for name in words.split(",") if name.strip()]
+    if not names:
+        raise InputError(f"`finetune.layers` must be first, all, first-K or layer names, got {layers!r}")
+    for name in names:
+        if name not in rankable:
+            raise unknown_name("layer for `finetune.layers`", name, ["first", "all", "first-K", *rankable])
+    return {name: layer for name, layer in rankable.items() if name in names}

@@ -1,0 +1,93 @@
+"""From a trial's settings to its network: what builds it, reduced to what matters, and whether it takes the images."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.data import DataInfo
+from engine.digest import canonical_json
+from engine.errors import InputError
+from engine.layers import PushPull2d
+from engine.models import model_source_digest
+from engine.models.build import places
+from engine.settings import TrialConfig
+from engine.stages.network import build_network, build_on_meta
+
+
+def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], nn.Module]:
+    """Return what builds the network, reduced to what matters, and the network without weights."""
+    settings: dict[str, Any] = {
+        "name": config.model.name,
+        "width": config.model.width,
+        "num_classes": data.n_classes,
+        "in_channels": data.channels,
+        "image_size": data.image_size,
+        "push_pull": None,
+    }
+    source = model_source_digest(config.model.name)
+    if source:
+        settings["source"] = source
+    push_pull = config.push_pull
+    if push_pull.where.strip() != "none":
+        settings["push_pull"] = {
+            "where": places(push_pull.where),
+            "h": push_pull.h,
+            "alpha": push_pull.alpha,
+            "learn_alpha": push_pull.learn_alpha,
+        }
+    network = build_on_meta(settings)
+    if settings["push_pull"] is not None:
+        layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
+        settings["push_pull"] |= {"where": list(layers), "h": canonical_h(layers.values())}
+    _check_forward(canonical_json(settings))
+    return settings, network
+
+
+@lru_cache(maxsize=256)
+def _check_forward(settings_json: str) -> None:
+    """Try a network on two blank images, without weights, or with weights where it needs them.
+
+    Raises:
+        InputError: it cannot take images of this size, or does not return a logit for each class.
+    """
+    settings = json.loads(settings_json)
+    shape = (2, settings["in_channels"], settings["image_size"], settings["image_size"])
+    try:
+        logits = _respond(build_on_meta(settings), torch.zeros(shape, device="meta"))
+    except Exception:  # what cannot run without weights raises as it likes
+        try:
+            logits = _respond(build_network(settings, seed=0), torch.zeros(shape))
+        except Exception as error:
+            size = f"{shape[1]}×{shape[2]}×{shape[3]}"
+            raise InputError(f"model {settings['name']!r} cannot take images of {size}: {error}") from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, settings["num_classes"]):
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise InputError(
+            f"model {settings['name']!r} must return logits (n, {settings['num_classes']}), got {found} for 2 images"
+        )
+
+
+@torch.no_grad()
+def _respond(network: nn.Module, images: torch.Tensor) -> Any:
+    return network.eval()(images)
+
+
+def canonical_h(layers: Any) -> float:
+    """Return one h that stands for all that give these push–pull layers the same pull kernels.
+
+    h acts through ŝ alone: a kernel of side s has the pull kernel ŝ for all h in [(ŝ − 1)/s, (ŝ + 1)/s). What is
+    returned is 1 where no kernel grows, else the middle of what the layers' ranges have in common.
+    """
+    sizes = {
+        (side, pull) for layer in layers for side, pull in zip(layer.kernel_size, layer.pull_kernel_size, strict=True)
+    }
+    if all(side == pull for side, pull in sizes):
+        return 1.0
+    low = max(max(1.0, (pull - 1) / side) for side, pull in sizes)
+    high = min((pull + 1) / side for side, pull in sizes)
+    return round((low + high) / 2, 6)

@@ -1,0 +1,151 @@
+"""What a trial tunes: filters by other rules, and what they are compared with."""
+
+import pytest
+import torch
+
+from engine.errors import InputError
+from engine.metrics import as_input, classification_error
+from engine.metrics.errors import error_and_loss
+from engine.ranking import borda_count, filter_distances
+from engine.stages import finetune
+from engine.stages.network import load_network
+from engine.stages.noisy import distorted, noisy_and_clean
+from engine.training import CutNetwork
+
+CPU = torch.device("cpu")
+
+
+def artifacts_of(workshop, **settings):
+    return {outcome.spec.stage: outcome.artifact for outcome in workshop.run(workshop.plan(**settings))}
+
+
+def states(artifacts) -> tuple[dict, dict]:
+    """Return the state dicts of the network before and after fine-tuning."""
+    tuned = load_network(artifacts["pretrain"], artifacts["finetune"], CPU)
+    return load_network(artifacts["pretrain"], None, CPU).state_dict(), tuned.state_dict()
+
+
+def moved(before: dict, after: dict) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_the_classifier_alone_is_tuned(workshop):
+    artifacts = artifacts_of(workshop, finetune__method="classifier")
+    assert moved(*states(artifacts)) == {"fc.weight", "fc.bias"}
+    assert artifacts["finetune"].json("result")["n_trained"] == 16 * 10 + 10
+    assert artifacts["finetune"].json("filters") == {}
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "affine", "full"])
+def test_the_whole_network_is_tuned(workshop, batch_norm):
+    artifacts = artifacts_of(workshop, finetune__method="network", finetune__batch_norm=batch_norm)
+    before, after = states(artifacts)
+    ends = {"frozen": (), "affine": ("weight", "bias"), "full": ("weight", "bias", "running_mean", "running_var")}
+    norms = {name for name in before if ".bn" in name or name.startswith("bn") or "downsample.1" in name}
+    still = {name for name in norms if name.rpartition(".")[2] not in ends[batch_norm]}
+    expected = {name for name in before if not name.startswith("normalise")} - still
+    assert moved(before, after) - {"bn1.num_batches_tracked"} >= {"conv1.weight", "fc.bias", "layer3.0.conv2.weight"}
+    assert moved(before, after) <= expected | {name for name in norms if name.endswith("num_batches_tracked")}
+    assert bool(moved(before, after) & norms) == (batch_norm != "frozen")
+
+
+def test_correction_units_leave_the_network_as_it_is(workshop):
+    artifacts = artifacts_of(workshop, finetune__method="correction", finetune__count=2)
+    before, after = states(artifacts)
+    assert moved(before, after) == set()
+    added = sum(value.numel() for name, value in after.items() if name not in before and not name.endswith("filters"))
+    assert artifacts["finetune"].json("result")["n_trained"] == added == 3 * 2 * (9 * 2**2 + 2)
+    filters, ranking = artifacts["finetune"].json("filters"), artifacts["rank"].json("ranking")
+    assert filters == {layer: found["order"][:2] for layer, found in ranking.items()}
+
+
+def test_retraining_starts_from_random_weights_and_sees_noisy_images_alone(workshop):
+    plan = workshop.plan(finetune__method="retrain", distortion__n_images=40, pretrain__epochs=8)
+    artifacts = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
+    assert set(artifacts) == {"pretrain", "evaluate"}
+    distortion = {"name": "awgn", "level": 25.0, "n_images": 40}
+    validation = distorted(workshop.data.validation, distortion, seed=0)
+    network = load_network(artifacts["pretrain"], None, CPU)
+    best = artifacts["pretrain"].history[artifacts["pretrain"].json("result")["best_epoch"] - 1]
+    error, loss = error_and_loss(network, validation)
+    assert (best["validation_error"], best["validation_loss"]) == (error, loss)
+    assert loss != error_and_loss(network, workshop.data.validation)[1]
+    errors = artifacts["evaluate"].json("errors")["test"]
+    noisy = distorted(workshop.data.test, distortion, seed=1)
+    assert errors["tuned_distortion"] == pytest.approx(classification_error(network, noisy))
+    clean = load_network(artifacts_of(workshop, finetune__which="none")["pretrain"], None, CPU)
+    assert "conv1.weight" in moved(clean.state_dict(), network.state_dict())
+
+
+def test_one_election_of_all_layers_filters_selects_by_the_votes_of_all(workshop):
+    artifacts = artifacts_of(workshop, finetune__across_layers=True, finetune__count=5, rank__distance="l1")
+    network = load_network(artifacts["pretrain"], None, CPU)
+    noisy, clean, _ = noisy_and_clean(workshop.data, {"name": "awgn", "level": 25.0, "n_images": 20}, seed=0)
+    maps = []
+    for split in (clean, noisy):
+        with torch.no_grad():
+            first = network.bn1(network.conv1(network.normalise(as_input(split.images)))).relu()
+            block = network.layer1[0]
+            inner = block.bn1(block.conv1(first)).relu()
+            outer = block.bn2(block.conv2(inner)).relu()  # by rule, before the residual addition
+        maps.append([first, inner, outer])
+    votes = torch.cat([filter_distances(a, b, "l1") for a, b in zip(*maps, strict=True)], dim=1)
+    points = borda_count(votes)
+    order = sorted(range(12), key=lambda i: (-int(points[i]), -float(votes[:, i].mean())))[:5]
+    layers = ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
+    expected = {layer: [i - 4 * place for i in order if i // 4 == place] for place, layer in enumerate(layers)}
+    assert artifacts["finetune"].json("filters") == expected
+
+
+@pytest.mark.parametrize("which", ["most", "least", "random"])
+def test_a_threshold_selects_as_many_filters_as_are_above_it(workshop, which):
+    ranked = artifacts_of(workshop)["rank"].json("ranking")
+    distances = sorted(distance for found in ranked.values() for distance in found["mean_distance"])
+    threshold = (distances[-4] + distances[-5]) / 2
+    above = {
+        layer: {i for i, distance in enumerate(found["mean_distance"]) if distance > threshold}
+        for layer, found in ranked.items()
+    }
+    filters = artifacts_of(workshop, finetune__which=which, finetune__threshold=threshold)["finetune"].json("filters")
+    assert {layer: len(chosen) for layer, chosen in filters.items()} == {layer: len(s) for layer, s in above.items()}
+    assert sum(map(len, filters.values())) == 4
+    assert (
+        (filters == {layer: sorted(chosen) for layer, chosen in above.items()})
+        or which != "most"
+        or all(set(filters[layer]) == above[layer] for layer in above)
+    )
+
+
+def test_a_threshold_above_all_distances_is_an_error_that_says_how_far_they_go(workshop):
+    plan = workshop.plan(finetune__threshold=1e6)
+    with pytest.raises(InputError, match=r"no filter's mean distance is above .* 1e\+06; the largest is 0\.\d"):
+        workshop.run(plan)
+
+
+@pytest.mark.parametrize("settings", [{}, {"finetune__method": "correction"}, {"finetune__train_classifier": True}])
+def test_features_that_are_kept_change_nothing_but_rounding(workshop, tmp_path, monkeypatch, settings):
+    settings = {
+        "finetune__layers": "layer2.0.conv2, layer3.0.conv1",
+        "finetune__training__optimizer": "sgd",
+        **settings,
+    }
+    computed = []
+    features = CutNetwork.features
+    monkeypatch.setattr(CutNetwork, "features", lambda cut, split: computed.append(len(split)) or features(cut, split))
+    kept = artifacts_of(workshop, **settings)
+    assert computed == [20, 60, 60], "the noisy, validation and probe images, once each"
+    monkeypatch.setattr(finetune, "cut_network", lambda *_: None)
+    other = type(workshop)(tmp_path / "other")
+    whole = artifacts_of(other, **settings)
+    assert len(computed) == 3
+    changes, expected = (found["finetune"].tensors("changes") for found in (kept, whole))
+    assert set(changes) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(changes[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_augmented_images_are_not_kept_as_features(workshop, monkeypatch):
+    monkeypatch.setattr(finetune, "cut_network", lambda *_: pytest.fail("it was cut"))
+    artifacts_of(
+        workshop, finetune__layers="layer2.0.conv2", finetune__training__augmentation="crop-flip", pretrain__epochs=1
+    )

@@ -187,8 +187,10 @@ class PushPull2d(nn.Conv2d):
             self._check_reach(images, vertical, horizontal)
             images = F.pad(images, (horizontal, horizontal, vertical, vertical), mode=self.padding_mode)
             vertical = horizontal = 0
-        padding = (vertical, horizontal)
-        return F.conv2d(images, self.pull_weight, bias, self.stride, padding, self.dilation, self.groups)
+        return self._convolve(images, self.pull_weight, bias, (vertical, horizontal))
+
+    def _convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+        return F.conv2d(images, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _check_reach(self, images: Tensor, vertical: int, horizontal: int) -> None:
         """Raise ``InputError`` where maps are too small for their own padding: "replicate" alone has no limit."""

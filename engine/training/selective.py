@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from engine.errors import InputError
+from engine.layers.partial import limit_weight_gradient
 from engine.ranking import filter_units
 
 
@@ -68,6 +69,8 @@ class SelectiveFilters(nn.Module):
             raise InputError(f"layer {layer} has {n_filters} filters, got the indices {indices.tolist()}")
         if len(indices.unique()) < len(indices):
             raise InputError(f"each filter of layer {layer} can be selected once, got the indices {indices.tolist()}")
+        if len(indices):
+            limit_weight_gradient(module, indices.sort().values)
         for name, parameter in module.named_parameters():
             if parameter.ndim and len(parameter) == n_filters:
                 self._select(f"{layer}.{name}", indices, network)

@@ -1,10 +1,9 @@
-"""What commands about one network share: its data, its store, and its stages' artifacts, computed where they are not."""
+"""What commands about one network share: its data, its store, and its stages' artifacts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -118,17 +117,3 @@ def parse_distortion(text: str) -> dict[str, Any]:
         return {"distortion.name": name.strip(), "distortion.level": float(level)}
     except ValueError as error:
         raise InputError(f"a distortion is written NAME=LEVEL, such as awgn=25; got {text!r}") from error
-
-
-def require_folder(path: Path, what: str) -> None:
-    """Raise ``InputError`` unless the folder that a file goes into exists."""
-    if not path.parent.is_dir():
-        raise InputError(f"{what}'s folder does not exist: {path.parent}")
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a matplotlib figure; raises ``InputError`` where that cannot be."""
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
-        raise InputError(f"the figure cannot be written: {path} ({error})") from error

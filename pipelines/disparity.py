@@ -14,12 +14,13 @@ from rich.table import Table
 
 from engine.errors import InputError, unknown_name
 from engine.metrics import PairedDifference, paired_difference
+from engine.orchestration.figure_files import require_folder, save_figure
 from engine.ranking import activation_disparity, filter_layers
 from engine.ranking.selection import WHICH
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, corruption_seed
 from pipelines._command_line import make_console, run
-from pipelines._workplace import Workplace, open_workplace, require_folder, save_figure, seeds_from
+from pipelines._workplace import Workplace, open_workplace, seeds_from
 from pipelines.trial import TrialOptions
 
 BASELINE = "none"
@@ -60,6 +61,8 @@ def main(options: DisparityOptions) -> int:
     n_test = work.info.n_test
     if not 0 <= options.image < n_test:
         raise InputError(f"`--image` must be from 0 to {n_test - 1}, got {options.image}")
+    for which in options.which:
+        work.plan({"finetune.which": which})  # what cannot be tuned is told before anything runs
     by_seed: list[Sums] = []
     for seed in seeds_from(work.config.seed, options.n_seeds):
         found = disparities(work, options, seed)
@@ -98,9 +101,7 @@ def disparities(work: Workplace, options: DisparityOptions, seed: int) -> dict[s
         if which != BASELINE:
             tuned = artifacts["finetune"].json("filters")
             layers = [layer for layer in filter_layers(network) if layer in tuned]
-        found[which] = activation_disparity(
-            network, clean, noisy, layers or None, at=work.config.rank.at
-        )
+        found[which] = activation_disparity(network, clean, noisy, layers or None, at=work.config.rank.at)
     return {which: found[which] for which in (BASELINE, *options.which)}
 
 
@@ -177,7 +178,9 @@ def _write_figure(
     config = work.config
     clean, noisy = (images[0].cpu() for images in _images(work, options))
     images = {"clean": clean, f"{config.distortion.name} {config.distortion.level:g}": noisy}
-    title = f"{config.model.name} on {config.data.name}, tuned on {config.distortion.n_images} noisy images: filters that\n"
+    title = (
+        f"{config.model.name} on {config.data.name}, tuned on {config.distortion.n_images} noisy images: filters that\n"
+    )
     title += "are positive for one of clean and noisy image only (in brackets: the sum)"
     save_figure(disparity_figure(images, maps, n_filters, title), options.output)
 

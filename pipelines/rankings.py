@@ -10,42 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from engine.errors import InputError
-from engine.ranking import CONTROLS, DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
+from engine.orchestration.figure_files import require_folder, save_figure
+from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
+from engine.stages import TrialPlan
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.rank import ranking_from_json
 from pipelines._command_line import make_console, run
-from pipelines._ranking_rows import Row, agreement_cells, check_rows_path, make_row, pair_rows, select, write_rows
-from pipelines._workplace import (
-    Workplace,
-    open_workplace,
-    parse_distortion,
-    require_folder,
-    save_figure,
-    seeds_from,
-)
+from pipelines._ranking_rows import Row, check_rows_path, make_row, pair_rows, write_rows
+from pipelines._ranking_tables import VARIANTS, print_tables
+from pipelines._workplace import Workplace, open_workplace, parse_distortion, seeds_from
 from pipelines.trial import TrialOptions
 
 CHEAP = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
 """Distances that take microseconds a pair of maps."""
-
-VARIANTS = {
-    "exemplars by pixels, euclidean": {"rank.features": "pixels", "rank.metric": "euclidean"},
-    "exemplars by maps, euclidean": {"rank.features": "maps", "rank.metric": "euclidean"},
-    "exemplars by maps, hamming": {"rank.features": "maps", "rank.metric": "hamming"},
-}
-
-PAPER = {
-    "exemplars by pixels, euclidean": ("18/24", "13/24", "19/24"),
-    "exemplars by maps, euclidean": ("14/24", "13/24", "19/24"),
-    "exemplars by maps, hamming": ("13/24", "11/24", "17/24"),
-}
-"""Table 1: matches in the first three layers of All-CNN on CIFAR-100, AWGN with σ 15."""
-
-PAPER_BETWEEN_DISTORTIONS = "paper, blur and AWGN, first layer: 6/8 (CIFAR-10), 19/24 (CIFAR-100)"
 
 
 @dataclass
@@ -60,7 +39,7 @@ class RankingsOptions(TrialOptions):
     """
 
     distortions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LEVEL ...")] = ("awgn=25", "blur=1")
-    """Distortions to rank by; the first one's exemplars are shown beside the paper's where it is awgn."""
+    """Distortions to rank by."""
     distances: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = CHEAP
     """Distances to compare, beside rank.distance (see --list of pipelines.sweep)."""
     n_draws: int = 20
@@ -83,6 +62,9 @@ def main(options: RankingsOptions) -> int:
     for name in distances:
         _ = DISTANCES[name]
     seeds = seeds_from(work.config.seed, options.n_seeds)
+    for distortion in distortions:  # what cannot be ranked is told before anything runs
+        for settings in wanted_rankings(distances).values():
+            ranking_plan(work, {**distortion, **settings})
     rows: list[Row] = []
     figures: list[Mapping[str, Mapping[str, FilterRanking]]] = []
     for seed in seeds:
@@ -93,7 +75,9 @@ def main(options: RankingsOptions) -> int:
             rows += found
         figures.append(by_distortion)
         rows += pair_rows(by_distortion, compare_as(work), seed=seed, distortion="", kind="distortions")
-    print_tables(console, work, rows, options)
+    setting = f"{work.config.distortion.n_images} noisy images, {work.config.rank.distance}; "
+    setting += f"mean over {options.n_draws} draws" + (f", ± std over {len(seeds)} seeds" if len(seeds) > 1 else "")
+    print_tables(console, rows, setting)
     write_figure(work, figures[0], options)
     if options.rows is not None:
         write_rows(rows, options.rows)
@@ -112,7 +96,7 @@ def _check(options: RankingsOptions) -> None:
         raise InputError(f"`--n-draws` must be ≥ 1, got {options.n_draws}")
     if options.rows is not None:
         check_rows_path(options.rows)
-        require_folder(options.rows, "the rows")
+        require_folder(options.rows, "the rows file")
 
 
 def describe(distortion: Mapping[str, Any]) -> str:
@@ -139,31 +123,43 @@ def rank_by(
     """
     seed, compare = settings["seed"], compare_as(work)
     what = {"seed": seed, "distortion": describe(settings)}
-    paired = stored_ranking(work, settings)
-    rows = []
-    for variant, exemplars in VARIANTS.items():
-        unpaired = stored_ranking(work, {**settings, "rank.pairing": "unpaired", "rank.n_exemplars": 1, **exemplars})
-        rows += [
-            make_row(compare(unpaired[layer], paired[layer]), **what, kind="variant", layer=layer, ranking=variant)
-            | {"other": "paired", "draw": 0}
-            for layer in paired
-        ]
+    found = {name: stored_ranking(work, {**settings, **how}) for name, how in wanted_rankings(distances).items()}
+    paired = found[work.config.rank.distance]
+    rows = [
+        make_row(compare(found[variant][layer], paired[layer]), **what, kind="variant", layer=layer, ranking=variant)
+        | {"other": "paired", "draw": 0}
+        for variant in VARIANTS
+        for layer in paired
+    ]
     rows += control_rows(work, settings, list(paired), n_draws, what)
-    by_distance = {name: stored_ranking(work, {**settings, "rank.distance": name}) for name in distances}
-    rows += pair_rows(by_distance, compare, **what, kind="distances")
+    rows += pair_rows({name: found[name] for name in distances}, compare, **what, kind="distances")
     return paired, rows
 
 
-def stored_ranking(work: Workplace, settings: Mapping[str, Any]) -> dict[str, FilterRanking]:
-    """Return the ranking of each layer that a trial with these settings makes, paired unless they say otherwise.
+def wanted_rankings(distances: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return {name: settings} of the rankings by one distortion: paired by each distance, and unpaired ones."""
+    paired = {name: {"rank.pairing": "paired", "rank.distance": name} for name in distances}
+    unpaired = {
+        variant: {"rank.pairing": "unpaired", "rank.n_exemplars": 1, **how} for variant, how in VARIANTS.items()
+    }
+    return paired | unpaired
+
+
+def ranking_plan(work: Workplace, settings: Mapping[str, Any]) -> TrialPlan:
+    """Return the stages of a trial with these settings, which ranks.
 
     Raises:
         InputError: the settings select all filters, so that there is nothing to rank.
     """
-    plan = work.plan({"rank.pairing": "paired", **settings, "finetune.which": "most"})
+    plan = work.plan({**settings, "finetune.which": "most"})
     if plan.key("rank") is None:
         raise InputError("the settings select all filters of the layers: nothing is ranked; lower `finetune.fraction`")
-    found = work.artifacts(plan, "rank")["rank"].json("ranking")
+    return plan
+
+
+def stored_ranking(work: Workplace, settings: Mapping[str, Any]) -> dict[str, FilterRanking]:
+    """Return the ranking of each layer that a trial with these settings makes."""
+    found = work.artifacts(ranking_plan(work, settings), "rank")["rank"].json("ranking")
     return {layer: ranking_from_json(value) for layer, value in found.items()}
 
 
@@ -200,86 +196,6 @@ def control_rows(
     ]
 
 
-def print_tables(console: Console, work: Workplace, rows: Sequence[Row], options: RankingsOptions) -> None:
-    """Print Table 1 for each distortion, then the overlaps between distortions and between distances."""
-    names = list(dict.fromkeys(row["distortion"] for row in rows if row["distortion"]))
-    for name in names:
-        console.print(unpaired_table(work, select(rows, distortion=name), name, options))
-    overlaps = select(rows, kind="distortions")
-    if overlaps:
-        console.print(distortion_table(overlaps, rows), highlight=False)
-    for name in names:
-        by_distance = select(rows, distortion=name, kind="distances")
-        if by_distance:
-            console.print(distance_table(by_distance, name), highlight=False)
-
-
-def unpaired_table(work: Workplace, rows: Sequence[Row], name: str, options: RankingsOptions) -> Table:
-    """Return how far unpaired rankings and their controls agree with the paired one, layer by layer."""
-    config = work.config
-    title = (
-        f"Agreement with the paired ranking: {name}, {config.distortion.n_images} noisy images, {config.rank.distance}, "
-        f"{options.n_seeds} seed{'s' if options.n_seeds > 1 else ''}, {options.n_draws} draws"
-    )
-    with_paper = name.startswith("awgn")
-    columns = ["layer", "ranking", "matches", "Jaccard", "rank correlation", *(["paper"] if with_paper else [])]
-    caption = "paper: All-CNN on CIFAR-100, AWGN with σ 15, 96 filters a layer" if with_paper else None
-    table = Table(*columns, title=title, title_justify="left", caption=caption, caption_justify="left")
-    for place, layer in enumerate(dict.fromkeys(row["layer"] for row in rows)):
-        of_layer = [row for row in rows if row["layer"] == layer and row["kind"] in ("variant", "control")]
-        n, chance = of_layer[0]["n_selected"], of_layer[0]["by_chance"]
-        for line, ranking in enumerate((*VARIANTS, *CONTROLS)):
-            cells = agreement_cells(select(of_layer, ranking=ranking))
-            theirs = PAPER[ranking][place] if ranking in PAPER and place < 3 else ""
-            head = (layer, f"{n} most affected", f"by chance {chance:.1f}")[line] if line < 3 else ""
-            last = line == len(VARIANTS) + len(CONTROLS) - 1
-            table.add_row(head, ranking, *cells, *([theirs] if with_paper else []), end_section=last)
-    return table
-
-
-def distortion_table(overlaps: Sequence[Row], rows: Sequence[Row]) -> Table:
-    """Return how far the paired rankings by two distortions agree, beside the ceiling of each."""
-    table = Table(
-        *("layer", "rankings", "matches", "of", "by chance", "Jaccard", "rank correlation"),
-        title="Overlap between distortions, of paired rankings",
-        title_justify="left",
-        caption=PAPER_BETWEEN_DISTORTIONS,
-        caption_justify="left",
-    )
-    for layer in dict.fromkeys(row["layer"] for row in overlaps):
-        lines = {}
-        for row in select(overlaps, layer=layer, seed=overlaps[0]["seed"]):
-            pair = select(overlaps, layer=layer, ranking=row["ranking"], other=row["other"])
-            lines[f"{row['ranking']} and {row['other']}"] = pair
-        for name in dict.fromkeys(name for row in overlaps for name in (row["ranking"], row["other"])):
-            lines[f"two halves of {name}"] = select(rows, layer=layer, distortion=name, ranking=CONTROLS[-1])
-        for head, found in lines.items():
-            matches, jaccard, correlation = agreement_cells(found)
-            n, chance = str(found[0]["n_selected"]), f"{found[0]['by_chance']:.1f}"
-            last = head == list(lines)[-1]
-            table.add_row(layer, head, matches, n, chance, jaccard, correlation, end_section=last)
-    return table
-
-
-def distance_table(rows: Sequence[Row], name: str) -> Table:
-    """Return how far the rankings by every two distances agree, layer by layer."""
-    names = list(dict.fromkeys(name for row in rows for name in (row["ranking"], row["other"])))
-    several = len({row["seed"] for row in rows}) > 1
-    title = f"Overlap between distances, {name}: matches in the most affected, and rank correlation"
-    table = Table("layer", "distance", *names[1:], title=title, title_justify="left")
-    for layer in dict.fromkeys(row["layer"] for row in rows):
-        found = select(rows, layer=layer)
-        heads = [layer, f"{found[0]['n_selected']} most affected", f"by chance {found[0]['by_chance']:.1f}"]
-        for line, one in enumerate(names[:-1]):
-            cells = []
-            for other in names[1:]:
-                matches, _, correlation = agreement_cells(select(found, ranking=one, other=other))
-                cells.append("" if matches == "–" else f"{matches}\n{correlation}" if several else f"{matches}, {correlation}")
-            head = heads[line] if line < len(heads) else ""
-            table.add_row(head, one, *cells, end_section=line == len(names) - 2)
-    return table
-
-
 def write_figure(
     work: Workplace, rankings: Mapping[str, Mapping[str, FilterRanking]], options: RankingsOptions
 ) -> None:
@@ -291,7 +207,8 @@ def write_figure(
         layer: n_selected(ranking.n_filters, fraction=config.finetune.fraction, count=config.finetune.count)
         for layer, ranking in next(iter(rankings.values())).items()
     }
-    title = f"{config.model.name} on {config.data.name}, {config.distortion.n_images} image pairs, {config.rank.distance}"
+    title = f"{config.model.name} on {config.data.name}, seed {config.seed}: "
+    title += f"{config.distortion.n_images} image pairs, {config.rank.distance}"
     save_figure(borda_figure(rankings, sizes, title), options.output)
 
 

@@ -13,7 +13,9 @@ from engine.ranking import FilterRanking
 PLAIN, CHOSEN, SHARED = "0.75", "tab:orange", "tab:red"
 
 
-def borda_figure(rankings: Mapping[str, Mapping[str, FilterRanking]], n_chosen: Mapping[str, int], title: str) -> Figure:
+def borda_figure(
+    rankings: Mapping[str, Mapping[str, FilterRanking]], n_chosen: Mapping[str, int], title: str
+) -> Figure:
     """Return each filter's points per image, a row a distortion and a column a layer.
 
     The most affected filters are in colour; in another one where they are among the most affected by every distortion.

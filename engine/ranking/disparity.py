@@ -44,9 +44,7 @@ def activation_disparity(
     for images in (clean, noisy):
         check_images(images)
     if clean.shape != noisy.shape:
-        raise InputError(
-            f"clean and noisy images must pair up for their disparity, got {tuple(clean.shape)} and {tuple(noisy.shape)}"
-        )
+        raise InputError(f"clean and noisy images must pair up, got {tuple(clean.shape)} and {tuple(noisy.shape)}")
     wanted = wanted_layers(model, layers)
     found: dict[str, list[torch.Tensor]] = {layer: [] for layer in wanted}
     clean_batches = activation_maps(model, clean, wanted, at=at, batch_size=batch_size)

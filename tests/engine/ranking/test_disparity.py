@@ -38,7 +38,7 @@ def test_images_without_noise_switch_nothing(model, images):
 
 
 def test_disparity_refuses_sets_that_do_not_pair_up(model, images):
-    with pytest.raises(InputError, match="must pair up for their disparity"):
+    with pytest.raises(InputError, match="must pair up, got"):
         activation_disparity(model, images, images[:3])
     with pytest.raises(InputError, match="unknown rankable layer 'third'"):
         activation_disparity(model, images, images, "third")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from engine.metrics import paired_difference
-from studies._selective import Condition, Course
+from studies._selective import Condition, Course, Study
 
 COLOURS = {"most": "tab:red", "least": "tab:blue", "random": "tab:green", "all": "0.3"}
 NUDGE = 1.03  # between the choices at one number of images, so that their intervals do not hide each other
@@ -19,6 +19,27 @@ Interval = tuple[float, float, float]
 
 Curves = Mapping[str, Mapping[int, Interval]]
 """{label: {number of noisy images: interval}}; the last word of the label decides the colour."""
+
+
+def curves_of(
+    study: Study, measure: Callable[[Study, Condition, int, str], list[float]], labels: Mapping[str, str]
+) -> dict[Condition, Curves]:
+    """Return the curves of a measure by condition, without what no seed has.
+
+    Args:
+        study: whose trials are measured.
+        measure: gives each seed's share of a condition, a number of noisy images and a choice.
+        labels: {label of a curve: its choice}.
+    """
+    found: dict[Condition, Curves] = {}
+    for condition in study.conditions():
+        curves = {}
+        for label, which in labels.items():
+            values = {n: measure(study, condition, n, which) for n in study.numbers(condition)}
+            curves[label] = {n: interval(shares) for n, shares in values.items() if shares}
+        if any(curves.values()):
+            found[condition] = {label: by_number for label, by_number in curves.items() if by_number}
+    return found
 
 
 def curves_figure(

@@ -105,8 +105,10 @@ def print_transfer(study: Study) -> None:
                 trials = study.trials(study.usual(condition, n, which))
                 if trials:
                     rows.append([f"{condition}, {n} images: {which}", *_changes(study, trials, condition)])
-    header = ["tuned on", "clean", "same kind, all severities", "the other kind, all severities"]
-    title = "Tuned on one distortion, tested on others: change from no tuning in points, paired by seed; * excludes 0"
+    header = ["tuned on", "clean", "same kind", "the other kind"]
+    severities = ", ".join(map(str, study.base["evaluate.severities"]))
+    title = "Tuned on one distortion, tested on gaussian_noise and gaussian_blur (severities "
+    title += f"{severities}): change from no tuning in points, paired by seed; * excludes 0"
     if rows and study.untuned:
         print_table(title, header, rows)
 
@@ -173,6 +175,17 @@ def print_convergence(n_images: int, found: Mapping[Condition, Mapping[str, Cour
         print_table(title + "times include the measuring, and shared cores stretch them", header, rows)
 
 
+def accuracies(study: Study, condition: Condition, n_images: int, which: str) -> list[float]:
+    """Return the accuracy of each seed."""
+    return list(tuned_accuracy(study.trials(study.usual(condition, n_images, which))).values())
+
+
+def gains(study: Study, condition: Condition, n_images: int, other: str) -> list[float]:
+    """Return, for each common seed, how much more accurate tuning the most affected filters is than another choice."""
+    most, others = (tuned_accuracy(study.trials(study.usual(condition, n_images, which))) for which in ("most", other))
+    return [most[seed] - others[seed] for seed in most if seed in others]
+
+
 def write_figures(
     study: Study,
     untuned: Untuned,
@@ -182,32 +195,15 @@ def write_figures(
     name: str,
 ) -> None:
     """Write the figures: accuracy and differences against the number of noisy images, and convergence."""
-    from studies._selective_figures import convergence_figure, curves_figure, interval  # here: matplotlib is slow
+    from studies._selective_figures import convergence_figure, curves_figure, curves_of  # here: matplotlib is slow
 
-    def by_number(condition: Condition, which: str) -> dict[int, Accuracy]:
-        found = {n: tuned_accuracy(study.trials(study.usual(condition, n, which))) for n in study.numbers(condition)}
-        return {n: accuracy for n, accuracy in found.items() if accuracy}
-
-    accuracies, differences = {}, {}
-    for condition in study.conditions():
-        of_choice = {which: by_number(condition, which) for which in WHICH}
-        accuracies[condition] = {
-            which: {n: interval(list(accuracy.values())) for n, accuracy in numbers.items()}
-            for which, numbers in of_choice.items()
-        }
-        differences[condition] = {
-            f"most − {other}": {
-                n: interval([accuracy[s] - of_choice[other][n][s] for s in accuracy if s in of_choice[other][n]])
-                for n, accuracy in of_choice["most"].items()
-                if n in of_choice[other]
-            }
-            for other in WHICH[1:]
-        }
+    shown = curves_of(study, accuracies, {which: which for which in WHICH})
+    differences = curves_of(study, gains, {f"most − {other}": other for other in WHICH[1:]})
     over = f"{len(study.seeds)} seeds, 95 % intervals"
     none = {condition: 100 * fmean(accuracy.values()) for condition, accuracy in untuned.items() if accuracy}
     figures = {
         "accuracy": curves_figure(
-            *(accuracies, UNITS),
+            *(shown, UNITS),
             title=f"{name}: accuracy after tuning on noisy images, mean over {over}",
             measure="test accuracy in %",
             level=none,

@@ -1,5 +1,6 @@
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -142,7 +143,7 @@ def test_the_study_prints_its_tables_and_writes_its_figures(swept, tmp_path, mon
         "blur 2: differences in points",
         "blur 2, 20 images: emd_1d, unpaired",
         "awgn 100, 20 images: l2",
-        "Tuned on one distortion, tested on others",
+        "tested on gaussian_noise and gaussian_blur (severities 3)",
         "One layer against several",
         "Convergence with 20 images",
     ):
@@ -152,6 +153,15 @@ def test_the_study_prints_its_tables_and_writes_its_figures(swept, tmp_path, mon
     for what in ("accuracy", "differences", "convergence"):
         picture = Image.open(tmp_path / f"toy-{what}.png").convert("L")
         assert sum(count > 0 for count in picture.histogram()) > 20
+
+
+def test_a_sweep_that_is_not_finished_shows_what_there_is(swept, tmp_path, monkeypatch, capsys) -> None:
+    results, store = swept
+    some = tuple(t for t in results.trials if t.seed == 0 and ("most" in t.group or t.group.endswith("n=20 all")))
+    monkeypatch.setattr(selective, "load", lambda given, *spaces: (replace(results, trials=some), store))
+    assert selective.main(["--study", "part", "--figures", str(tmp_path)]) == 0
+    assert "1 seeds" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"part-accuracy.png", "part-differences.png"}
 
 
 def test_a_figures_folder_that_is_not_there_is_one_sentence(tmp_path, capsys) -> None:

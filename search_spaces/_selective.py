@@ -8,7 +8,6 @@ from typing import Any
 from engine.spaces import Arm
 
 WHICH = ("most", "least", "random", "all")
-LEVEL_NAMES = ("mild", "moderate", "severe")
 
 UNITS = {"awgn": "σ {:g} of 255", "blur": "σ {:g} px"}
 

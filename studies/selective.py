@@ -97,10 +97,14 @@ def print_rankings(study: Study) -> None:
 
 
 def print_transfer(study: Study) -> None:
-    """Print what tuning on one distortion does to clean images, to the same distortion and to the other one."""
+    """Print what tuning on one distortion does to clean images, to the same kind of distortion and to the other kind.
+
+    With the fewest and the most noisy images of each condition.
+    """
     rows = []
     for condition in study.conditions():
-        for n in study.numbers(condition):
+        numbers = study.numbers(condition)
+        for n in dict.fromkeys((numbers[0], numbers[-1])):
             for which in ("most", "random", "all"):
                 trials = study.trials(study.usual(condition, n, which))
                 if trials:

@@ -17,6 +17,7 @@ from engine.errors import InputError
 from engine.extensions import import_modules
 from engine.layers import PushPull2d
 from engine.metrics import ResponseStability, response_stability
+from engine.orchestration.figure_files import require_folder, save_figure
 from engine.stages import Store, data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
 from pipelines._command_line import make_console, run
@@ -57,8 +58,7 @@ def main(options: ResponsesOptions) -> int:
         raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
     if options.n_images < 1:
         raise InputError(f"`--n-images` must be ≥ 1, got {options.n_images}")
-    if not options.output.parent.is_dir():
-        raise InputError(f"the figure's folder does not exist: {options.output.parent}")
+    require_folder(options.output, "the figure")
     torch.set_num_threads(options.threads)
     device = find_device(options.device)
     config = make_config(options)
@@ -111,11 +111,7 @@ def write_figure(found: ResponseStability, title: str, options: ResponsesOptions
     """Draw the maps into the file of the options."""
     from engine.orchestration.response_figure import response_figure  # here: matplotlib is slow to import
 
-    figure = response_figure(found, title, UNITS.get(options.distortion, "level"))
-    try:
-        figure.savefig(options.output)
-    except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
-        raise InputError(f"the figure cannot be written: {options.output} ({error})") from error
+    save_figure(response_figure(found, title, UNITS.get(options.distortion, "level")), options.output)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

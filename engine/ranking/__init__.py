@@ -2,7 +2,9 @@
 
 from engine.ranking import approximate, spatial  # noqa: F401  (they register their distances)
 from engine.ranking.agreement import Agreement, compare_rankings
+from engine.ranking.comparison import CONTROLS, control_agreements
 from engine.ranking.controls import mean_activations, pooled_distances, random_pair, split_halves
+from engine.ranking.disparity import activation_disparity
 from engine.ranking.distances import DISTANCES, filter_distances, register_distance
 from engine.ranking.elections import ELECTIONS, borda_count, register_election
 from engine.ranking.exemplars import find_exemplar
@@ -13,14 +15,17 @@ from engine.ranking.selection import n_selected, select_filters
 from engine.ranking.streaming import exemplar_distances, map_features, paired_distances
 
 __all__ = [
+    "CONTROLS",
     "DISTANCES",
     "ELECTIONS",
     "Agreement",
     "FilterRanking",
     "FilterUnit",
+    "activation_disparity",
     "activation_maps",
     "borda_count",
     "compare_rankings",
+    "control_agreements",
     "exemplar_distances",
     "filter_distances",
     "filter_layers",

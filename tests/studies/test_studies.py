@@ -6,7 +6,7 @@ from engine.errors import InputError
 from engine.orchestration.results import TrialResult
 from engine.spaces import load_space
 from search_spaces.inhibition import ALPHA, H
-from studies import common, inhibition, lenet_noise, recipes
+from studies import common, inhibition, lenet_noise, recipes, selective
 
 
 def make_trial(seed: int, errors: list[float]) -> TrialResult:
@@ -58,7 +58,7 @@ def test_numbers_as_text(capsys) -> None:
     assert capsys.readouterr().out == "\nTitle\n         a\nrow      1\nlonger  22\n"
 
 
-@pytest.mark.parametrize("study", [inhibition, lenet_noise, recipes])
+@pytest.mark.parametrize("study", [inhibition, lenet_noise, recipes, selective])
 def test_a_study_that_does_not_exist_is_one_sentence(study, tmp_path, capsys) -> None:
     assert study.main(["--study", "none", "--home", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,25 @@
+"""Figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # slow to import, and only who draws needs it
+
+
+def require_folder(path: Path, what: str) -> None:
+    """Raise ``InputError`` unless the folder that a file goes into exists."""
+    if not path.parent.is_dir():
+        raise InputError(f"{what}'s folder does not exist: {path.parent}")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure; raises ``InputError`` where that cannot be."""
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
+        raise InputError(f"the figure cannot be written: {path} ({error})") from error

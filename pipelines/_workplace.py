@@ -1,0 +1,119 @@
+"""What commands about one network share: its data, its store, and its stages' artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from engine.data import DataInfo, DataSet
+from engine.errors import InputError
+from engine.extensions import import_modules, parse_settings
+from engine.settings import TrialConfig
+from engine.stages import (
+    Artifact,
+    Store,
+    TrialPlan,
+    check_weights,
+    data_getter,
+    plan_trial,
+    prepare_data,
+    prepare_weights,
+    run_chain,
+)
+from engine.stages.network import load_network
+from pipelines.trial import TrialOptions, describe_stage, find_device, make_config
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A network's settings, and where its stages run and are kept.
+
+    Attributes:
+        config: the trial that the options ask for, its weights in the store if ``--init`` gives them.
+        store: of the artifacts.
+        info: what is known of the data set.
+        device: where everything runs.
+        console: where a stage that had to run is told.
+    """
+
+    config: TrialConfig
+    store: Store
+    info: DataInfo
+    device: torch.device
+    console: Console
+
+    @property
+    def data(self) -> DataSet:
+        """Return the data set."""
+        return data_getter(self.info, self.store, self.device)(self.info.key)
+
+    def plan(self, settings: Mapping[str, Any]) -> TrialPlan:
+        """Return the stages of the trial with some settings changed."""
+        plan = plan_trial(self.config.with_settings(settings), self.info, device=self.device.type)
+        check_weights(plan, self.store)
+        return plan
+
+    def artifacts(self, plan: TrialPlan, last: str) -> dict[str, Artifact]:
+        """Return {stage: artifact} of a trial's stages up to one, run here unless the store has them."""
+        get_data = data_getter(self.info, self.store, self.device)
+        found = {}
+        for outcome in run_chain(plan, self.store, get_data, device=self.device):
+            if not outcome.from_store:
+                self.console.print(describe_stage(outcome), highlight=False, soft_wrap=True)
+            found[outcome.spec.stage] = outcome.artifact
+            if outcome.spec.stage == last:
+                break
+        return found
+
+    def network(self, artifacts: Mapping[str, Artifact]) -> nn.Module:
+        """Return the network of some artifacts, fine-tuned if they say so."""
+        return load_network(next(iter(artifacts.values())), artifacts.get("finetune"), self.device)
+
+
+def open_workplace(options: TrialOptions, console: Console) -> Workplace:
+    """Return what the options of a command ask for; the data set is prepared.
+
+    Raises:
+        InputError: whatever is wrong with the settings, the data set or the given weights.
+    """
+    import_modules(options.imports)
+    if options.threads < 1:
+        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
+    torch.set_num_threads(options.threads)
+    device = find_device(options.device)
+    config = make_config(options)
+    store = Store(options.store or options.home / "store")
+    info, _ = prepare_data(config.data, store, download=options.download)
+    if options.init is not None:
+        weights = prepare_weights(options.init, store)
+        config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
+    return Workplace(config, store, info, device, console)
+
+
+def seeds_from(first: int, n_seeds: int) -> range:
+    """Return as many seeds, from the trial's on.
+
+    Raises:
+        InputError: fewer than one.
+    """
+    if n_seeds < 1:
+        raise InputError(f"`--n-seeds` must be ≥ 1, got {n_seeds}")
+    return range(first, first + n_seeds)
+
+
+def parse_distortion(text: str) -> dict[str, Any]:
+    """Return the settings of a distortion that is written "awgn=25".
+
+    Raises:
+        InputError: it is written otherwise.
+    """
+    name, _, level = text.partition("=")
+    try:
+        return {"distortion.name": name.strip(), "distortion.level": float(level)}
+    except ValueError as error:
+        raise InputError(f"a distortion is written NAME=LEVEL, such as awgn=25; got {text!r}") from error

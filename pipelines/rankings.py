@@ -1,0 +1,221 @@
+"""How far rankings of filters agree, beside their controls: ``python -m pipelines.rankings``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from engine.errors import InputError
+from engine.orchestration.figure_files import require_folder, save_figure
+from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
+from engine.stages import TrialPlan
+from engine.stages.noisy import noisy_and_clean
+from engine.stages.rank import ranking_from_json
+from pipelines._command_line import make_console, run
+from pipelines._ranking_rows import Row, check_rows_path, make_row, pair_rows, write_rows
+from pipelines._ranking_tables import VARIANTS, print_tables
+from pipelines._workplace import Workplace, open_workplace, parse_distortion, seeds_from
+from pipelines.trial import TrialOptions
+
+CHEAP = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
+"""Distances that take microseconds a pair of maps."""
+
+
+@dataclass
+class RankingsOptions(TrialOptions):
+    """Show how far unpaired rankings agree with the paired one, beside their controls (filter paper's Table 1), how far
+    rankings by different distortions and distances do, and how affected each filter is (Fig. 4).
+
+    The network is the trial's, trained if the store does not have it. Which layers, what share of the filters and how
+    many noisy images: --set finetune.layers=first-3 finetune.fraction=0.25 distortion.n_images=400.
+
+    Example: python -m pipelines.rankings --set model.name=cnn-2 distortion.n_images=400 --n-seeds 5
+    """
+
+    distortions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LEVEL ...")] = ("awgn=25", "blur=1")
+    """Distortions to rank by."""
+    distances: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = CHEAP
+    """Distances to compare, beside rank.distance (see --list of pipelines.sweep)."""
+    n_draws: int = 20
+    """How often random images and halves are drawn."""
+    n_seeds: int = 1
+    """Networks, each with images of its own: seeds from the trial's on. Figures are mean ± std over them."""
+    rows: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where the raw rows go: a .json or a .csv file."""
+    output: Path = Path("rankings.png")
+    """Where the figure goes: of the first seed."""
+
+
+def main(options: RankingsOptions) -> int:
+    """Rank, write the figure and the rows, and print the agreements."""
+    console = make_console()
+    distortions = [parse_distortion(text) for text in options.distortions]
+    _check(options)
+    work = open_workplace(options, console)
+    distances = tuple(dict.fromkeys((work.config.rank.distance, *options.distances)))
+    for name in distances:
+        _ = DISTANCES[name]
+    seeds = seeds_from(work.config.seed, options.n_seeds)
+    for distortion in distortions:  # what cannot be ranked is told before anything runs
+        for settings in wanted_rankings(distances).values():
+            ranking_plan(work, {**distortion, **settings})
+    rows: list[Row] = []
+    figures: list[Mapping[str, Mapping[str, FilterRanking]]] = []
+    for seed in seeds:
+        by_distortion = {}
+        for distortion in distortions:
+            paired, found = rank_by(work, {**distortion, "seed": seed}, distances, options.n_draws)
+            by_distortion[describe(distortion)] = paired
+            rows += found
+        figures.append(by_distortion)
+        rows += pair_rows(by_distortion, compare_as(work), seed=seed, distortion="", kind="distortions")
+    setting = f"{work.config.distortion.n_images} noisy images, {work.config.rank.distance}; "
+    setting += f"mean over {options.n_draws} draws" + (f", ± std over {len(seeds)} seeds" if len(seeds) > 1 else "")
+    print_tables(console, rows, setting)
+    write_figure(work, figures[0], options)
+    if options.rows is not None:
+        write_rows(rows, options.rows)
+        console.print(f"wrote {options.rows}", highlight=False, soft_wrap=True)
+    console.print(f"wrote {options.output}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _check(options: RankingsOptions) -> None:
+    require_folder(options.output, "the figure")
+    if not options.distortions:
+        raise InputError("at least one of `--distortions` is needed, got none")
+    if len(set(options.distortions)) < len(options.distortions):
+        raise InputError(f"each of `--distortions` must be another one, got {' '.join(options.distortions)}")
+    if options.n_draws < 1:
+        raise InputError(f"`--n-draws` must be ≥ 1, got {options.n_draws}")
+    if options.rows is not None:
+        check_rows_path(options.rows)
+        require_folder(options.rows, "the rows file")
+
+
+def describe(distortion: Mapping[str, Any]) -> str:
+    """Return "awgn 25"."""
+    return f"{distortion['distortion.name']} {distortion['distortion.level']:g}"
+
+
+def compare_as(work: Workplace) -> Any:
+    """Return ``compare_rankings`` on the share of the filters that the settings select."""
+    finetune = work.config.finetune
+    return partial(compare_rankings, fraction=finetune.fraction, count=finetune.count)
+
+
+def rank_by(
+    work: Workplace, settings: Mapping[str, Any], distances: Sequence[str], n_draws: int
+) -> tuple[dict[str, FilterRanking], list[Row]]:
+    """Return the paired ranking of each layer by one distortion and seed, and the rows of all that is held against it.
+
+    Args:
+        work: of the network.
+        settings: the distortion and the seed.
+        distances: to rank by too.
+        n_draws: of random images and of halves.
+    """
+    seed, compare = settings["seed"], compare_as(work)
+    what = {"seed": seed, "distortion": describe(settings)}
+    found = {name: stored_ranking(work, {**settings, **how}) for name, how in wanted_rankings(distances).items()}
+    paired = found[work.config.rank.distance]
+    rows = [
+        make_row(compare(found[variant][layer], paired[layer]), **what, kind="variant", layer=layer, ranking=variant)
+        | {"other": "paired", "draw": 0}
+        for variant in VARIANTS
+        for layer in paired
+    ]
+    rows += control_rows(work, settings, list(paired), n_draws, what)
+    rows += pair_rows({name: found[name] for name in distances}, compare, **what, kind="distances")
+    return paired, rows
+
+
+def wanted_rankings(distances: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return {name: settings} of the rankings by one distortion: paired by each distance, and unpaired ones."""
+    paired = {name: {"rank.pairing": "paired", "rank.distance": name} for name in distances}
+    unpaired = {
+        variant: {"rank.pairing": "unpaired", "rank.n_exemplars": 1, **how} for variant, how in VARIANTS.items()
+    }
+    return paired | unpaired
+
+
+def ranking_plan(work: Workplace, settings: Mapping[str, Any]) -> TrialPlan:
+    """Return the stages of a trial with these settings, which ranks.
+
+    Raises:
+        InputError: the settings select all filters, so that there is nothing to rank.
+    """
+    plan = work.plan({**settings, "finetune.which": "most"})
+    if plan.key("rank") is None:
+        raise InputError("the settings select all filters of the layers: nothing is ranked; lower `finetune.fraction`")
+    return plan
+
+
+def stored_ranking(work: Workplace, settings: Mapping[str, Any]) -> dict[str, FilterRanking]:
+    """Return the ranking of each layer that a trial with these settings makes."""
+    found = work.artifacts(ranking_plan(work, settings), "rank")["rank"].json("ranking")
+    return {layer: ranking_from_json(value) for layer, value in found.items()}
+
+
+def control_rows(
+    work: Workplace, settings: Mapping[str, Any], layers: Sequence[str], n_draws: int, what: Mapping[str, Any]
+) -> list[Row]:
+    """Return the rows of the controls, one a draw."""
+    config = work.config.with_settings(settings)
+    network = work.network(work.artifacts(work.plan({**settings, "finetune.which": "none"}), "pretrain"))
+    distortion = {"name": config.distortion.name, "level": config.distortion.level}
+    noisy, clean, other_clean = noisy_and_clean(
+        work.data, {**distortion, "n_images": config.distortion.n_images}, seed=config.seed
+    )
+    found = control_agreements(
+        network,
+        clean.images,
+        noisy.images,
+        other_clean.images,
+        layers,
+        fraction=config.finetune.fraction,
+        count=config.finetune.count,
+        distance=config.rank.distance,
+        at=config.rank.at,
+        election=config.rank.election,
+        top=config.rank.top,
+        n_draws=n_draws,
+        seed=config.seed,
+    )
+    return [
+        make_row(agreement, **what, kind="control", layer=layer, ranking=control, other="paired", draw=draw)
+        for control, by_layer in found.items()
+        for layer, agreements in by_layer.items()
+        for draw, agreement in enumerate(agreements)
+    ]
+
+
+def write_figure(
+    work: Workplace, rankings: Mapping[str, Mapping[str, FilterRanking]], options: RankingsOptions
+) -> None:
+    """Draw the bars into the file of the options."""
+    from engine.orchestration.ranking_figure import borda_figure  # here: matplotlib is slow to import
+
+    config = work.config
+    sizes = {
+        layer: n_selected(ranking.n_filters, fraction=config.finetune.fraction, count=config.finetune.count)
+        for layer, ranking in next(iter(rankings.values())).items()
+    }
+    title = f"{config.model.name} on {config.data.name}, seed {config.seed}: "
+    title += f"{config.distortion.n_images} image pairs, {config.rank.distance}"
+    save_figure(borda_figure(rankings, sizes, title), options.output)
+
+
+def command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with some arguments; return its exit code."""
+    return run(RankingsOptions, main, program="rankings", arguments=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

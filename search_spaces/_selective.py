@@ -1,0 +1,61 @@
+"""Arms of the studies of selective fine-tuning: a grid over distortion, level, number of noisy images and choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from engine.spaces import Arm
+
+WHICH = ("most", "least", "random", "all")
+
+UNITS = {"awgn": "σ {:g} of 255", "blur": "σ {:g} px"}
+
+
+def tuning(distortion: str, level: float, n_images: int, which: str, epochs: int, **more: Any) -> Arm:
+    """Return the arm of one fine-tuning.
+
+    Args:
+        distortion: what the noisy images suffered.
+        level: how much.
+        n_images: how many there are.
+        which: the filters that are tuned.
+        epochs: passes over the noisy images.
+        more: other settings, their dots as double underscores (``rank__distance="l2"``).
+    """
+    others = {path.replace("__", "."): value for path, value in more.items()}
+    words = [distortion, f"{level:g}", f"n={n_images}", which, *(str(value) for value in others.values())]
+    return Arm(
+        " ".join(words),
+        {
+            "distortion.name": distortion,
+            "distortion.level": level,
+            "distortion.n_images": n_images,
+            "finetune.which": which,
+            "finetune.training.epochs": epochs,
+            **others,
+        },
+    )
+
+
+def grid(
+    levels: Mapping[str, Iterable[float]],
+    epochs: Mapping[int, int],
+    n_images: Sequence[int] | None = None,
+    which: Sequence[str] = WHICH,
+    **more: Any,
+) -> Iterator[Arm]:
+    """Yield the arms of all combinations.
+
+    Args:
+        levels: {distortion: its levels}.
+        epochs: {number of noisy images: epochs}.
+        n_images: numbers of noisy images, of those in ``epochs``; None for all.
+        which: choices of filters.
+        more: as for ``tuning``.
+    """
+    for distortion, of_distortion in levels.items():
+        for level in of_distortion:
+            for n in epochs if n_images is None else n_images:
+                for choice in which:
+                    yield tuning(distortion, level, n, choice, epochs[n], **more)

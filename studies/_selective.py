@@ -1,0 +1,184 @@
+"""The trials of a study of selective fine-tuning: which filters, tuned on what, and how accurate they made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+
+from engine.data import DataSet
+from engine.metrics import classification_error
+from engine.orchestration.results import Results, TrialResult
+from engine.stages import Store
+from engine.stages.network import load_network
+from engine.stages.noisy import distorted
+from engine.stages.probe import TEST, corruption_seed
+from studies.common import artifact_of
+
+CORRUPTION = {"awgn": "gaussian_noise", "blur": "gaussian_blur"}
+"""{distortion that is tuned on: the corruption of the severity tables that is of its kind}."""
+
+
+class Condition(NamedTuple):
+    """What noisy images suffered."""
+
+    distortion: str
+    level: float
+
+    def __str__(self) -> str:
+        return f"{self.distortion} {self.level:g}"
+
+    @property
+    def other(self) -> str:
+        """Return the other distortion's corruption."""
+        return next(name for distortion, name in CORRUPTION.items() if distortion != self.distortion)
+
+
+class Tuning(NamedTuple):
+    """A fine-tuning, of which there is a trial a seed."""
+
+    condition: Condition
+    n_images: int
+    which: str
+    layers: str
+    distance: str
+    pairing: str
+
+    @property
+    def ranked_by(self) -> str:
+        """Return the ranking in words."""
+        return self.distance if self.pairing == "paired" else f"{self.distance}, {self.pairing}"
+
+
+Trials = Mapping[int, TrialResult]
+Accuracy = dict[int, float]
+"""{seed: share of images that are classified rightly}."""
+
+
+class Study:
+    """A sweep's complete trials.
+
+    Args:
+        results: of the sweep.
+
+    Attributes:
+        tunings: {tuning: its trial by seed}, in the arms' order.
+        untuned: the trials without tuning by seed; empty if there are none.
+        base: {setting: value} of the space.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self.base: dict[str, Any] = results.space.base.flat()
+        self.tunings: dict[Tuning, dict[int, TrialResult]] = {}
+        self.untuned: dict[int, TrialResult] = {}
+        for group in results.groups():
+            for trial in group.trials:
+                settings = {**self.base, **trial.settings}
+                if settings["finetune.which"] == "none":
+                    self.untuned[trial.seed] = trial
+                else:
+                    self.tunings.setdefault(_tuning(settings), {})[trial.seed] = trial
+
+    @property
+    def seeds(self) -> list[int]:
+        """Return the seeds of all trials."""
+        return sorted({seed for trials in (*self.tunings.values(), self.untuned) for seed in trials})
+
+    def conditions(self) -> list[Condition]:
+        """Return what images suffered, mild first, distortion by distortion."""
+        found = dict.fromkeys(tuning.condition for tuning in self.tunings)
+        order = list(dict.fromkeys(condition.distortion for condition in found))
+        return sorted(found, key=lambda condition: (order.index(condition.distortion), condition.level))
+
+    def numbers(self, condition: Condition) -> list[int]:
+        """Return the numbers of noisy images that were tuned on, fewest first."""
+        return sorted({tuning.n_images for tuning in self.tunings if tuning.condition == condition})
+
+    def usual(self, condition: Condition, n_images: int, which: str, **others: Any) -> Tuning:
+        """Return the tuning that the space's base says all about that is not given."""
+        usual = Tuning(condition, n_images, which, *(self.base[path] for path in _PATHS))
+        return usual._replace(**others)
+
+    def trials(self, tuning: Tuning) -> dict[int, TrialResult]:
+        """Return a tuning's trials by seed; none if it was not made."""
+        return self.tunings.get(tuning, {})
+
+    def networks(self, store: Store) -> dict[int, torch.nn.Module]:
+        """Return the pretrained network of each seed."""
+        found = {}
+        for trials in (self.untuned, *self.tunings.values()):
+            for seed, trial in trials.items():
+                if seed not in found:
+                    found[seed] = load_network(artifact_of(trial, "pretrain", store), None, torch.device("cpu"))
+        return found
+
+
+_PATHS = ("finetune.layers", "rank.distance", "rank.pairing")
+
+
+def _tuning(settings: Mapping[str, Any]) -> Tuning:
+    condition = Condition(settings["distortion.name"], settings["distortion.level"])
+    n_images, which = settings["distortion.n_images"], settings["finetune.which"]
+    return Tuning(condition, n_images, which, *(settings[path] for path in _PATHS))
+
+
+def tuned_accuracy(trials: Trials) -> Accuracy:
+    """Return the accuracy on test images under the distortion tuned on."""
+    return {seed: 1 - _test(trial)["tuned_distortion"] for seed, trial in trials.items()}
+
+
+def clean_accuracy(trials: Trials) -> Accuracy:
+    """Return the accuracy on clean test images."""
+    return {seed: 1 - _test(trial)["clean"] for seed, trial in trials.items()}
+
+
+def corruption_accuracy(trials: Trials, corruption: str) -> Accuracy:
+    """Return the mean accuracy on test images over the severities of a corruption."""
+    found = {}
+    for seed, trial in trials.items():
+        rows = [row["error"] for row in _test(trial)["corrupted"] if row["corruption"] == corruption]
+        found[seed] = 1 - fmean(rows)
+    return found
+
+
+def _test(trial: TrialResult) -> Mapping[str, Any]:
+    assert trial.errors is not None
+    return trial.errors["test"]
+
+
+def untuned_accuracy(
+    networks: Mapping[int, torch.nn.Module], data: DataSet, conditions: Iterable[Condition]
+) -> dict[Condition, Accuracy]:
+    """Return the accuracy of pretrained networks on the test images that the tuned ones were tested on."""
+    found = {}
+    for condition in conditions:
+        noisy = distorted(
+            data.test, {"name": condition.distortion, "level": condition.level}, seed=corruption_seed(TEST)
+        )
+        found[condition] = {seed: 1 - classification_error(network, noisy) for seed, network in networks.items()}
+    return found
+
+
+class Course(NamedTuple):
+    """How a tuning went, epoch by epoch; an epoch holds as many values as there are seeds.
+
+    Attributes:
+        accuracy: on noisy validation images, after each epoch.
+        seconds: since the start, after each epoch; the measuring after each is part of it.
+    """
+
+    accuracy: list[list[float]]
+    seconds: list[list[float]]
+
+
+def course_of(trials: Trials, store: Store) -> Course:
+    """Return the course of a tuning from its stages' histories, as far as all seeds went."""
+    histories = [artifact_of(trial, "finetune", store).history for trial in trials.values()]
+    n_epochs = min(len(history) for history in histories)
+    accuracy, seconds = [], []
+    for epoch in range(n_epochs):
+        accuracy.append([1 - history[epoch]["validation_error"] for history in histories])
+        seconds.append([sum(record["seconds"] for record in history[: epoch + 1]) for history in histories])
+    return Course(accuracy, seconds)

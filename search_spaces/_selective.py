@@ -9,6 +9,15 @@ from engine.spaces import Arm
 
 WHICH = ("most", "least", "random", "all")
 
+METHODS: dict[str, dict[str, Any]] = {
+    "correction": {"which": ("most",)},
+    "classifier": {"which": ("all",)},
+    "network": {"which": ("all",)},
+    "retrain": {"which": ("all",), "pretrain__epochs": 40},
+}
+"""{what selected filters are compared with: which filters it is for, and what else its arms set}; the retrained network
+has epochs enough to learn from few images what the others know already."""
+
 UNITS = {"awgn": "σ {:g} of 255", "blur": "σ {:g} px"}
 
 
@@ -36,6 +45,12 @@ def tuning(distortion: str, level: float, n_images: int, which: str, epochs: int
             **others,
         },
     )
+
+
+def methods(levels: Mapping[str, Iterable[float]], epochs: Mapping[int, int], n_images: Sequence[int]) -> Iterator[Arm]:
+    """Yield the arms of what selected filters are compared with; the arguments are those of ``grid``."""
+    for method, more in METHODS.items():
+        yield from grid(levels, epochs, n_images, finetune__method=method, **more)
 
 
 def grid(

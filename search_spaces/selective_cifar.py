@@ -14,7 +14,7 @@ from engine.settings import (
     TrialConfig,
 )
 from engine.spaces import Arm, Space
-from search_spaces._selective import grid
+from search_spaces._selective import grid, methods
 
 LEVELS = {"awgn": (25.0, 50.0), "blur": (1.0, 2.0)}
 """Moderate, severe."""
@@ -47,6 +47,7 @@ SPACE = Space(
         *grid(MODERATE, EPOCHS, (200,), ("most",), rank__distance="l2"),
         *grid(MODERATE, EPOCHS, (200,), ("most",), rank__pairing="unpaired"),
         *grid(MODERATE, EPOCHS, (200,), ("most", "all"), finetune__layers="first"),
+        *methods(MODERATE, EPOCHS, (200,)),
     ),
     n_seeds=5,
 )

@@ -8,7 +8,7 @@ them make 20 steps too; the epoch that is best on noisy validation images is kep
 
 from engine.settings import EvaluateSettings, FinetuneSettings, ModelSettings, TrainingSettings, TrialConfig
 from engine.spaces import Arm, Space
-from search_spaces._selective import grid
+from search_spaces._selective import grid, methods
 
 LEVELS = {"awgn": (51.0, 100.0, 150.0), "blur": (1.0, 2.0, 3.0)}
 """Mild, moderate, severe."""
@@ -47,6 +47,7 @@ SPACE = Space(
         *(arm for distance in DISTANCES for arm in grid(MODERATE, EPOCHS, (100,), ("most",), rank__distance=distance)),
         *grid(MODERATE, EPOCHS, (100,), ("most",), rank__pairing="unpaired"),
         *grid(MODERATE, EPOCHS, (100, 800), finetune__layers="first"),
+        *methods(MODERATE, EPOCHS, (100, 800)),
     ),
     n_seeds=5,
 )

@@ -42,6 +42,7 @@ class Tuning(NamedTuple):
     condition: Condition
     n_images: int
     which: str
+    method: str
     layers: str
     distance: str
     pairing: str
@@ -108,14 +109,15 @@ class Study:
     def networks(self, store: Store) -> dict[int, torch.nn.Module]:
         """Return the pretrained network of each seed."""
         found = {}
-        for trials in (self.untuned, *self.tunings.values()):
+        pretrained = (trials for tuning, trials in self.tunings.items() if tuning.method != "retrain")
+        for trials in (self.untuned, *pretrained):
             for seed, trial in trials.items():
                 if seed not in found:
                     found[seed] = load_network(artifact_of(trial, "pretrain", store), None, torch.device("cpu"))
         return found
 
 
-_PATHS = ("finetune.layers", "rank.distance", "rank.pairing")
+_PATHS = ("finetune.method", "finetune.layers", "rank.distance", "rank.pairing")
 
 
 def _tuning(settings: Mapping[str, Any]) -> Tuning:
@@ -159,6 +161,13 @@ def untuned_accuracy(
         )
         found[condition] = {seed: 1 - classification_error(network, noisy) for seed, network in networks.items()}
     return found
+
+
+def trained_parameters(trials: Trials, store: Store) -> int:
+    """Return how many parameters a tuning trains, of the first seed's network."""
+    trial = next(iter(trials.values()))
+    stage = "pretrain" if trial.settings.get("finetune.method") == "retrain" else "finetune"
+    return int(artifact_of(trial, stage, store).json("result")["n_trained"])
 
 
 class Course(NamedTuple):

@@ -4,9 +4,9 @@ The tables and figures of the selective fine-tuning paper (Fig. 5 and section 5.
 networks, levels and numbers of images are others, or not given: what can be compared is the direction. Its claims are
 that "most" beats "least" always, and "all" where there are few noisy images; it has no random control.
 
-Run: python -m pipelines.sweep --space selective-digits --n-trials 615 --study selective-digits
+Run: python -m pipelines.sweep --space selective-digits --n-trials 695 --study selective-digits
      python -m studies.selective --study selective-digits --figures .
-     python -m pipelines.sweep --space selective-cifar --n-trials 285 --study selective-cifar --dataset cifar10
+     python -m pipelines.sweep --space selective-cifar --n-trials 325 --study selective-cifar --dataset cifar10
      python -m studies.selective --study selective-cifar --figures .
 """
 
@@ -32,6 +32,7 @@ from studies._selective import (
     clean_accuracy,
     corruption_accuracy,
     course_of,
+    trained_parameters,
     tuned_accuracy,
     untuned_accuracy,
 )
@@ -81,7 +82,7 @@ def print_rankings(study: Study) -> None:
     """Print what tuning the most affected gains by each ranking: distances, and unpaired images."""
     rows = []
     usual = study.usual(Condition("", 0.0), 0, "")
-    ranked_otherwise = [t for t in study.tunings if t[-2:] != usual[-2:] and t.layers == usual.layers]
+    ranked_otherwise = [t for t in study.tunings if t[-2:] != usual[-2:] and t[3:-2] == usual[3:-2]]
     for condition, n in dict.fromkeys((tuning.condition, tuning.n_images) for tuning in ranked_otherwise):
         base = study.usual(condition, n, "most")
         random = tuned_accuracy(study.trials(base._replace(which="random")))
@@ -140,6 +141,28 @@ def print_layers(study: Study) -> None:
     if rows:
         header = ["", "layers", "accuracy in %", f"layers: {usual}", "difference"]
         print_table("One layer against several: differences in points, paired by seed; * excludes 0", header, rows)
+
+
+def print_methods(study: Study, store: Store) -> None:
+    """Print what selected filters are compared with: accuracies, differences, and how many parameters are trained."""
+    rows = []
+    usual = study.usual(Condition("", 0.0), 0, "").method
+    compared = [tuning for tuning in study.tunings if tuning.method != usual]
+    for condition, n in dict.fromkeys((tuning.condition, tuning.n_images) for tuning in compared):
+        base = study.usual(condition, n, "most")
+        ours = tuned_accuracy(study.trials(base))
+        theirs = [tuning for tuning in compared if (tuning.condition, tuning.n_images) == (condition, n)]
+        for tuning in (base, base._replace(which="all"), *theirs):
+            trials = study.trials(tuning)
+            if trials:
+                name = f"{tuning.which} filters" if tuning.method == usual else tuning.method
+                accuracy = tuned_accuracy(trials)
+                change = "" if tuning == base else difference_text(accuracy, ours)
+                n_trained = f"{trained_parameters(trials, store):,}"
+                rows.append([f"{condition}, {n} images: {name}", mean_and_std(accuracy), change, n_trained])
+    if rows:
+        header = ["tuned", "accuracy in %", "− most filters", "parameters"]
+        print_table("Other ways to tune: differences in points, paired by seed; * excludes 0", header, rows)
 
 
 def courses(study: Study, store: Store) -> tuple[int, dict[Condition, dict[str, Course]]]:
@@ -250,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_rankings(study)
         print_transfer(study)
         print_layers(study)
+        print_methods(study, store)
         n_images, found = courses(study, store)
         print_convergence(n_images, found)
         if given.figures is not None:

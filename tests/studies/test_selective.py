@@ -20,7 +20,7 @@ from engine.spaces import Arm, Space, load_space
 from engine.stages import Store, data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
-from search_spaces._selective import WHICH, grid
+from search_spaces._selective import METHODS, WHICH, grid, methods
 from studies import selective
 from studies._selective import Condition, Study, course_of, tuned_accuracy, untuned_accuracy
 
@@ -45,6 +45,7 @@ SPACE = Space(
         *grid(AWGN, EPOCHS, (20,), ("most",), rank__distance="l2"),
         *grid(BLUR, EPOCHS, (20,), ("most",), rank__pairing="unpaired"),
         *grid(BLUR, EPOCHS, (20,), ("all",), finetune__layers="first"),
+        *methods(AWGN, EPOCHS, (20,)),
     ),
     n_seeds=2,
 )
@@ -74,7 +75,7 @@ def swept(tmp_path_factory):
 def test_every_cell_of_the_grids_has_all_choices(name) -> None:
     space = load_space(name)
     assert [arm.name for arm in space.arms if arm.control] == ["none"]
-    others = ("rank.distance", "rank.pairing", "finetune.layers")
+    others = ("rank.distance", "rank.pairing", "finetune.layers", "finetune.method")
     tuned = [arm.settings for arm in space.arms[1:]]
     cells = Counter(
         (settings["distortion.name"], settings["distortion.level"], settings["distortion.n_images"])
@@ -146,8 +147,23 @@ def test_the_study_prints_its_tables_and_writes_its_figures(swept, tmp_path, mon
         "tested on gaussian_noise and gaussian_blur (severities 3)",
         "One layer against several",
         "Convergence with 20 images",
+        *(f"awgn 100, 20 images: {method}" for method in METHODS),
     ):
         assert words in printed
+    parameters = {
+        line.split("images: ")[1].split()[0]: int(line.split()[-1].replace(",", ""))
+        for line in printed[printed.index("Other ways to tune") :].splitlines()
+        if line.startswith("awgn 100, 20 images: ")
+    }
+    filters, classifier, first, second = 2, 8 * 4 * 4 * 10 + 10, 8 * 9 + 8, 8 * 8 * 9 + 8
+    assert parameters == {
+        "most": filters * (9 + 1) + filters * (8 * 9 + 1),
+        "all": first + second,
+        "correction": 2 * 2 * (9 * filters**2 + filters),
+        "classifier": classifier,
+        "network": first + second + classifier,
+        "retrain": first + second + classifier,
+    }
     verdict = next(line for line in printed.splitlines() if line.startswith("most − random "))
     assert verdict.split()[4] == "3"  # cells: two numbers of images with noise, one with blur
     for what in ("accuracy", "differences", "convergence"):

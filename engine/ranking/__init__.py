@@ -10,7 +10,7 @@ from engine.ranking.filters import FilterUnit, filter_layers, filter_units
 from engine.ranking.maps import activation_maps
 from engine.ranking.rankings import FilterRanking, make_ranking, rank_filters
 from engine.ranking.selection import n_selected, select_filters
-from engine.ranking.streaming import exemplar_distances, map_features, paired_distances
+from engine.ranking.streaming import check_distance, exemplar_distances, map_features, paired_distances
 
 __all__ = [
     "DISTANCES",
@@ -20,6 +20,7 @@ __all__ = [
     "FilterUnit",
     "activation_maps",
     "borda_count",
+    "check_distance",
     "compare_rankings",
     "exemplar_distances",
     "filter_distances",

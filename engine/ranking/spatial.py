@@ -20,7 +20,6 @@ from engine.ranking.distances import register_distance, require_pixels
 
 _NOTHING = 1e-12  # a share of the mass below this is rounding
 _WORTH_THREADS = 144  # pixels: on smaller maps Python's part of the work, which threads cannot share, is the larger one
-_SHARES_A_THREAD = 8  # of the pairs, since some take longer than others
 
 
 def earth(maps: torch.Tensor) -> torch.Tensor:
@@ -82,19 +81,20 @@ def _exact(clean: torch.Tensor, noisy: torch.Tensor, *, order: int) -> torch.Ten
     ground = ground_distances(clean.shape[2], clean.shape[3], order)
     surplus = (unit_mass(clean) - unit_mass(noisy)).flatten(0, 1).cpu().numpy()
     found = np.empty(len(surplus))
+    todo = iter(range(len(surplus)))  # of all threads, each taking the next pair when it is done with one
 
-    def solve(pairs: range) -> None:
-        for pair in pairs:
+    def solve() -> None:
+        for pair in todo:
             found[pair] = _cost_of_moving(surplus[pair], ground)
 
     _pot()  # imported, or refused, before any thread is
     n_threads = min(torch.get_num_threads(), len(surplus)) if len(ground) >= _WORTH_THREADS else 1
     if n_threads > 1:
-        n_shares = min(len(surplus), _SHARES_A_THREAD * n_threads)
         with ThreadPoolExecutor(n_threads) as pool:
-            list(pool.map(solve, [range(first, len(surplus), n_shares) for first in range(n_shares)]))
+            for solved in [pool.submit(solve) for _ in range(n_threads)]:
+                solved.result()
     else:
-        solve(range(len(surplus)))
+        solve()
     return torch.from_numpy(found).reshape(clean.shape[:2]).to(clean.device)
 
 

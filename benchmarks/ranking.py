@@ -1,6 +1,19 @@
 """What ranking costs: distances against plain loops over scipy and POT, and an exemplar of 40,000 images.
 
-FIGURES
+Measured on two cores of an AMD EPYC (family 26, AVX-512; torch 2.14.1, numpy 1.26.4, POT 0.9.7) that other work shared,
+so that ratios are those of the least processor times unless something else is said; the ways gave the same numbers
+first. On one thread emd_1d is 26 times as fast as a loop over scipy at 1,000 × 32 × 16×16, and emd_spatial 3.0, 3.2 to
+3.3 and 3.4 times as fast as a loop over ``ot.emd2`` at 8×8, 16×16 and 32×32. On two threads it takes as much of the
+processor (2.9, 3.0 to 3.2, 3.3 times less than the loop); while the other work left it 1.86 of the two cores it was
+5.0 times as fast as the loop at 16×16, by the clock. Maps of 8×8 get one thread only.
+
+Filters ranked by Borda over 24 photographs, with the 32×32 maps of a cnn-2 trained on CIFAR-10 saved as JPEG: Spearman
+with the exact ranking is 0.982 to 0.996 for sliced_emd and 0.976 to 0.985 for sinkhorn, under three distortions (0.982
+to 0.996 and 0.968 to 0.990 over 12 photographs). l1 does not rank alike: −0.47 to −0.02. On a processor sinkhorn takes
+longer than the exact distance (15 to 30 ms a pair against 10), sliced_emd a fiftieth of it (0.2 ms).
+
+The exemplar of 40,000 × 3,072 bytes took 21 s for the photographs and 71 s for synthetic images, with other work for
+nine on the two cores, and 1.4 GiB for the whole process, both sets of images included. Nothing was run on a GPU yet.
 
 Run: python -m benchmarks.ranking [--photographs FOLDER] [--device cuda]
 """
@@ -163,7 +176,8 @@ def time_exemplars(sets: dict[str, torch.Tensor]) -> None:
 def compare(title: str, ways: Ways, *, n_runs: int, tolerance: float) -> None:
     """Time the ways to the same numbers, in turn, and print the shortest times, the first way being the reference.
 
-    The processor's seconds are shown as cores, so that it can be seen who had less than it could have used.
+    On a machine with other work a way may get less of the processor than it could use: so its cores are shown, and the
+    ratio of the least processor times beside the one of times.
 
     Raises:
         AssertionError: one gives other numbers.
@@ -179,12 +193,13 @@ def compare(title: str, ways: Ways, *, n_runs: int, tolerance: float) -> None:
             _, seconds = best_of(1, way)
             taken[name].append((seconds, time.process_time() - before))
     shortest = {name: min(times) for name, times in taken.items()}
-    reference_s = next(iter(shortest.values()))[0]
+    least = {name: min(cpu_s for _, cpu_s in times) for name, times in taken.items()}
+    first = next(iter(ways))
     print(title)
     for name, (seconds, cpu_s) in shortest.items():
         print(
-            f"  {name:26} {1e3 * seconds / reference.numel():9.4f} ms a pair, {reference_s / seconds:6.1f} ×, "
-            f"on {cpu_s / seconds:.2f} cores"
+            f"  {name:26} {1e3 * seconds / reference.numel():9.4f} ms a pair on {cpu_s / seconds:.2f} cores, "
+            f"{shortest[first][0] / seconds:5.1f} ×; by processor time {least[first] / least[name]:5.1f} ×"
         )
 
 

@@ -5,7 +5,8 @@ so that ratios are those of the least processor times unless something else is s
 first. On one thread emd_1d is 26 times as fast as a loop over scipy at 1,000 × 32 × 16×16, and emd_spatial 3.0, 3.2 to
 3.3 and 3.4 times as fast as a loop over ``ot.emd2`` at 8×8, 16×16 and 32×32. On two threads it takes as much of the
 processor (2.9, 3.0 to 3.2, 3.3 times less than the loop); while the other work left it 1.86 of the two cores it was
-5.0 times as fast as the loop at 16×16, by the clock. Maps of 8×8 get one thread only.
+5.0 times as fast as the loop at 16×16, by the clock (in a run of that part alone, when threads still took fixed shares
+of the pairs). Maps of 8×8 get one thread only.
 
 Filters ranked by Borda over 24 photographs, with the 32×32 maps of a cnn-2 trained on CIFAR-10 saved as JPEG: Spearman
 with the exact ranking is 0.982 to 0.996 for sliced_emd and 0.976 to 0.985 for sinkhorn, under three distortions (0.982

@@ -12,7 +12,7 @@ from engine.ranking.filters import FilterUnit, filter_layers, filter_units
 from engine.ranking.maps import activation_maps
 from engine.ranking.rankings import FilterRanking, make_ranking, rank_filters
 from engine.ranking.selection import n_selected, select_filters
-from engine.ranking.streaming import exemplar_distances, map_features, paired_distances
+from engine.ranking.streaming import check_distance, exemplar_distances, map_features, paired_distances
 
 __all__ = [
     "CONTROLS",
@@ -24,6 +24,7 @@ __all__ = [
     "activation_disparity",
     "activation_maps",
     "borda_count",
+    "check_distance",
     "compare_rankings",
     "control_agreements",
     "exemplar_distances",

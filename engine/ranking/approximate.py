@@ -40,7 +40,7 @@ def sinkhorn(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
 
     OT(a, b) − ½ OT(a, a) − ½ OT(b, b), OT being the optimal transport's cost with its entropic term (Feydy et al.
     2019): unlike OT it is 0 for identical maps. It comes near ``emd_spatial`` for moves that are long against the blur,
-    and is much smaller for shorter ones. On one CPU core it takes as long as the exact distance.
+    and is much smaller for shorter ones. On CPUs it takes as long as the exact distance, or longer.
     """
     require_pixels(clean, "sinkhorn")
     ground = torch.from_numpy(ground_distances(clean.shape[2], clean.shape[3], 2).copy()).to(clean.device)
@@ -56,28 +56,41 @@ def sinkhorn(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
 
 
 def _entropic_cost(a: torch.Tensor, b: torch.Tensor, kernel: torch.Tensor, blur: float) -> torch.Tensor:
-    """Return OT(a, b) of each row, ``(m,)``, by scaling rows and columns in turn until the masses fit."""
-    v = torch.ones_like(b)
-    for _ in range(MAX_ROUNDS):
+    """Return OT(a, b) of each row, ``(m,)``, by scaling rows and columns in turn until the masses fit.
+
+    A row that fits is done, so that what it gives does not depend on the others, and the slowest have the time.
+    """
+    costs = a.new_empty(len(a))
+    rows, v = torch.arange(len(a), device=a.device), torch.ones_like(b)
+    for remaining in reversed(range(MAX_ROUNDS)):
         u = a / (v @ kernel)
         spread = u @ kernel
-        missed = v * spread - b
+        missed = (v * spread - b).abs().sum(dim=1)
         v = b / spread
-        if float(missed.abs().sum(dim=1).max()) < TOLERANCE:
+        fits = missed < TOLERANCE if remaining else torch.ones_like(missed, dtype=torch.bool)
+        if fits.any():
+            costs[rows[fits]] = blur * (_mean_log(a[fits], u[fits]) + _mean_log(b[fits], v[fits]))
+            a, b, v, rows = (of[~fits] for of in (a, b, v, rows))
+        if not len(rows):
             break
-    return blur * (_mean_log(a, u) + _mean_log(b, v))
+    return costs
 
 
 def _self_cost(a: torch.Tensor, kernel: torch.Tensor, blur: float) -> torch.Tensor:
     """Return OT(a, a) of each row, ``(m,)``: both scalings are one, found by averaging steps in the logarithm."""
-    u = torch.ones_like(a)
-    for _ in range(MAX_ROUNDS):
+    costs = a.new_empty(len(a))
+    rows, u = torch.arange(len(a), device=a.device), torch.ones_like(a)
+    for remaining in reversed(range(MAX_ROUNDS)):
         spread = u @ kernel
-        missed = u * spread - a
+        missed = (u * spread - a).abs().sum(dim=1)
         u = (u * a / spread).sqrt_()
-        if float(missed.abs().sum(dim=1).max()) < TOLERANCE:
+        fits = missed < TOLERANCE if remaining else torch.ones_like(missed, dtype=torch.bool)
+        if fits.any():
+            costs[rows[fits]] = 2 * blur * _mean_log(a[fits], u[fits])
+            a, u, rows = (of[~fits] for of in (a, u, rows))
+        if not len(rows):
             break
-    return 2 * blur * _mean_log(a, u)
+    return costs
 
 
 def _mean_log(mass: torch.Tensor, scaling: torch.Tensor) -> torch.Tensor:

@@ -16,17 +16,24 @@ WHICH = ("most", "least", "random", "all", "none")
 def n_selected(n_filters: int, *, fraction: float | None = None, count: int | None = None) -> int:
     """Return how many filters a fraction or a count selects of a layer: 1…``n_filters``.
 
-    A fraction gives max(1, ⌊fraction·f + ½⌋): the nearest whole number, halves upwards, at least one.
+    A fraction gives ⌊fraction·f + ½⌋: the nearest whole number, halves upwards.
 
     Raises:
-        InputError: not exactly one of the two is given, a fraction is outside (0, 1], or a count outside 1…f.
+        InputError: not exactly one of the two is given, a fraction is outside (0, 1] or selects no filter, or a count
+            is outside 1…f.
     """
     if (fraction is None) == (count is None):
         raise InputError(f"give exactly one of `fraction` and `count`, got fraction={fraction} and count={count}")
     if fraction is not None:
         if not 0 < fraction <= 1:
             raise InputError(f"`fraction` must be in (0, 1], got {fraction}; for no filter at all say which='none'")
-        return max(1, math.floor(fraction * n_filters + 0.5))
+        selected = math.floor(fraction * n_filters + 0.5)
+        if selected < 1:
+            raise InputError(
+                f"`fraction` {fraction} of the layer's {n_filters} filters selects none; "
+                f"give {1 / n_filters:.3g} or more, or count=1"
+            )
+        return selected
     if count != int(count or 0) or not 1 <= count <= n_filters:
         raise InputError(f"`count` must be a whole number from 1 to the layer's {n_filters} filters, got {count}")
     return int(count)

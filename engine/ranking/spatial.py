@@ -8,6 +8,7 @@ are in pixels, neighbours being 1 apart.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.errors import InputError
 from engine.ranking.distances import register_distance, require_pixels
 
 _NOTHING = 1e-12  # a share of the mass below this is rounding
+_WORTH_THREADS = 144  # pixels: on smaller maps Python's part of the work, which threads cannot share, is the larger one
 
 
 def earth(maps: torch.Tensor) -> torch.Tensor:
@@ -75,12 +77,25 @@ def emd_spatial_mass(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
 
 
 def _exact(clean: torch.Tensor, noisy: torch.Tensor, *, order: int) -> torch.Tensor:
+    """Return the exact costs of all pairs, on as many threads as torch may use: POT lets go of Python's lock."""
     ground = ground_distances(clean.shape[2], clean.shape[3], order)
-    surplus = (unit_mass(clean) - unit_mass(noisy)).cpu().numpy()
-    found = np.empty(surplus.shape[:2])
-    for pair in np.ndindex(*found.shape):
-        found[pair] = _cost_of_moving(surplus[pair], ground)
-    return torch.from_numpy(found).to(clean.device)
+    surplus = (unit_mass(clean) - unit_mass(noisy)).flatten(0, 1).cpu().numpy()
+    found = np.empty(len(surplus))
+    todo = iter(range(len(surplus)))  # of all threads, each taking the next pair when it is done with one
+
+    def solve() -> None:
+        for pair in todo:
+            found[pair] = _cost_of_moving(surplus[pair], ground)
+
+    _pot()  # imported, or refused, before any thread is
+    n_threads = min(torch.get_num_threads(), len(surplus)) if len(ground) >= _WORTH_THREADS else 1
+    if n_threads > 1:
+        with ThreadPoolExecutor(n_threads) as pool:
+            for solved in [pool.submit(solve) for _ in range(n_threads)]:
+                solved.result()
+    else:
+        solve()
+    return torch.from_numpy(found).reshape(clean.shape[:2]).to(clean.device)
 
 
 def _cost_of_moving(surplus: np.ndarray, ground: np.ndarray) -> float:
@@ -97,7 +112,7 @@ def _cost_of_moving(surplus: np.ndarray, ground: np.ndarray) -> float:
     cost, log = _pot().emd2(
         given / moved,
         taken / taken.sum(),
-        ground[np.ix_(gives, takes)],
+        ground.take(gives, axis=0).take(takes, axis=1),
         numItermax=10_000_000,
         log=True,
         center_dual=False,

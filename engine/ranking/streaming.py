@@ -13,6 +13,30 @@ from engine.ranking.filters import wanted_layers
 from engine.ranking.maps import activation_maps, check_images
 
 
+def check_distance(
+    model: nn.Module, example: torch.Tensor, layers: str | Iterable[str] | None = None, *, distance: str = "emd_1d"
+) -> None:
+    """Find out, from one image's sizes only, whether a distance is defined on the layers' maps.
+
+    Args:
+        model: as for ``activation_maps``; may be on the meta device if ``example`` is too.
+        example: an image ``(1, c, h, w)``.
+        layers: names, or None for all that can be ranked.
+        distance: a name in ``DISTANCES``.
+
+    Raises:
+        InputError: maps that the distance says nothing about, such as a single pixel, by the layer's name; or
+            whatever ``activation_maps`` refuses.
+    """
+    function = DISTANCES[distance]
+    for layer, maps in next(activation_maps(model, example, layers)).items():
+        nothing = torch.zeros(1, 1, *maps.shape[2:])
+        try:
+            function(nothing, nothing)
+        except InputError as error:
+            raise InputError(f"layer {layer!r}: {error}") from None
+
+
 def paired_distances(
     model: nn.Module,
     clean: torch.Tensor,

@@ -64,3 +64,10 @@ def test_sinkhorn_ranks_as_emd_spatial_does():
     clean, noisy = smooth_maps(8, 3)
     found, exact = (filter_distances(clean, noisy, name) for name in ("sinkhorn", "emd_spatial"))
     assert np.corrcoef(found.flatten(), exact.flatten())[0, 1] > 0.9
+
+
+def test_sinkhorn_of_a_pair_does_not_depend_on_slower_ones():
+    clean, noisy = smooth_maps(8, 4)
+    clean[1], noisy[1] = clean[1] > clean[1].mean(), noisy[1] > 2 * noisy[1].mean()  # sharp ones take more rounds
+    alone = filter_distances(clean[:1], noisy[:1], "sinkhorn")
+    torch.testing.assert_close(filter_distances(clean, noisy, "sinkhorn")[:1], alone, rtol=1e-11, atol=0)

@@ -9,6 +9,8 @@ from engine.ranking import DISTANCES, filter_distances, register_distance
 
 gpu = pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")])
 
+PLACED_MASS = ("emd_spatial", "emd_spatial_manhattan", "sliced_emd", "sinkhorn")
+
 
 def maps_of(seed: int, shape: tuple[int, ...] = (3, 4, 5, 6)) -> tuple[torch.Tensor, torch.Tensor]:
     """Return clean and noisy maps as after a ReLU, one filter's empty on both sides, one image's on one side."""
@@ -63,7 +65,7 @@ class TestEveryDistance:
         shuffled = filter_distances(clean[images][:, filters], noisy[images][:, filters], distance)
         torch.testing.assert_close(shuffled, whole[images][:, filters], rtol=1e-4, atol=1e-6)
         single = filter_distances(clean[1:2, 2:3], noisy[1:2, 2:3], distance)
-        torch.testing.assert_close(single, whole[1:2, 2:3], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(single, whole[1:2, 2:3], rtol=1e-6, atol=1e-9)
 
     def test_leaves_the_maps_alone(self, distance):
         clean, noisy = maps_of(6)
@@ -132,6 +134,39 @@ def test_cosine_of_one_empty_map_is_one_and_of_opposite_maps_two():
     ones = torch.ones(1, 1, 2, 2)
     assert filter_distances(ones, 0 * ones, "cosine").item() == 1
     assert filter_distances(ones, -ones, "cosine").item() == pytest.approx(2)
+
+
+@pytest.mark.parametrize("name", ["emd_1d", "l1", "l2"])
+def test_distances_of_values_take_negative_ones_constant_and_empty_maps(name):
+    constant, empty = torch.full((1, 1, 3, 3), -1.5), torch.zeros(1, 1, 3, 3)
+    assert filter_distances(constant, constant + 2, name).item() == pytest.approx(2)
+    assert filter_distances(constant, empty, name).item() == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("name", ["emd_1d", "l1", "l2"])
+def test_distances_of_values_are_the_gap_on_maps_of_one_pixel(name):
+    clean, noisy = torch.tensor([[1.0, -2.0]])[..., None, None], torch.tensor([[0.5, 1.0]])[..., None, None]
+    assert filter_distances(clean, noisy, name).tolist() == [[0.5, 3.0]]
+
+
+@pytest.mark.parametrize("name", PLACED_MASS)
+def test_distances_of_places_take_an_empty_map_as_a_constant_one(name):
+    clean, _ = maps_of(13, (2, 3, 5, 6))
+    clean = clean[:, 2:]
+    empty, constant = torch.zeros_like(clean), torch.full_like(clean, 7.0)
+    found = filter_distances(clean, empty, name)
+    assert (found > 0.01).all()
+    torch.testing.assert_close(found, filter_distances(clean, constant, name))
+    assert filter_distances(empty, constant, name).max() == 0
+
+
+@pytest.mark.parametrize("name", PLACED_MASS)
+def test_distances_of_places_count_negative_values_as_none(name):
+    clean, noisy = maps_of(14)
+    expected = filter_distances(clean, noisy, name)
+    below = torch.rand(clean.shape)
+    found = filter_distances(clean - below * (clean == 0), noisy - below * (noisy == 0), name)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", [n for n in DISTANCES.names() if n not in ("emd_1d", "l1", "l2")])

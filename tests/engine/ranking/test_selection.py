@@ -24,12 +24,12 @@ def ranking() -> FilterRanking:
         (10, 0.25, 3),
         (6, 0.25, 2),
         (5, 0.25, 1),
-        (16, 0.01, 1),
+        (16, 0.04, 1),
         (16, 1.0, 16),
         (3, 0.5, 2),
     ],
 )
-def test_n_selected_rounds_halves_up_and_takes_one_at_least(n_filters, fraction, expected):
+def test_n_selected_rounds_halves_up(n_filters, fraction, expected):
     assert n_selected(n_filters, fraction=fraction) == expected
 
 
@@ -37,6 +37,12 @@ def test_n_selected_rounds_halves_up_and_takes_one_at_least(n_filters, fraction,
 def test_n_selected_refuses_fractions_outside_their_range(fraction):
     with pytest.raises(InputError, match=r"`fraction` must be in \(0, 1\]"):
         n_selected(8, fraction=fraction)
+
+
+@pytest.mark.parametrize("fraction", [1e-9, 0.01, 0.031])
+def test_n_selected_refuses_fractions_that_select_no_filter(fraction):
+    with pytest.raises(InputError, match=rf"`fraction` {fraction} of the layer's 16 filters selects none; give 0.0625"):
+        n_selected(16, fraction=fraction)
 
 
 @pytest.mark.parametrize("count", [0, -1, 9, 2.5])

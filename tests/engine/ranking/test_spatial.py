@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import ot
 import pytest
@@ -76,6 +78,35 @@ def test_unit_mass_sums_to_one_whatever_the_scale():
 def test_ground_distances_are_between_pixels_row_by_row():
     assert ground_distances(2, 3, 1)[0].tolist() == [0, 1, 2, 1, 2, 3]
     assert ground_distances(2, 3, 2)[0, 5] == pytest.approx(5**0.5)
+
+
+@pytest.mark.parametrize(("n_threads", "size"), [(1, 12), (2, 12), (3, 12), (3, 4)])
+def test_spatial_emd_is_the_same_on_several_threads(monkeypatch, n_threads, size):
+    clean, noisy = torch.rand(3, 5, size, size), torch.rand(3, 5, size, size)
+    expected = [
+        [whole_problem(a, b, "euclidean") for a, b in zip(*x, strict=True)] for x in zip(clean, noisy, strict=True)
+    ]
+    pools = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, max_workers: int) -> None:
+            pools.append(max_workers)
+            super().__init__(max_workers)
+
+    monkeypatch.setattr(spatial_module, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    np.testing.assert_allclose(filter_distances(clean, noisy, "emd_spatial").numpy(), expected, rtol=1e-9)
+    assert pools == ([n_threads] if n_threads > 1 and size == 12 else [])  # small maps: not worth any
+
+
+def test_spatial_emd_tells_what_went_wrong_on_another_thread(monkeypatch):
+    def fail(surplus: np.ndarray, ground: np.ndarray) -> float:
+        raise RuntimeError("was not found")
+
+    monkeypatch.setattr(spatial_module, "_cost_of_moving", fail)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(RuntimeError, match="was not found"):
+        filter_distances(torch.rand(2, 2, 12, 12), torch.rand(2, 2, 12, 12), "emd_spatial")
 
 
 def test_spatial_emd_is_refused_where_the_solver_gave_up(monkeypatch):

@@ -1,8 +1,19 @@
+import gc
+
 import pytest
 import torch
 
 from engine.errors import InputError
-from engine.ranking import activation_maps, exemplar_distances, filter_distances, map_features, paired_distances
+from engine.ranking import (
+    DISTANCES,
+    activation_maps,
+    check_distance,
+    exemplar_distances,
+    filter_distances,
+    map_features,
+    paired_distances,
+    register_distance,
+)
 from tests.engine.ranking.test_filters import Residual
 
 
@@ -36,8 +47,44 @@ def test_paired_distances_refuse_sets_of_different_sizes(model, clean, noisy):
         paired_distances(model, clean, noisy[:6])
     with pytest.raises(InputError, match="empty"):
         paired_distances(model, clean[:0], noisy[:0])
+    with pytest.raises(InputError, match="empty"):
+        paired_distances(model, clean, noisy[:0])
     with pytest.raises(InputError, match="unknown distance 'emd'"):
         paired_distances(model, clean, noisy, distance="emd")
+    with pytest.raises(InputError, match="unknown rankable layer 'third'"):
+        paired_distances(model, clean, noisy, ["third"])
+
+
+def test_paired_distances_hold_no_more_maps_for_more_images(model, monkeypatch):
+    monkeypatch.setattr(DISTANCES, "_entries", dict(DISTANCES._entries))
+    held: list[int] = []
+
+    @register_distance("bytes held")
+    def bytes_held(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+        tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor and thing.ndim == 4]
+        maps = [tensor.untyped_storage() for tensor in tensors if tensor.shape[1] != 3]  # images have 3 channels
+        held.append(sum({storage.data_ptr(): storage.nbytes() for storage in maps}.values()))
+        return (clean - noisy).abs().mean(dim=(2, 3))
+
+    peaks = []
+    for n in (6, 60):
+        held.clear()
+        images = torch.rand(n, 3, 8, 8)
+        assert len(paired_distances(model, images, images, distance="bytes held", batch_size=2)["first"]) == n
+        peaks.append(max(held))
+    assert peaks[0] >= 2 * 2 * 4 * 8 * 8 * 4  # the maps of two images by four filters, clean and noisy
+    assert peaks[1] == peaks[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_check_distance_names_the_layer_whose_maps_are_too_small(device):
+    with torch.device(device):
+        narrow = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 4))
+        example = torch.zeros(1, 3, 4, 4)
+    check_distance(narrow, example, "0", distance="emd_spatial")
+    check_distance(narrow, example, distance="emd_1d")
+    with pytest.raises(InputError, match=r"layer '2': distance 'emd_spatial' needs activation maps of two pixels"):
+        check_distance(narrow, example, distance="emd_spatial")
 
 
 def test_exemplar_distances_of_one_each_are_theirs(model, clean, noisy):

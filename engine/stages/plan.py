@@ -19,13 +19,14 @@ from engine.corruptions import corrupt, distort, frost_source, table_corruptions
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
+from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
 from engine.ranking import DISTANCES, ELECTIONS
 from engine.registry import source_digest
 from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
 from engine.stages.plan_filters import chosen_filters, filter_counts, needs_ranking
-from engine.stages.plan_network import plan_network
+from engine.stages.plan_network import check_maps, plan_network
 from engine.stages.spec import StageSpec
 from engine.training.loop import is_strength
 from engine.training.selective import classifier_name
@@ -167,7 +168,9 @@ class _Planner:
                     f"unpaired ranking needs at least {rank.n_exemplars} clean images that no noisy one comes from; "
                     f"of {self.data.n_train} training images {self.config.distortion.n_images} are noisy"
                 )
-        return _with_sources(settings, {"distance": DISTANCES, "election": ELECTIONS})
+        settings = _with_sources(settings, {"distance": DISTANCES, "election": ELECTIONS})
+        check_maps(canonical_json(self.network_settings), tuple(settings["layers"]), rank.distance)
+        return settings
 
     def _finetune_settings(self) -> dict[str, Any]:
         finetune = self.config.finetune

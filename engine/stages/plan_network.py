@@ -15,6 +15,7 @@ from engine.errors import InputError
 from engine.layers import PushPull2d
 from engine.models import model_source_digest
 from engine.models.build import places
+from engine.ranking import check_distance
 from engine.settings import TrialConfig
 from engine.stages.network import build_network, build_on_meta
 
@@ -70,6 +71,29 @@ def _check_forward(settings_json: str) -> None:
         raise InputError(
             f"model {settings['name']!r} must return logits (n, {settings['num_classes']}), got {found} for 2 images"
         )
+
+
+@lru_cache(maxsize=256)
+def check_maps(settings_json: str, layers: tuple[str, ...], distance: str) -> None:
+    """Find out whether a distance is defined on the maps of some layers: not all are on maps of a single pixel.
+
+    Args:
+        settings_json: what builds the network, as canonical JSON.
+        layers: names.
+        distance: a registered name.
+
+    Raises:
+        InputError: it is not, by the layer's name.
+    """
+    settings = json.loads(settings_json)
+    shape = (1, settings["in_channels"], settings["image_size"], settings["image_size"])
+    try:
+        network, example = build_on_meta(settings), torch.zeros(shape, device="meta")
+        check_distance(network, example, layers, distance=distance)
+    except InputError:
+        raise
+    except Exception:  # what cannot run without weights raises as it likes
+        check_distance(build_network(settings, seed=0), torch.zeros(shape), layers, distance=distance)
 
 
 @torch.no_grad()

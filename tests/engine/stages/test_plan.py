@@ -110,6 +110,15 @@ def test_retraining_shares_nothing_with_the_clean_pretraining_but_noisy_images_o
     assert changed(info, retrain, {"distortion.n_images": 100}) == ("pretrain", "evaluate")
 
 
+def test_a_distance_that_says_nothing_of_a_layer_s_maps_is_refused(info):
+    small = dataclasses.replace(info, image_size=4)
+    settings = {"finetune.which": "most", "finetune.layers": "layer3.0.conv1", "rank.distance": "sliced_emd"}
+    with pytest.raises(InputError, match=r"layer 'layer3.0.conv1': .*'sliced_emd' needs activation maps of two pixels"):
+        keys(small, settings)
+    assert "rank" in keys(small, {**settings, "rank.distance": "l1"})
+    assert "rank" in keys(small, {**settings, "finetune.layers": "conv1"})
+
+
 def test_a_network_without_a_classifier_is_refused(info, monkeypatch):
     monkeypatch.setattr("engine.stages.plan.plan_network", lambda config, data: ({}, nn.Conv2d(1, 4, 3)))
     with pytest.raises(InputError, match="no linear layer that could be trained as its classifier"):

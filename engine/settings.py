@@ -183,7 +183,8 @@ class RankSettings:
         election: a registered rule that turns distances into a ranking. Paired only.
         top: places that get points in an image's vote (Algorithm 1). Paired only.
         pairing: "paired" (clean and noisy version of one image) or "unpaired" (exemplars of each set).
-        features: what exemplars are chosen on: "pixels", or "maps" of each ranked layer. Unpaired only.
+        features: what exemplars are chosen on: "pixels", the "maps" of each ranked layer itself, or those of the layer
+            of this name. Unpaired only.
         metric: "euclidean", or "hamming" on which features are > 0. Unpaired only.
         n_exemplars: exemplars of each set. Unpaired only.
     """
@@ -193,7 +194,7 @@ class RankSettings:
     election: str = "borda"
     top: int = 10
     pairing: Literal["paired", "unpaired"] = "paired"
-    features: Literal["pixels", "maps"] = "pixels"
+    features: str = "pixels"
     metric: Literal["euclidean", "hamming"] = "euclidean"
     n_exemplars: int = 1
 

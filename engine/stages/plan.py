@@ -21,7 +21,7 @@ from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
 from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
-from engine.ranking import DISTANCES, ELECTIONS
+from engine.ranking import DISTANCES, ELECTIONS, filter_layers
 from engine.registry import source_digest
 from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
@@ -160,6 +160,9 @@ class _Planner:
             settings["top"] = rank.top
         else:
             settings["features"] = rank.features
+            rankable = filter_layers(self.network)
+            if rank.features not in ("pixels", "maps", *rankable):
+                raise unknown_name("features for `rank.features`", rank.features, ["pixels", "maps", *rankable])
             settings["metric"] = rank.metric
             settings["n_exemplars"] = rank.n_exemplars
             n_clean = min(self.config.distortion.n_images, self.data.n_train - self.config.distortion.n_images)

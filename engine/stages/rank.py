@@ -89,7 +89,8 @@ def _exemplars(network: nn.Module, split: Split, layer: str, settings: Mapping[s
         features = split.images.flatten(1).float() / 255
     else:
         positive = settings["metric"] == "hamming"
-        features = map_features(network, split.images, layer, positive=positive, at=settings["at"])
+        of_layer = layer if settings["features"] == "maps" else settings["features"]
+        features = map_features(network, split.images, of_layer, positive=positive, at=settings["at"])
     positions = find_exemplar(features, settings["metric"], n_exemplars=settings["n_exemplars"], seed=seed)
     return positions.to(split.images.device)
 

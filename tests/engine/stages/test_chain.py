@@ -208,6 +208,7 @@ def test_fine_tuning_changes_the_ranked_filters_alone(done):
     [
         {"rank__pairing": "unpaired", "rank__features": "maps", "rank__metric": "hamming"},
         {"rank__pairing": "unpaired", "rank__n_exemplars": 3},
+        {"rank__pairing": "unpaired", "rank__features": "conv1", "rank__metric": "hamming"},
         {"finetune__which": "random", "finetune__batch_norm": "affine", "finetune__train_classifier": True},
         {"finetune__which": "all", "distortion__name": "blur", "distortion__level": 1.0},
         {"finetune__which": "least", "push_pull__learn_alpha": "kernel", "finetune__training__optimizer": "sgd"},
@@ -241,6 +242,16 @@ def test_an_unpaired_ranking_is_that_of_its_exemplars(workshop):
     scale = torch.tensor(ranking["mean_distance"], dtype=torch.float32) / distances
     torch.testing.assert_close(scale, scale[0].expand(4), rtol=1e-4, atol=1e-6)  # per map or per value
     assert ranking["order"] == distances.argsort(descending=True, stable=True).tolist()
+
+
+def test_exemplars_by_a_named_layer_s_maps_are_those_of_that_layer_for_all_layers(workshop):
+    own, named = (
+        workshop.run(workshop.plan(rank__pairing="unpaired", rank__features=features))[1].artifact.json("ranking")
+        for features in ("maps", "conv1")
+    )
+    assert named["conv1"] == own["conv1"]
+    assert named.keys() == own.keys()
+    assert named["layer1.0.conv2"] != own["layer1.0.conv2"]
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

@@ -119,6 +119,11 @@ def test_a_distance_that_says_nothing_of_a_layer_s_maps_is_refused(info):
     assert "rank" in keys(small, {**settings, "finetune.layers": "conv1"})
 
 
+def test_features_of_a_layer_that_does_not_exist_are_refused(info):
+    with pytest.raises(InputError, match=r"unknown features for `rank.features` 'conv2' \(did you mean"):
+        keys(info, {**UNPAIRED, "rank.features": "conv2"})
+
+
 def test_a_network_without_a_classifier_is_refused(info, monkeypatch):
     monkeypatch.setattr("engine.stages.plan.plan_network", lambda config, data: ({}, nn.Conv2d(1, 4, 3)))
     with pytest.raises(InputError, match="no linear layer that could be trained as its classifier"):

@@ -2,6 +2,12 @@
 
     python -m benchmarks.finetune [--model allconv --layers first-3] [--device cuda]
 
+On one thread of an AMD EPYC (torch 2.14), processor time of a step against the whole network's: a quarter of the first three
+layers of ``allconv`` 0.72 (all their filters 0.77, masked 0.76), of both convolutions of ``cnn-2`` 0.74 (0.98, 0.98), of the
+first three layers of ``resnet-20`` 0.84 (0.80, 0.82): of its 16 filters a quarter is four, for which the processor's kernels
+need no less time than for all. Optimiser state is a quarter of all filters'. Where the last layer alone is tuned, keeping the
+features takes a step to 0.11 of its time, for ``cnn-2`` to 0.33; the classifier alone to 0.06 and less.
+
 Ways are timed in turns, in one run: a step is forward, backward and Adam's update on one batch. "masked" is the usual
 way to the same weights: gradients of the layers' whole kernels, the others' multiplied by zero. Features are what comes
 before the first tuned layer, computed once instead of in every step; the last layers show them.
@@ -27,6 +33,7 @@ from engine.stages.plan_filters import filter_counts
 from engine.training import SelectiveFilters, WholeNetwork, cut_network
 
 FRACTION = 0.25
+WARM_STEPS, TIMED_STEPS = 2, 5
 Step = Callable[[], None]
 
 
@@ -35,7 +42,7 @@ def main() -> None:
     parser.add_argument("--model", default="allconv")
     parser.add_argument("--layers", default="first-3", help="the early layers that are tuned")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -147,19 +154,26 @@ class Bench:
 def time_in_turns(ways: Mapping[str, Step], rounds: int, device: torch.device) -> dict[str, tuple[Step, list[float]]]:
     """Return the seconds of each way's steps, of the processor's own time on a CPU.
 
-    The ways take turns, so that a slow minute meets them all.
+    The ways take turns of a few steps, so that a slow minute meets them all. The first steps of a turn do not count: as
+    in a training, caches and memory are those of the way itself.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    for number in range(rounds + 2):
+    for _ in range(rounds):
         for name, step in ways.items():
-            start = clock()
-            step()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if number >= 2:
-                seconds[name].append(clock() - start)
+            repeated(step, WARM_STEPS, device)
+            seconds[name].append(repeated(step, TIMED_STEPS, device) / TIMED_STEPS)
     return {name: (step, seconds[name]) for name, step in ways.items()}
+
+
+def repeated(step: Step, n_steps: int, device: torch.device) -> float:
+    """Take some steps; return their seconds."""
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    start = clock()
+    for _ in range(n_steps):
+        step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock() - start
 
 
 def report(timed: Mapping[str, tuple[Step, list[float]]], states: Mapping[int, int], against: str) -> None:

@@ -1,5 +1,7 @@
 """The recipe ``fast`` against the papers' for ResNets: errors and seconds of training, by seed.
 
+The seconds are the processor's (of all its cores): other work on the machine stretches the clock's.
+
 Run: python -m pipelines.sweep --space recipes-digits --n-trials 6 --study recipes-digits
      python -m pipelines.sweep --space recipes-cifar --n-trials 6 --study recipes-cifar --dataset cifar10
      python -m studies.recipes --study recipes-digits
@@ -29,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for column in ("clean", "gaussian_noise")
             }
             seconds[arm] = {
-                seed: float(artifact_of(trial, "pretrain", store).manifest["seconds"]) for seed, trial in trials.items()
+                seed: float(artifact_of(trial, "pretrain", store).manifest["cpu_seconds"])
+                for seed, trial in trials.items()
             }
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = (
         f"{results.space.name}: test error in %, mean ± std over {len(next(iter(seconds.values())))} seeds; training"
     )
-    print_table(title, ["", "clean", "noise", "seconds"], rows)
+    print_table(title, ["", "clean", "noise", "cpu seconds"], rows)
     return 0
 
 

@@ -131,7 +131,7 @@ def _compute(
     spec: StageSpec, store: Store, get_data: Callable[[str], DataSet], device: torch.device, report: Report
 ) -> Artifact:
     inputs = {role: _input(store, key) for role, key in spec.inputs.items()}
-    started, clock = time.time(), time.perf_counter()
+    started, clock, of_cores = time.time(), time.perf_counter(), time.process_time()
     with store.attempt(spec.key) as attempt:
         context = StageContext(
             spec=spec,
@@ -148,6 +148,7 @@ def _compute(
             "history": context.history,
             "started_at": started,
             "seconds": round(time.perf_counter() - clock, 4),
+            "cpu_seconds": round(time.process_time() - of_cores, 4),
             "environment": environment(),
         }
         artifact = store.publish(attempt, manifest)

@@ -90,6 +90,7 @@ def test_a_manifest_says_what_was_computed_and_where(done):
         assert manifest["key"] == spec.key
         assert type(spec).from_json(manifest["spec"]) == spec
         assert manifest["seconds"] > 0
+        assert 0 < manifest["cpu_seconds"] < 100
         assert manifest["environment"]["torch"] == torch.__version__
         assert set(manifest["environment"]) == {"git_commit", "python", "torch", "numpy", "machine", "cuda", "process"}
 

@@ -2,11 +2,12 @@
 
     python -m benchmarks.finetune [--model allconv --layers first-3] [--device cuda]
 
-On one thread of an AMD EPYC (torch 2.14), processor time of a step against the whole network's: a quarter of the first three
-layers of ``allconv`` 0.72 (all their filters 0.77, masked 0.76), of both convolutions of ``cnn-2`` 0.74 (0.98, 0.98), of the
-first three layers of ``resnet-20`` 0.84 (0.80, 0.82): of its 16 filters a quarter is four, for which the processor's kernels
-need no less time than for all. Optimiser state is a quarter of all filters'. Where the last layer alone is tuned, keeping the
-features takes a step to 0.11 of its time, for ``cnn-2`` to 0.33; the classifier alone to 0.06 and less.
+On one thread of an AMD EPYC (torch 2.14), processor time of a step against the whole network's: a quarter of the
+first three layers of ``allconv`` 0.72 (all their filters 0.77, masked 0.76), of both convolutions of ``cnn-2`` 0.74
+(0.98, 0.98), of the first three layers of ``resnet-20`` 0.84 (0.80, 0.82): of its 16 filters a quarter is four, for
+which the processor's kernels need no less time than for all. Optimiser state is a quarter of all filters'. Where the
+last layer alone is tuned, keeping the features takes a step to 0.11 of its time, for ``cnn-2`` to 0.33; the
+classifier alone to 0.06 and less.
 
 Ways are timed in turns, in one run: a step is forward, backward and Adam's update on one batch. "masked" is the usual
 way to the same weights: gradients of the layers' whole kernels, the others' multiplied by zero. Features are what comes

@@ -23,7 +23,7 @@ from engine.stages import Store, data_getter, prepare_data
 from pipelines._command_line import make_console, run
 from pipelines.trial import find_device
 
-VERSION = 1
+VERSION = 2
 """Of the pixels that the corruptions give: raise it when one of them changes."""
 
 

@@ -19,7 +19,7 @@ CORRUPTION_REGISTRY: Registry[CorruptionFunction] = Registry("corruption")
 _own_constants: dict[str, tuple] = {}
 
 # Elements at a time: on the CPU intermediate results stay in the cache, on a GPU they stay below 2 GB.
-_CHUNK_ELEMENTS = {"cpu": 1 << 17, "cuda": 1 << 24}
+_CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 
 def register_corruption(

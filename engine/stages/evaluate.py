@@ -20,7 +20,7 @@ from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.spec import register_stage
 
 
-@register_stage("evaluate", version=2)
+@register_stage("evaluate", version=3)
 def evaluate(context: StageContext) -> None:
     """Test a network: clean, by corruption and severity, and on the distortion that it was tuned on.
 

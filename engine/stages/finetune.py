@@ -17,7 +17,7 @@ from engine.stages.spec import register_stage
 from engine.training import SelectiveFilters
 
 
-@register_stage("finetune", version=1)
+@register_stage("finetune", version=2)
 def finetune(context: StageContext) -> None:
     """Fine-tune the selected filters on the trial's noisy images; keep the best epoch on noisy validation images.
 

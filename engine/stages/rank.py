@@ -23,7 +23,7 @@ from engine.stages.noisy import noisy_and_clean
 from engine.stages.spec import register_stage
 
 
-@register_stage("rank", version=1)
+@register_stage("rank", version=2)
 def rank(context: StageContext) -> None:
     """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
 

@@ -1,8 +1,8 @@
 """Random draws by counter: each is a pure function of (key, image index, element), whatever the batch or the device.
 
-The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): output
-i of a seed is a mix of seed + i·γ, so that any output can be had without those before it. A key's outputs seed the
-images, an image's outputs are its words. In int64 tensors that takes 15 operations for two words; Philox4x32-10 takes 60.
+The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014):
+output i of a seed is a mix of seed + i·γ, so that any output can be had without those before it. A key's outputs seed
+the images, an image's outputs are its words. In int64 tensors that is a fifth of the work of Philox4x32-10.
 All that follows is exact or correctly rounded (+, ×, table look-ups), so CPU and CUDA agree bit for bit.
 """
 
@@ -85,4 +85,5 @@ def _normal_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     slopes = quantiles.diff() / knots.diff()
     intercepts = quantiles[:-1] - slopes * knots[:-1]
     # The largest words round up to 2**31, the end of the last segment.
-    return tuple(torch.cat([table, table[-1:]]).float().to(device) for table in (intercepts, slopes))
+    intercepts, slopes = (torch.cat([table, table[-1:]]).float().to(device) for table in (intercepts, slopes))
+    return intercepts, slopes

@@ -31,7 +31,7 @@ def border_positions(length: int, radius: int, border: str, device: torch.device
 
 
 def fold_positions(positions: torch.Tensor, length: int, border: str) -> torch.Tensor:
-    """Return whole positions beyond the edges brought back to [0, length) by the border's rule, however far they are."""
+    """Return whole positions, however far beyond the edges, brought back to [0, length) by the border's rule."""
     if border == "nearest" or length == 1:
         return positions.clamp(0, length - 1)
     period, doubled = (2 * length - 2, 0) if border == "mirror" else (2 * length, 1)

@@ -1,8 +1,8 @@
 """What JPEG does to images, in whole numbers and batched: the bytes that libjpeg gives, without writing a file.
 
 Entropy coding loses nothing, so only colour conversion, chroma halving, the cosine transform (libjpeg's "islow") and
-quantisation are left. A pass of the transform is a matrix of 13-bit whole numbers and a rounding; the products stay below
-2**53, so that float64 has them exactly, in any order and on any device.
+quantisation are left. A pass of the transform is a matrix of 13-bit whole numbers and a rounding; the products stay
+below 2**53, so that float64 has them exactly, in any order and on any device.
 """
 
 from __future__ import annotations

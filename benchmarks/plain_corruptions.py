@@ -1,4 +1,4 @@
-"""Corruptions as a plain NumPy and Pillow program has them, one image at a time: what the engine is measured against."""
+"""Corruptions as a plain NumPy and Pillow program has them, one image at a time: what the engine is measured by."""
 
 from __future__ import annotations
 

@@ -14,19 +14,18 @@ from rich.table import Table
 
 from engine.data import Split
 from engine.errors import InputError
-from engine.extensions import import_modules
 from engine.layers import PushPull2d
 from engine.metrics import ResponseStability, response_stability
 from engine.stages import Store, data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
-from pipelines._command_line import make_console, run
-from pipelines.trial import TrialOptions, describe_stage, find_device, make_config, make_plan
+from pipelines._command_line import check_output, make_console, run, save_figure
+from pipelines.trial import NetworkOptions, describe_stage, make_config, make_plan
 
 UNITS = {"gaussian_variance": "variance", "awgn": "σ", "poisson": "photons", "blur": "σ", "contrast": "factor"}
 
 
-@dataclass
-class ResponsesOptions(TrialOptions):
+@dataclass(kw_only=True)
+class ResponsesOptions(NetworkOptions):
     """Show how a push-pull layer's response maps and its plain convolution's hold up under noise (paper's Fig. 2).
 
     The network is the trial's, trained if the store does not have it; its first layer becomes a push-pull layer unless
@@ -52,15 +51,10 @@ class ResponsesOptions(TrialOptions):
 def main(options: ResponsesOptions) -> int:
     """Write the figure and print how stable the responses are."""
     console = make_console()
-    import_modules(options.imports)
-    if options.threads < 1:
-        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
+    device = options.set_up()
     if options.n_images < 1:
         raise InputError(f"`--n-images` must be ≥ 1, got {options.n_images}")
-    if not options.output.parent.is_dir():
-        raise InputError(f"the figure's folder does not exist: {options.output.parent}")
-    torch.set_num_threads(options.threads)
-    device = find_device(options.device)
+    check_output(options.output, "figure")
     config = make_config(options)
     if config.push_pull.where == "none" and options.init is None:
         config = config.with_settings({"push_pull.where": "first"})
@@ -112,10 +106,7 @@ def write_figure(found: ResponseStability, title: str, options: ResponsesOptions
     from engine.orchestration.response_figure import response_figure  # here: matplotlib is slow to import
 
     figure = response_figure(found, title, UNITS.get(options.distortion, "level"))
-    try:
-        figure.savefig(options.output)
-    except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
-        raise InputError(f"the figure cannot be written: {options.output} ({error})") from error
+    save_figure(figure, options.output)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from engine.metrics.table import (
     corrupted_split,
     corrupted_splits,
     error_table,
+    errors_by_cell,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "error_and_loss",
     "error_table",
     "errors_as_csv",
+    "errors_by_cell",
     "load_baseline",
     "mean_by_corruption",
     "paired_difference",

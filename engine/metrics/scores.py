@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from engine.errors import InputError
 from engine.metrics.table import ErrorTable
 
+_ROUNDING = 1e-12
+"""Of means: a difference below it is none."""
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -105,8 +108,8 @@ def corruption_scores(
     reasons: dict[str, str] = {}
     for name, error in by_corruption.items():
         gap = baseline.errors[name] - baseline.clean_error
-        relative[name] = (error - clean_error) / gap if gap > 0 else None
-        if gap <= 0:
+        relative[name] = (error - clean_error) / gap if gap > _ROUNDING else None
+        if relative[name] is None:
             reasons[name] = (
                 f"{baseline.source} has {baseline.errors[name]:.2%} error on {name}, "
                 f"no more than the {baseline.clean_error:.2%} on clean images"

@@ -33,10 +33,16 @@ def error_table(
         seed: what the corruptions' randomness is drawn from, by image index.
         table: the severity table.
     """
-    return {
-        cell: classification_error(model, corrupted)
-        for cell, corrupted in corrupted_splits(split, corruptions, severities, seed=seed, table=table)
-    }
+    return errors_by_cell(model, corrupted_splits(split, corruptions, severities, seed=seed, table=table))
+
+
+def errors_by_cell(model: nn.Module, splits: Iterable[tuple[tuple[str, int], Split]]) -> ErrorTable:
+    """Return {(corruption, severity): error} over corrupted splits; each is let go before the next one is made."""
+    errors: ErrorTable = {}
+    for cell, corrupted in splits:
+        errors[cell] = classification_error(model, corrupted)
+        del corrupted  # or it would live until the next one is there
+    return errors
 
 
 def corrupted_splits(

@@ -24,7 +24,7 @@ def test_scores_of_a_2_by_2_table_by_hand():
     assert scores.rCE == pytest.approx(1.375)
 
 
-@pytest.mark.parametrize("on_fog", [0.1, 0.08])
+@pytest.mark.parametrize("on_fog", [0.1, 0.08, 0.1 + 1e-16])
 def test_a_relative_score_needs_a_baseline_that_suffers(on_fog):
     scores = corruption_scores(TABLE, 0.05, ({"fog": on_fog, "snow": 0.3}, 0.1))
     assert scores.rCE_by_corruption == {"fog": None, "snow": pytest.approx(1.75)}

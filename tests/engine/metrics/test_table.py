@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -52,3 +54,17 @@ def test_corrupted_splits_leave_the_clean_images_alone(split):
         assert torch.equal(corrupted.indices, split.indices)
         assert not torch.equal(corrupted.images, split.images)
     assert torch.equal(split.images, before)
+
+
+def test_one_corrupted_set_exists_at_a_time(model, split, monkeypatch):
+    alive = []
+
+    def watched(*args, **options):
+        assert all(reference() is None for reference in alive), "an earlier set is still there"
+        images = corrupt(*args, **options)
+        alive.append(weakref.ref(images))
+        return images
+
+    monkeypatch.setattr("engine.metrics.table.corrupt", watched)
+    error_table(model, split, corruptions=("contrast", "gaussian_noise"), severities=(1, 2, 3), seed=0, table="digits")
+    assert len(alive) == 6

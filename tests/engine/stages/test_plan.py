@@ -37,14 +37,14 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 
 def test_keys_golden(info):
     assert keys(info, ALL) == {
-        "pretrain": "17fb62d4a4db66e63b8ae11d520953f7",
-        "rank": "3262ba19e8b948ebeb9a99d0bf9a902a",
-        "finetune": "8cb24585fb38eaba1e7ef91dcd07fb89",
-        "evaluate": "23c92eba53a961f173aaea1c6843e98c",
+        "pretrain": "9861819ab8dd3582f9bdc71f0c34c83a",
+        "rank": "511895aa2015ed649dd227ae4b74499f",
+        "finetune": "5e5b1b0d0a0f18535bfd35aea1e9b8f0",
+        "evaluate": "79dadbc0629ec35bc5662ed4a8e60249",
     }
     assert keys(info) == {
-        "pretrain": "20dca45d8d6d84814a7ee677617d194b",
-        "evaluate": "5c340ac316a64a9f075146ba64b8b698",
+        "pretrain": "cdd70c15259522640a2a8f5a2d9b5e57",
+        "evaluate": "663d20ece392f659f41d2f42082dcd9b",
     }
 
 

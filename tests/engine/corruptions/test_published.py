@@ -20,7 +20,7 @@ from tests.engine.corruptions.reference import (
 )
 
 NETWORKS = ("resnet-20", "resnet-20-pp")
-N_DRAWS = 2
+N_DRAWS = 4
 """Draws whose mean error is compared with that of the stored draw."""
 
 

@@ -18,7 +18,15 @@ _ROOMS = {
     "engine.data": ("DataSet", "RawData", "Split", "load_dataset", "register_dataset"),
     "engine.errors": ("InputError",),
     "engine.layers": ("PushPull2d", "insert_push_pull"),
-    "engine.metrics": ("Scores", "corruption_scores", "error_table", "paired_difference", "response_stability"),
+    "engine.metrics": (
+        "Baseline",
+        "Scores",
+        "corruption_scores",
+        "error_table",
+        "load_baseline",
+        "paired_difference",
+        "response_stability",
+    ),
     "engine.models": ("build_model", "load_reference_checkpoint", "register_model"),
     "engine.ranking": (
         "DISTANCES",

@@ -5,16 +5,57 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 from rich.console import Console
 
-from engine.errors import InputError
+from engine.errors import InputError, unknown_name
+from engine.extensions import import_modules
 from engine.orchestration.redaction import hide_credentials
 
+if TYPE_CHECKING:
+    import torch
+
 Options = TypeVar("Options")
+
+
+@dataclass(kw_only=True)
+class ComputeOptions:
+    """What commands share that compute in this process."""
+
+    dataset: str | None = None
+    """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
+    a folder per class in each."""
+    download: bool = False
+    """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
+    home: Path = Path("runs")
+    """Where everything that is written goes; finished stages and decoded images are found there again."""
+    device: str | None = None
+    """cpu or cuda; whichever there is, if not given."""
+    threads: int = 1
+    """CPU threads to compute with."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
+    """Modules of yours that register models, data sets, corruptions, distances and so on."""
+
+    def set_up(self) -> torch.device:
+        """Import the user's modules, set the threads, and return the device.
+
+        Raises:
+            InputError: a module that cannot be imported, no thread, or a device that this machine does not have.
+        """
+        import torch  # here: commands that compute nothing should start quickly
+
+        import_modules(self.imports)
+        if self.threads < 1:
+            raise InputError(f"`--threads` must be ≥ 1, got {self.threads}")
+        torch.set_num_threads(self.threads)
+        available = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
+        if self.device is not None and self.device not in available:
+            raise unknown_name("device on this machine", self.device, available)
+        return torch.device(self.device or available[0])
 
 
 def run(

@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.data import DataInfo, DataSet
 from engine.errors import InputError
-from engine.extensions import import_modules, parse_settings
+from engine.extensions import parse_settings
 from engine.settings import TrialConfig
 from engine.stages import (
     Artifact,
@@ -26,7 +26,7 @@ from engine.stages import (
     run_chain,
 )
 from engine.stages.network import load_network
-from pipelines.trial import TrialOptions, describe_stage, find_device, make_config
+from pipelines.trial import NetworkOptions, describe_stage, make_config
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,13 @@ class Workplace:
         return load_network(next(iter(artifacts.values())), artifacts.get("finetune"), self.device)
 
 
-def open_workplace(options: TrialOptions, console: Console) -> Workplace:
+def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
     """Return what the options of a command ask for; the data set is prepared.
 
     Raises:
         InputError: whatever is wrong with the settings, the data set or the given weights.
     """
-    import_modules(options.imports)
-    if options.threads < 1:
-        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
-    torch.set_num_threads(options.threads)
-    device = find_device(options.device)
+    device = options.set_up()
     config = make_config(options)
     store = Store(options.store or options.home / "store")
     info, _ = prepare_data(config.data, store, download=options.download)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,18 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from engine.corruptions import corrupt, frost_source, table_corruptions
 from engine.data import Split, write_corruption_files
 from engine.errors import InputError, unknown_name
-from engine.extensions import import_modules, parse_settings
+from engine.extensions import parse_settings
+from engine.orchestration.figure_files import require_folder, save_figure
 from engine.settings import TrialConfig
 from engine.stages import Store, data_getter, prepare_data
-from pipelines._command_line import make_console, run
-from pipelines.trial import find_device
+from pipelines._command_line import ComputeOptions, make_console, run
 
-VERSION = 1
+VERSION = 2
 """Of the pixels that the corruptions give: raise it when one of them changes."""
 
 
-@dataclass
-class CorruptOptions:
+@dataclass(kw_only=True)
+class CorruptOptions(ComputeOptions):
     """Write the test images of a data set, corrupted, as CIFAR-10-C has them: a .npy file a corruption, and labels.
 
     The same command goes on with a folder that was interrupted.
@@ -38,11 +38,6 @@ class CorruptOptions:
 
     output: Path
     """The folder to write."""
-    dataset: str = "digits"
-    """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
-    a folder per class in each."""
-    download: bool = False
-    """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="data.NAME=VALUE ...")] = ()
     """Settings of the data to change, such as data.image_size=32 or data.n_test=1000."""
     corruptions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
@@ -55,47 +50,37 @@ class CorruptOptions:
     """Also draw one image under every corruption and severity, into this file."""
     image: int = 0
     """Position of the test image in the grid."""
-    home: Path = Path("runs")
-    """Whose store keeps the decoded images."""
-    device: str | None = None
-    """cpu or cuda; whichever there is, if not given."""
-    threads: int = 1
-    """CPU threads to compute with."""
-    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
-    """Modules of yours that register data sets or corruptions."""
 
 
 def main(options: CorruptOptions) -> int:
     """Write the files, and the grid if it is asked for."""
     console = make_console()
-    import_modules(options.imports)
-    if options.threads < 1:
-        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
-    torch.set_num_threads(options.threads)
-    device = find_device(options.device)
+    device = options.set_up()
     names = chosen_corruptions(options)
     settings = parse_settings(options.settings)
     others = [path for path in settings if not path.startswith("data.")]
     if others:
         raise InputError(f"only settings of the data can be changed here, got {', '.join(others)}")
-    config = TrialConfig().with_settings({**settings, "data.name": options.dataset})
+    config = TrialConfig().with_settings(
+        {**settings, **({} if options.dataset is None else {"data.name": options.dataset})}
+    )
     store = Store(options.home / "store")
     info, _ = prepare_data(config.data, store, download=options.download)
     test = data_getter(info, store, device)(info.key).test
     if not 0 <= options.image < len(test):
         raise InputError(f"`--image` must be from 0 to {len(test) - 1}, got {options.image}")
-    if options.grid is not None and not options.grid.parent.is_dir():
-        raise InputError(f"the figure's folder does not exist: {options.grid.parent}")
+    if options.grid is not None:
+        require_folder(options.grid, "the figure")
     about = {
         "version": VERSION,
         "data": info.key,
-        "data set": options.dataset,
+        "data set": config.data.name,
         "table": options.table,
         "seed": options.seed,
         "frost": frost_source().key if "frost" in names else None,
     }
     console.print(
-        f"{options.dataset}: {len(test)} test images of {info.channels}×{info.image_size}×{info.image_size}, "
+        f"{config.data.name}: {len(test)} test images of {info.channels}×{info.image_size}×{info.image_size}, "
         f"{len(names)} corruptions of 5 severities, on {device.type}",
         highlight=False,
     )
@@ -103,7 +88,7 @@ def main(options: CorruptOptions) -> int:
         console.print("frost: synthetic pictures; FROST_DIR can name a folder with the original ones", highlight=False)
     write(options, names, test, about, console)
     if options.grid is not None:
-        write_grid(options, names, test)
+        write_grid(options, names, test, config.data.name)
         console.print(f"wrote {options.grid}", highlight=False, soft_wrap=True)
     return 0
 
@@ -139,7 +124,7 @@ def write(
     )
 
 
-def write_grid(options: CorruptOptions, names: Sequence[str], test: Split) -> None:
+def write_grid(options: CorruptOptions, names: Sequence[str], test: Split, title: str) -> None:
     """Draw one image under every corruption and severity."""
     from engine.orchestration.corruption_figure import corruption_figure  # here: matplotlib is slow to import
 
@@ -151,12 +136,9 @@ def write_grid(options: CorruptOptions, names: Sequence[str], test: Split) -> No
         ]
         for name in names
     }
-    figure = corruption_figure(one.images[0].cpu(), rows, f"{options.dataset}, test image {options.image}")
+    figure = corruption_figure(one.images[0].cpu(), rows, f"{title}, test image {options.image}")
     assert options.grid is not None
-    try:
-        figure.savefig(options.grid)
-    except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know
-        raise InputError(f"the figure cannot be written: {options.grid} ({error})") from error
+    save_figure(figure, options.grid)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, corruption_seed
 from pipelines._command_line import make_console, run
 from pipelines._workplace import Workplace, open_workplace, seeds_from
-from pipelines.trial import TrialOptions
+from pipelines.trial import NetworkOptions
 
 BASELINE = "none"
 NAMES = {BASELINE: "baseline", **{which: which for which in WHICH if which != BASELINE}}
@@ -30,8 +30,8 @@ Sums = dict[str, dict[str, list[float]]]
 """{choice: {layer: sums of the disparity}}, over images or over seeds."""
 
 
-@dataclass
-class DisparityOptions(TrialOptions):
+@dataclass(kw_only=True)
+class DisparityOptions(NetworkOptions):
     """Show where activations of clean and noisy images differ in being positive, before and after tuning (filter
     paper's Fig. 6), and what that sums up to over many test images.
 

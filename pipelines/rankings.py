@@ -21,14 +21,14 @@ from pipelines._command_line import make_console, run
 from pipelines._ranking_rows import Row, check_rows_path, make_row, pair_rows, write_rows
 from pipelines._ranking_tables import VARIANTS, print_tables
 from pipelines._workplace import Workplace, open_workplace, parse_distortion, seeds_from
-from pipelines.trial import TrialOptions
+from pipelines.trial import NetworkOptions
 
 CHEAP = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
 """Distances that take microseconds a pair of maps."""
 
 
-@dataclass
-class RankingsOptions(TrialOptions):
+@dataclass(kw_only=True)
+class RankingsOptions(NetworkOptions):
     """Show how far unpaired rankings agree with the paired one, beside their controls (filter paper's Table 1), how far
     rankings by different distortions and distances do, and how affected each filter is (Fig. 4).
 
@@ -58,6 +58,8 @@ def main(options: RankingsOptions) -> int:
     distortions = [parse_distortion(text) for text in options.distortions]
     _check(options)
     work = open_workplace(options, console)
+    if work.config.finetune.threshold is not None:
+        raise InputError("rankings are compared by `finetune.fraction` or `finetune.count`, got a threshold")
     distances = tuple(dict.fromkeys((work.config.rank.distance, *options.distances)))
     for name in distances:
         _ = DISTANCES[name]

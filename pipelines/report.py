@@ -12,6 +12,7 @@ import tyro
 
 from engine.orchestration.answer import answer_tables
 from engine.orchestration.options import SweepOptions
+from engine.orchestration.scores import baseline_of_study, score_tables
 from engine.orchestration.search import read_results, study_names
 from pipelines._command_line import make_console, run
 
@@ -29,6 +30,8 @@ class ReportOptions:
     """The sweep's folder."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """Optuna storage URL, if it is not the folder's."""
+    baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Also print CE, mCE and rCE against it: alexnet-paper, a .csv or .json file of errors, or arm:NAME."""
 
 
 def main(options: ReportOptions) -> int:
@@ -39,7 +42,11 @@ def main(options: ReportOptions) -> int:
         for name in study_names(storage):
             console.print(name, highlight=False)
         return 0
-    for part in answer_tables(read_results(storage, options.study)):
+    results = read_results(storage, options.study)
+    parts = answer_tables(results)
+    if options.baseline is not None:
+        parts += score_tables(results, baseline_of_study(options.baseline, results))
+    for part in parts:
         console.print(part, highlight=False)
     return 0
 

@@ -14,20 +14,19 @@ from rich.table import Table
 
 from engine.data import Split
 from engine.errors import InputError
-from engine.extensions import import_modules
 from engine.layers import PushPull2d
 from engine.metrics import ResponseStability, response_stability
 from engine.orchestration.figure_files import require_folder, save_figure
 from engine.stages import Store, data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
 from pipelines._command_line import make_console, run
-from pipelines.trial import TrialOptions, describe_stage, find_device, make_config, make_plan
+from pipelines.trial import NetworkOptions, describe_stage, make_config, make_plan
 
 UNITS = {"gaussian_variance": "variance", "awgn": "σ", "poisson": "photons", "blur": "σ", "contrast": "factor"}
 
 
-@dataclass
-class ResponsesOptions(TrialOptions):
+@dataclass(kw_only=True)
+class ResponsesOptions(NetworkOptions):
     """Show how a push-pull layer's response maps and its plain convolution's hold up under noise (paper's Fig. 2).
 
     The network is the trial's, trained if the store does not have it; its first layer becomes a push-pull layer unless
@@ -53,14 +52,10 @@ class ResponsesOptions(TrialOptions):
 def main(options: ResponsesOptions) -> int:
     """Write the figure and print how stable the responses are."""
     console = make_console()
-    import_modules(options.imports)
-    if options.threads < 1:
-        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
+    device = options.set_up()
     if options.n_images < 1:
         raise InputError(f"`--n-images` must be ≥ 1, got {options.n_images}")
     require_folder(options.output, "the figure")
-    torch.set_num_threads(options.threads)
-    device = find_device(options.device)
     config = make_config(options)
     if config.push_pull.where == "none" and options.init is None:
         config = config.with_settings({"push_pull.where": "first"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,9 @@ from rich.table import Table
 
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
-from engine.extensions import import_modules, parse_settings
+from engine.extensions import parse_settings
+from engine.metrics import Baseline, corruption_scores, errors_as_csv, load_baseline
+from engine.orchestration.figure_files import require_folder
 from engine.settings import TrialConfig
 from engine.spaces import load_space
 from engine.stages import (
@@ -29,16 +31,14 @@ from engine.stages import (
     prepare_weights,
     run_chain,
 )
+from engine.stages.evaluate import rows_to_table
 from engine.training import recipe_settings
-from pipelines._command_line import make_console, run
+from pipelines._command_line import ComputeOptions, make_console, run
 
 
-@dataclass
-class TrialOptions:
-    """Run one configuration: pretrain, rank, selective fine-tune, evaluate on corruptions.
-
-    Example: python -m pipelines.trial --set push_pull.where=first push_pull.h=2 finetune.which=most
-    """
+@dataclass(kw_only=True)
+class NetworkOptions(ComputeOptions):
+    """What commands share that train a network or start from a given one."""
 
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings to change, such as push_pull.h=2 or finetune.which=most (an unknown one lists them all)."""
@@ -46,11 +46,6 @@ class TrialOptions:
     """A search space whose base configuration and arms to start from; a name or a file."""
     arm: str | None = None
     """The arm of --space to run."""
-    dataset: str | None = None
-    """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
-    a folder per class in each."""
-    download: bool = False
-    """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Training recipe: lenet, resnet, densenet, alexnet, adam or fast; --set comes on top."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -58,30 +53,37 @@ class TrialOptions:
     or safetensors with the names of the network."""
     seed: int | None = None
     """The trial's seed."""
-    home: Path = Path("runs")
-    """Where everything that is written goes; finished stages are found there again."""
     store: Path | None = None
     """Where the stages' artifacts go, if not into HOME/store."""
-    device: str | None = None
-    """cpu or cuda; whichever there is, if not given."""
-    threads: int = 1
-    """CPU threads to compute with."""
-    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
-    """Modules of yours that register models, data sets, distances and so on."""
+
+
+@dataclass(kw_only=True)
+class TrialOptions(NetworkOptions):
+    """Run one configuration: pretrain, rank, selective fine-tune, evaluate on corruptions.
+
+    Example: python -m pipelines.trial --set push_pull.where=first push_pull.h=2 finetune.which=most
+    """
+
+    baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Also print CE, mCE and rCE against it: alexnet-paper, or a .csv or .json file of errors."""
+    errors: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
+    """Also write the test errors into this file, which can be another trial's baseline."""
 
 
 def main(options: TrialOptions) -> int:
     """Run the trial and print its stages, times and errors."""
     console = make_console()
-    import_modules(options.imports)
-    if options.threads < 1:
-        raise InputError(f"`--threads` must be ≥ 1, got {options.threads}")
-    torch.set_num_threads(options.threads)
-    device = find_device(options.device)
+    device = options.set_up()
+    baseline = None if options.baseline is None else load_baseline(options.baseline)
+    if options.errors is not None:
+        require_folder(options.errors, "the table")
     config = make_config(options)
     store = Store(options.store or options.home / "store")
     info, _ = prepare_data(config.data, store, download=options.download)
     plan = make_plan(options, config, info, store, device)
+    if baseline is not None:
+        tested = plan.stages[-1].settings
+        baseline.check(tested["corruptions"], tested["severities"])
     console.print(
         f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
         f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
@@ -94,13 +96,17 @@ def main(options: TrialOptions) -> int:
     for outcome in run_chain(plan, store, data_getter(info, store, device), device=device):
         outcomes.append(outcome)
         console.print(describe_stage(outcome), highlight=False, soft_wrap=True)
-    console.print(error_grid(outcomes[-1].artifact.json("errors")))
+    errors = outcomes[-1].artifact.json("errors")
+    console.print(error_grid(errors, baseline))
+    if options.errors is not None:
+        write_errors(errors, options.errors)
+        console.print(f"wrote {options.errors}", highlight=False, soft_wrap=True)
     console.print(f"done in {time.perf_counter() - start:.1f} s; artifacts in {store.root}")
     return 0
 
 
 def make_plan(
-    options: TrialOptions, config: TrialConfig, info: DataInfo, store: Store, device: torch.device
+    options: NetworkOptions, config: TrialConfig, info: DataInfo, store: Store, device: torch.device
 ) -> TrialPlan:
     """Return the trial's stages, from the weights of --init on if they are given."""
     if options.init is not None:
@@ -111,15 +117,7 @@ def make_plan(
     return plan
 
 
-def find_device(name: str | None) -> torch.device:
-    """Return the device of a name, or the best there is."""
-    available = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
-    if name is not None and name not in available:
-        raise unknown_name("device on this machine", name, available)
-    return torch.device(name or available[0])
-
-
-def make_config(options: TrialOptions) -> TrialConfig:
+def make_config(options: NetworkOptions) -> TrialConfig:
     """Return the configuration that the options ask for."""
     config = TrialConfig()
     recipe = {} if options.recipe is None else recipe_settings(options.recipe)
@@ -155,18 +153,40 @@ def describe_stage(outcome: StageOutcome) -> str:
     return line
 
 
-def error_grid(errors: dict) -> Table:
-    """Return the test errors as a table: corruptions by severities."""
+def error_grid(errors: dict, baseline: Baseline | None = None) -> Table:
+    """Return the test errors as a table, corruptions by severities, and what they are against a baseline."""
     rows = errors["test"]["corrupted"]
     severities = sorted({row["severity"] for row in rows})
     clean, tuned = errors["test"]["clean"], errors["test"]["tuned_distortion"]
     title = f"test error in %   clean {clean:.2%}" + ("" if tuned is None else f"   distortion tuned on {tuned:.2%}")
     title += f"   objective (validation) {errors['objective']:.2%}"
+    scores = None if baseline is None else corruption_scores(rows_to_table(rows), clean, baseline)
     table = Table("corruption", *(str(severity) for severity in severities), "mean", title=title, title_justify="left")
+    if baseline is not None and scores is not None:
+        table.add_column("CE")
+        table.add_column("rCE")
+        table.caption = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
+        table.caption = "\n".join([table.caption, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
+        table.caption_justify = "left"
     for name in dict.fromkeys(row["corruption"] for row in rows):
         cells = [row["error"] for row in rows if row["corruption"] == name]
-        table.add_row(name, *(f"{100 * cell:.1f}" for cell in cells), f"{100 * sum(cells) / len(cells):.1f}")
+        words = [f"{100 * cell:.1f}" for cell in (*cells, sum(cells) / len(cells))]
+        if scores is not None:
+            words += [_percent((scores.CE or {}).get(name)), _percent((scores.rCE_by_corruption or {}).get(name))]
+        table.add_row(name, *words)
     return table
+
+
+def _percent(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{100 * ratio:.1f}"
+
+
+def write_errors(errors: dict, path: Path) -> None:
+    """Write the raw table of the test errors."""
+    try:
+        path.write_text(errors_as_csv(errors["test"]["corrupted"], errors["test"]["clean"]))
+    except OSError as error:
+        raise InputError(f"the table cannot be written: {path} ({error.strerror})") from error
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

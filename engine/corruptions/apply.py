@@ -19,7 +19,7 @@ CORRUPTION_REGISTRY: Registry[CorruptionFunction] = Registry("corruption")
 _own_constants: dict[str, tuple] = {}
 
 # Elements at a time: on the CPU intermediate results stay in the cache, on a GPU they stay below 2 GB.
-_CHUNK_ELEMENTS = {"cpu": 1 << 17, "cuda": 1 << 24}
+_CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 24}
 
 
 def register_corruption(
@@ -107,10 +107,12 @@ def corrupt(
     indices = check_indices(indices, images)
     function = CORRUPTION_REGISTRY[name]
     purpose = ("corruption", name, check_severity(severity))
-    parts = [
-        function(part, constants, Draws(seed, purpose, part_indices)) for part, part_indices in chunks(images, indices)
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    # Written part by part: a second set of the images' size never exists.
+    corrupted, done = torch.empty_like(images, memory_format=torch.contiguous_format), 0
+    for part, part_indices in chunks(images, indices):
+        corrupted[done : done + len(part)] = function(part, constants, Draws(seed, purpose, part_indices))
+        done += len(part)
+    return corrupted
 
 
 def chunks(images: torch.Tensor, indices: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from engine.corruptions.apply import register_corruption
 from engine.corruptions.colour import hsv_to_rgb, require_channels, rgb_to_hsv
 from engine.corruptions.draws import Draws
 from engine.corruptions.filters import fold_positions, gaussian_filter
+from engine.corruptions.jpeg import through_jpeg
 from engine.corruptions.pixels import divide, to_bytes, to_unit
 
 _COEFFICIENT_BITS = 22
@@ -52,19 +52,27 @@ def pixelate(images: torch.Tensor, scale: float, draws: Draws) -> torch.Tensor:
 
 def resize_box(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Return uint8 images resized by area means, columns and then rows rounded to bytes, as Pillow's BOX does."""
-    columns = _box_coefficients(images.shape[3], width).to(images.device)
-    rows = _box_coefficients(images.shape[2], height).to(images.device)
-    # Whole numbers below 2**31 in float64: exact in any order.
-    narrowed = _round_coefficients(images.double() @ columns.T)
-    return _round_coefficients(rows @ narrowed).to(torch.uint8)
+    # Whole rows of pixels are moved: the axis to resize comes before the images.
+    narrowed = _resize_axis(images.permute(3, 2, 0, 1).contiguous(), 0, width)
+    return _resize_axis(narrowed, 1, height).permute(2, 3, 1, 0).contiguous()
 
 
-def _round_coefficients(sums: torch.Tensor) -> torch.Tensor:
-    return (sums / 2**_COEFFICIENT_BITS + 0.5).floor_().clamp_(0, 255)
+def _resize_axis(images: torch.Tensor, dim: int, length: int) -> torch.Tensor:
+    """Return uint8 images with one axis resized; sums are whole numbers below 2**31, as Pillow's."""
+    places, weights = _box_taps(images.shape[dim], length, images.device)
+    parts = [images.index_select(dim, column) for column in places.T]
+    if len(parts) == 1:  # each new pixel is an old one
+        return parts[0]
+    shape = [-1] + [1] * (images.ndim - 1 - dim)
+    total = torch.full((), 1 << (_COEFFICIENT_BITS - 1), dtype=torch.int32, device=images.device)
+    for part, weight in zip(parts, weights.T, strict=True):
+        total = total + part.int().mul_(weight.reshape(shape))
+    return (total >> _COEFFICIENT_BITS).clamp_(0, 255).to(torch.uint8)
 
 
-def _box_coefficients(n_before: int, n_after: int) -> torch.Tensor:
-    """Return each new pixel's weights of the old ones as whole numbers: float64 (n_after, n_before)."""
+@lru_cache(maxsize=64)
+def _box_taps(n_before: int, n_after: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the old pixels of each new one and their weights in units of 2**-22: int64 and int32 (n_after, n_taps)."""
     scale = n_before / n_after
     support = 0.5 * max(scale, 1.0)
     middles = (np.arange(n_after)[:, None] + 0.5) * scale
@@ -73,34 +81,18 @@ def _box_coefficients(n_before: int, n_after: int) -> torch.Tensor:
     end = np.minimum((middles + support + 0.5).astype(np.int64), n_before)
     position = (old - middles + 0.5) / max(scale, 1.0)
     inside = (old >= first) & (old < end) & (position > -0.5) & (position <= 0.5)
-    weights = inside / inside.sum(axis=1, keepdims=True)
-    return torch.from_numpy(np.floor(0.5 + weights * 2**_COEFFICIENT_BITS))
+    counts = inside.sum(axis=1, keepdims=True)
+    taps = np.arange(counts.max())
+    places = np.minimum(inside.argmax(axis=1)[:, None] + taps, n_before - 1)
+    weights = np.where(taps < counts, np.floor(0.5 + 2**_COEFFICIENT_BITS / counts), 0).astype(np.int32)
+    return torch.from_numpy(places).to(device), torch.from_numpy(weights).to(device)
 
 
 @register_corruption("jpeg_compression")
 def jpeg_compression(images: torch.Tensor, quality: int, draws: Draws) -> torch.Tensor:
-    """Save as JPEG of ``quality`` with halved chroma (4:2:0) and read again, on CPU threads; one channel as grey."""
+    """Save as JPEG of ``quality`` with halved chroma (4:2:0) and read again; one channel as grey. See `jpeg`."""
     require_channels(images, "jpeg_compression")
-    pictures = images.permute(0, 2, 3, 1).cpu().numpy()
-    n_threads = min(torch.get_num_threads(), len(pictures))
-    if n_threads > 1:
-        with ThreadPoolExecutor(n_threads) as pool:
-            decoded = list(pool.map(lambda picture: _through_jpeg(picture, quality), pictures))
-    else:
-        decoded = [_through_jpeg(picture, quality) for picture in pictures]
-    stacked = torch.from_numpy(np.stack(decoded)).reshape(pictures.shape)
-    return stacked.permute(0, 3, 1, 2).contiguous().to(images.device)
-
-
-def _through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    from PIL import Image
-
-    is_grey = picture.shape[2] == 1
-    buffer = io.BytesIO()
-    image = Image.fromarray(picture[..., 0] if is_grey else picture)
-    image.save(buffer, "JPEG", quality=quality, **({} if is_grey else {"subsampling": "4:2:0"}))
-    with Image.open(buffer) as compressed:
-        return np.asarray(compressed)
+    return through_jpeg(images, quality)
 
 
 @register_corruption("elastic_transform")
@@ -133,7 +125,7 @@ def _affine(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
     Sources are snapped to 1/32 pixel, as OpenCV does.
     """
     height, width = images.shape[2:]
-    reach = min(height, width) // 3
+    reach = max(1, min(height, width) // 3)
     middle = torch.tensor([width // 2, height // 2], dtype=torch.float64, device=images.device)
     signs = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float64, device=images.device)
     moved = ((middle + signs * reach).float() + moves.float()).double()
@@ -165,11 +157,11 @@ def sample_bilinear(images: torch.Tensor, rows: torch.Tensor, columns: torch.Ten
     flat = images.flatten(2)
     total = torch.zeros_like(images)
     for row_step in (0, 1):
-        row = fold_positions(upper.long() + row_step, height, border)
+        row = fold_positions(upper + row_step, height, border)
         row_share = down if row_step else 1 - down
         for column_step in (0, 1):
-            column = fold_positions(left.long() + column_step, width, border)
+            column = fold_positions(left + column_step, width, border)
             column_share = right if column_step else 1 - right
-            source = (row * width + column).flatten(1).unsqueeze(1).expand(-1, n_channels, -1)
+            source = (row * width + column).long().flatten(1).unsqueeze(1).expand(-1, n_channels, -1)
             total += flat.gather(2, source).reshape(images.shape) * (row_share * column_share).unsqueeze(1)
     return total

@@ -38,7 +38,7 @@ class Draws:
 
     def uniform(self, purpose: str, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """Return float64 (n, *shape), uniform in (low, high)."""
-        return low + (high - low) * words_to_uniform(self._words(purpose, shape))
+        return words_to_uniform(self._words(purpose, shape)).mul_(high - low).add_(low)
 
     def normal(self, purpose: str, shape: Sequence[int]) -> torch.Tensor:
         """Return float64 (n, *shape), standard normal."""
@@ -46,11 +46,11 @@ class Draws:
 
     def integers(self, purpose: str, low: int, high: int, shape: Sequence[int]) -> torch.Tensor:
         """Return int64 (n, *shape), uniform in [low, high), for spans up to 2**31 (bias below span / 2**32)."""
-        return low + (self._words(purpose, shape) * (high - low) >> 32)
+        return _scaled(self._words(purpose, shape), high - low).add_(low)
 
     def integers_below(self, purpose: str, limits: torch.Tensor) -> torch.Tensor:
         """Return int64 (n,): for each image one of 0 … limit − 1, limits int64 (n,) in [1, 2**31)."""
-        return self._words(purpose, ()) * limits >> 32
+        return _scaled(self._words(purpose, ()), limits)
 
     def poisson(self, purpose: str, images: torch.Tensor, photons: float) -> torch.Tensor:
         """Return int64 counts of the images' shape, each Poisson with mean photons·value/255.
@@ -67,10 +67,16 @@ class Draws:
         words = self._words(purpose, images.shape[1:])
         wanted = words_to_uniform(words).add_(values)
         # The guide is right where no count's boundary lies between the word and its highest bits; the rest is searched.
-        found = guide.take((values << _GUIDE_BITS) + (words >> (32 - _GUIDE_BITS)))
-        rest = (cumulative.take(found) < wanted).flatten().nonzero().squeeze(1)
-        found.view(-1)[rest] = torch.searchsorted(cumulative, wanted.view(-1)[rest])
-        return found - values * n_counts
+        part = (words >> (32 - _GUIDE_BITS)).add_(1 << (_GUIDE_BITS - 1))
+        found = guide.index_select(0, (values << _GUIDE_BITS).add_(part).flatten())
+        rest = (cumulative.index_select(0, found) < wanted.flatten()).nonzero().squeeze(1)
+        found[rest] = torch.searchsorted(cumulative, wanted.flatten()[rest])
+        return found.reshape(images.shape).sub_(values.mul_(n_counts))
+
+
+def _scaled(words: torch.Tensor, limits: torch.Tensor | int) -> torch.Tensor:
+    """Return words as int64 in [0, limit)."""
+    return words.long().add_(1 << 31).mul_(limits) >> 32
 
 
 @lru_cache(maxsize=32)

@@ -25,7 +25,7 @@ def canny(images: torch.Tensor, low: int, high: int) -> torch.Tensor:
     """Return Canny's edges: 3×3 Sobel, |dx| + |dy|, thinned, weak ones kept where they hang on strong ones.
 
     Args:
-        images: int64 (n, h, w) in 0…255.
+        images: int32 (n, h, w) in 0…255.
         low: weak edges are stronger than this.
         high: strong edges are stronger than this.
 
@@ -38,16 +38,17 @@ def canny(images: torch.Tensor, low: int, high: int) -> torch.Tensor:
     along_y = sum(_neighbour(padded, r - 1, c - 1) * int(_SOBEL[c, r]) for r, c in taps if _SOBEL[c, r])
     assert isinstance(along_x, torch.Tensor)
     assert isinstance(along_y, torch.Tensor)
-    strength = along_x.abs() + along_y.abs()
+    width, height = along_x.abs(), along_y.abs()
+    strength = width + height
     around = torch.nn.functional.pad(strength, (1, 1, 1, 1))
 
     def peak(down: int, right: int, *, strictly: bool) -> torch.Tensor:
         after = _neighbour(around, down, right)
         return (strength > _neighbour(around, -down, -right)) & (strength > after if strictly else strength >= after)
 
-    flat = along_x.abs() * _TANGENT
-    steep = flat + (along_x.abs() << 16)
-    height = along_y.abs() << 15
+    flat = width * _TANGENT
+    steep = flat + (width << 16)
+    height = height << 15
     falling = peak(1, 1, strictly=True)
     rising = peak(1, -1, strictly=True)
     oblique = torch.where((along_x ^ along_y) < 0, rising, falling)
@@ -60,8 +61,9 @@ def canny(images: torch.Tensor, low: int, high: int) -> torch.Tensor:
 def _grow(seeds: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
     """Return what can be reached from the seeds by steps to any of the eight neighbours within what is allowed."""
     while True:
-        spread = torch.nn.functional.max_pool2d(seeds.float().unsqueeze(1), 3, stride=1, padding=1).squeeze(1) > 0
-        grown = spread & allowed
+        padded = torch.nn.functional.pad(seeds, (1, 1, 1, 1))
+        columns = padded[..., :-2] | padded[..., 1:-1] | padded[..., 2:]
+        grown = (columns[:, :-2] | columns[:, 1:-1] | columns[:, 2:]) & allowed
         if bool((grown == seeds).all()):
             return grown
         seeds = grown

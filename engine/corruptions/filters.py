@@ -31,14 +31,15 @@ def border_positions(length: int, radius: int, border: str, device: torch.device
 
 
 def fold_positions(positions: torch.Tensor, length: int, border: str) -> torch.Tensor:
-    """Return positions beyond the edges brought back to [0, length) by the border's rule, however far they are."""
+    """Return whole positions, however far beyond the edges, brought back to [0, length) by the border's rule."""
     if border == "nearest" or length == 1:
         return positions.clamp(0, length - 1)
-    if border == "mirror":
-        positions = positions.remainder(2 * length - 2)
-        return torch.minimum(positions, 2 * length - 2 - positions)
-    positions = positions.remainder(2 * length)
-    return torch.minimum(positions, 2 * length - 1 - positions)
+    period, doubled = (2 * length - 2, 0) if border == "mirror" else (2 * length, 1)
+    if positions.is_floating_point():  # `remainder` is slow; this is exact for whole numbers
+        positions = positions - divide(positions, period).floor_().mul_(period)
+    else:
+        positions = positions.remainder(period)
+    return torch.minimum(positions, period - doubled - positions)
 
 
 def pad(images: torch.Tensor, radius: int, border: str) -> torch.Tensor:

@@ -12,7 +12,7 @@ from engine.corruptions.pixels import to_bytes, to_unit
 @register_corruption("gaussian_noise")
 def gaussian_noise(images: torch.Tensor, sigma: float, draws: Draws) -> torch.Tensor:
     """Add normal noise of standard deviation ``sigma`` (image in 0…1)."""
-    return to_bytes(to_unit(images) + sigma * draws.normal("noise", images.shape[1:]))
+    return to_bytes(draws.normal("noise", images.shape[1:]).mul_(sigma).add_(to_unit(images)))
 
 
 @register_corruption("shot_noise")
@@ -33,4 +33,4 @@ def impulse_noise(images: torch.Tensor, share: float, draws: Draws) -> torch.Ten
 def speckle_noise(images: torch.Tensor, sigma: float, draws: Draws) -> torch.Tensor:
     """Add normal noise of standard deviation ``sigma``·value (value in 0…1)."""
     values = to_unit(images)
-    return to_bytes(values + values * (sigma * draws.normal("noise", images.shape[1:])))
+    return to_bytes(draws.normal("noise", images.shape[1:]).mul_(sigma).mul_(values).add_(values))

@@ -18,12 +18,13 @@ def divide(values: torch.Tensor, number: float) -> torch.Tensor:
 
 def to_unit(images: torch.Tensor, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Return bytes as floats in [0, 1]."""
-    return divide(images.to(dtype), 255)
+    values = images.to(dtype)
+    return values.div_(torch.full((), 255, dtype=dtype, device=images.device))
 
 
 def to_bytes(images: torch.Tensor) -> torch.Tensor:
     """Return floats, clipped to [0, 1], as bytes, truncated as the benchmark does (never rounded)."""
-    return (images.clamp(0, 1) * 255).to(torch.uint8)
+    return images.clamp(0, 1).mul_(255).to(torch.uint8)
 
 
 def check_images(images: object) -> torch.Tensor:

@@ -49,7 +49,7 @@ def water(layer: torch.Tensor, strength: float) -> torch.Tensor:
         layer: float64 (n, h, w), 0 outside the drops; values above 1 wrap around when they become bytes.
         strength: of the brightest point of each image.
     """
-    thickness = (layer * 255).long().remainder(256)
+    thickness = (layer * 255).int() & 255
     distance = chamfer_distance(canny(thickness, 50, 150)).clamp(max=_FARTHEST << 16)
     depth = (box_sum(distance).double() / (1 << 16) * (1 / 9)).float().long()
     shaded = correlate(equalize_histogram(depth), _EMBOSS, border="mirror").clamp(0, 255)

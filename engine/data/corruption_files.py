@@ -77,8 +77,11 @@ class CorruptionFiles:
             raise unknown_name("corruption of the folder", name, self._files)
         if severity not in range(1, N_SEVERITIES + 1):
             raise InputError(f"severity must be from 1 to {N_SEVERITIES}, got {severity!r}")
-        pixels = self._files[name][(severity - 1) * self._n + self._places]
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(self._clean.images.device)
+        pixels, first = self._files[name], (severity - 1) * self._n
+        images = torch.empty_like(self._clean.images, memory_format=torch.contiguous_format)
+        for done in range(0, len(images), _CHUNK):  # no second set of this size
+            places = self._places[done : done + _CHUNK]
+            images[done : done + _CHUNK] = torch.from_numpy(pixels[first + places]).permute(0, 3, 1, 2)
         return Split(images, self._clean.labels, self._clean.indices)
 
     def content_hashes(self) -> dict[str, str]:
@@ -138,15 +141,17 @@ def write_corruption_files(
         (name, images of it on the disk, images of it in all), first where it begins, then after each part.
 
     Raises:
-        InputError: the folder holds files of another kind or nobody's, cannot be written, or lacks the space; or there
-            are labels over 255, which the format cannot hold.
+        InputError: the folder holds files of another kind, nobody's or damaged ones, cannot be written, or lacks the
+            space; or there are labels over 255, which the format cannot hold.
     """
     n, channels, side = len(clean), clean.images.shape[1], clean.images.shape[2]
     total = N_SEVERITIES * n
     if int(clean.labels.max()) > 255:
         raise InputError(f"the format has labels from 0 to 255, these go to {int(clean.labels.max())}")
     note = _open_note(folder, about)
+    shape = (total, side, side, channels)
     left = [name for name in names if not (folder / f"{name}.npy").is_file()]
+    found = {name: _images_done(folder, name, note, shape) for name in names}
     _check_space(folder, len(left) * total * side * side * channels)
     np.save(folder / LABELS, np.tile(clean.labels.cpu().numpy().astype(np.uint8), N_SEVERITIES))
     for name in names:
@@ -154,11 +159,8 @@ def write_corruption_files(
         if path.is_file():
             yield name, total, total
             continue
-        shape = (total, side, side, channels)
-        done = note["images"].get(name, 0) if part.is_file() else 0
+        done = found[name]
         pixels = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=np.uint8, shape=shape)
-        if pixels.shape != shape:
-            raise InputError(f"{part} has the shape {pixels.shape}, not {shape}; remove it to begin it anew")
         yield name, done, total
         while done < total:
             severity, first = done // n + 1, done % n
@@ -172,6 +174,25 @@ def write_corruption_files(
             yield name, done, total
         del pixels
         part.replace(path)
+
+
+def _images_done(folder: Path, name: str, note: Mapping[str, Any], shape: tuple[int, ...]) -> int:
+    """Return how many images of a corruption are on the disk.
+
+    Raises:
+        InputError: its file, whole or in part, is damaged: numpy would fill what is missing of it with zeros.
+    """
+    path, part = folder / f"{name}.npy", folder / f".{name}.npy.part"
+    done = note["images"].get(name, 0)
+    if not path.is_file():
+        if not done or not part.is_file():
+            return 0
+        path = part
+    try:
+        _mapped(path, shape)
+    except InputError as error:
+        raise InputError(f"{error}; remove it to begin it anew") from error
+    return shape[0] if path is not part else min(int(done), shape[0])
 
 
 def _open_note(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,8 +209,11 @@ def _open_note(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"folder cannot be written: {folder} ({error.strerror})") from error
     try:
         found = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{folder / NOTE} is damaged; give another folder") from error
+        is_whole = isinstance(found["about"], dict) and all(int(n) >= 0 for n in found["images"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        is_whole = False
+    if not is_whole:
+        raise InputError(f"{folder / NOTE} is damaged; give another folder")
     wanted = json.loads(json.dumps(about))
     if found["about"] != wanted:
         other = [name for name in wanted if found["about"].get(name) != wanted[name]]
@@ -216,6 +240,8 @@ def _mapped(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path} cannot be read: it is truncated or no array of numpy's ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} must be one array, not an archive of several")
     fits = len(array.shape) == len(shape) and all(
         wanted is None or side == wanted for side, wanted in zip(array.shape, shape, strict=True)
     )

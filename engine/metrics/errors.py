@@ -20,7 +20,13 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
     """
     model.eval()
     batch_size = batch_size or (256 if images.device.type == "cpu" else 2048)
-    return torch.cat([model(as_input(batch)) for batch in images.split(batch_size)])
+    first = model(as_input(images[:batch_size]))
+    # Small results that are kept between large ones that are not would make the heap grow with every batch.
+    logits = first.new_empty((len(images), *first.shape[1:]))
+    logits[:batch_size] = first
+    for start in range(batch_size, len(images), batch_size):
+        logits[start : start + batch_size] = model(as_input(images[start : start + batch_size]))
+    return logits
 
 
 def as_input(images: Tensor) -> Tensor:

@@ -12,7 +12,9 @@ import tyro
 
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
+from engine.metrics import Baseline, load_baseline
 from engine.orchestration.results import CORRUPTED, OBJECTIVES
+from engine.orchestration.scores import ARM
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.samplers import check_sampler
 from engine.spaces import Space
@@ -53,6 +55,9 @@ class SweepOptions:
     or wilcoxon (see --list). Several objectives are never pruned on."""
     objectives: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (CORRUPTED,)
     """What trials are compared by, on validation images: corrupted, or clean corrupted for both (a Pareto front)."""
+    baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """What the errors on CIFAR-10-C's corruptions are also given as ratios to (CE, mCE, rCE): alexnet-paper, a .csv or
+    .json file of errors, or arm:NAME for an arm of the space."""
     seed: int = 0
     """Seed of the study; the seeds of the repeats are derived from it."""
     study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -114,6 +119,11 @@ class SweepOptions:
             )
         check_sampler(self.sampler_name)
         parse_pruner(self.pruner)
+        self.load_baseline()
+
+    def load_baseline(self) -> Baseline | None:
+        """Return the baseline; None without one, and for an arm, which is none before it has ended."""
+        return None if self.baseline is None or self.baseline.startswith(ARM) else load_baseline(self.baseline)
 
     @property
     def objective_names(self) -> tuple[str, ...]:
@@ -168,4 +178,5 @@ def as_params(options: SweepOptions) -> dict[str, Any]:
         "pruner": options.pruner_name,
         "objectives": " ".join(options.objective_names),
     }
-    return {name: getattr(options, name) for name in names} | search
+    baseline = {} if options.baseline is None else {"baseline": options.baseline}
+    return {name: getattr(options, name) for name in names} | search | baseline

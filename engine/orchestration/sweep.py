@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import torch
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable
 
 from engine.data import DataInfo
 from engine.errors import InputError
@@ -26,6 +26,7 @@ from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import Results
+from engine.orchestration.scores import ARM, baseline_of_study, check_arm, score_tables
 from engine.orchestration.search import SweepStudy, check_search, grid_settings, read_results, search_notes
 from engine.orchestration.search.study import open_study
 from engine.orchestration.slots import SlotPlan, plan_slots
@@ -151,7 +152,20 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     for slot in agenda.arms():
         check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
     check_axes(prepared)
+    check_baseline(prepared)
     return prepared
+
+
+def check_baseline(prepared: Prepared) -> None:
+    """Check that the baseline has all that the arms are tested on; an arm as the baseline must be one."""
+    options, space = prepared.options, prepared.space
+    baseline = options.load_baseline()
+    if baseline is not None:
+        for settings in [arm.settings for arm in space.arms] or [{}]:
+            tested = prepared.plan(space.config(settings, seed=0)).stages[-1].settings
+            baseline.check(tested["corruptions"], tested["severities"])
+    elif options.baseline is not None:
+        check_arm(options.baseline.removeprefix(ARM), space)
 
 
 def base_settings(options: SweepOptions) -> dict[str, Any]:
@@ -376,7 +390,7 @@ class Sweep:
         """Give what tells the tracking and what writes it; afterwards the study knows where its runs are."""
         options = self.options
         spool = self._spool()
-        tracker = Tracker(spool)
+        tracker = Tracker(spool, options.load_baseline())
         writer = TrackingProcess(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
         space = self.prepared.space
         tracker.start_sweep(
@@ -417,7 +431,7 @@ class Sweep:
         best = results.best()
         if best is not None and best.objective is not None:
             metrics["best_objective"] = best.objective
-        tracker.end_sweep(status, metrics, {"answer.txt": as_text(answer_tables(results))}, figures)
+        tracker.end_sweep(status, metrics, {"answer.txt": as_text(self._answer(results))}, figures)
 
     def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
         agenda, info = self.prepared.agenda, self.prepared.info
@@ -447,12 +461,22 @@ class Sweep:
 
     def print_answer(self, results: Results) -> None:
         """Print what the study says, and how to look at it."""
-        for part in answer_tables(results):
+        for part in self._answer(results):
             self.console.print(part, highlight=False)
         options = self.options
         self.console.print("look closer:")
         for command in view_commands(options, results):
             self._say(f"  {command}")
+
+    def _answer(self, results: Results) -> list[ConsoleRenderable | str]:
+        """Return the answer, and the scores if there is a baseline."""
+        parts = answer_tables(results)
+        if self.options.baseline is not None:
+            try:
+                parts += score_tables(results, baseline_of_study(self.options.baseline, results))
+            except InputError as error:  # such as a sweep that was stopped before the baseline's arm was run
+                parts.append(f"no scores: {error}")
+        return parts
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)

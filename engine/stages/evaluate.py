@@ -11,7 +11,7 @@ from torch import nn
 
 from engine.data import CorruptionFiles, Split
 from engine.digest import digest
-from engine.metrics import classification_error, corrupted_split, corrupted_splits
+from engine.metrics import classification_error, corrupted_split, corrupted_splits, errors_by_cell
 from engine.metrics.table import ErrorTable
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
@@ -20,7 +20,7 @@ from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.spec import register_stage
 
 
-@register_stage("evaluate", version=2)
+@register_stage("evaluate", version=3)
 def evaluate(context: StageContext) -> None:
     """Test a network: clean, by corruption and severity, and on the distortion that it was tuned on.
 
@@ -33,7 +33,7 @@ def evaluate(context: StageContext) -> None:
     network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
     validation, test = context.data.validation, context.data.test
     on_validation = _tell_cells(context, network)
-    on_test = {cell: classification_error(network, split) for cell, split in _corrupted_test(context)}
+    on_test = errors_by_cell(network, _corrupted_test(context))
     tuned = settings.get("distortion")
     tuned_error = None
     if tuned is not None:
@@ -81,9 +81,9 @@ def _tell_cells(context: StageContext, network: nn.Module) -> ErrorTable:
     errors: ErrorTable = {}
     for first in range(0, len(shuffled), n_batch):
         batch = shuffled[first : first + n_batch]
-        for cell in batch:
-            corrupted = corrupted_split(validation, cell, seed=corruption_seed(VALIDATION), table=settings["table"])
-            errors[cell] = classification_error(network, corrupted)
+        seed = corruption_seed(VALIDATION)
+        splits = ((cell, corrupted_split(validation, cell, seed=seed, table=settings["table"])) for cell in batch)
+        errors |= errors_by_cell(network, splits)
         rows = table_to_rows({cell: errors[cell] for cell in batch})
         context.tell({"batch": first // n_batch + 1, "first": first + 1, "cells": rows})
     return {cell: errors[cell] for cell in cells}

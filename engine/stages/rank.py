@@ -26,7 +26,7 @@ ACROSS = "across"
 """The file with the ranking of all layers' filters together."""
 
 
-@register_stage("rank", version=1)
+@register_stage("rank", version=2)
 def rank(context: StageContext) -> None:
     """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
 

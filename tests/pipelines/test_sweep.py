@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 import pytest
 
+from engine.corruptions import CORRUPTIONS
 from engine.orchestration import load_results
 from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
 from tests.engine.orchestration.spaces import SPACE
@@ -43,7 +44,9 @@ def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def finished(tmp_path_factory) -> tuple[Path, str]:
     """A finished sweep's folder, and what it printed."""
     home = tmp_path_factory.mktemp("sweep")
-    return home, run(home).stdout
+    baseline = home / "baseline.json"
+    baseline.write_text(json.dumps({"clean": 0.1, "errors": dict.fromkeys(CORRUPTIONS, 0.5)}))
+    return home, run(home, "--baseline", str(baseline)).stdout
 
 
 def mlflow_runs(home: Path) -> list[Any]:
@@ -99,6 +102,9 @@ def test_mlflow_has_one_finished_run_a_trial_below_the_sweep(finished) -> None:
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert all({"stage.pretrain", "git_commit"} <= set(run.data.tags) for run in children)
     complete = [run for run in children if run.data.tags["state"] == "COMPLETE"]
+    assert all(
+        run.data.metrics["score/mCE"] == pytest.approx(2 * run.data.metrics["test/mean_corrupted"]) for run in complete
+    )
     assert all("objective" in run.data.metrics and "severity/contrast/5" in run.data.metrics for run in complete)
 
 
@@ -131,6 +137,15 @@ def test_the_report_repeats_the_answer_and_lists_the_studies(finished, capsys) -
     report = capsys.readouterr().out
     assert report in output
     assert "push-pull − plain" in report
+    assert command_line(["--home", str(home), "--study", "tiny", "--baseline", str(home / "baseline.json")]) == 0
+    with_scores = capsys.readouterr().out
+    assert with_scores.startswith(report)
+    assert with_scores in output, "the sweep was given the same baseline"
+    assert "mCE" in with_scores.removeprefix(report)
+    assert command_line(["--home", str(home), "--study", "tiny", "--baseline", "arm:plain"]) == 0
+    assert any(re.search(r"plain .*100\.0 ±", line) for line in capsys.readouterr().out.splitlines())
+    assert command_line(["--home", str(home), "--study", "tiny", "--baseline", "arm:plane"]) == 2
+    assert "unknown arm" in capsys.readouterr().err
     assert command_line(["--home", str(home), "--study", "tinny"]) == 2
     assert "unknown study 'tinny' (did you mean 'tiny'?)" in capsys.readouterr().err
 

@@ -77,6 +77,20 @@ def test_a_trial_prints_its_stages_times_and_errors_and_finds_them_again(trial, 
     assert again[again.index("test error in %") : again.index("done in")] == table[: table.index("done in")]
 
 
+def test_a_trial_s_errors_are_another_s_baseline(trial, tmp_path):
+    path = tmp_path / "errors.csv"
+    code, printed, errors = trial("--errors", str(path))
+    assert (code, errors) == (0, "")
+    assert f"wrote {path}" in printed
+    assert path.read_text().startswith("corruption,severity,error\n,0,0.")
+    code, printed, errors = trial("--baseline", str(path))
+    assert (code, errors) == (0, "")
+    assert "mCE 100.0" in printed
+    rows = [line for line in printed[printed.index("test error in %") :].splitlines() if re.match("│ .*_noise", line)]
+    assert len(rows) >= 2
+    assert all("100.0" in row for row in rows)
+
+
 def test_a_space_s_arm_can_be_run_and_settings_come_on_top(trial):
     code, printed, _ = trial("--space", "push-pull", "--arm", "placebo", "--seed", "3")
     assert code == 0
@@ -118,6 +132,9 @@ def test_a_user_s_module_is_imported(trial, tmp_path, monkeypatch):
         (("--space", "push-pull", "--arm", "placbo"), (), "unknown arm of space 'push-pull' 'placbo'"),
         (("--arm", "placebo"), (), "`--arm placebo` needs the --space that it is an arm of"),
         (("--import", "no_such_module"), (), "module to import does not exist: 'no_such_module'"),
+        (("--baseline", "alexnet"), (), "unknown baseline (or a .csv or .json file of errors) 'alexnet'"),
+        (("--baseline", "alexnet-paper"), (), "baseline alexnet-paper is over the severities 1, 2, 3, 4, 5, not"),
+        (("--errors", "/nowhere/errors.csv"), (), "the table's folder does not exist: /nowhere"),
         (("--device", "tpu"), (), "unknown device on this machine 'tpu'"),
         (("--threads", "0"), (), "`--threads` must be ≥ 1, got 0"),
         (("--seed", "-1"), (), "`seed` must be in [0, 2**63), got -1"),

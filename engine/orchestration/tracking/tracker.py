@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.metrics import mean_by_corruption
+from engine.errors import InputError
+from engine.metrics import Baseline, corruption_scores, errors_as_csv, mean_by_corruption
 from engine.orchestration.results import TrialResult, describe_settings
 from engine.orchestration.tracking.spool import Spool
 from engine.orchestration.tracking.writer import SWEEP_SLOT, now_ms
@@ -25,10 +26,12 @@ class Tracker:
 
     Args:
         spool: where the writer reads them.
+        baseline: what the scores of trials are ratios to, if they are wanted.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, baseline: Baseline | None = None) -> None:
         self._spool = spool
+        self._baseline = baseline
 
     def start_sweep(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
         """Open the parent run."""
@@ -74,6 +77,11 @@ class Tracker:
         if errors is not None:
             rows, clean = errors["test"]["corrupted"], errors["test"]["clean"]
             metrics = final_metrics(errors)
+            if self._baseline is not None and rows:
+                try:
+                    metrics |= score_metrics(errors, self._baseline)
+                except InputError as error:  # a proposal may be tested on other corruptions
+                    tags = {**tags, "scores": str(error)}
             figures["figures/error_by_severity.png"] = {
                 "kind": "error_by_severity",
                 "rows": rows,
@@ -81,7 +89,7 @@ class Tracker:
                 "title": title,
             }
             figures["figures/error_heat_map.png"] = {"kind": "error_heat_map", "rows": rows, "title": title}
-            texts["errors.csv"] = _as_csv(rows, clean)
+            texts["errors.csv"] = errors_as_csv(rows, clean)
         if rankings:
             figures["figures/filter_ranking.png"] = {
                 "kind": "ranking_bars",
@@ -139,7 +147,15 @@ def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def _as_csv(rows: Iterable[Mapping[str, Any]], clean_error: float) -> str:
-    """Return the raw table of errors; the clean images are severity 0 of no corruption."""
-    lines = [f"{row['corruption']},{row['severity']},{row['error']}" for row in rows]
-    return "\n".join(["corruption,severity,error", f",0,{clean_error}", *lines, ""])
+def score_metrics(errors: Mapping[str, Any], baseline: Baseline) -> dict[str, float]:
+    """Return a trial's scores as MLflow metrics, ratios: "score/mCE", "score/CE/<corruption>", and "score/rCE" and
+    "score/rCE/<corruption>" where the baseline does worse than on clean images.
+
+    Raises:
+        InputError: the baseline lacks a corruption, or is over other severities.
+    """
+    scores = corruption_scores(rows_to_table(errors["test"]["corrupted"]), errors["test"]["clean"], baseline)
+    found = {"score/mCE": scores.mCE, "score/rCE": scores.rCE}
+    found |= {f"score/CE/{name}": ratio for name, ratio in (scores.CE or {}).items()}
+    found |= {f"score/rCE/{name}": ratio for name, ratio in (scores.rCE_by_corruption or {}).items()}
+    return {name: value for name, value in found.items() if value is not None}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 _BESIDE = Path(__file__).resolve().parents[4] / "shared" / "reference"
 FOLDER = Path(os.environ.get("ROBUSTUNE_REFERENCE", _BESIDE))
+
+DETERMINISTIC = (
+    "defocus_blur",
+    "zoom_blur",
+    "brightness",
+    "contrast",
+    "pixelate",
+    "jpeg_compression",
+    "gaussian_blur",
+    "saturate",
+)
 
 
 def reference_path(name: str) -> Path:
@@ -29,6 +43,27 @@ def reference_images(name: str) -> np.ndarray:
     """Return an entry of the reference outputs: uint8 (5, 100, 32, 32, 3), "clean" (100, 32, 32, 3), or seeds."""
     with np.load(reference_path("cifar_c_ref100.npz")) as stored:
         return stored[name]
+
+
+@lru_cache(maxsize=1)
+def reference_clean_errors() -> dict:
+    """Return {network: error in %} on the clean images of the statistics."""
+    return json.loads(reference_path("cifar_c_stats.json").read_text())["clean"]["error"]
+
+
+@lru_cache(maxsize=1)
+def thousand_images() -> np.ndarray:
+    """Return the first 100 test images of each class, which the statistics are of: uint8 (1000, 32, 32, 3)."""
+    pictures = {}
+    with tarfile.open(reference_path("../data/cifar10-jpeg.tar.gz")) as stored:
+        for member in stored:
+            folder, _, number = member.name.rpartition("/")
+            if folder.startswith("test/") and number < "0100.jpg" and member.isfile():
+                file = stored.extractfile(member)
+                assert file is not None
+                pictures[member.name] = np.asarray(Image.open(io.BytesIO(file.read())))
+    assert len(pictures) == 1000
+    return np.stack([pictures[name] for name in sorted(pictures)])
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ def _no_frost(monkeypatch):
 def test_frost_without_pictures_is_synthetic():
     source = frost_source()
     assert (source.kind, source.folder) == ("synthetic", None)
-    assert source.key == "synthetic:3455e5d5c8bfd453"
+    assert source.key == "synthetic:5fc84a30fa3879dc"
 
 
 def test_frost_dir_names_the_pictures(own_pictures, monkeypatch):

@@ -74,6 +74,50 @@ def test_an_interrupted_folder_is_gone_on_with(tmp_path: Path) -> None:
     assert write(tmp_path / "c", corrupt=breaks) == [(name, 5 * N, 5 * N) for name in NAMES]
 
 
+def interrupt(folder: Path) -> None:
+    def breaks(images, name, severity, indices):
+        if (name, severity) == ("fog", 3):
+            raise KeyboardInterrupt
+        return shifted(images, name, severity, indices)
+
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, corrupt=breaks)
+
+
+def cut(path: Path, n_bytes: int) -> None:
+    path.write_bytes(path.read_bytes()[:n_bytes])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            lambda c: cut(c / ".fog.npy.part", 1000),
+            r"\.fog\.npy\.part cannot be read: it is truncated .*; remove it to",
+        ),
+        (lambda c: cut(c / ".fog.npy.part", 20), r"\.fog\.npy\.part cannot be read: .*; remove it to begin it anew"),
+        (lambda c: np.save((c / ".fog.npy.part").open("wb"), np.zeros(3)), r"\.part must be uint8 .*; remove it to"),
+        (lambda c: cut(c / "contrast.npy", 1000), r"contrast\.npy cannot be read: .*; remove it to begin it anew"),
+        (lambda c: (c / "robustune.json").write_text("[]"), r"robustune\.json is damaged"),
+        (lambda c: (c / "robustune.json").write_text('{"about": {"seed": 0}}'), r"robustune\.json is damaged"),
+        (lambda c: (c / "robustune.json").write_text('{"about": {"seed": 0}, "images": {"fog": "x"}}'), r"is damaged"),
+    ],
+)
+def test_what_was_damaged_since_is_not_gone_on_with(tmp_path: Path, spoil, sentence) -> None:
+    interrupt(tmp_path / "c")
+    spoil(tmp_path / "c")
+    with pytest.raises(InputError, match=sentence):
+        write(tmp_path / "c")
+
+
+def test_a_part_that_was_removed_is_begun_anew(tmp_path: Path) -> None:
+    interrupt(tmp_path / "c")
+    (tmp_path / "c" / ".fog.npy.part").unlink()
+    assert ("fog", 0, 5 * N) in write(tmp_path / "c")
+    write(tmp_path / "other")
+    assert (tmp_path / "c" / "fog.npy").read_bytes() == (tmp_path / "other" / "fog.npy").read_bytes()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     write(tmp_path / "c")
     with pytest.raises(InputError, match=r"corrupted otherwise \(seed is 0 there, 1 here\); give another folder"):
@@ -124,6 +168,7 @@ def pickle_it(folder: Path) -> None:
         (lambda folder: (folder / "labels.npy").unlink(), r"lacks labels.npy"),
         (truncate, r"fog.npy cannot be read: it is truncated or no array"),
         (pickle_it, r"fog.npy cannot be read"),
+        (lambda folder: np.savez((folder / "fog.npy").open("wb"), a=np.zeros(3)), r"fog.npy must be one array"),
         (lambda folder: np.save(folder / "fog.npy", np.zeros((35, 8, 8))), r"must be uint8 of .*got float64"),
         (
             lambda folder: np.save(folder / "fog.npy", np.zeros((7, 8, 8, 3), np.uint8)),

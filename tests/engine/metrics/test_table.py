@@ -1,13 +1,12 @@
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
 from engine.corruptions import corrupt
 from engine.data import Split
-from engine.errors import InputError
-from engine.metrics import corrupted_splits, corruption_scores, error_table, mean_by_corruption
-
-TABLE = {("fog", 1): 0.1, ("fog", 5): 0.3, ("snow", 1): 0.2, ("snow", 5): 0.6}
+from engine.metrics import corrupted_splits, error_table
 
 
 @pytest.fixture
@@ -57,39 +56,15 @@ def test_corrupted_splits_leave_the_clean_images_alone(split):
     assert torch.equal(split.images, before)
 
 
-def test_scores_without_a_baseline_are_errors():
-    scores = corruption_scores(TABLE, 0.05)
-    assert pytest.approx(0.3) == scores.E
-    assert scores.E_by_corruption == pytest.approx({"fog": 0.2, "snow": 0.4})
-    assert (scores.CE, scores.mCE, scores.rCE_by_corruption, scores.rCE) == (None, None, None, None)
+def test_one_corrupted_set_exists_at_a_time(model, split, monkeypatch):
+    alive = []
 
+    def watched(*args, **options):
+        assert all(reference() is None for reference in alive), "an earlier set is still there"
+        images = corrupt(*args, **options)
+        alive.append(weakref.ref(images))
+        return images
 
-def test_scores_of_a_2_by_2_table_by_hand():
-    scores = corruption_scores(TABLE, 0.05, ({"fog": 0.25, "snow": 0.3, "frost": 0.9}, 0.1))
-    assert pytest.approx({"fog": 0.8, "snow": 4 / 3}) == scores.CE  # 0.4 / 0.5 and 0.8 / 0.6
-    assert scores.mCE == pytest.approx((0.8 + 4 / 3) / 2)
-    # (0.2 − 0.05) / (0.25 − 0.1) and (0.4 − 0.05) / (0.3 − 0.1)
-    assert scores.rCE_by_corruption == pytest.approx({"fog": 1.0, "snow": 1.75})
-    assert scores.rCE == pytest.approx(1.375)
-
-
-@pytest.mark.parametrize("on_fog", [0.1, 0.08])
-def test_a_relative_score_needs_a_baseline_that_suffers(on_fog):
-    scores = corruption_scores(TABLE, 0.05, ({"fog": on_fog, "snow": 0.3}, 0.1))
-    assert scores.rCE_by_corruption == {"fog": None, "snow": pytest.approx(1.75)}
-    assert scores.rCE is None
-    assert scores.mCE == pytest.approx((0.2 / on_fog + 4 / 3) / 2)
-
-
-def test_a_baseline_must_have_every_corruption_and_err_on_it():
-    with pytest.raises(InputError, match="the baseline has no error for snow"):
-        corruption_scores(TABLE, 0.05, ({"fog": 0.25}, 0.1))
-    with pytest.raises(InputError, match="its error is 0 for fog"):
-        corruption_scores(TABLE, 0.05, ({"fog": 0.0, "snow": 0.3}, 0.0))
-
-
-def test_an_empty_or_ragged_table_is_refused():
-    with pytest.raises(InputError, match="the error table is empty"):
-        corruption_scores({}, 0.05)
-    with pytest.raises(InputError, match=r"the same severities, got \[\(1,\), \(1, 5\)\]"):
-        mean_by_corruption({("fog", 1): 0.1, ("snow", 1): 0.2, ("snow", 5): 0.6})
+    monkeypatch.setattr("engine.metrics.table.corrupt", watched)
+    error_table(model, split, corruptions=("contrast", "gaussian_noise"), severities=(1, 2, 3), seed=0, table="digits")
+    assert len(alive) == 6

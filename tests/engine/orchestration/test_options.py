@@ -37,6 +37,13 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
             ("--objectives", "corrupted", "clean", "--sampler", "cma-es"),
             "sampler 'cma-es' cannot search over several objectives",
         ),
+        (("--baseline", "alexnet"), "unknown baseline (or a .csv or .json file of errors) 'alexnet' (did you mean"),
+        (("--baseline", "/nowhere.csv"), "baseline file cannot be read: /nowhere.csv"),
+        (("--baseline", "arm:plaim"), "unknown arm of space 'push-pull' 'plaim' (did you mean 'plain'?)"),
+        (
+            ("--baseline", "alexnet-paper", "--set", "evaluate.severities=[1,2]"),
+            "baseline alexnet-paper is over the severities 1, 2, 3, 4, 5, not 1, 2",
+        ),
         (("--n-trials", "0"), "--n-trials must be ≥ 1, got 0"),
         (("--slots", "1000"), "1000 slots of 1 cores and 0 GPUs do not fit"),
         (("--study", "x" * 200), "--study has letters, digits, '.', '-' and '_', got 'xxx"),

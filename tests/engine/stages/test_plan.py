@@ -38,14 +38,14 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 
 def test_keys_golden(info):
     assert keys(info, ALL) == {
-        "pretrain": "17fb62d4a4db66e63b8ae11d520953f7",
-        "rank": "3262ba19e8b948ebeb9a99d0bf9a902a",
-        "finetune": "327f30175d6e2a09ecf004128977e8b2",
-        "evaluate": "39c845f0342b61af180c658be89df5e0",
+        "pretrain": "9861819ab8dd3582f9bdc71f0c34c83a",
+        "rank": "511895aa2015ed649dd227ae4b74499f",
+        "finetune": "bfdcc3f322f8977e5cdb2ff84f3724a2",
+        "evaluate": "1b19b8158b763fbe6efbd6f21a474b79",
     }
     assert keys(info) == {
-        "pretrain": "20dca45d8d6d84814a7ee677617d194b",
-        "evaluate": "5c340ac316a64a9f075146ba64b8b698",
+        "pretrain": "cdd70c15259522640a2a8f5a2d9b5e57",
+        "evaluate": "663d20ece392f659f41d2f42082dcd9b",
     }
 
 

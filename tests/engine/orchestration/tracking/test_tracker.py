@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from engine.metrics import Baseline
 from engine.orchestration.results import TrialResult
 from engine.orchestration.tracking import Spool, Tracker
 from tests.engine.orchestration.tracking.test_writer import ERRORS
@@ -58,3 +59,28 @@ def test_a_trial_whose_driver_died_after_the_study_knew_is_ended(spool: Spool) -
     assert events["pruned"]["tags"] == {"state": "PRUNED", "prune_reason": "why"}
     tracker.make_up([ended("complete", "COMPLETE", ERRORS)])
     assert len(spool.pending()[0]) == 3, "once is enough"
+
+
+def test_scores_against_a_baseline_are_metrics(spool: Spool) -> None:
+    baseline = Baseline("baseline x", {"gaussian_noise": 0.4}, 0.2, (1, 2))
+    tracker = Tracker(spool, baseline)
+    start(tracker, "a")
+    spool.mark(spool.pending()[1])
+    tracker.end_trial("a", "FINISHED", tags={"state": "COMPLETE"}, step=2, errors=ERRORS)
+    (event,) = spool.pending()[0]
+    # errors 0.2 and 0.4, clean 0.125: 0.6 / 0.8 and 0.175 / 0.2
+    found = {name: value for name, value in event["metrics"].items() if name.startswith("score/")}
+    assert found == pytest.approx(
+        {"score/mCE": 0.75, "score/CE/gaussian_noise": 0.75, "score/rCE": 0.875, "score/rCE/gaussian_noise": 0.875}
+    )
+
+
+def test_a_trial_that_a_baseline_does_not_cover_is_recorded_without_scores(spool: Spool) -> None:
+    tracker = Tracker(spool, Baseline("baseline x", {"contrast": 0.4}, 0.2))
+    start(tracker, "a")
+    spool.mark(spool.pending()[1])
+    tracker.end_trial("a", "FINISHED", tags={"state": "COMPLETE"}, step=2, errors=ERRORS)
+    (event,) = spool.pending()[0]
+    assert event["tags"] == {"state": "COMPLETE", "scores": "baseline x has no error for gaussian_noise"}
+    assert not any(name.startswith("score/") for name in event["metrics"])
+    assert event["metrics"]["test/gaussian_noise"] == pytest.approx(0.3)

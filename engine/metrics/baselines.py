@@ -1,0 +1,128 @@
+"""Where baselines come from: the paper's AlexNet by name, or a file of errors that were measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError, unknown_name
+from engine.metrics.scores import Baseline, mean_by_corruption
+from engine.metrics.table import ErrorTable
+
+_COLUMNS = ["corruption", "severity", "error"]
+
+NAMED_BASELINES = {
+    # Push–pull paper, appendix 2: AlexNet trained on CIFAR-10, tested on CIFAR-10-C; in %.
+    "alexnet-paper": (
+        {
+            "gaussian_noise": 38.44,
+            "shot_noise": 31.82,
+            "impulse_noise": 46.13,
+            "defocus_blur": 23.53,
+            "glass_blur": 40.97,
+            "motion_blur": 29.32,
+            "zoom_blur": 26.89,
+            "snow": 26.94,
+            "frost": 28.26,
+            "fog": 30.31,
+            "brightness": 17.84,
+            "contrast": 46.77,
+            "elastic_transform": 22.25,
+            "pixelate": 18.36,
+            "jpeg_compression": 18.48,
+            "speckle_noise": 31.26,
+            "gaussian_blur": 27.78,
+            "spatter": 25.19,
+            "saturate": 22.15,
+        },
+        13.87,
+        (1, 2, 3, 4, 5),
+    )
+}
+
+
+def load_baseline(name: str) -> Baseline:
+    """Return a baseline.
+
+    Args:
+        name: of `NAMED_BASELINES`; or a file: .csv as ``errors.csv`` of a trial, or .json as ``errors.json`` of an
+            evaluation or {"clean": error, "errors": {corruption: mean error over the severities}}; all fractions.
+
+    Raises:
+        InputError: no such name or file, or what is wrong in the file.
+    """
+    if name in NAMED_BASELINES:
+        errors, clean, severities = NAMED_BASELINES[name]
+        fractions = {corruption: error / 100 for corruption, error in errors.items()}
+        return Baseline(f"baseline {name}", fractions, clean / 100, severities)
+    path = Path(name)
+    if not path.exists() and path.suffix not in (".csv", ".json"):
+        raise unknown_name("baseline (or a .csv or .json file of errors)", name, NAMED_BASELINES)
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"baseline file cannot be read: {path} ({error})") from error
+    source = f"baseline {path}"
+    return _from_csv(text, source) if path.suffix == ".csv" else _from_json(text, source)
+
+
+def table_baseline(errors: ErrorTable, clean_error: float, source: str) -> Baseline:
+    """Return the baseline that a measured table is."""
+    severities = tuple(sorted({severity for _, severity in errors}))
+    try:
+        means = mean_by_corruption(errors)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    for cell, value in errors.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"{source}: errors are fractions in 0…1, got {value} for {cell[0]}, severity {cell[1]}")
+    return Baseline(source, means, clean_error, severities)
+
+
+def errors_as_csv(rows: Iterable[Mapping[str, Any]], clean_error: float) -> str:
+    """Return a raw table of errors as text; the clean images are severity 0 of no corruption."""
+    lines = [f"{row['corruption']},{row['severity']},{row['error']}" for row in rows]
+    return "\n".join([",".join(_COLUMNS), f",0,{clean_error}", *lines, ""])
+
+
+def _from_csv(text: str, source: str) -> Baseline:
+    lines = csv.reader(text.splitlines())
+    if next(lines, None) != _COLUMNS:
+        raise InputError(f"{source}: the first line must be {','.join(_COLUMNS)}")
+    errors: ErrorTable = {}
+    for number, line in enumerate(lines, start=2):
+        try:
+            corruption, severity, error = line
+            cell = corruption, int(severity)
+            if cell in errors:
+                raise ValueError(f"{corruption or 'clean'}, severity {severity} is there twice")
+            errors[cell] = float(error)
+        except ValueError as error:
+            raise InputError(f"{source}, line {number}: {error}") from error
+    if ("", 0) not in errors:
+        raise InputError(f"{source}: there is no line of clean images, such as ,0,0.1387")
+    clean = errors.pop(("", 0))
+    return table_baseline(errors, clean, source)
+
+
+def _from_json(text: str, source: str) -> Baseline:
+    try:
+        content = json.loads(text)
+        if "test" in content:
+            test = content["test"]
+            table = {(row["corruption"], int(row["severity"])): float(row["error"]) for row in test["corrupted"]}
+            return table_baseline(table, float(test["clean"]), source)
+        errors = {str(name): float(error) for name, error in content["errors"].items()}
+        return Baseline(source, errors, float(content["clean"]))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{source} is no JSON ({error})") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f'{source} must be an evaluation\'s errors.json or {{"clean": error, "errors": {{corruption: error}}}} '
+            f"({type(error).__name__}: {error})"
+        ) from error

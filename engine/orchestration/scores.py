@@ -1,0 +1,105 @@
+"""The benchmark's scores of a study's arms against a baseline: E, CE, mCE, rCE."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from rich.console import ConsoleRenderable
+from rich.table import Table
+
+from engine.errors import InputError, unknown_name
+from engine.metrics import Baseline, Scores, corruption_scores, load_baseline, table_baseline
+from engine.metrics.table import ErrorTable
+from engine.orchestration.results import Results, TrialResult
+from engine.spaces import Space
+from engine.stages.evaluate import rows_to_table
+
+ARM = "arm:"
+"""What the name of a baseline begins with that is an arm of the study itself."""
+
+
+def baseline_of_study(name: str, results: Results) -> Baseline:
+    """Return a baseline by name, file, or ``arm:NAME``: an arm of the study, the mean over its seeds.
+
+    Raises:
+        InputError: there is no such baseline, or the arm has no complete trial.
+    """
+    if not name.startswith(ARM):
+        return load_baseline(name)
+    wanted = name.removeprefix(ARM)
+    check_arm(wanted, results.space)
+    groups = {group.name: group for group in results.groups()}
+    if wanted not in groups:
+        raise InputError(f"arm {wanted!r} has no complete trial yet, so that it can be no baseline")
+    tables = [_table_of(trial) for trial in groups[wanted].trials]
+    mean = {cell: statistics.fmean(table[cell] for table, _ in tables) for cell in tables[0][0]}
+    clean = statistics.fmean(clean_error for _, clean_error in tables)
+    return table_baseline(mean, clean, f"baseline arm {wanted}")
+
+
+def check_arm(name: str, space: Space) -> None:
+    """Check that a space has an arm; raises ``InputError`` with those it has."""
+    names = [arm.name for arm in space.arms]
+    if name not in names:
+        raise unknown_name(f"arm of space {space.name!r}", name, names)
+
+
+def score_tables(results: Results, baseline: Baseline) -> list[ConsoleRenderable | str]:
+    """Return the scores of the arms, mean ± standard deviation over their seeds, and the CE of each corruption.
+
+    Raises:
+        InputError: the baseline lacks a corruption of the study, or is over other severities.
+    """
+    scored = {
+        group.name: [corruption_scores(*_table_of(trial), baseline) for trial in group.trials]
+        for group in results.groups()
+    }
+    if not scored:
+        return [f"no arm has a complete trial to compare with {baseline.source}"]
+    parts: list[ConsoleRenderable | str] = [_overall(scored, baseline), _by_corruption(scored)]
+    reasons = {reason for found in scored.values() for scores in found for reason in scores.reasons.values()}
+    if reasons:
+        parts.append("rCE is undefined: " + "; ".join(sorted(reasons)))
+    return parts
+
+
+def _table_of(trial: TrialResult) -> tuple[ErrorTable, float]:
+    assert trial.errors is not None
+    return rows_to_table(trial.errors["test"]["corrupted"]), trial.errors["test"]["clean"]
+
+
+def _overall(scored: dict[str, list[Scores]], baseline: Baseline) -> Table:
+    table = Table(title=f"Scores in %, mean ±std over seeds; 100: as the {baseline.source}", title_justify="left")
+    for column in ("", "seeds", "E", "mCE", "rCE"):
+        table.add_column(column, justify="right" if column else "left")
+    for group, found in scored.items():
+        columns: list[Callable[[Scores], float | None]] = [
+            lambda scores: scores.E,
+            lambda scores: scores.mCE,
+            lambda scores: scores.rCE,
+        ]
+        cells = [_mean_and_std([column(scores) for scores in found]) for column in columns]
+        table.add_row(group, str(len(found)), *cells)
+    return table
+
+
+def _by_corruption(scored: dict[str, list[Scores]]) -> Table:
+    table = Table(title="CE in %, mean over seeds", title_justify="left")
+    table.add_column("corruption")
+    for group in scored:
+        table.add_column(group, justify="right")
+    for name in dict.fromkeys(name for found in scored.values() for name in found[0].E_by_corruption):
+        cells = []
+        for found in scored.values():
+            ratios = [scores.CE[name] for scores in found if scores.CE is not None and name in scores.CE]
+            cells.append(f"{100 * statistics.fmean(ratios):.0f}" if ratios else "–")
+        table.add_row(name, *cells)
+    return table
+
+
+def _mean_and_std(values: Sequence[float | None]) -> str:
+    known = [100 * value for value in values if value is not None]
+    if len(known) < len(values):
+        return "–"
+    return f"{statistics.fmean(known):.1f} ±{statistics.stdev(known) if len(known) > 1 else 0.0:.1f}"

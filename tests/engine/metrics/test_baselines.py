@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from engine.corruptions import CORRUPTIONS
+from engine.errors import InputError
+from engine.metrics import corruption_scores, errors_as_csv, load_baseline
+from tests.engine.metrics.test_paper import CLEAN, ERRORS
+
+ROWS = [
+    {"corruption": name, "severity": severity, "error": error}
+    for name, errors in {"fog": (0.1, 0.3), "snow": (0.2, 0.6)}.items()
+    for severity, error in zip((1, 5), errors, strict=True)
+]
+
+
+def test_the_papers_alexnet_is_that_of_its_appendix():
+    baseline = load_baseline("alexnet-paper")
+    assert list(baseline.errors) == list(CORRUPTIONS)
+    assert baseline.errors == pytest.approx({name: row[0] / 100 for name, row in ERRORS.items()})
+    assert baseline.clean_error == pytest.approx(CLEAN["AlexNet"] / 100)
+
+
+def test_the_papers_resnet_20_has_the_papers_scores_against_it():
+    table = {(name, severity): row[1] / 100 for name, row in ERRORS.items() for severity in range(1, 6)}
+    scores = corruption_scores(table, CLEAN["ResNet-20"] / 100, load_baseline("alexnet-paper"))
+    assert (round(100 * scores.mCE), round(100 * scores.rCE)) == (104, 169)
+
+
+def test_a_written_table_is_a_baseline(tmp_path):
+    path = tmp_path / "errors.csv"
+    path.write_text(errors_as_csv(ROWS, 0.05))
+    assert path.read_text().splitlines()[:3] == ["corruption,severity,error", ",0,0.05", "fog,1,0.1"]
+    baseline = load_baseline(str(path))
+    assert baseline.errors == pytest.approx({"fog": 0.2, "snow": 0.4})
+    assert (baseline.clean_error, baseline.severities) == (0.05, (1, 5))
+    assert baseline.source == f"baseline {path}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"clean": 0.05, "errors": {"fog": 0.2, "snow": 0.4}},
+        {"objective": 0.3, "test": {"clean": 0.05, "tuned_distortion": None, "corrupted": ROWS}},
+    ],
+)
+def test_json_is_a_baseline(tmp_path, content):
+    path = tmp_path / "errors.json"
+    path.write_text(json.dumps(content))
+    baseline = load_baseline(str(path))
+    assert baseline.errors == pytest.approx({"fog": 0.2, "snow": 0.4})
+    assert baseline.clean_error == 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "fog,1,0.5", "a.csv: the first line must be corruption,severity,error"),
+        ("a.csv", "", "a.csv: the first line must be"),
+        ("a.csv", "corruption,severity,error\nfog,1,0.5", "a.csv: there is no line of clean images"),
+        ("a.csv", "corruption,severity,error\n,0,0.1", "the error table is empty"),
+        ("a.csv", "corruption,severity,error\n,0,0.1\nfog,1", "a.csv, line 3: not enough values"),
+        ("a.csv", "corruption,severity,error\n,0,0.1\nfog,1,high", "line 3: could not convert string to float: 'high'"),
+        ("a.csv", "corruption,severity,error\n,0,0.1\nfog,1,.5\nfog,1,.6", "line 4: fog, severity 1 is there twice"),
+        ("a.csv", "corruption,severity,error\n,0,0.1\nfog,1,nan", "a.csv: .* got nan for fog, severity 1"),
+        ("a.csv", "corruption,severity,error\n,0,13\nfog,1,0.5", "a.csv: .* fractions in 0…1, got 13.0 for clean"),
+        (
+            "a.csv",
+            "corruption,severity,error\n,0,0.1\nfog,1,.5\nsnow,2,.5",
+            "a.csv: every corruption must have the same",
+        ),
+        ("a.json", "{", "a.json is no JSON"),
+        ("a.json", "[]", "a.json must be an evaluation's errors.json or"),
+        ("a.json", '{"clean": 0.1}', "a.json must be .*KeyError: 'errors'"),
+        ("a.json", '{"clean": 0.1, "errors": {"fog": NaN}}', "a.json: .* got nan for fog"),
+        ("a.json", '{"clean": 0.1, "errors": {"fog": 0}}', "a.json must err for a ratio to it, its error is 0 for fog"),
+    ],
+)
+def test_files_that_are_no_baseline_are_refused(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_baseline(str(path))
+
+
+def test_a_baseline_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"unknown baseline .* 'alexnet-papr' \(did you mean 'alexnet-paper'\?\)"):
+        load_baseline("alexnet-papr")
+    with pytest.raises(InputError, match=r"baseline file cannot be read: .*none\.csv"):
+        load_baseline(str(tmp_path / "none.csv"))

@@ -42,8 +42,9 @@ from rich.console import Console
 from benchmarks.machine import CpuMeter, describe_machine, timed
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search import SweepStudy
-from engine.orchestration.sweep import Prepared, Sweep, prepare
+from engine.orchestration.sweep import Sweep
 from engine.settings import (
     DataSettings,
     DistortionSettings,

@@ -47,8 +47,9 @@ from benchmarks.sleeping import SleepingWorker
 from engine.orchestration.cluster.names import TRIAL_SLOT
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search.study import open_study
-from engine.orchestration.sweep import Prepared, Sweep, prepare
+from engine.orchestration.sweep import Sweep
 from engine.settings import DataSettings, TrialConfig
 from engine.spaces import Choice, Float, Space
 from engine.stages import Store, TrialPlan

@@ -26,7 +26,8 @@ def main(options: SweepOptions) -> int:
 
         print_lists(console, options)
         return 0
-    from engine.orchestration.sweep import Sweep, prepare
+    from engine.orchestration.preparation import prepare
+    from engine.orchestration.sweep import Sweep
 
     prepared = prepare(options)
     if options.dry_run:

@@ -15,7 +15,7 @@ from engine.settings import TrialConfig
 from engine.stages import StageSpec
 
 if TYPE_CHECKING:
-    from engine.orchestration.sweep import Prepared
+    from engine.orchestration.preparation import Prepared
 
 
 def print_dry_run(console: Console, prepared: Prepared) -> None:
@@ -23,7 +23,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
 
     What a sampler will propose is not known beforehand: its trials are estimated from random draws.
     """
-    from engine.orchestration.sweep import opening_notes
+    from engine.orchestration.sentences import opening_notes
 
     agenda, space = prepared.agenda, prepared.space
     console.print(

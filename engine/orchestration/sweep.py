@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-import torch
 from rich.console import Console, ConsoleRenderable
 
-from engine.data import DataInfo
 from engine.errors import InputError
-from engine.extensions import import_modules, parse_settings
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.answer import answer_tables, as_text
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.keeper import StoreKeeper
 from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
-from engine.orchestration.redaction import hide_credentials
+from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
 from engine.orchestration.results import Results
-from engine.orchestration.scores import ARM, baseline_of_study, check_arm, score_tables
-from engine.orchestration.search import SweepStudy, check_search, grid_settings, read_results, search_notes
+from engine.orchestration.scores import baseline_of_study, score_tables
+from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.study import open_study
+from engine.orchestration.sentences import opening_notes, sync_command, view_commands
 from engine.orchestration.slots import SlotPlan, plan_slots
-from engine.orchestration.tracking import Spool, Tracker, TrackingProcess, check_tracking
-from engine.settings import TrialConfig
-from engine.spaces import Space, load_space
+from engine.orchestration.tracking import Spool, Tracker, TrackingProcess
+from engine.spaces import Space
 from engine.stages import (
     StageSpec,
-    Store,
-    TrialPlan,
-    check_weights,
     git_commit,
     info_to_json,
-    plan_trial,
-    prepare_data,
-    prepare_weights,
 )
 from engine.stages.families import needed_keys
 from engine.stages.leases import sweep_lease
-from engine.training import recipe_settings
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.session import Cluster
 
 TRACKING_WAIT_S = 120.0
-_MAX_PLANS = 256
 
 
 def run_sweep(space: Space | str, *, console: Console | None = None, **options: Any) -> Results:
@@ -83,145 +67,6 @@ def load_results(study: str, *, home: str | Path = "runs", storage: str | None =
         InputError: there is no such study.
     """
     return read_results(SweepOptions(home=Path(home), storage=storage).storage_url, study)
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """A sweep whose input has been checked, before anything was started.
-
-    Attributes:
-        options: what was asked for.
-        space: with the data set and the settings of the options.
-        agenda: which trials there are.
-        study_name: the study.
-        store: where artifacts are.
-        info: the data set.
-    """
-
-    options: SweepOptions
-    space: Space
-    agenda: Agenda
-    study_name: str
-    store: Store
-    info: DataInfo
-    _plans: dict[tuple[str, str], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
-
-    def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
-        """Return a trial's plan; the last ones are remembered, since identity and trial ask for the same."""
-        key = (config.digest, device)
-        if key not in self._plans:
-            self._plans[key] = plan_trial(config, self.info, device=device)
-            while len(self._plans) > _MAX_PLANS:
-                del self._plans[next(iter(self._plans))]
-        return self._plans[key]
-
-    @property
-    def given_keys(self) -> list[str]:
-        """Return the keys of what is in the store before anything runs: the data set, and weights to start from."""
-        weights = self.space.base.model.weights
-        return [self.info.raw_key, *([weights] if weights else [])]
-
-    def identity(self, config: TrialConfig) -> str:
-        """Return what configurations share that come to the same numbers: their last stage's key."""
-        return self.plan(config).stages[-1].key
-
-
-def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
-    """Check everything that can be checked without starting anything.
-
-    Raises:
-        InputError: what is wrong.
-    """
-    options.check()
-    import_modules(options.imports)
-    space = space or load_space(options.space)
-    settings = base_settings(options)
-    space = space.with_base(settings)
-    if is_private(options):
-        slots_of_this_machine(options)
-    make_home(options.home)
-    check_tracking(options.tracking_url, options.artifact_folder)
-    store = Store(options.store_folder)
-    info, _ = prepare_data(space.base.data, store, download=options.download)
-    if options.init is not None:
-        space = space.with_base(prepare_weights(options.init, store).settings(given=settings))
-    check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
-    n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
-    agenda = Agenda(space, options.n_trials, options.seed, n_points)
-    prepared = Prepared(options, space, agenda, options.study_name(space), store, info)
-    for slot in agenda.arms():
-        check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
-    check_axes(prepared)
-    check_baseline(prepared)
-    return prepared
-
-
-def check_baseline(prepared: Prepared) -> None:
-    """Check that the baseline has all that the arms are tested on; an arm as the baseline must be one."""
-    options, space = prepared.options, prepared.space
-    baseline = options.load_baseline()
-    if baseline is not None:
-        for settings in [arm.settings for arm in space.arms] or [{}]:
-            tested = prepared.plan(space.config(settings, seed=0)).stages[-1].settings
-            baseline.check(tested["corruptions"], tested["severities"])
-    elif options.baseline is not None:
-        check_arm(options.baseline.removeprefix(ARM), space)
-
-
-def base_settings(options: SweepOptions) -> dict[str, Any]:
-    """Return {dotted path: value} that the options change in the space's base: the recipe's, and over them --set's."""
-    settings = {} if options.recipe is None else recipe_settings(options.recipe)
-    settings |= parse_settings(options.settings)
-    if options.dataset is not None:
-        settings["data.name"] = options.dataset
-    return settings
-
-
-def check_axes(prepared: Prepared) -> None:
-    """Plan a trial for the end points of every axis: what the network or the data rule out is found now."""
-    from engine.spaces.axes import Axis, Choice
-
-    space = prepared.space
-
-    def conditions(axis: Axis) -> dict[str, Any]:
-        return {path: values[0] for path, values in axis.when.items()}
-
-    for axis in space.axes:
-        for value in axis.extremes():
-            settings = {**conditions(axis), axis.setting: value}
-            try:
-                check_weights(prepared.plan(space.config(settings, seed=0)), prepared.store)
-            except InputError as error:
-                kind = "value" if isinstance(axis, Choice) else "end"
-                raise InputError(f"axis {axis.label!r}, {kind} {value!r}: {error}") from error
-
-
-def make_home(home: Path) -> None:
-    """Make the folder of the sweep.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"home folder cannot be made: {home} ({error.strerror})") from error
-    if not os.access(home, os.W_OK):
-        raise InputError(f"home folder cannot be written: {home}")
-
-
-def is_private(options: SweepOptions) -> bool:
-    """Return whether the sweep has a Ray of its own on this machine."""
-    return options.ray_address is None and not os.environ.get("RAY_ADDRESS")
-
-
-def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
-    """Return the slots of a private Ray.
-
-    Raises:
-        InputError: they do not fit.
-    """
-    return plan_slots(options, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
 
 
 class Sweep:
@@ -480,51 +325,3 @@ class Sweep:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
-
-
-def opening_notes(prepared: Prepared) -> list[str]:
-    """Return what a person should know of the search before it starts."""
-    options, agenda = prepared.options, prepared.agenda
-    notes = search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
-    if options.init is not None:
-        notes.append(
-            f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
-            "layers are not those that the weights were trained with"
-        )
-    if agenda.max_proposals is not None and agenda.n_proposals:
-        notes.append(
-            f"all {agenda.max_proposals} points of the grid are run"
-            if agenda.n_proposals == agenda.max_proposals
-            else f"of the grid's {agenda.max_proposals} points {agenda.n_proposals} are run, a random subset fixed by "
-            "the seed: raise --n-trials for all"
-        )
-    if len(options.objective_names) > 1:
-        asked = "" if options.pruner == "none" else f" (--pruner {options.pruner} has no effect)"
-        notes.append(
-            f"several objectives, {' and '.join(options.objective_names)} validation error: no trial is pruned{asked}; "
-            "the winner is the front's point with the least corrupted error"
-        )
-    return notes
-
-
-def sync_command(options: SweepOptions) -> str:
-    """Return the command that writes what the tracking server did not take."""
-    words = ["python", "-m", "pipelines.sync", "--home", str(options.home)]
-    if options.tracking_uri is not None:
-        words += ["--tracking-uri", hide_credentials(options.tracking_uri)]
-    return shlex.join(words)
-
-
-def view_commands(options: SweepOptions, results: Results) -> list[str]:
-    """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side."""
-    tracking = hide_credentials(options.tracking_url)
-    server = tracking if tracking.startswith("http") else "http://127.0.0.1:5000"
-    commands = []
-    if server != tracking:
-        commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
-    if results.experiment:
-        query = f"tags.`robustune.study` = '{results.study}' and tags.`robustune.purpose` != ''"
-        order = "orderByKey=metrics.%60objective%60&orderByAsc=true"
-        page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
-        commands.append(f"  trials side by side: {page}")
-    return [*commands, f"optuna-dashboard {shlex.quote(hide_credentials(options.storage_url))} --port 8080"]

@@ -32,8 +32,8 @@ def make_space(variant: Variant) -> Space:
     """Return a space whose pretrainings are shared, go on from shorter ones, and are fine-tuned in several ways."""
     selective = {"finetune.which": ("most", "least", "random")}
     fractions = {
-        "enqueued": Choice("finetune.fraction", (0.2, 0.4, 0.6), when=selective),
-        "searched": Float("finetune.fraction", 0.1, 0.9, when=selective),
+        "enqueued": Choice("finetune.fraction", (0.25, 0.5, 0.75), when=selective),
+        "searched": Float("finetune.fraction", 0.25, 0.9, when=selective),
     }
     base = {
         "data.n_train": 200,

@@ -26,7 +26,7 @@ SPACE = Space(
         Choice("push_pull.where", ("none", "first")),
         Choice("push_pull.h", (1.5, 2.0), when={"push_pull.where": ("first",)}),
         Choice("finetune.which", ("most", "random", "none")),
-        Float("finetune.fraction", 0.1, 0.5, when={"finetune.which": ("most", "random")}),
+        Float("finetune.fraction", 0.25, 0.5, when={"finetune.which": ("most", "random")}),
     ),
     arms=(
         Arm("plain", {"push_pull.where": "none", "finetune.which": "none"}, control=True),

@@ -9,8 +9,8 @@ from rich.console import Console
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import prepare
 from engine.orchestration.search import SweepStudy
-from engine.orchestration.sweep import prepare
 from engine.orchestration.tracking import Spool, Tracker
 from tests.engine.orchestration.spaces import SPACE
 

@@ -5,7 +5,7 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.redaction import hide_credentials, hide_in
 from engine.orchestration.results import Results
 from engine.orchestration.search import SweepStudy
-from engine.orchestration.sweep import sync_command, view_commands
+from engine.orchestration.sentences import sync_command, view_commands
 from engine.orchestration.tracking import Spool, check_tracking
 from pipelines.report import command_line as report
 from pipelines.sweep import command_line as sweep

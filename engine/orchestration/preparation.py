@@ -1,0 +1,172 @@
+"""A sweep's options, checked: whatever is wrong with them is found here, before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.data import DataInfo
+from engine.errors import InputError
+from engine.extensions import import_modules, parse_settings
+from engine.orchestration.agenda import Agenda
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.scores import ARM, check_arm
+from engine.orchestration.search import check_search, grid_settings
+from engine.orchestration.slots import SlotPlan, plan_slots
+from engine.orchestration.tracking import check_tracking
+from engine.settings import TrialConfig
+from engine.spaces import Space, load_space
+from engine.stages import (
+    Store,
+    TrialPlan,
+    check_weights,
+    plan_trial,
+    prepare_data,
+    prepare_weights,
+)
+from engine.training import recipe_settings
+
+_MAX_PLANS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A sweep whose input has been checked, before anything was started.
+
+    Attributes:
+        options: what was asked for.
+        space: with the data set and the settings of the options.
+        agenda: which trials there are.
+        study_name: the study.
+        store: where artifacts are.
+        info: the data set.
+    """
+
+    options: SweepOptions
+    space: Space
+    agenda: Agenda
+    study_name: str
+    store: Store
+    info: DataInfo
+    _plans: dict[tuple[str, str], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
+        """Return a trial's plan; the last ones are remembered, since identity and trial ask for the same."""
+        key = (config.digest, device)
+        if key not in self._plans:
+            self._plans[key] = plan_trial(config, self.info, device=device)
+            while len(self._plans) > _MAX_PLANS:
+                del self._plans[next(iter(self._plans))]
+        return self._plans[key]
+
+    @property
+    def given_keys(self) -> list[str]:
+        """Return the keys of what is in the store before anything runs: the data set, and weights to start from."""
+        weights = self.space.base.model.weights
+        return [self.info.raw_key, *([weights] if weights else [])]
+
+    def identity(self, config: TrialConfig) -> str:
+        """Return what configurations share that come to the same numbers: their last stage's key."""
+        return self.plan(config).stages[-1].key
+
+
+def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
+    """Check everything that can be checked without starting anything.
+
+    Raises:
+        InputError: what is wrong.
+    """
+    options.check()
+    import_modules(options.imports)
+    space = space or load_space(options.space)
+    settings = base_settings(options)
+    space = space.with_base(settings)
+    if is_private(options):
+        slots_of_this_machine(options)
+    make_home(options.home)
+    check_tracking(options.tracking_url, options.artifact_folder)
+    store = Store(options.store_folder)
+    info, _ = prepare_data(space.base.data, store, download=options.download)
+    if options.init is not None:
+        space = space.with_base(prepare_weights(options.init, store).settings(given=settings))
+    check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
+    n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
+    agenda = Agenda(space, options.n_trials, options.seed, n_points)
+    prepared = Prepared(options, space, agenda, options.study_name(space), store, info)
+    for slot in agenda.arms():
+        check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
+    check_axes(prepared)
+    check_baseline(prepared)
+    return prepared
+
+
+def check_baseline(prepared: Prepared) -> None:
+    """Check that the baseline has all that the arms are tested on; an arm as the baseline must be one."""
+    options, space = prepared.options, prepared.space
+    baseline = options.load_baseline()
+    if baseline is not None:
+        for settings in [arm.settings for arm in space.arms] or [{}]:
+            tested = prepared.plan(space.config(settings, seed=0)).stages[-1].settings
+            baseline.check(tested["corruptions"], tested["severities"])
+    elif options.baseline is not None:
+        check_arm(options.baseline.removeprefix(ARM), space)
+
+
+def base_settings(options: SweepOptions) -> dict[str, Any]:
+    """Return {dotted path: value} that the options change in the space's base: the recipe's, and over them --set's."""
+    settings = {} if options.recipe is None else recipe_settings(options.recipe)
+    settings |= parse_settings(options.settings)
+    if options.dataset is not None:
+        settings["data.name"] = options.dataset
+    return settings
+
+
+def check_axes(prepared: Prepared) -> None:
+    """Plan a trial for the end points of every axis: what the network or the data rule out is found now."""
+    from engine.spaces.axes import Axis, Choice
+
+    space = prepared.space
+
+    def conditions(axis: Axis) -> dict[str, Any]:
+        return {path: values[0] for path, values in axis.when.items()}
+
+    for axis in space.axes:
+        for value in axis.extremes():
+            settings = {**conditions(axis), axis.setting: value}
+            try:
+                check_weights(prepared.plan(space.config(settings, seed=0)), prepared.store)
+            except InputError as error:
+                kind = "value" if isinstance(axis, Choice) else "end"
+                raise InputError(f"axis {axis.label!r}, {kind} {value!r}: {error}") from error
+
+
+def make_home(home: Path) -> None:
+    """Make the folder of the sweep.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"home folder cannot be made: {home} ({error.strerror})") from error
+    if not os.access(home, os.W_OK):
+        raise InputError(f"home folder cannot be written: {home}")
+
+
+def is_private(options: SweepOptions) -> bool:
+    """Return whether the sweep has a Ray of its own on this machine."""
+    return options.ray_address is None and not os.environ.get("RAY_ADDRESS")
+
+
+def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
+    """Return the slots of a private Ray.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    return plan_slots(options, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())

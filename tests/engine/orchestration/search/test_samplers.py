@@ -40,7 +40,7 @@ def test_cma_es_refuses_what_it_cannot_do() -> None:
 
 
 def test_a_grid_names_the_continuous_axis() -> None:
-    with pytest.raises(InputError, match=r"axis 'finetune.fraction' is continuous \(0.1 … 0.5\)"):
+    with pytest.raises(InputError, match=r"axis 'finetune.fraction' is continuous \(0.25 … 0.5\)"):
         check_search("grid", SPACE)
 
 

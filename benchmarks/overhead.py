@@ -6,12 +6,12 @@ it is usually set up: a function that only reports 20 times, ``{"cpu": 1}``, Opt
 Ray's MLflowLoggerCallback, which records about what the sweep records. Both propose at random; what TPE takes for a
 proposal is shown apart. Start and end of Ray are shown apart, too.
 
-Measured on two cores: a store hit 4.8 ms through the broker; proposals in the default space 20 ms at random and 58 ms
-by TPE (87 ms at 118 trials, 158 ms at 218). Of 100 trials each takes 0.23 s, of 1,000 trials 0.17 s (the target is 0.25
-s; the difference is the start of processes). In the same run as the 100 trials, 40 of Ray Tune with Optuna took 2.18 s
-each, and with the MLflow callback 2.52 s: the engine takes 0.11 and 0.09 of their time, and 0.26 and 0.12 of their
-processor's seconds. The processor's 0.47 s a trial (0.32 s with 1,000 trials) are the driver's 0.10 s, the tracking's,
-and the start of processes. The machine's speed varies: 0.21 to 0.26 s for 100 trials on one evening.
+Measured on two cores: a store hit 2.6 ms through the broker; proposals in the default space 8 ms at random and 32 ms
+by TPE (58 ms at 118 trials). Of 100 trials each takes 0.21 s (the target is 0.25 s). In the same run, 20 of Ray Tune
+with Optuna took 1.27 s each, and with the MLflow callback 1.47 s: the engine takes 0.16 and 0.14 of their time, and
+0.35 and 0.14 of their processor's seconds. The processor's 0.30 s a trial are the driver's 0.06 s, the tracking's,
+and the start of processes. The machine's speed varies from evening to evening: on a slower one 100 trials took 0.21
+to 0.26 s each, and 1,000 trials 0.17 s.
 
 Run: python -m benchmarks.overhead [--trials 1000] [--plain-trials 40] [--profile]
 """

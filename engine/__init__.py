@@ -31,8 +31,10 @@ _ROOMS = {
     "engine.ranking": (
         "DISTANCES",
         "FilterRanking",
+        "activation_disparity",
         "activation_maps",
         "borda_count",
+        "compare_rankings",
         "filter_distances",
         "filter_layers",
         "find_exemplar",
@@ -62,7 +64,16 @@ _ROOMS = {
         "run_chain",
         "run_stage",
     ),
-    "engine.training": ("RECIPES", "SelectiveFilters", "Trainer", "recipe_settings", "register_recipe"),
+    "engine.training": (
+        "RECIPES",
+        "CorrectedFilters",
+        "SelectiveFilters",
+        "Trainer",
+        "WholeNetwork",
+        "apply_changes",
+        "recipe_settings",
+        "register_recipe",
+    ),
 }
 _MODULES = {name: room for room, names in _ROOMS.items() for name in names}
 

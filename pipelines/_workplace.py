@@ -29,6 +29,10 @@ from engine.stages.network import load_network
 from pipelines.trial import NetworkOptions, describe_stage, make_config
 
 
+TOLD_S = 2.0
+"""Rankings that take less are not told: there are dozens of them."""
+
+
 @dataclass(frozen=True)
 class Workplace:
     """A network's settings, and where its stages run and are kept.
@@ -63,7 +67,8 @@ class Workplace:
         get_data = data_getter(self.info, self.store, self.device)
         found = {}
         for outcome in run_chain(plan, self.store, get_data, device=self.device):
-            if not outcome.from_store:
+            seconds = outcome.artifact.manifest["seconds"]
+            if not outcome.from_store and (seconds >= TOLD_S or outcome.spec.stage != "rank"):
                 self.console.print(describe_stage(outcome), highlight=False, soft_wrap=True)
             found[outcome.spec.stage] = outcome.artifact
             if outcome.spec.stage == last:

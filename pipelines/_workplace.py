@@ -28,7 +28,6 @@ from engine.stages import (
 from engine.stages.network import load_network
 from pipelines.trial import NetworkOptions, describe_stage, make_config
 
-
 TOLD_S = 2.0
 """Rankings that take less are not told: there are dozens of them."""
 

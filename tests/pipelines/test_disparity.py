@@ -1,23 +1,12 @@
 import re
-import sys
 
 import pytest
-import torch
 from PIL import Image
 
 from pipelines.disparity import command_line
 from tests.pipelines.test_rankings import TINY
 
 SETTINGS = (*TINY, "distortion.level=80", "finetune.training.epochs=2", "finetune.training.learning_rate=0.05")
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    path, threads = list(sys.path), torch.get_num_threads()
-    yield
-    sys.path[:] = path
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

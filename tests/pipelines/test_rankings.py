@@ -1,6 +1,5 @@
 import csv
 import json
-import sys
 
 import pytest
 import torch
@@ -20,15 +19,6 @@ TINY = (
     "pretrain.epochs=1",
     "distortion.n_images=20",
 )
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    path, threads = list(sys.path), torch.get_num_threads()
-    yield
-    sys.path[:] = path
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 import re
-import sys
 
 import pytest
-import torch
 
 from pipelines.trial import command_line
 
@@ -26,15 +24,6 @@ def build(*, num_classes, in_channels, image_size, width):
     n_values = 3 * (image_size - 2) ** 2
     return nn.Sequential(nn.Conv2d(in_channels, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(n_values, num_classes))
 """
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    path, threads = list(sys.path), torch.get_num_threads()
-    yield
-    sys.path[:] = path
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

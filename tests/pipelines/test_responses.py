@@ -1,19 +1,8 @@
-import sys
-
 import pytest
-import torch
 
 from pipelines.responses import command_line
 
 TINY = ("data.n_train=60", "data.n_validation=30", "data.n_test=30", "model.name=lenet-d", "pretrain.epochs=1")
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was():
-    path, threads = list(sys.path), torch.get_num_threads()
-    yield
-    sys.path[:] = path
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from engine.conversion import build, flatten
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 
@@ -331,7 +330,7 @@ class TrialConfig:
 
     def flat(self) -> dict[str, Any]:
         """Return {dotted path: value}, values as JSON knows them (tuples as lists)."""
-        return _flatten(dataclasses.asdict(self))
+        return flatten(dataclasses.asdict(self))
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> Self:
@@ -343,60 +342,9 @@ class TrialConfig:
             for parent in parents:
                 node = node.setdefault(parent, {})
             node[leaf] = value
-        return _build(cls, nested, "")
+        return build(cls, nested)
 
     @property
     def digest(self) -> str:
         """Return a hash of all settings (12 hexadecimal digits)."""
         return digest(self.flat())[:12]
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return flat
-
-
-def _build(cls: type, values: Mapping[str, Any], path: str) -> Any:
-    """Make a settings class from nested values, each checked against its declared type."""
-    hints = typing.get_type_hints(cls)
-    known = [item.name for item in dataclasses.fields(cls)]
-    arguments = {}
-    for name, value in values.items():
-        if name not in known:
-            raise unknown_name("setting", path + name, [path + other for other in known])
-        hint = hints[name]
-        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-            arguments[name] = _build(hint, value, f"{path}{name}.")  # type: ignore[arg-type]
-        else:
-            arguments[name] = _convert(value, hint, path + name)
-    return cls(**arguments)
-
-
-def _convert(value: Any, hint: Any, path: str) -> Any:
-    """Return a value as its declared type has it, or say what would be allowed."""
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in options:
-            return None
-        (hint,) = (option for option in options if option is not type(None))
-        return _convert(value, hint, path)
-    if origin is Literal:
-        if value not in options:
-            raise InputError(f"`{path}` must be one of {', '.join(map(str, options))}, got {value!r}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise InputError(f"`{path}` must be a list, got {value!r}")
-        return tuple(_convert(item, options[0], path) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise InputError(f"`{path}` must be of type {hint.__name__}, got {value!r}")
-    return value

@@ -36,7 +36,7 @@ def test_every_space_s_arms_extremes_and_draws_can_be_planned_on_digits(name, di
     space = load_space(name)
     if space.base.data.name != "digits":
         pytest.skip(f"{name} is for {space.base.data.name}")
-    space = space.with_base({"model.width": 4})
+    space = space.with_base({"model.width": 8})
     for arm in space.arms:
         assert plan_trial(space.config(arm.settings, seed=0), digits).key("evaluate")
     for axis in space.axes:

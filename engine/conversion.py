@@ -1,0 +1,63 @@
+"""Between nested settings classes and JSON: dotted paths, and values checked against their declared types."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from engine.errors import InputError, unknown_name
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return {dotted path: value} of nested mappings, tuples as lists."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
+    """Make a settings class from nested values, each checked against its declared type."""
+    hints = typing.get_type_hints(cls)
+    known = [item.name for item in dataclasses.fields(cls)]
+    arguments = {}
+    for name, value in values.items():
+        if name not in known:
+            raise unknown_name("setting", path + name, [path + other for other in known])
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            arguments[name] = build(hint, value, f"{path}{name}.")  # type: ignore[arg-type]
+        else:
+            arguments[name] = _convert(value, hint, path + name)
+    return cls(**arguments)
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    """Return a value as its declared type has it, or say what would be allowed."""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in options:
+            return None
+        (hint,) = (option for option in options if option is not type(None))
+        return _convert(value, hint, path)
+    if origin is Literal:
+        if value not in options:
+            raise InputError(f"`{path}` must be one of {', '.join(map(str, options))}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"`{path}` must be a list, got {value!r}")
+        return tuple(_convert(item, options[0], path) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
+        raise InputError(f"`{path}` must be of type {hint.__name__}, got {value!r}")
+    return value

@@ -47,7 +47,7 @@ class NetworkOptions(ComputeOptions):
     arm: str | None = None
     """The arm of --space to run."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Training recipe: lenet, resnet, densenet, alexnet, adam or fast; --set comes on top."""
+    """Training recipe: lenet, resnet, densenet, alexnet, adam, fast or fast-small; --set comes on top."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights to start from in place of pretraining: a file of the push-pull authors, which decides the architecture,
     or safetensors with the names of the network."""

@@ -14,14 +14,20 @@ MAX_CLUSTERED = 4096  # points that several exemplars are searched among: a matr
 
 
 def find_exemplar(
-    features: torch.Tensor, metric: str = "euclidean", n_exemplars: int = 1, seed: int = 0
+    features: torch.Tensor,
+    metric: str = "euclidean",
+    n_exemplars: int = 1,
+    seed: int = 0,
+    *,
+    package: str | None = None,
 ) -> torch.Tensor:
-    """Return the indices of the exemplars (medoids) of a set, ``(n_exemplars,)`` int64, ascending.
+    """Return the indices of the exemplars (medoids) of a set, ``(n_exemplars,)`` int64, ascending, all different.
 
     One exemplar is the point with the smallest sum of distances to all others, exactly; of equal ones the first. It
     needs memory for the features and a block of distances, however many points there are. Several are those of
     k-medoids (PAM with its BUILD start, which draws nothing); from more than ``MAX_CLUSTERED`` points as many are drawn
-    with ``seed``, and the exemplars are searched among these.
+    with ``seed``, and the exemplars are searched among these. Of equal points the first stands for all; where there are
+    fewer different ones than exemplars, further equal points fill up the number.
 
     Source: Bianchi et al. 2019, sections 3.4 and 4.4.
 
@@ -30,10 +36,12 @@ def find_exemplar(
         metric: "euclidean", or "hamming" on ``features > 0``.
         n_exemplars: 1…n.
         seed: of the draw among more than ``MAX_CLUSTERED`` points.
+        package: which package finds several: "scikit-learn-extra" or "kmedoids", which do not always agree; None for
+            the first that is installed.
 
     Raises:
-        InputError: features that are not ``(n, d)``, an empty set, values that are not finite, an unknown metric, or
-            more exemplars than points.
+        InputError: features that are not ``(n, d)``, an empty set, values that are not finite, an unknown metric, more
+            exemplars than points, or no package to find several.
     """
     points = torch.as_tensor(features).detach()
     if points.dtype == torch.bool:
@@ -49,7 +57,7 @@ def find_exemplar(
     if points.is_floating_point() and not torch.isfinite(points).all():
         raise InputError("features hold NaN or infinite values")
     if n_exemplars > 1:
-        return _several(points, metric, n_exemplars, seed)
+        return _several(points, metric, n_exemplars, seed, package)
     return torch.tensor([_hamming_medoid(points) if metric == "hamming" else euclidean_medoid(points)])
 
 
@@ -64,14 +72,27 @@ def _hamming_medoid(points: torch.Tensor) -> int:
     return int((sums == sums.min()).nonzero()[0])
 
 
-def _several(points: torch.Tensor, metric: str, n_exemplars: int, seed: int) -> torch.Tensor:
+def _several(points: torch.Tensor, metric: str, n_exemplars: int, seed: int, package: str | None) -> torch.Tensor:
     drawn = torch.arange(len(points))
     if len(points) > MAX_CLUSTERED:
         if n_exemplars > MAX_CLUSTERED:
             raise InputError(f"`n_exemplars` must be at most {MAX_CLUSTERED}, got {n_exemplars}")
         drawn = torch.randperm(len(points), generator=generator(seed, "exemplars"))[:MAX_CLUSTERED].sort().values
     chosen = points[drawn.to(points.device)]
-    distances = euclidean_distances((chosen > 0) if metric == "hamming" else chosen)
+    if metric == "hamming":
+        chosen = chosen > 0
+    distances = euclidean_distances(chosen)
     if metric == "hamming":
         distances = distances.square_().round_()  # ones and zeros: the squared Euclidean distance counts what differs
-    return drawn[torch.from_numpy(k_medoids(distances.cpu().numpy(), n_exemplars))].sort().values
+    first = _first_of_equals(chosen)
+    apart = distances.cpu()[first][:, first].masked_fill_(first[:, None] == first, 0)  # rounding parts no equal points
+    return drawn[torch.from_numpy(k_medoids(apart.numpy(), n_exemplars, package=package))]
+
+
+def _first_of_equals(points: torch.Tensor) -> torch.Tensor:
+    """Return the index of the first point that equals each, ``(n,)`` int64."""
+    seen: dict[bytes, int] = {}
+    lines = points.cpu()
+    if lines.is_floating_point():
+        lines = lines.to(torch.promote_types(lines.dtype, torch.float32)) + 0  # −0 becomes 0
+    return torch.tensor([seen.setdefault(line.tobytes(), index) for index, line in enumerate(lines.numpy())])

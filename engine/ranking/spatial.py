@@ -17,6 +17,7 @@ import torch
 
 from engine.errors import InputError
 from engine.ranking.distances import register_distance, require_pixels
+from engine.ranking.packages import why_not
 
 _NOTHING = 1e-12  # a share of the mass below this is rounding
 _WORTH_THREADS = 144  # pixels: on smaller maps Python's part of the work, which threads cannot share, is the larger one
@@ -124,11 +125,18 @@ def _cost_of_moving(surplus: np.ndarray, ground: np.ndarray) -> float:
 
 
 def _pot() -> Any:
-    """Return POT, imported when it is first needed: that takes seconds where it finds other frameworks."""
+    """Return POT, imported when it is first needed: that takes seconds where it finds other frameworks.
+
+    Raises:
+        InputError: it is not installed, or its installation is broken.
+    """
     try:
         import ot
-    except ImportError:
+
+        ot.emd2  # noqa: B018  # another module of this name has none
+    except Exception as error:  # a broken installation raises as it likes
         raise InputError(
-            "exact spatial distances need the package POT: install pot, or use 'sliced_emd' or 'sinkhorn'"
-        ) from None
+            "exact spatial distances need the package POT: install pot, or use 'sliced_emd' or 'sinkhorn'; "
+            f"it {why_not('ot', error)}"
+        ) from error
     return ot

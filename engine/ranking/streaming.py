@@ -25,8 +25,9 @@ def check_distance(
         distance: a name in ``DISTANCES``.
 
     Raises:
-        InputError: maps that the distance says nothing about, such as a single pixel, by the layer's name; or
-            whatever ``activation_maps`` refuses.
+        InputError: maps that the distance says nothing about, such as a single pixel, by the layer's name; a package
+            that it needs and that cannot be imported; whatever else it raises for blank maps; or what
+            ``activation_maps`` refuses.
     """
     function = DISTANCES[distance]
     for layer, maps in next(activation_maps(model, example, layers)).items():
@@ -35,6 +36,9 @@ def check_distance(
             function(nothing, nothing)
         except InputError as error:
             raise InputError(f"layer {layer!r}: {error}") from None
+        except Exception as error:  # a user's own function raises as it likes
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"layer {layer!r}: distance {distance!r} fails on blank maps ({reason})") from error
 
 
 def paired_distances(

@@ -22,6 +22,8 @@ from engine.data import DataInfo
 from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
 from engine.ranking import DISTANCES, ELECTIONS, filter_layers
+from engine.ranking.exemplars import MAX_CLUSTERED
+from engine.ranking.medoids import k_medoids_package
 from engine.registry import source_digest
 from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
@@ -165,12 +167,16 @@ class _Planner:
                 raise unknown_name("features for `rank.features`", rank.features, ["pixels", "maps", *rankable])
             settings["metric"] = rank.metric
             settings["n_exemplars"] = rank.n_exemplars
+            if rank.n_exemplars > 1:
+                settings["package"] = k_medoids_package()  # they do not always agree
             n_clean = min(self.config.distortion.n_images, self.data.n_train - self.config.distortion.n_images)
             if n_clean < rank.n_exemplars:
                 raise InputError(
                     f"unpaired ranking needs at least {rank.n_exemplars} clean images that no noisy one comes from; "
                     f"of {self.data.n_train} training images {self.config.distortion.n_images} are noisy"
                 )
+            if rank.n_exemplars > MAX_CLUSTERED:
+                raise InputError(f"`rank.n_exemplars` must be at most {MAX_CLUSTERED}, got {rank.n_exemplars}")
         settings = _with_sources(settings, {"distance": DISTANCES, "election": ELECTIONS})
         check_maps(canonical_json(self.network_settings), tuple(settings["layers"]), rank.distance)
         return settings

@@ -26,7 +26,7 @@ ACROSS = "across"
 """The file with the ranking of all layers' filters together."""
 
 
-@register_stage("rank", version=2)
+@register_stage("rank", version=3)
 def rank(context: StageContext) -> None:
     """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
 
@@ -91,7 +91,13 @@ def _exemplars(network: nn.Module, split: Split, layer: str, settings: Mapping[s
         positive = settings["metric"] == "hamming"
         of_layer = layer if settings["features"] == "maps" else settings["features"]
         features = map_features(network, split.images, of_layer, positive=positive, at=settings["at"])
-    positions = find_exemplar(features, settings["metric"], n_exemplars=settings["n_exemplars"], seed=seed)
+    positions = find_exemplar(
+        features,
+        settings["metric"],
+        n_exemplars=settings["n_exemplars"],
+        seed=seed,
+        package=settings.get("package"),
+    )
     return positions.to(split.images.device)
 
 

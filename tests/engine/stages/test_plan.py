@@ -39,9 +39,9 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 def test_keys_golden(info):
     assert keys(info, ALL) == {
         "pretrain": "9861819ab8dd3582f9bdc71f0c34c83a",
-        "rank": "511895aa2015ed649dd227ae4b74499f",
-        "finetune": "bfdcc3f322f8977e5cdb2ff84f3724a2",
-        "evaluate": "1b19b8158b763fbe6efbd6f21a474b79",
+        "rank": "c2f651e1a25ef24c3c9c7438bc59f929",
+        "finetune": "11b0a95b7dcd78c0496052b750102c43",
+        "evaluate": "d5d778c189b284f30fef5cc04df54994",
     }
     assert keys(info) == {
         "pretrain": "cdd70c15259522640a2a8f5a2d9b5e57",

@@ -279,7 +279,8 @@ class EvaluateSettings:
     Attributes:
         table: the severity table: "cifar-c", "digits", or "auto" (the data set's own).
         corruptions: names in that table; empty for the table's usual ones (of CIFAR-C's: all).
-        objective: corruptions of the validation images that trials are compared by; empty for the data set's own.
+        objective: corruptions of the validation images that trials are compared by; empty for the table's own, or,
+            where ``corruptions`` are named, for its own of their kinds (and for those named where a kind has none).
         severities: in 1…5.
         n_probe: corrupted validation images that every epoch is judged by, at most.
     """

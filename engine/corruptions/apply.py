@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from engine.corruption_kinds import RESERVED
 from engine.corruptions.draws import Draws
 from engine.corruptions.pixels import ImageIndices, check_images, check_indices
 from engine.corruptions.tables import N_SEVERITIES, check_severity, severity_table
@@ -35,8 +36,12 @@ def register_corruption(
         constants: what it gets at severities 1 to 5, whatever the table; without it, the tables must have the name.
 
     Raises:
-        InputError: not five constants, or the name is taken.
+        InputError: not five constants, or the name is taken, or means something else in results.
     """
+    if name in RESERVED:
+        raise InputError(
+            f"a corruption cannot be called {name!r}: results call something else so ({', '.join(RESERVED)})"
+        )
     if constants is not None and len(constants) != N_SEVERITIES:
         raise InputError(f"`constants` of corruption {name!r} must be {N_SEVERITIES}, got {len(constants)}")
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.corruption_kinds import by_kind
 from engine.metrics import PairedDifference, mean_by_corruption, paired_difference
-from engine.orchestration.families import FAMILIES
 from engine.spaces import Space
 from engine.stages.evaluate import rows_to_table
 
@@ -61,11 +61,8 @@ class TrialResult:
         assert self.errors is not None
         by_corruption = mean_by_corruption(rows_to_table(self.errors["test"]["corrupted"]))
         errors = {"clean": self.errors["test"]["clean"]}
-        for family, names in FAMILIES.items():
-            names = tuple(name for name in names if name in by_corruption)
-            found = [by_corruption[name] for name in names]
-            if found:
-                errors[family if len(found) > 1 else names[0]] = statistics.fmean(found)
+        for kind, names in by_kind(by_corruption).items():
+            errors[kind if len(names) > 1 else names[0]] = statistics.fmean(by_corruption[name] for name in names)
         errors["all"] = statistics.fmean(by_corruption.values())
         return errors
 

@@ -190,9 +190,14 @@ class Space:
 
 
 def _check_variable(setting: str, where: str) -> None:
-    """Refuse to vary what is the same for all trials of a sweep, or is derived."""
+    """Refuse to vary what is derived, or what all trials of a sweep share so that they can be compared."""
     if setting == "seed" or setting.startswith("data."):
         raise InputError(f"{where}: a sweep has one data set, and seeds are derived")
+    if setting.startswith("evaluate."):
+        raise InputError(
+            f"{where}: trials that are tested or judged on other images cannot be compared; "
+            f"`{setting}` is of the base, the same for all"
+        )
 
 
 def _check_unique(kind: str, names: list[str]) -> None:

@@ -20,14 +20,15 @@ from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.spec import register_stage
 
 
-@register_stage("evaluate", version=3)
+@register_stage("evaluate", version=4)
 def evaluate(context: StageContext) -> None:
     """Test a network: clean, by corruption and severity, and on the distortion that it was tuned on.
 
     Trials are compared by ``objective``, the mean error over the objective's corruptions of the validation images; the
     test images' errors are for the report only. The validation cells are told in batches, while they are measured.
 
-    Files: ``errors.json``: {"objective", "validation": {…}, "test": {"clean", "tuned_distortion", "corrupted": rows}}.
+    Files: ``errors.json``: {"objective", "validation": {"n_images", "clean", "corrupted": rows}, "test": {"n_images",
+    "clean", "tuned_distortion", "corrupted": rows}}.
     """
     settings = context.spec.settings
     network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
@@ -43,10 +44,12 @@ def evaluate(context: StageContext) -> None:
         {
             "objective": sum(on_validation.values()) / len(on_validation),
             "validation": {
+                "n_images": len(validation),
                 "clean": classification_error(network, validation),
                 "corrupted": table_to_rows(on_validation),
             },
             "test": {
+                "n_images": len(test),
                 "clean": classification_error(network, test),
                 "tuned_distortion": tuned_error,
                 "corrupted": table_to_rows(on_test),

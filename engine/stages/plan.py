@@ -7,7 +7,7 @@ the clustering of exemplars where images are paired.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.corruption_kinds import kind_of
 from engine.corruptions import corrupt, distort, frost_source, table_corruptions
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
@@ -25,7 +26,7 @@ from engine.ranking import DISTANCES, ELECTIONS, filter_layers
 from engine.ranking.exemplars import MAX_CLUSTERED
 from engine.ranking.medoids import k_medoids_package
 from engine.registry import source_digest
-from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
+from engine.settings import DistortionSettings, EvaluateSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
 from engine.stages.plan_filters import chosen_filters, filter_counts, needs_ranking
 from engine.stages.plan_network import check_maps, plan_network
@@ -83,7 +84,7 @@ class _Planner:
         self.data = data
         self.numerics = numerics
         self.network_settings, self.network = plan_network(config, data)
-        self.evaluation = _plan_evaluation(config, data)
+        self.evaluation = plan_evaluation(config.evaluate, data)
 
     def stages(self) -> Iterator[StageSpec]:
         evaluation = {name: value for name, value in self.evaluation.items() if name != "n_probe"}
@@ -247,8 +248,12 @@ def _undecayed(training: TrainingSettings, parameters: Iterable[str]) -> dict[st
     return {"undecayed": ["raw_alpha"]} if training.weight_decay and any(map(is_strength, parameters)) else {}
 
 
-def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
-    evaluate = config.evaluate
+def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any]:
+    """Return what networks are tested on and compared by, as JSON: "table", "corruptions", "objective", "severities".
+
+    Raises:
+        InputError: a corruption that the table or the images do not have.
+    """
     table = data.severity_table if evaluate.table == "auto" else evaluate.table
     covered = table_corruptions(table)
     for name in (*evaluate.corruptions, *evaluate.objective):
@@ -259,7 +264,8 @@ def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
     for name in (*evaluate.corruptions, *evaluate.objective):
         if name not in possible:
             raise InputError(f"corruption {name!r} cannot be had of these images: {_impossible(name, table, *shape)}")
-    objective = evaluate.objective or tuple(name for name in OBJECTIVES.get(table, possible) if name in possible)
+    usual = [name for name in OBJECTIVES.get(table, possible) if name in possible]
+    objective = evaluate.objective or _following(evaluate.corruptions, usual)
     corruptions = evaluate.corruptions or [name for name in REPORTED.get(table, possible) if name in possible]
     files = {name: data.corruption_files[name] for name in corruptions if name in data.corruption_files}
     if data.corruption_folder is not None and len(files) < len(corruptions):
@@ -273,6 +279,18 @@ def _plan_evaluation(config: TrialConfig, data: DataInfo) -> dict[str, Any]:
         **({"files": files} if files else {}),
         **_corruption_sources((*corruptions, *objective)),
     }
+
+
+def _following(asked: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Return the corruptions that choices are made by where networks are tested on those asked for.
+
+    They are the usual ones of the kinds asked for, so that what is tested stays unseen; a kind that has none is chosen
+    by what is asked for itself. All usual ones where nothing in particular is asked for.
+    """
+    kinds = {kind_of(name) for name in asked}
+    held_out = [name for name in usual if kind_of(name) in kinds or not asked]
+    covered = {kind_of(name) for name in held_out}
+    return [*held_out, *(name for name in dict.fromkeys(asked) if kind_of(name) not in covered)]
 
 
 @cache

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from engine.orchestration.families import FAMILIES
+from engine.corruption_kinds import by_kind
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -51,7 +51,7 @@ def error_by_severity(rows: Rows, clean_error: float, title: str) -> Image.Image
         clean_error: fraction.
         title: of the figure.
     """
-    families = tuple((family, tuple(names)) for family, names in _families(rows).items())
+    families = tuple((family, tuple(names)) for family, names in by_kind(row["corruption"] for row in rows).items())
     template, lines = _severity_template(families, max(row["severity"] for row in rows))
     for name, line in lines.items():
         line.set_data(*zip((0, clean_error), *_line(rows, name).items(), strict=True))
@@ -213,15 +213,6 @@ def _shortened(title: str, n_columns: int) -> str:
 def _finish(axis: Any, title: str) -> None:
     """Give a panel its title; at a fixed height, since a quarter of the drawing goes into finding a free one."""
     axis.set_title(title, fontsize=9, y=1.02)
-
-
-def _families(rows: Rows) -> dict[str, list[str]]:
-    """Return the corruptions of the rows by their kind."""
-    present = dict.fromkeys(row["corruption"] for row in rows)
-    families = {family: [name for name in names if name in present] for family, names in FAMILIES.items()}
-    known = {name for names in families.values() for name in names}
-    families["other"] = [name for name in present if name not in known]
-    return {family: names for family, names in families.items() if names}
 
 
 def _line(rows: Rows, name: str) -> dict[int, float]:

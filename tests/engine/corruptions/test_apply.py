@@ -238,3 +238,10 @@ def test_corrupt_agrees_on_cpu_and_cuda(name):
         assert on_cuda.is_cuda
         # Angles go through the devices' own sines: a source pixel could differ where they round differently.
         assert on_cpu.ne(on_cuda.cpu()).float().mean() < (1e-4 if name in ("motion_blur", "snow") else 1e-7)
+
+
+@pytest.mark.parametrize("name", ["noise", "clean", "all", "tuned on", "mean_corrupted"])
+def test_a_name_that_means_something_else_in_results_is_refused(name):
+    with pytest.raises(InputError, match=f"a corruption cannot be called '{name}': results call something else so"):
+        register_corruption(name, constants=(1, 2, 3, 4, 5))(lambda images, constant, draws: images)
+    assert name not in CORRUPTION_REGISTRY

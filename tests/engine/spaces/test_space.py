@@ -191,3 +191,22 @@ def test_a_condition_may_be_on_what_an_axis_an_arm_or_the_base_can_be(axes, arms
 def test_bad_spaces_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         make_space(**changes)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("evaluate.corruptions", ["contrast"]),
+        ("evaluate.severities", [5]),
+        ("evaluate.table", "cifar-c"),
+        ("evaluate.objective", ["contrast"]),
+        ("evaluate.n_probe", 100),
+    ],
+)
+def test_what_trials_are_tested_on_is_the_same_for_all(setting, value):
+    with pytest.raises(InputError, match=f"arm 'other': '{setting}': trials that are tested or judged on other images"):
+        make_space(arms=(*ARMS, Arm("other", {setting: value})))
+    if not isinstance(value, list):
+        with pytest.raises(InputError, match=f"axis '{setting}': .* cannot be compared; `{setting}` is of the base"):
+            make_space(axes=(*AXES, Choice(setting, (value,))))
+    assert make_space(base=TrialConfig().with_settings({setting: value}))

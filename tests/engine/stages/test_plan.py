@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from engine.corruptions import CORRUPTIONS
+from engine.corruptions import CORRUPTION_REGISTRY, CORRUPTIONS, register_corruption
 from engine.errors import InputError
 from engine.layers.pull_kernel import pull_size
 from engine.models import MODELS, register_model, registry
@@ -41,11 +41,11 @@ def test_keys_golden(info):
         "pretrain": "9861819ab8dd3582f9bdc71f0c34c83a",
         "rank": "c2f651e1a25ef24c3c9c7438bc59f929",
         "finetune": "11b0a95b7dcd78c0496052b750102c43",
-        "evaluate": "d5d778c189b284f30fef5cc04df54994",
+        "evaluate": "75a1312a08da620ebfb3f5e2cb52e7f2",
     }
     assert keys(info) == {
         "pretrain": "cdd70c15259522640a2a8f5a2d9b5e57",
-        "evaluate": "663d20ece392f659f41d2f42082dcd9b",
+        "evaluate": "61e8889607131f26e545c97b3a321b1c",
     }
 
 
@@ -195,7 +195,7 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "finetune.training.patience": (ALL, 3, DOWN_FROM_FINETUNE),
     "finetune.training.augmentation": (ALL, "crop-flip", DOWN_FROM_FINETUNE),
     "evaluate.table": (ALL, "cifar-c", STAGES),  # the probe too is corrupted by it
-    "evaluate.corruptions": (ALL, ["contrast"], ("evaluate",)),
+    "evaluate.corruptions": (ALL, ["gaussian_noise"], ("evaluate",)),  # of the objective's kind
     "evaluate.objective": (ALL, ["contrast"], STAGES),  # the probe has its corruptions
     "evaluate.severities": (ALL, [1, 5], STAGES),
     "evaluate.n_probe": (ALL, 100, ("pretrain", "rank", "finetune", "evaluate")),
@@ -465,3 +465,37 @@ def test_a_cifar_like_data_set_is_tested_on_all_nineteen_and_chosen_by_the_four_
     assert evaluate.settings["corruptions"] == list(CORRUPTIONS)
     assert evaluate.settings["objective"] == ["speckle_noise", "gaussian_blur", "spatter", "saturate"]
     assert evaluate.seed is None
+
+
+COLOUR = {"channels": 3, "image_size": 32, "severity_table": "cifar-c"}
+
+
+@pytest.mark.parametrize(
+    ("about", "asked", "objective"),
+    [
+        (COLOUR, ["defocus_blur", "motion_blur"], ["gaussian_blur"]),
+        (COLOUR, ["fog", "gaussian_noise"], ["speckle_noise", "spatter"]),
+        ({**COLOUR, "channels": 1}, ["pixelate", "fog"], ["spatter", "pixelate"]),  # grey has no saturation
+        ({}, ["contrast"], ["contrast"]),  # digits are compared by noise: there is none of this kind
+        ({}, ["contrast", "impulse_noise"], ["gaussian_noise", "shot_noise", "contrast"]),
+        ({}, [], ["gaussian_noise", "shot_noise"]),
+    ],
+)
+def test_the_objective_is_of_the_kinds_that_are_asked_for(info, about, asked, objective):
+    config = TrialConfig().with_settings({"evaluate.corruptions": asked})
+    evaluate = plan_trial(config, dataclasses.replace(info, **about)).stages[-1]
+    assert evaluate.settings["objective"] == objective
+    given = config.with_settings({"evaluate.objective": ["brightness"]})
+    assert plan_trial(given, dataclasses.replace(info, **about)).stages[-1].settings["objective"] == ["brightness"]
+
+
+def test_a_corruption_of_ones_own_is_chosen_by_where_it_is_asked_for(info, monkeypatch):
+    monkeypatch.setattr(CORRUPTION_REGISTRY, "_entries", dict(CORRUPTION_REGISTRY._entries))
+    monkeypatch.setattr("engine.corruptions.apply._own_constants", {})
+
+    @register_corruption("invert", constants=(1, 2, 3, 4, 5))
+    def invert(images, constant, draws):
+        return 255 - images
+
+    config = TrialConfig().with_settings({"evaluate.corruptions": ["invert"]})
+    assert plan_trial(config, info).stages[-1].settings["objective"] == ["invert"]

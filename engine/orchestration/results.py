@@ -108,11 +108,13 @@ class Results:
     def groups(self) -> list[GroupSummary]:
         """Return the arms in their order, then the winner, each with at least one complete trial."""
         names = [arm.name for arm in self.space.arms] + ["winner"]
+        best = self.best()
         summaries = []
         for name in names:
             newest: dict[int, TrialResult] = {}
             for trial in self.trials:
-                if trial.group == name and trial.state == "COMPLETE" and trial.slot in self._current_slots(name):
+                displaced = name == "winner" and (best is None or trial.settings != best.settings)
+                if trial.group == name and trial.state == "COMPLETE" and not displaced:
                     newest[trial.seed] = trial
             if newest:
                 trials = tuple(newest[seed] for seed in sorted(newest))
@@ -121,14 +123,6 @@ class Results:
                     GroupSummary(name, trials, {column: tuple(row[column] for row in rows) for column in rows[0]})
                 )
         return summaries
-
-    def _current_slots(self, name: str) -> set[str]:
-        """Return the slots of a group; of several winners (a study that was extended) the last one's."""
-        slots = [trial.slot for trial in self.trials if trial.group == name]
-        if name != "winner" or not slots:
-            return set(slots)
-        last = slots[-1].rsplit("/", 1)[0]
-        return {slot for slot in slots if slot.startswith(f"{last}/")}
 
     def compare(self, group: GroupSummary, control: GroupSummary, column: str) -> PairedDifference | None:
         """Return a group's error less the control's, paired by seed; None without a common seed."""

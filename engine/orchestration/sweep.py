@@ -178,9 +178,8 @@ class Sweep:
 
         options, prepared = self.options, self.prepared
         with self._tracking(study) as (tracker, writer):
-            n_left = prepared.agenda.n_total - n_done
             n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
-            n_together = min(n_together, n_left, cluster.n_trial_slots)
+            n_together = min(n_together, study.n_left, cluster.n_trial_slots)
             pool = StagePool(
                 name=f"broker-{self.name}",
                 store=str(prepared.store.root),
@@ -215,7 +214,7 @@ class Sweep:
                 run_trials(
                     conductor,
                     cluster,
-                    n_trials=n_left,
+                    n_trials=study.n_left,
                     folder=options.home / "tune",
                     name=self.name,
                 )

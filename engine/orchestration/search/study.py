@@ -128,7 +128,7 @@ class SweepStudy:
         self._todo = deque(
             self._as_left(slot) for slot in [*agenda.arms(), *agenda.proposals()] if slot.name not in done
         )
-        self._winner_planned = agenda.n_winner_trials == 0
+        self._winner: list[Slot] | None = None if agenda.n_winner_trials else []
 
     def _check_steps(self, steps: str) -> None:
         """Make sure that the study's intermediate values are all of one kind."""
@@ -149,14 +149,23 @@ class SweepStudy:
 
     @property
     def n_finished(self) -> int:
-        """Return how many slots are filled."""
-        return len(self.finished())
+        """Return how many slots are filled; the repeats of a winner that a better proposal has displaced fill none."""
+        self._plan_winner()
+        slots = [*self.agenda.arms(), *self.agenda.proposals(), *(self._winner or ())]
+        return len({slot.name for slot in slots} & {trial.user_attrs[SLOT] for trial in self.finished()})
+
+    @property
+    def n_left(self) -> int:
+        """Return how many trials there are to start, at most: who the winner is, and so which of its repeats are done,
+        may not be known yet.
+        """
+        self._plan_winner()
+        return len(self._todo) + (self.agenda.n_winner_trials if self._winner is None else 0)
 
     @property
     def exhausted(self) -> bool:
         """Return whether every slot is filled or under way."""
-        self._plan_winner()
-        return not self._todo and self._winner_planned
+        return self.n_left == 0
 
     def ask(self) -> Proposal | None:
         """Return the next trial, or None while the next slot waits for others to end (or none is left)."""
@@ -307,14 +316,12 @@ class SweepStudy:
 
     def _plan_winner(self) -> None:
         """Once every arm and proposal has ended, add the winner's slots."""
-        if self._winner_planned or self._todo or self._live:
+        if self._winner is not None or self._todo or self._live:
             return
-        self._winner_planned = True
         best = self.best()
-        if best is None:
-            return
+        self._winner = [] if best is None else list(self.agenda.winner(best.user_attrs[SETTINGS]))
         done = {trial.user_attrs[SLOT] for trial in self.finished()}
-        self._todo.extend(slot for slot in self.agenda.winner(best.user_attrs[SETTINGS]) if slot.name not in done)
+        self._todo.extend(slot for slot in self._winner if slot.name not in done)
 
     def _recover(self) -> int:
         """End what a dead driver left running, or somebody else waiting; return how many trials that were."""

@@ -63,6 +63,14 @@ def test_groups_are_arms_in_order_then_the_last_winner() -> None:
     assert groups[0].mean_and_std("gaussian_noise") == pytest.approx((0.55, 0.1414213562))
 
 
+def test_repeats_of_a_proposal_that_a_better_one_has_displaced_are_no_row() -> None:
+    trials = [trial for trial in RESULTS.trials if trial.group != "winner"]
+    repeat = make_trial(10, "winner/old/0", "winner", 11, 0.01, settings={"push_pull.where": "none"})
+    results = Results("study", SPACE, (*trials, repeat))
+    assert [group.name for group in results.groups()] == ["plain", "push-pull"]
+    assert "'winner' is this proposal" not in as_text(answer_tables(results))
+
+
 def test_a_kind_with_one_corruption_is_called_by_it() -> None:
     assert list(RESULTS.groups()[0].errors) == ["clean", "gaussian_noise", "contrast", "all"]
 

@@ -61,6 +61,44 @@ def test_a_finished_study_is_exhausted_and_can_be_extended(storage: str) -> None
     }
 
 
+def test_an_extended_study_has_the_new_winners_repeats_to_start(storage: str) -> None:
+    study = make_study(storage)
+    while not study.exhausted:
+        proposal = study.ask()
+        assert proposal is not None
+        study.complete(proposal.number, 0.5)
+    longer = make_study(storage, 15)
+    assert (longer.n_finished, longer.n_left) == (10, 3 + 2)  # what repeats the winner so far may count again or not
+    for _ in range(3):
+        proposal = longer.ask()
+        assert proposal is not None
+        longer.complete(proposal.number, 0.1)
+    assert (longer.n_finished, longer.n_left) == (13, 2)
+    again = make_study(storage, 15)  # interrupted
+    assert (again.n_finished, again.n_left, again.exhausted) == (13, 2, False)
+    finish_all(again)
+    assert (again.n_finished, again.n_left, again.exhausted) == (15, 0, True)
+    results = read_results(storage, "study")
+    best = results.best()
+    assert best is not None
+    winners = [trial for trial in results.trials if trial.group == "winner"]
+    assert [trial.settings == best.settings for trial in winners] == [False, False, True, True]
+
+
+def test_a_winner_that_stays_is_not_computed_again(storage: str) -> None:
+    study = make_study(storage)
+    while not study.exhausted:
+        proposal = study.ask()
+        assert proposal is not None
+        study.complete(proposal.number, 0.1)
+    longer = make_study(storage, 15)
+    for _ in range(3):
+        proposal = longer.ask()
+        assert proposal is not None
+        longer.complete(proposal.number, 0.5)
+    assert (longer.n_finished, longer.n_left, longer.exhausted) == (15, 0, True)
+
+
 def test_random_proposals_depend_on_seed_and_index_alone(storage: str, tmp_path) -> None:
     in_order = finish_all(make_study(storage))
     other = make_study(f"sqlite:///{tmp_path / 'other.db'}")

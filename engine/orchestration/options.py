@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from engine.orchestration.search.samplers import check_sampler
 from engine.spaces import Space
 from engine.stages.store import folder_of
 
+_LOCAL = "local"
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
@@ -74,7 +76,8 @@ class SweepOptions:
     """Size in gigabytes (10⁹ bytes) that the store may have: while the sweep runs, what was not used for longest and no
     live sweep needs is removed beyond it. No limit if not given."""
     ray_address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """Address of a running Ray cluster; else RAY_ADDRESS, else a private Ray on this machine."""
+    """Address of a running Ray cluster, HOST:PORT or auto; else RAY_ADDRESS, else (or with "local") a private Ray on this
+    machine."""
     slots: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Stages that run at once; as many as cores (or GPUs, if there are any) allow if not given."""
     cpus_per_slot: int = 1
@@ -139,6 +142,12 @@ class SweepOptions:
     def pruner_name(self) -> str:
         """Return the pruner: several objectives have none."""
         return self.pruner if len(self.objectives) == 1 else "none"
+
+    @property
+    def cluster_address(self) -> str | None:
+        """Return the address of the Ray cluster; None for a private Ray, which Ray calls "local"."""
+        address = self.ray_address or os.environ.get("RAY_ADDRESS") or _LOCAL
+        return None if address == _LOCAL else address
 
     @property
     def storage_url(self) -> str:

@@ -160,7 +160,7 @@ def make_home(home: Path) -> None:
 
 def is_private(options: SweepOptions) -> bool:
     """Return whether the sweep has a Ray of its own on this machine."""
-    return options.ray_address is None and not os.environ.get("RAY_ADDRESS")
+    return options.cluster_address is None
 
 
 def slots_of_this_machine(options: SweepOptions) -> SlotPlan:

@@ -161,7 +161,7 @@ class Sweep:
         n_trial_slots = options.trials_in_flight
         if n_trial_slots is None and is_private(options):
             n_trial_slots = 2 * slots_of_this_machine(options).n_slots
-        cluster = connect(options.ray_address, n_trial_slots=n_trial_slots)
+        cluster = connect(options.cluster_address, n_trial_slots=n_trial_slots)
         try:
             self._say(cluster.description)
             slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic)

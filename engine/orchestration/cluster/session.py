@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
@@ -16,6 +19,8 @@ from engine.orchestration.redaction import hide_credentials
 
 MANY_SLOTS = 16
 """From so many slots on there are less than two trials a slot."""
+_ANSWER_S = 10.0
+"""How long a cluster's port may take to accept a connection; Ray itself then waits 45 s for what listens there."""
 
 
 @dataclass(frozen=True)
@@ -50,29 +55,23 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
     """Connect to Ray.
 
     Args:
-        address: of a running cluster; None for the environment's ``RAY_ADDRESS``, else a private Ray on this machine.
+        address: of a running cluster; None for a private Ray on this machine.
         n_trial_slots: trials that a private Ray has room for, two a core if None.
 
     Raises:
-        InputError: nothing answers at the address.
+        InputError: nothing answers at the address, or a private Ray cannot be started.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     warnings.filterwarnings("ignore", module="ray")
-    address = address or os.environ.get("RAY_ADDRESS") or None
     common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         offered: dict[str, float] = {TRIAL_SLOT: n_trial_slots or 2 * (os.cpu_count() or 1)}
-        with _on_loopback():
-            ray.init(address="local", resources=offered, include_dashboard=False, **common)
+        _start_private(offered, common)
     else:
-        try:
-            ray.init(address=address, **common)
-        except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({reason})")) from None
+        _join(address, common)
     resources = ray.cluster_resources()
     n_nodes = sum(node["Alive"] for node in ray.nodes())
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
@@ -84,6 +83,61 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
         description += f"; no node offers the resource {TRIAL_SLOT!r}, so that trials take a sliver of a CPU"
     n_trial_slots = int(resources.get(TRIAL_SLOT, 2 * cpus))
     return Cluster(description, cpus, gpus, trial_resources, n_trial_slots, elastic=address is not None)
+
+
+def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
+    """Start a Ray of our own, on the loopback alone.
+
+    Raises:
+        InputError: the machine does not let it start; mostly its temporary folder is full, or its path too long.
+    """
+    import ray
+
+    try:
+        with _on_loopback():
+            ray.init(address="local", resources=resources, include_dashboard=False, **common)
+    except Exception as error:  # OSError and ValueError of the folder, RuntimeError and more of its processes
+        with suppress(Exception):
+            ray.shutdown()  # what had been started
+        folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray")
+        raise InputError(
+            f"Ray cannot be started on this machine, with its files in {folder}: {_first_line(error)}; "
+            "RAY_TMPDIR names another folder for them, with room and a short path"
+        ) from error
+
+
+def _join(address: str, common: dict[str, Any]) -> None:
+    """Join a running cluster.
+
+    Raises:
+        InputError: nothing answers at its address, within a minute.
+    """
+    import ray
+
+    try:
+        if address != "auto" and "://" not in address:
+            _wait_for_port(address)
+            ray._raylet.GcsClient(address=address)  # gives up in 45 s, ``init`` in ten minutes
+        ray.init(address=address, **common)
+    except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
+        raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({_first_line(error)})")) from None
+
+
+def _wait_for_port(address: str) -> None:
+    """Return once something listens at "HOST:PORT".
+
+    Raises:
+        OSError: nothing does, or there is no such host.
+        ValueError: it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("an address is HOST:PORT, or auto for the cluster that this machine is a node of")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager

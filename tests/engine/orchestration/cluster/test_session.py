@@ -2,10 +2,14 @@
 
 import ipaddress
 import os
+import socket
+import subprocess
+import sys
 
 import pytest
 
 from engine.errors import InputError
+from engine.orchestration.cluster.session import connect
 
 
 def listening(processes) -> dict[str, list[str]]:
@@ -48,10 +52,47 @@ def test_a_cluster_that_is_joined_later_is_not_kept_to_this_machine(ray_session)
     assert ray_constants.ENABLE_RAY_CLUSTER
 
 
+def test_a_port_that_nobody_listens_at_is_refused_at_once() -> None:
+    port = free_port()
+    with pytest.raises(InputError, match=f"no Ray cluster answers at '127.0.0.1:{port}' .*refused"):
+        connect(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("address", ["somewhere", ":6379", "host:port"])
+def test_what_is_no_address_is_refused(address) -> None:
+    with pytest.raises(InputError, match="an address is HOST:PORT, or auto"):
+        connect(address)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_no_ray_is_refused_within_a_minute() -> None:
+    """In a process of its own: Ray writes its attempts to the standard error."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        code = f"from engine.orchestration.cluster.session import connect; connect({address!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert f"InputError: no Ray cluster answers at '{address}'" in done.stderr
+
+
+def test_a_private_ray_that_cannot_start_names_its_folder(tmp_path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    code = "from engine.orchestration.cluster.session import connect; connect(None)"
+    environment = {**os.environ, "RAY_TMPDIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "InputError: Ray cannot be started on this machine" in last
+    assert str(folder) in last
+    assert "RAY_TMPDIR" in last
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 def test_an_address_that_does_not_answer_is_named_without_its_credentials(monkeypatch) -> None:
     import ray
-
-    from engine.orchestration.cluster.session import connect
 
     def refuse(address: str, **_: object) -> None:
         raise ConnectionError(f"nobody at {address}\nand more")

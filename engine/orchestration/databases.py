@@ -1,0 +1,95 @@
+"""Addresses of databases, and what can be said of one before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from engine.errors import InputError
+from engine.orchestration.redaction import hide_credentials
+
+LOCK_WAIT_S = 300.0
+"""How long a write waits for a SQLite database that another process has locked, a backup say."""
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the address of a SQLite file, as SQLAlchemy, Optuna and MLflow read it.
+
+    Raises:
+        InputError: the path has a "?" or something like "%41" in it, which an address would read as something else.
+    """
+    from sqlalchemy import make_url
+
+    url = f"sqlite:///{path}"
+    if make_url(url).database != str(path):
+        raise InputError(
+            f"a database cannot lie at {path}: in its address '?' would end the path, and '%' with two hexadecimal "
+            "digits be read as a letter; choose another folder"
+        )
+    return url
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite address; None for a database in memory or of another kind.
+
+    Raises:
+        InputError: it is not an address.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(
+            f"a database's address is like sqlite:///FILE or postgresql://HOST/NAME, got {hide_credentials(url)!r}"
+        ) from None
+    if not parsed.drivername.startswith("sqlite") or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
+
+
+def check_sqlite(url: str, *, must_exist: bool = False) -> None:
+    """Check that the file of a SQLite address, if there is one, is a whole database; other kinds are not asked.
+
+    Args:
+        url: the address.
+        must_exist: whether the file must be there.
+
+    Raises:
+        InputError: it is damaged, something else than a database, unreadable, or missing.
+    """
+    file = sqlite_file(url)
+    if file is None:
+        return
+    if not file.is_file():
+        if file.exists():
+            raise InputError(f"no database: {file} is not a file")
+        if must_exist:
+            raise InputError(f"no database: {file} does not exist")
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as connection:
+            [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):  # whoever holds it will let it go: writes wait for that
+            return
+        raise InputError(f"database cannot be opened: {file} ({error})") from None
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise InputError(f"database is damaged, or no database: {file} ({found}); restore it, or move it out of the way")
+
+
+def is_same_database(url: str, other: str) -> bool:
+    """Return whether two addresses lead to one database, whatever driver and user they name."""
+    from sqlalchemy import make_url
+
+    file, other_file = sqlite_file(url), sqlite_file(other)
+    if file is not None or other_file is not None:
+        return file is not None and other_file is not None and file.absolute().resolve() == other_file.resolve()
+    one, two = make_url(url), make_url(other)
+    kinds = [parsed.drivername.partition("+")[0] for parsed in (one, two)]
+    return (kinds[0], one.host, one.port, one.database) == (kinds[1], two.host, two.port, two.database)

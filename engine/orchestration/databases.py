@@ -32,10 +32,10 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite address; None for a database in memory or of another kind.
+    """Return the file of a SQLite address; None for a database of another kind.
 
     Raises:
-        InputError: it is not an address.
+        InputError: it is not an address, or one of a database in memory, which nobody else would see.
     """
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
@@ -46,8 +46,10 @@ def sqlite_file(url: str) -> Path | None:
         raise InputError(
             f"a database's address is like sqlite:///FILE or postgresql://HOST/NAME, got {hide_credentials(url)!r}"
         ) from None
-    if not parsed.drivername.startswith("sqlite") or parsed.database in (None, "", ":memory:"):
+    if not parsed.drivername.startswith("sqlite"):
         return None
+    if parsed.database in (None, "", ":memory:"):
+        raise InputError(f"a database in memory cannot be shared: give a file, as sqlite:///FILE, got {url!r}")
     return Path(str(parsed.database))
 
 
@@ -80,7 +82,9 @@ def check_sqlite(url: str, *, must_exist: bool = False) -> None:
     except sqlite3.DatabaseError as error:
         found = str(error)
     if found != "ok":
-        raise InputError(f"database is damaged, or no database: {file} ({found}); restore it, or move it out of the way")
+        raise InputError(
+            f"database is damaged, or no database: {file} ({found}); restore it, or move it out of the way"
+        )
 
 
 def is_same_database(url: str, other: str) -> bool:

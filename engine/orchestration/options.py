@@ -14,6 +14,8 @@ import tyro
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
+from engine.orchestration.databases import check_sqlite, is_same_database, sqlite_url
+from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import CORRUPTED, OBJECTIVES
 from engine.orchestration.scores import ARM
 from engine.orchestration.search.pruners import parse_pruner
@@ -76,8 +78,8 @@ class SweepOptions:
     """Size in gigabytes (10⁹ bytes) that the store may have: while the sweep runs, what was not used for longest and no
     live sweep needs is removed beyond it. No limit if not given."""
     ray_address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """Address of a running Ray cluster, HOST:PORT or auto; else RAY_ADDRESS, else (or with "local") a private Ray on this
-    machine."""
+    """Address of a running Ray cluster, HOST:PORT or auto; else RAY_ADDRESS, else (as with "local") a private Ray on
+    this machine."""
     slots: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Stages that run at once; as many as cores (or GPUs, if there are any) allow if not given."""
     cpus_per_slot: int = 1
@@ -120,9 +122,18 @@ class SweepOptions:
                 f"--objectives has each name once and {CORRUPTED!r} among them: the winner is chosen by it, "
                 f"got {' '.join(self.objectives) or 'none'}"
             )
+        self._check_databases()
         check_sampler(self.sampler_name)
         parse_pruner(self.pruner)
         self.load_baseline()
+
+    def _check_databases(self) -> None:
+        check_sqlite(self.storage_url)
+        if "://" in self.tracking_url and is_same_database(self.storage_url, self.tracking_url):
+            raise InputError(
+                "--storage and --tracking-uri name one database, got "
+                f"{hide_credentials(self.storage_url)!r}: Optuna and MLflow need one each"
+            )
 
     def load_baseline(self) -> Baseline | None:
         """Return the baseline; None without one, and for an arm, which is none before it has ended."""
@@ -152,12 +163,12 @@ class SweepOptions:
     @property
     def storage_url(self) -> str:
         """Return the Optuna storage."""
-        return self.storage or f"sqlite:///{self.home.absolute() / 'optuna.db'}"
+        return self.storage or sqlite_url(self.home.absolute() / "optuna.db")
 
     @property
     def tracking_url(self) -> str:
         """Return the MLflow tracking URI."""
-        return self.tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+        return self.tracking_uri or sqlite_url(self.home.absolute() / "mlflow.db")
 
     @property
     def artifact_folder(self) -> Path | None:

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-def open_storage(url: str) -> BaseStorage:
+def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
     """Return Optuna's storage at a URL.
 
     SQLite gets a write-ahead log: a commit then waits for no disk (a power cut may take the last ones, never the
@@ -30,11 +30,24 @@ def open_storage(url: str) -> BaseStorage:
         Exception: whatever the database's driver raises when it cannot be used.
     """
     storage = RDBStorage(url)
-    if storage.engine.name == "sqlite":
+    if to_write and storage.engine.name == "sqlite":
         sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
         storage.scoped_session.remove()
         storage.engine.dispose()  # connections from before have not got it
     return storage
+
+
+def holds_studies(url: str) -> bool:
+    """Return whether Optuna's tables are in a database; it is not changed.
+
+    Raises:
+        Exception: whatever the database's driver raises when it cannot be used.
+    """
+    engine = sqlalchemy.create_engine(url)
+    try:
+        return sqlalchemy.inspect(engine).has_table("studies")
+    finally:
+        engine.dispose()
 
 
 def _write_ahead(connection: Any, _: Any) -> None:

@@ -14,16 +14,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError, unknown_name
 from engine.orchestration.agenda import Agenda, Slot
+from engine.orchestration.databases import check_sqlite
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import CORRUPTED, Results, TrialResult
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.draws import Draws, make_draws
-from engine.orchestration.search.ledger import ENDED, Ledger, open_storage
+from engine.orchestration.search.ledger import ENDED, Ledger, holds_studies, open_storage
 from engine.orchestration.search.mirror import MEMORY, Draft, Mirror
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
@@ -395,12 +397,28 @@ def study_names(storage: str) -> list[str]:
     """Return the names of the studies in a storage.
 
     Raises:
-        InputError: the storage cannot be used.
+        InputError: there is no such storage, or it cannot be used.
     """
+    opened = _open_existing(storage)
     try:
-        return sorted(optuna.get_all_study_names(storage))
+        return sorted(optuna.get_all_study_names(opened))
     except Exception as error:  # each storage has its own kinds of errors
         raise _refusal(storage, error) from None
+
+
+def _open_existing(storage: str) -> BaseStorage:
+    """Return a storage that holds studies, without making or changing anything.
+
+    Raises:
+        InputError: it is not there, is damaged, has no studies, or cannot be used.
+    """
+    check_sqlite(storage, must_exist=True)
+    try:
+        if holds_studies(storage):
+            return open_storage(storage, to_write=False)
+    except Exception as error:  # each storage has its own kinds of errors
+        raise _refusal(storage, error) from None
+    raise InputError(f"no studies in the database {hide_credentials(storage)}: no sweep has written there")
 
 
 def _refusal(storage: str, error: Exception) -> InputError:
@@ -416,8 +434,9 @@ def read_results(storage: str, name: str) -> Results:
         InputError: there is no such study, or it was not made by a sweep, or the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    opened = _open_existing(storage)
     try:
-        study = optuna.load_study(storage=storage, study_name=name)
+        study = optuna.load_study(storage=opened, study_name=name)
     except KeyError:
         raise unknown_name("study", name, study_names(storage)) from None
     except Exception as error:  # each storage has its own kinds of errors

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.errors import InputError
+from engine.orchestration.databases import check_sqlite, sqlite_file
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.tracking.spool import Spool
 from engine.stages.leases import FileLease
@@ -250,7 +251,8 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
             "tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got "
             f"{hide_credentials(uri)!r} (no file store)"
         )
-    for folder in (Path(uri.removeprefix("sqlite:///")).parent if scheme == "sqlite" else None, artifacts):
+    file = sqlite_file(uri) if scheme == "sqlite" else None
+    for folder in (file.parent if file is not None else None, artifacts):
         if folder is not None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -258,6 +260,8 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
                 raise InputError(f"tracking folder cannot be written: {folder} ({error.strerror})") from error
             if not os.access(folder, os.W_OK):
                 raise InputError(f"tracking folder cannot be written: {folder}")
+    if scheme == "sqlite":
+        check_sqlite(uri)
 
 
 def describe_error(error: Exception) -> str:

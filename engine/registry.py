@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ from typing import Generic, TypeVar
 from engine.errors import InputError, unknown_name
 
 T = TypeVar("T")
+_LONGEST_NAME = 80
+_PLACEHOLDER = re.compile(r"\{\w+\}")
+"""What stands for a number in the pattern of a family of names."""
+_NAME = re.compile(rf"\w[\w.-]{{0,{_LONGEST_NAME - 1}}}")
 
 
 class Registry(Generic[T]):
@@ -29,8 +34,14 @@ class Registry(Generic[T]):
         """Return a decorator that adds an entry under ``name``.
 
         Raises:
-            InputError: another object has the name already (the same source line again is a reload, and replaces).
+            InputError: another object has the name already (the same source line again is a reload, and replaces), or
+                the name has other signs than letters, digits, "_", "-" and ".": it has to serve in lists, in files'
+                names and as a metric's.
         """
+        if not _NAME.fullmatch(_PLACEHOLDER.sub("0", name)):
+            raise InputError(
+                f"a {self.kind}'s name has letters, digits, '_', '-' and '.', at most {_LONGEST_NAME}, got {name!r}"
+            )
 
         def add(entry: T) -> T:
             previous = self._entries.get(name)

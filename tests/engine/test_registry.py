@@ -87,3 +87,16 @@ def test_source_digest_of_the_engine_s_own_is_none():
     assert all(DISTANCES.source_digest(name) is None for name in DISTANCES)
     assert source_digest(Registry) is None
     assert source_digest(test_source_digest_of_the_engine_s_own_is_none) is not None
+
+
+@pytest.mark.parametrize("name", ["", "a,b", "a/b", "a:b", "a b", "[a]", "-a", "a+b", "x" * 81, "a\nb"])
+def test_a_name_that_lists_files_or_metrics_cannot_hold_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="a corruption's name has letters, digits"):
+        Registry("corruption").register(name)(len)
+
+
+@pytest.mark.parametrize("name", ["emd_1d", "resnet-{depth}-pp", "brume_légère", "x.y", "4bit"])
+def test_a_plain_name_is_taken(name: str) -> None:
+    registry: Registry = Registry("corruption")
+    registry.register(name)(len)
+    assert registry[name] is len

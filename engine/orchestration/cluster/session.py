@@ -113,11 +113,12 @@ def _join(address: str, common: dict[str, Any]) -> None:
         InputError: nothing answers at its address, within a minute.
     """
     import ray
+    from ray import _raylet
 
     try:
         if address != "auto" and "://" not in address:
             _wait_for_port(address)
-            ray._raylet.GcsClient(address=address)  # gives up in 45 s, ``init`` in ten minutes
+            _raylet.GcsClient(address=address)  # type: ignore[attr-defined]  # 45 s, then an error; ``init`` takes minutes
         ray.init(address=address, **common)
     except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
         raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({_first_line(error)})")) from None

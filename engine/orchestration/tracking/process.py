@@ -114,7 +114,8 @@ class TrackingProcess:
 
 def main() -> None:
     """Write a spool's events until standard input ends, then those that are left."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which says when this is to end
+    for number in (signal.SIGINT, signal.SIGHUP):  # they are for the driver, which says when this is to end
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     out = os.fdopen(os.dup(1), "w", buffering=1)

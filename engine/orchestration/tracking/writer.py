@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from engine.digest import digest
 from engine.errors import InputError
 from engine.orchestration.databases import check_sqlite, sqlite_file
 from engine.orchestration.redaction import hide_credentials
@@ -23,6 +25,8 @@ from engine.stages.leases import FileLease
 
 STUDY_TAG = "robustune.study"
 SLOT_TAG = "robustune.slot"
+REFUSED_TAG = "robustune.refused"
+"""Of a run, what of it MLflow did not take."""
 SWEEP_SLOT = "sweep"
 EXPERIMENT = "robustune"
 
@@ -30,6 +34,12 @@ _BATCH = 2000
 """Events that are written before that is noted on disk."""
 _AT_ONCE = {"params": 100, "metrics": 800, "tags": 100}
 """What MLflow takes in one request: 1,000 things in all."""
+_LONGEST = {"params": 6000, "tags": 8000}
+"""Letters that MLflow takes of a value."""
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+"""Codes of errors that come again however often the same thing is sent."""
+_LONGEST_REASON = 160
+_OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>[:,]? ?")
 
 
 def prepare_environment() -> None:
@@ -123,6 +133,8 @@ class TrackingWriter:
             self.experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
         else:
             self.experiment = experiment.experiment_id
+            if self._artifacts is not None:
+                follow_move(self._uri, self.experiment, self._artifacts)
         self._runs, token = {}, None
         while True:
             query = f"tags.`{STUDY_TAG}` = '{self._study}'"
@@ -150,7 +162,7 @@ class TrackingWriter:
         batch: dict[str, list[Any]] = {"params": [], "metrics": [], "tags": []}
         for event in events:
             if event["event"] == "start":
-                values = {name: str(value)[:500] for name, value in event["params"].items()}
+                values = {name: shortened(str(value), _LONGEST["params"]) for name, value in event["params"].items()}
                 known = self._params.get(slot, {})
                 if slot != SWEEP_SLOT and any(known.get(name, value) != value for name, value in values.items()):
                     self._retire(slot)
@@ -170,7 +182,8 @@ class TrackingWriter:
             elif event["event"] == "end":
                 values, step = event["metrics"], event.get("step", 0)
                 batch["metrics"] += [Metric(name, value, event["time_ms"], step) for name, value in values.items()]
-                batch["tags"] += [RunTag(name, str(value)[:5000]) for name, value in event["tags"].items()]
+                tags = {name: shortened(str(value), _LONGEST["tags"]) for name, value in event["tags"].items()}
+                batch["tags"] += [RunTag(name, value) for name, value in tags.items()]
         self._log(self._runs[slot], batch)
         for event in events:
             if event["event"] == "end":
@@ -181,7 +194,26 @@ class TrackingWriter:
         n_parts = max(-(-len(values) // _AT_ONCE[kind]) for kind, values in batch.items())
         for part in range(n_parts):
             some = {kind: values[part * _AT_ONCE[kind] : (part + 1) * _AT_ONCE[kind]] for kind, values in batch.items()}
-            self._client.log_batch(run, **some)
+            self._log_or_set_aside(run, some)
+
+    def _log_or_set_aside(self, run: str, batch: Mapping[str, list[Any]]) -> None:
+        """Log a batch; of one that is refused, all that is not refused by itself. A tag names what the run lacks."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.log_batch(run, **batch)
+        except MlflowException as error:
+            if error.error_code not in _REFUSALS:
+                raise
+            entries = [(kind, entry) for kind, entries in batch.items() for entry in entries]
+            if len(entries) > 1:
+                for kind, entry in entries:
+                    self._log_or_set_aside(run, {kind: [entry]})
+                return
+            [(kind, entry)] = entries
+            refused = f"{kind} {entry.key}: {describe_error(error)}"
+            known = self._client.get_run(run).data.tags.get(REFUSED_TAG)
+            self._client.set_tag(run, REFUSED_TAG, shortened(f"{known}\n{refused}" if known else refused, 5000))
 
     def _retire(self, slot: str) -> None:
         """End the run of an interrupted trial in whose place the search has proposed another."""
@@ -264,10 +296,56 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
         check_sqlite(uri)
 
 
-def describe_error(error: Exception) -> str:
-    """Return an error's kind and first line, without credentials."""
-    first = str(error).strip().partition("\n")[0]
-    return hide_credentials(f"{type(error).__name__}: {first}")
+def follow_move(uri: str, experiment: str, artifacts: Path) -> None:
+    """Have an experiment's artifacts lie in a folder: MLflow notes whole paths, which are old once a home was moved.
+
+    Args:
+        uri: a database on this machine.
+        experiment: the experiment's id.
+        artifacts: where its artifacts lie now.
+    """
+    import sqlalchemy
+
+    engine, new = sqlalchemy.create_engine(uri), artifacts.absolute().as_uri()
+    try:
+        with engine.begin() as connection:
+            find = sqlalchemy.text("SELECT artifact_location FROM experiments WHERE experiment_id = :experiment")
+            old = connection.execute(find, {"experiment": experiment}).scalar_one()
+            if old == new:
+                return
+            moved = {"experiment": experiment, "new": new, "old": old, "n": len(old) + 1}
+            for statement in (
+                "UPDATE experiments SET artifact_location = :new WHERE experiment_id = :experiment",
+                "UPDATE runs SET artifact_uri = :new || substr(artifact_uri, :n) "
+                "WHERE experiment_id = :experiment AND substr(artifact_uri, 1, :n - 1) = :old",
+            ):
+                used = {name: value for name, value in moved.items() if f":{name}" in statement}
+                connection.execute(sqlalchemy.text(statement), used)
+    finally:
+        engine.dispose()
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text, or its beginning and a digest of it all: two that differ never look the same.
+
+    Args:
+        text: the text.
+        most: letters that there may be, ≥ 40.
+    """
+    if len(text) <= most:
+        return text
+    end = f"… ({len(text)} letters, digest {digest(text)[:12]})"
+    return text[: most - len(end)] + end
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error's kind and the first line of what caused it, in a line and without credentials."""
+    cause: BaseException = error
+    while (deeper := cause.__cause__ or cause.__context__) is not None:
+        cause = deeper
+    first = str(cause).strip().partition("\n")[0] or str(error).strip().partition("\n")[0]
+    first = _OBJECT.sub("", hide_credentials(first))
+    return f"{type(error).__name__}: {first if len(first) <= _LONGEST_REASON else first[: _LONGEST_REASON - 1] + '…'}"
 
 
 def now_ms() -> int:

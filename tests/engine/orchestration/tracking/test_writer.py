@@ -6,7 +6,7 @@ import pytest
 from engine.errors import InputError
 from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
 from engine.orchestration.tracking import writer as writer_module
-from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking.writer import EXPERIMENT, describe_error, prepare_environment
 
 ERRORS = {
     "objective": 0.25,
@@ -215,3 +215,82 @@ def test_batches_come_to_the_same_as_one_write(home: Path, monkeypatch) -> None:
     assert setup.steps(runs["proposal/0"]) == [1, 2]
     assert runs["proposal/0"].data.tags["mlflow.parentRunId"] == runs["sweep"].info.run_id
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+def test_what_mlflow_refuses_is_named_on_the_run_and_holds_up_nothing(home: Path) -> None:
+    setup = Setup(home, "refused")
+    setup.tracker.start_sweep("refused", {"space": "tiny", "bad,name": 1}, {})
+    setup.start()
+    setup.epochs(1)
+    setup.tracker.end_sweep("FINISHED", {"fine": 0.5, "bad,metric": 0.25}, {}, {})
+    assert setup.writer().flush() == 5
+    assert setup.spool.n_waiting() == 0
+    sweep = setup.runs()["sweep"]
+    assert sweep.data.params["space"] == "tiny"
+    assert sweep.data.metrics == {"fine": 0.5}
+    assert sweep.info.status == "FINISHED"
+    refused = sweep.data.tags["robustune.refused"]
+    assert "params bad,name" in refused
+    assert "metrics bad,metric" in refused
+    assert setup.steps(setup.runs()["proposal/0"]) == [1]
+
+
+def test_long_settings_that_differ_look_different(home: Path) -> None:
+    setup, long = Setup(home, "long"), "layer1.0.conv1," * 500
+    setup.tracker.start_sweep("long", {}, {})
+    for number, end in enumerate("ab"):
+        setup.tracker.start_trial(f"arm/{end}/0", number, {"finetune.layers": long + end, "short": "x" * 600}, {})
+    setup.writer().flush()
+    runs = setup.runs()
+    found = [runs[f"arm/{end}/0"].data.params for end in "ab"]
+    assert found[0]["finetune.layers"] != found[1]["finetune.layers"]
+    assert found[0]["finetune.layers"].startswith(long[:5000])
+    assert found[0]["short"] == "x" * 600
+
+
+def test_a_home_that_was_moved_keeps_its_artifacts_together(tmp_path: Path) -> None:
+    setup = Setup(tmp_path / "before", "moved")
+    setup.start()
+    setup.end()
+    setup.writer().flush()
+    (tmp_path / "before").rename(tmp_path / "after")
+    moved = Setup(tmp_path / "after", "moved")
+    moved.tracker.start_trial("arm/plain/0", 4, {}, {})
+    moved.tracker.end_trial("arm/plain/0", "FINISHED", tags={}, step=1, errors=ERRORS)
+    moved.writer().flush()
+    assert not (tmp_path / "before").exists(), "something was written to the old place"
+    from mlflow import MlflowClient
+
+    for slot, run in moved.runs().items():
+        found = MlflowClient(moved.uri).list_artifacts(run.info.run_id)
+        assert "errors.csv" in [file.path for file in found] or slot == "sweep"
+        assert run.info.artifact_uri.startswith((tmp_path / "after" / "mlartifacts").as_uri())
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("short\nsecond line"), "ValueError: short"),
+        (ValueError("<urllib3.connection.HTTPConnection object at 0x7f12>: Failed to connect"), "Failed to connect"),
+        (ValueError("x" * 1000), "…"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_an_error_is_told_in_a_short_line(error: Exception, sentence: str) -> None:
+    found = describe_error(error)
+    assert sentence in found
+    assert "\n" not in found
+    assert "0x7f12" not in found
+    assert len(found) < 200
+
+
+def test_of_an_error_with_a_cause_the_cause_is_told() -> None:
+    def fail() -> None:
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError as cause:
+            raise RuntimeError("HTTPConnectionPool(host='127.0.0.1', port=5000): Max retries " + "x" * 400) from cause
+
+    with pytest.raises(RuntimeError) as raised:
+        fail()
+    assert describe_error(raised.value) == "RuntimeError: [Errno 111] Connection refused"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
-from rich.console import Console
 
 from engine.errors import InputError, unknown_name
 from engine.extensions import import_modules
@@ -81,8 +80,3 @@ def run(
     except Exception:  # libraries put addresses into their errors
         print(hide_credentials(traceback.format_exc()), file=sys.stderr, end="")
         return 1
-
-
-def make_console() -> Console:
-    """Return the terminal, or a page wide enough for the tables where the output goes to a file."""
-    return Console() if sys.stdout.isatty() else Console(width=120)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
+from engine.orchestration.printing import say
+from engine.orchestration.tables import Table
 from engine.ranking import CONTROLS
 from pipelines._ranking_rows import Row, agreement_cells, select
 
@@ -36,14 +37,14 @@ def print_tables(console: Console, rows: Sequence[Row], setting: str) -> None:
     """
     names = list(dict.fromkeys(row["distortion"] for row in rows if row["distortion"]))
     for name in names:
-        console.print(unpaired_table(select(rows, distortion=name), f"{name}, {setting}"), highlight=False)
+        say(console, unpaired_table(select(rows, distortion=name), f"{name}, {setting}"))
     overlaps = select(rows, kind="distortions")
     if overlaps:
-        console.print(distortion_table(overlaps, rows), highlight=False)
+        say(console, distortion_table(overlaps, rows))
     for name in names:
         by_distance = select(rows, distortion=name, kind="distances")
         if by_distance:
-            console.print(distance_table(by_distance, name), highlight=False)
+            say(console, distance_table(by_distance, name))
 
 
 def unpaired_table(rows: Sequence[Row], setting: str) -> Table:
@@ -51,8 +52,8 @@ def unpaired_table(rows: Sequence[Row], setting: str) -> Table:
     title = f"Agreement with the paired ranking: {setting}"
     with_paper = setting.startswith("awgn")
     columns = ["layer", "ranking", "matches", "Jaccard", "rank correlation", *(["paper"] if with_paper else [])]
-    caption = "paper: All-CNN on CIFAR-100, AWGN with σ 15, 96 filters a layer" if with_paper else None
-    table = Table(*columns, title=title, title_justify="left", caption=caption, caption_justify="left")
+    caption = "paper: All-CNN on CIFAR-100, AWGN with σ 15, 96 filters a layer" if with_paper else ""
+    lines: list[tuple[str, ...]] = []
     for place, layer in enumerate(dict.fromkeys(row["layer"] for row in rows)):
         of_layer = [row for row in rows if row["layer"] == layer and row["kind"] in ("variant", "control")]
         n, chance = of_layer[0]["n_selected"], of_layer[0]["by_chance"]
@@ -60,33 +61,32 @@ def unpaired_table(rows: Sequence[Row], setting: str) -> Table:
             cells = agreement_cells(select(of_layer, ranking=ranking))
             theirs = PAPER[ranking][place] if ranking in PAPER and place < 3 else ""
             head = (layer, f"{n} most affected", f"by chance {chance:.1f}")[line] if line < 3 else ""
-            last = line == len(VARIANTS) + len(CONTROLS) - 1
-            table.add_row(head, ranking, *cells, *([theirs] if with_paper else []), end_section=last)
-    return table
+            lines.append((head, ranking, *cells, *([theirs] if with_paper else [])))
+        lines.append(())
+    return Table(title, columns, lines, caption=caption)
 
 
 def distortion_table(overlaps: Sequence[Row], rows: Sequence[Row]) -> Table:
     """Return how far the paired rankings by two distortions agree, beside the ceiling of each."""
-    table = Table(
-        *("layer", "rankings", "matches", "of", "by chance", "Jaccard", "rank correlation"),
-        title="Overlap between distortions, of paired rankings",
-        title_justify="left",
-        caption=PAPER_BETWEEN_DISTORTIONS,
-        caption_justify="left",
-    )
+    lines: list[tuple[str, ...]] = []
     for layer in dict.fromkeys(row["layer"] for row in overlaps):
-        lines = {}
+        pairs = {}
         for row in select(overlaps, layer=layer, seed=overlaps[0]["seed"]):
             pair = select(overlaps, layer=layer, ranking=row["ranking"], other=row["other"])
-            lines[f"{row['ranking']} and {row['other']}"] = pair
+            pairs[f"{row['ranking']} and {row['other']}"] = pair
         for name in dict.fromkeys(name for row in overlaps for name in (row["ranking"], row["other"])):
-            lines[f"two halves of {name}"] = select(rows, layer=layer, distortion=name, ranking=CONTROLS[-1])
-        for head, found in lines.items():
+            pairs[f"two halves of {name}"] = select(rows, layer=layer, distortion=name, ranking=CONTROLS[-1])
+        for head, found in pairs.items():
             matches, jaccard, correlation = agreement_cells(found)
             n, chance = str(found[0]["n_selected"]), f"{found[0]['by_chance']:.1f}"
-            last = head == list(lines)[-1]
-            table.add_row(layer, head, matches, n, chance, jaccard, correlation, end_section=last)
-    return table
+            lines.append((layer, head, matches, n, chance, jaccard, correlation))
+        lines.append(())
+    return Table(
+        "Overlap between distortions, of paired rankings",
+        ("layer", "rankings", "matches", "of", "by chance", "Jaccard", "rank correlation"),
+        lines,
+        caption=PAPER_BETWEEN_DISTORTIONS,
+    )
 
 
 def distance_table(rows: Sequence[Row], name: str) -> Table:
@@ -94,7 +94,7 @@ def distance_table(rows: Sequence[Row], name: str) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in (row["ranking"], row["other"])))
     several = len({row["seed"] for row in rows}) > 1
     title = f"Overlap between distances, {name}: matches in the most affected, and rank correlation"
-    table = Table("layer", "distance", *names[1:], title=title, title_justify="left")
+    lines: list[tuple[str, ...]] = []
     for layer in dict.fromkeys(row["layer"] for row in rows):
         found = select(rows, layer=layer)
         heads = [layer, f"{found[0]['n_selected']} most affected", f"by chance {found[0]['by_chance']:.1f}"]
@@ -106,5 +106,6 @@ def distance_table(rows: Sequence[Row], name: str) -> Table:
                     "" if matches == "–" else f"{matches}\n{correlation}" if several else f"{matches}, {correlation}"
                 )
             head = heads[line] if line < len(heads) else ""
-            table.add_row(head, one, *cells, end_section=line == len(names) - 2)
-    return table
+            lines.append((head, one, *cells))
+        lines.append(())
+    return Table(title, ("layer", "distance", *names[1:]), lines)

@@ -13,6 +13,7 @@ from torch import nn
 from engine.data import DataInfo, DataSet
 from engine.errors import InputError
 from engine.extensions import parse_settings
+from engine.orchestration.printing import say
 from engine.settings import TrialConfig
 from engine.stages import (
     Artifact,
@@ -68,7 +69,7 @@ class Workplace:
         for outcome in run_chain(plan, self.store, get_data, device=self.device):
             seconds = outcome.artifact.manifest["seconds"]
             if not outcome.from_store and (seconds >= TOLD_S or outcome.spec.stage != "rank"):
-                self.console.print(describe_stage(outcome), highlight=False, soft_wrap=True)
+                say(self.console, describe_stage(outcome))
             found[outcome.spec.stage] = outcome.artifact
             if outcome.spec.stage == last:
                 break

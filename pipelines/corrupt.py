@@ -12,16 +12,16 @@ from typing import Annotated
 import torch
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.corruptions import corrupt, frost_source, table_corruptions
 from engine.data import Split, write_corruption_files
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.orchestration.figure_files import require_folder, save_figure
+from engine.orchestration.printing import make_console, progress_bar, say
 from engine.settings import TrialConfig
 from engine.stages import Store, data_getter, prepare_data
-from pipelines._command_line import ComputeOptions, make_console, run
+from pipelines._command_line import ComputeOptions, run
 
 VERSION = 2
 """Of the pixels that the corruptions give: raise it when one of them changes."""
@@ -79,17 +79,17 @@ def main(options: CorruptOptions) -> int:
         "seed": options.seed,
         "frost": frost_source().key if "frost" in names else None,
     }
-    console.print(
+    say(
+        console,
         f"{config.data.name}: {len(test)} test images of {info.channels}×{info.image_size}×{info.image_size}, "
         f"{len(names)} corruptions of 5 severities, on {device.type}",
-        highlight=False,
     )
     if "frost" in names and frost_source().kind == "synthetic":
-        console.print("frost: synthetic pictures; FROST_DIR can name a folder with the original ones", highlight=False)
+        say(console, "frost: synthetic pictures; FROST_DIR can name a folder with the original ones")
     write(options, names, test, about, console)
     if options.grid is not None:
         write_grid(options, names, test, config.data.name)
-        console.print(f"wrote {options.grid}", highlight=False, soft_wrap=True)
+        say(console, f"wrote {options.grid}")
     return 0
 
 
@@ -110,18 +110,15 @@ def write(
     def corrupted(images: torch.Tensor, name: str, severity: int, indices: torch.Tensor) -> torch.Tensor:
         return corrupt(images, name, severity, seed=options.seed, indices=indices, table=options.table)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     started = time.perf_counter()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("", total=len(names) * 5 * len(test))
         for name, done, total in write_corruption_files(options.output, test, names, corrupted, about=about):
             progress.update(task, description=name, completed=names.index(name) * total + done)
             if not console.is_terminal and done == total:
-                console.print(f"{name}: {time.perf_counter() - started:.1f} s", highlight=False)
+                say(console, f"{name}: {time.perf_counter() - started:.1f} s")
                 started = time.perf_counter()
-    console.print(
-        f"wrote {len(names)} corruptions and labels.npy into {options.output}", highlight=False, soft_wrap=True
-    )
+    say(console, f"wrote {len(names)} corruptions and labels.npy into {options.output}")
 
 
 def write_grid(options: CorruptOptions, names: Sequence[str], test: Split, title: str) -> None:

@@ -10,16 +10,17 @@ from typing import Annotated, Any
 
 import torch
 import tyro
-from rich.table import Table
 
 from engine.errors import InputError, unknown_name
 from engine.metrics import PairedDifference, paired_difference
 from engine.orchestration.figure_files import require_folder, save_figure
+from engine.orchestration.printing import make_console, say
+from engine.orchestration.tables import Table
 from engine.ranking import activation_disparity, filter_layers
 from engine.ranking.selection import WHICH
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, corruption_seed
-from pipelines._command_line import make_console, run
+from pipelines._command_line import run
 from pipelines._workplace import Workplace, open_workplace, seeds_from
 from pipelines.trial import NetworkOptions
 
@@ -74,9 +75,9 @@ def main(options: DisparityOptions) -> int:
         )
         if len(by_seed) == 1:
             shown, n_filters = _shown(work, found)
-    console.print(sums_table(by_seed, work, n_filters), highlight=False)
+    say(console, sums_table(by_seed, work, n_filters))
     _write_figure(work, shown, n_filters, options)
-    console.print(f"wrote {options.output}", highlight=False, soft_wrap=True)
+    say(console, f"wrote {options.output}")
     return 0
 
 
@@ -121,14 +122,7 @@ def sums_table(by_seed: Sequence[Sums], work: Workplace, n_filters: Mapping[str,
     n_images = len(next(iter(by_seed[0][BASELINE].values())))
     over = f"{len(by_seed)} seeds" if len(by_seed) > 1 else f"{n_images} images"
     distortion = work.config.distortion
-    table = Table(
-        *("layer", "network", "mean sum", "of the baseline's", "difference to the baseline"),
-        title=f"Disparity under {distortion.name} {distortion.level:g}: mean over {n_images} test images, "
-        f"95 % interval over {over}",
-        title_justify="left",
-        caption="* the interval excludes 0",
-        caption_justify="left",
-    )
+    rows: list[Sequence[str]] = []
     for layer in n_filters:
         baseline = _values(by_seed, BASELINE, layer)
         for which in by_seed[0]:
@@ -140,8 +134,15 @@ def sums_table(by_seed: Sequence[Sums], work: Workplace, n_filters: Mapping[str,
                 share = sum(values) / sum(baseline) if sum(baseline) else float("nan")
                 star = " *" if apart.low > 0 or apart.high < 0 else ""
                 cells += [f"{share:.0%}", interval_text(apart, sign="+") + star]
-            table.add_row(*cells, end_section=which == list(by_seed[0])[-1])
-    return table
+            rows.append(cells)
+        rows.append(())
+    return Table(
+        f"Disparity under {distortion.name} {distortion.level:g}: mean over {n_images} test images, "
+        f"95 % interval over {over}",
+        ("layer", "network", "mean sum", "of the baseline's", "difference to the baseline"),
+        rows,
+        caption="* the interval excludes 0",
+    )
 
 
 def _values(by_seed: Sequence[Sums], which: str, layer: str) -> list[float]:

@@ -13,11 +13,12 @@ import tyro
 
 from engine.errors import InputError
 from engine.orchestration.figure_files import require_folder, save_figure
+from engine.orchestration.printing import make_console, say
 from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
 from engine.stages import TrialPlan
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.rank import ranking_from_json
-from pipelines._command_line import make_console, run
+from pipelines._command_line import run
 from pipelines._ranking_rows import Row, check_rows_path, make_row, pair_rows, write_rows
 from pipelines._ranking_tables import VARIANTS, print_tables
 from pipelines._workplace import Workplace, open_workplace, parse_distortion, seeds_from
@@ -83,8 +84,8 @@ def main(options: RankingsOptions) -> int:
     write_figure(work, figures[0], options)
     if options.rows is not None:
         write_rows(rows, options.rows)
-        console.print(f"wrote {options.rows}", highlight=False, soft_wrap=True)
-    console.print(f"wrote {options.output}", highlight=False, soft_wrap=True)
+        say(console, f"wrote {options.rows}")
+    say(console, f"wrote {options.output}")
     return 0
 
 

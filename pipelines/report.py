@@ -12,9 +12,10 @@ import tyro
 
 from engine.orchestration.answer import answer_tables
 from engine.orchestration.options import SweepOptions
+from engine.orchestration.printing import make_console, say
 from engine.orchestration.scores import baseline_of_study, score_tables
 from engine.orchestration.search import read_results, study_names
-from pipelines._command_line import make_console, run
+from pipelines._command_line import run
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,13 @@ def main(options: ReportOptions) -> int:
     storage = SweepOptions(home=options.home, storage=options.storage).storage_url
     if options.study is None:
         for name in study_names(storage):
-            console.print(name, highlight=False)
+            say(console, name)
         return 0
     results = read_results(storage, options.study)
     parts = answer_tables(results)
     if options.baseline is not None:
         parts += score_tables(results, baseline_of_study(options.baseline, results))
-    for part in parts:
-        console.print(part, highlight=False)
+    say(console, *parts)
     return 0
 
 

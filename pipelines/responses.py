@@ -10,16 +10,17 @@ from typing import Annotated
 
 import torch
 import tyro
-from rich.table import Table
 
 from engine.data import Split
 from engine.errors import InputError
 from engine.layers import PushPull2d
 from engine.metrics import ResponseStability, response_stability
 from engine.orchestration.figure_files import require_folder, save_figure
+from engine.orchestration.printing import make_console, say
+from engine.orchestration.tables import Table
 from engine.stages import Store, data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
-from pipelines._command_line import make_console, run
+from pipelines._command_line import run
 from pipelines.trial import NetworkOptions, describe_stage, make_config, make_plan
 
 UNITS = {"gaussian_variance": "variance", "awgn": "σ", "poisson": "photons", "blur": "σ", "contrast": "factor"}
@@ -64,16 +65,16 @@ def main(options: ResponsesOptions) -> int:
     plan = make_plan(options, config, info, store, device)
     get_data = data_getter(info, store, device)
     outcome = next(run_chain(plan, store, get_data, device=device))
-    console.print(describe_stage(outcome), highlight=False, soft_wrap=True)
+    say(console, describe_stage(outcome))
     network = load_network(outcome.artifact, None, device)
     layer = first_push_pull(network)
     images = chosen_images(get_data(info.key).test, options)
     found = response_stability(
         network, layer, images, options.levels, distortion=options.distortion, filter=options.filter
     )
-    console.print(stability_table(found, UNITS.get(options.distortion, "level")))
+    say(console, stability_table(found, UNITS.get(options.distortion, "level")))
     write_figure(found, f"{plan.config.model.name}, layer {layer}, filter {found.filter}", options)
-    console.print(f"wrote {options.output}", highlight=False, soft_wrap=True)
+    say(console, f"wrote {options.output}")
     return 0
 
 
@@ -96,10 +97,13 @@ def first_push_pull(network: torch.nn.Module) -> str:
 
 def stability_table(found: ResponseStability, unit: str) -> Table:
     """Return the correlations with the clean maps, a row a level."""
-    table = Table(unit, *found.correlation, title="Correlation with the clean maps", title_justify="left")
-    for place, level in enumerate(found.levels[1:], start=1):
-        table.add_row(f"{level:g}", *(f"{values[place]:.3f}" for values in found.correlation.values()))
-    return table
+    rows = [
+        (f"{level:g}", *(f"{values[place]:.3f}" for values in found.correlation.values()))
+        for place, level in enumerate(found.levels[1:], start=1)
+    ]
+    return Table(
+        "Correlation with the clean maps", (unit, *found.correlation), rows, align="r" * (1 + len(found.correlation))
+    )
 
 
 def write_figure(found: ResponseStability, title: str, options: ResponsesOptions) -> None:

@@ -12,9 +12,10 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.table import Column, Table
 
 from engine.errors import InputError
+from engine.orchestration.printing import make_console, say
+from engine.orchestration.tables import Table
 from engine.stages import CorruptArtifactError, Store
 from engine.stages.cleaning import Cleaned, Entry, clean, describe_bytes, entries
 from engine.stages.store import folder_of
@@ -76,7 +77,7 @@ class StoreOptions:
 def main(options: StoreOptions) -> int:
     """Do what the subcommand says; return the exit code."""
     command = options.command
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console = make_console()
     if isinstance(command, PruneOptions):
         return prune(console, command)
     if isinstance(command, VerifyOptions):
@@ -88,15 +89,15 @@ def main(options: StoreOptions) -> int:
 def print_list(console: Console, found: list[Entry]) -> None:
     """Print the artifacts, the most recently used first, and what they come to."""
     now = time.time()
-    table = Table("stage", "key", *(_right(name) for name in ("size", "age", "last use", "seconds")))
+    rows = []
     for entry in reversed(found):
         stage = entry.stage if entry.whole else "unreadable"
         age, used = (_duration(now - moment) for moment in (entry.finished_at, entry.used_at))
-        table.add_row(stage, entry.key[:12], describe_bytes(entry.n_bytes), age, used, f"{entry.seconds:.1f}")
-    console.print(table)
+        rows.append((stage, entry.key[:12], describe_bytes(entry.n_bytes), age, used, f"{entry.seconds:.1f}"))
+    say(console, Table("", ("stage", "key", "size", "age", "last use", "seconds"), rows, align="llrrrr"))
     counts = Counter(entry.stage or "unreadable" for entry in found)
     stages = ", ".join(f"{count} {stage}" for stage, count in sorted(counts.items()))
-    _say(
+    say(
         console,
         f"{len(found)} artifacts ({stages or 'none'}): {describe_bytes(sum(entry.n_bytes for entry in found))}, "
         f"{sum(entry.seconds for entry in found):.0f} s of computing",
@@ -116,11 +117,11 @@ def verify(console: Console, options: VerifyOptions) -> int:
             n_whole += 1
         except (CorruptArtifactError, OSError) as error:
             n_corrupt += 1
-            _say(console, f"corrupt: {entry.stage} {error}")
+            say(console, f"corrupt: {entry.stage} {error}")
             if options.quarantine:
                 store.quarantine(entry.key)
     aside = " (moved to the store's quarantine)" if n_corrupt and options.quarantine else ""
-    _say(console, f"{n_whole} artifacts are whole, {n_corrupt} corrupt{aside}")
+    say(console, f"{n_whole} artifacts are whole, {n_corrupt} corrupt{aside}")
     return 1 if n_corrupt else 0
 
 
@@ -131,10 +132,10 @@ def prune(console: Console, options: PruneOptions) -> int:
     if not options.folder.is_dir():
         raise InputError(f"there is no store in {options.folder}")
     done = clean(Store(options.folder), int(options.max_gb * _GB), dry_run=options.dry_run)
-    _say(console, describe_cleaned(done, dry_run=options.dry_run))
+    say(console, describe_cleaned(done, dry_run=options.dry_run))
     if done.left_bytes > options.max_gb * _GB:
         live = f" for the live sweeps {', '.join(done.sweeps)}" if done.sweeps else ""
-        _say(console, f"more than {options.max_gb:g} GB stays: {done.n_kept} artifacts are kept{live}")
+        say(console, f"more than {options.max_gb:g} GB stays: {done.n_kept} artifacts are kept{live}")
     return 0
 
 
@@ -150,19 +151,11 @@ def describe_cleaned(done: Cleaned, *, dry_run: bool) -> str:
     return f"{verb} {freed} ({', '.join(parts) or 'nothing'}); {left} stay"
 
 
-def _right(name: str) -> Column:
-    return Column(name, justify="right")
-
-
 def _duration(seconds: float) -> str:
     for n_seconds, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= n_seconds:
             return f"{seconds / n_seconds:.1f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,8 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "60")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own report: ours says more
 
 from engine.orchestration.options import SweepOptions
-from pipelines._command_line import make_console, run
+from engine.orchestration.printing import make_console
+from pipelines._command_line import run
 
 INTERRUPTED = 130
 """The exit code of a sweep that was stopped before its end, as of any command that Ctrl-C ends."""

@@ -11,13 +11,14 @@ from typing import Annotated
 
 import torch
 import tyro
-from rich.table import Table
 
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, load_baseline
 from engine.orchestration.figure_files import require_folder
+from engine.orchestration.printing import make_console, say
+from engine.orchestration.tables import Table
 from engine.settings import TrialConfig
 from engine.spaces import load_space
 from engine.stages import (
@@ -33,7 +34,7 @@ from engine.stages import (
 )
 from engine.stages.evaluate import rows_to_table
 from engine.training import recipe_settings
-from pipelines._command_line import ComputeOptions, make_console, run
+from pipelines._command_line import ComputeOptions, run
 
 
 @dataclass(kw_only=True)
@@ -84,24 +85,23 @@ def main(options: TrialOptions) -> int:
     if baseline is not None:
         tested = plan.stages[-1].settings
         baseline.check(tested["corruptions"], tested["severities"])
-    console.print(
+    say(
+        console,
         f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
         f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
         f"{plan.config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
-        highlight=False,
-        soft_wrap=True,
     )
     start = time.perf_counter()
     outcomes = []
     for outcome in run_chain(plan, store, data_getter(info, store, device), device=device):
         outcomes.append(outcome)
-        console.print(describe_stage(outcome), highlight=False, soft_wrap=True)
+        say(console, describe_stage(outcome))
     errors = outcomes[-1].artifact.json("errors")
-    console.print(error_grid(errors, baseline))
+    say(console, error_grid(errors, baseline))
     if options.errors is not None:
         write_errors(errors, options.errors)
-        console.print(f"wrote {options.errors}", highlight=False, soft_wrap=True)
-    console.print(f"done in {time.perf_counter() - start:.1f} s; artifacts in {store.root}")
+        say(console, f"wrote {options.errors}")
+    say(console, f"done in {time.perf_counter() - start:.1f} s; artifacts in {store.root}")
     return 0
 
 
@@ -161,20 +161,18 @@ def error_grid(errors: dict, baseline: Baseline | None = None) -> Table:
     title = f"test error in %   clean {clean:.2%}" + ("" if tuned is None else f"   distortion tuned on {tuned:.2%}")
     title += f"   objective (validation) {errors['objective']:.2%}"
     scores = None if baseline is None else corruption_scores(rows_to_table(rows), clean, baseline)
-    table = Table("corruption", *(str(severity) for severity in severities), "mean", title=title, title_justify="left")
+    columns, caption, lines = ["corruption", *map(str, severities), "mean"], "", []
     if baseline is not None and scores is not None:
-        table.add_column("CE")
-        table.add_column("rCE")
-        table.caption = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
-        table.caption = "\n".join([table.caption, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
-        table.caption_justify = "left"
+        columns += ["CE", "rCE"]
+        caption = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
+        caption = "\n".join([caption, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
     for name in dict.fromkeys(row["corruption"] for row in rows):
         cells = [row["error"] for row in rows if row["corruption"] == name]
         words = [f"{100 * cell:.1f}" for cell in (*cells, sum(cells) / len(cells))]
         if scores is not None:
             words += [_percent((scores.CE or {}).get(name)), _percent((scores.rCE_by_corruption or {}).get(name))]
-        table.add_row(name, *words)
-    return table
+        lines.append((name, *words))
+    return Table(title, columns, lines, align="l" + "r" * (len(columns) - 1), caption=caption)
 
 
 def _percent(ratio: float | None) -> str:

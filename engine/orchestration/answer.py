@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections import Counter
 
-from rich.console import Console, ConsoleRenderable
-from rich.table import Table
-
 from engine.metrics import PairedDifference
 from engine.orchestration.results import GroupSummary, Results, columns_of, describe_settings
+from engine.orchestration.tables import Part, Table
 
 
-def answer_tables(results: Results) -> list[ConsoleRenderable | str]:
+def answer_tables(results: Results) -> list[Part]:
     """Return what a sweep has to say: errors by arm, paired differences, the best settings, what was pruned."""
     groups = results.groups()
-    parts: list[ConsoleRenderable | str] = []
+    parts: list[Part] = []
     if groups:
         parts.append(error_table_of(groups))
         parts.append("\n".join(arm_lines(results)))
@@ -43,30 +40,19 @@ def answer_tables(results: Results) -> list[ConsoleRenderable | str]:
 
 def error_table_of(groups: list[GroupSummary]) -> Table:
     """Return mean ± standard deviation of the test errors over the seeds, a row a group."""
-    columns = columns_of(groups)
-    table = Table(title="Test error in %, mean ±std over seeds; corruptions over all severities", title_justify="left")
-    table.add_column("")
-    table.add_column("seeds", justify="right")
-    for column in columns:
-        table.add_column(column, justify="right")
+    columns, rows = columns_of(groups), []
     for group in groups:
         cells = ["{:.1f} ±{:.1f}".format(*(100 * value for value in group.mean_and_std(column))) for column in columns]
-        table.add_row(group.name, str(len(group.trials)), *cells)
-    return table
+        rows.append((group.name, str(len(group.trials)), *cells))
+    title = "Test error in %, mean ±std over seeds; corruptions over all severities"
+    return Table(title, ("", "seeds", *columns), rows, align="l" + "r" * (1 + len(columns)))
 
 
 def difference_table(results: Results, groups: list[GroupSummary]) -> Table | None:
     """Return each group less each control, paired by seed, with 95 % t intervals; None without a control."""
     controls = {arm.name for arm in results.space.arms if arm.control}
     columns = [column for column in columns_of(groups) if column != "all"]
-    table = Table(
-        title="Difference in points (negative: fewer errors), paired by seed, 95 % interval; * excludes 0",
-        title_justify="left",
-    )
-    table.add_column("")
-    for column in columns:
-        table.add_column(column, justify="right")
-    n_rows = 0
+    rows = []
     for place, group in enumerate(groups):
         for control in groups:
             if control.name not in controls or control.name == group.name:
@@ -74,25 +60,20 @@ def difference_table(results: Results, groups: list[GroupSummary]) -> Table | No
             if group.name in controls and groups.index(control) > place:
                 continue  # controls among each other: once
             found = [results.compare(group, control, column) for column in columns]
-            table.add_row(f"{group.name} − {control.name}", *(format_difference(item) for item in found))
-            n_rows += 1
-    return table if n_rows else None
+            rows.append((f"{group.name} − {control.name}", *(format_difference(item) for item in found)))
+    title = "Difference in points (negative: fewer errors), paired by seed, 95 % interval; * excludes 0"
+    return Table(title, ("", *columns), rows, align="l" + "r" * len(columns)) if rows else None
 
 
 def front_table(results: Results) -> Table:
     """Return the Pareto front of the proposals, least corrupted error first."""
-    table = Table(
-        title="Pareto front of the proposals: validation error in %, one seed; the first is the winner",
-        title_justify="left",
-    )
-    table.add_column("trial", justify="right")
-    for name in results.objectives:
-        table.add_column(name, justify="right")
-    table.add_column("settings", overflow="fold")
+    rows = []
     for trial in results.front():
         cells = [f"{100 * trial.values[name]:.2f}" for name in results.objectives]
-        table.add_row(str(trial.number), *cells, describe_settings(trial.settings))
-    return table
+        rows.append((str(trial.number), *cells, describe_settings(trial.settings)))
+    title = "Pareto front of the proposals: validation error in %, one seed; the first is the winner"
+    columns = ("trial", *results.objectives, "settings")
+    return Table(title, columns, rows, align="r" * (1 + len(results.objectives)))
 
 
 def arm_lines(results: Results) -> list[str]:
@@ -130,11 +111,3 @@ def ended_lines(results: Results) -> list[str]:
     for reason, count in Counter(trial.reason for trial in results.with_state("FAIL")).items():
         lines.append(f"failed: {count} × {reason}")
     return lines
-
-
-def as_text(parts: list[ConsoleRenderable | str], *, width: int = 140) -> str:
-    """Return tables and lines as plain text."""
-    console = Console(width=width, record=True, file=io.StringIO(), color_system=None)
-    for part in parts:
-        console.print(part, highlight=False)
-    return console.export_text()

@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
+from engine.orchestration.printing import grid, literal, say
 from engine.orchestration.search import Proposal
 
 _REFRESH_S = 0.5
@@ -117,25 +116,24 @@ class Board:
             if time.monotonic() >= next_line:
                 next_line += _LINE_S
                 self._last = self._statistics() or self._last
-                self._console.print(self.line(), highlight=False, soft_wrap=True)
+                say(self._console, self.line())
 
     def _screen(self) -> Group:
         done = self._n_before + sum(self._counts.values())
         stages = self._last
-        grid = Table.grid(padding=(0, 2))
-        grid.add_row("", ProgressBar(total=max(1, self._n_total), completed=done, width=60))
+        bar = ProgressBar(total=max(1, self._n_total), completed=done, width=60)
+        rows: list[tuple[str, str | ConsoleRenderable]] = [("", bar)]
         states = [f"{self._counts[state]} {state}" for state in ("complete", "pruned", "failed")]
         if self._n_before:
             states.append(f"{self._n_before} from before")
-        grid.add_row("trials", f"{done} of {self._n_total}: {', '.join(states)}, {len(self._live)} running")
+        rows.append(("trials", f"{done} of {self._n_total}: {', '.join(states)}, {len(self._live)} running"))
         if stages:
-            grid.add_row("stages", _stages_line(stages))
+            rows.append(("stages", _stages_line(stages)))
         if self._best is not None:
-            grid.add_row("best", f"{self._best[0]:.2%} objective ({self._best[1]})")
+            rows.append(("best", f"{self._best[0]:.2%} objective ({self._best[1]})"))
         eta = self.eta_s()
-        grid.add_row("time", f"{self.seconds:.0f} s" + (f", about {eta:.0f} s left" if eta else ""))
-        notes = [Text(note, style="yellow") for note in self._notes()]
-        return Group(grid, *notes)
+        rows.append(("time", f"{self.seconds:.0f} s" + (f", about {eta:.0f} s left" if eta else "")))
+        return Group(grid(rows), *(literal(note, style="yellow") for note in self._notes()))
 
 
 def _stages_line(stages: Mapping[str, Any]) -> str:

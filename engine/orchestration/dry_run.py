@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
+from engine.orchestration.printing import say
 from engine.orchestration.results import describe_settings
 from engine.orchestration.search import SAMPLERS, Identities, make_draws
+from engine.orchestration.tables import Table
 from engine.settings import TrialConfig
 from engine.stages import StageSpec
 
@@ -26,17 +27,16 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     from engine.orchestration.sentences import opening_notes
 
     agenda, space = prepared.agenda, prepared.space
-    console.print(
+    say(
+        console,
         f"study {prepared.study_name}: space {space.name} (digest {space.digest}) on {prepared.info.settings.name}\n"
         f"{agenda.n_total} trials: {agenda.n_arm_trials} of the arms, {agenda.n_proposals} proposed by "
         f"{prepared.options.sampler_name}, {agenda.n_winner_trials} to compute the best again",
-        highlight=False,
-        soft_wrap=True,
     )
     for note in opening_notes(prepared):
-        console.print(note, highlight=False, soft_wrap=True)
+        say(console, note)
     for arm in space.arms:
-        console.print(f"  arm {arm.name}: {describe_settings(arm.settings)}", highlight=False, soft_wrap=True)
+        say(console, f"  arm {arm.name}: {describe_settings(arm.settings)}")
     for axis in space.axes:
         values = (
             ", ".join(map(str, axis.extremes())) if hasattr(axis, "values") else " … ".join(map(str, axis.extremes()))
@@ -44,15 +44,14 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         when = (
             f"   if {describe_settings({k: '|'.join(map(str, v)) for k, v in axis.when.items()})}" if axis.when else ""
         )
-        console.print(f"  axis {axis.label}: {values}{when}", highlight=False, soft_wrap=True)
-    console.print(stage_table(prepared))
+        say(console, f"  axis {axis.label}: {values}{when}")
+    say(console, stage_table(prepared))
     exact = SAMPLERS[prepared.options.sampler_name].source == "drawn" or not agenda.n_proposals
     if agenda.n_winner_trials or not exact:
-        console.print(
+        say(
+            console,
             ("Proposals" if not exact else "The winner's trials")
             + " are estimated from random draws: what is proposed, and what is pruned, is not known beforehand.",
-            highlight=False,
-            soft_wrap=True,
         )
 
 
@@ -64,18 +63,15 @@ def stage_table(prepared: Prepared) -> Table:
         for spec in prepared.plan(config, device="cuda" if (prepared.options.gpus_per_slot or 0) > 0 else "cpu"):
             wanted[spec.stage] += 1
             distinct[spec.stage][spec.key] = spec
-    table = Table(
-        "stage", "wanted by trials", "distinct", "in the store", "shared", title="Stages", title_justify="left"
-    )
+    rows: list[tuple[str, ...]] = []
     total = [0, 0, 0]
     for stage, count in wanted.items():
         stored = sum(prepared.store.find(key) is not None for key in distinct[stage])
         row = (count, len(distinct[stage]), stored)
         total = [a + b for a, b in zip(total, row, strict=True)]
-        table.add_row(stage, *map(str, row), f"{1 - row[1] / count:.0%}")
-    table.add_section()
-    table.add_row("all", *map(str, total), f"{1 - total[1] / total[0]:.0%}" if total[0] else "–")
-    return table
+        rows.append((stage, *map(str, row), f"{1 - row[1] / count:.0%}"))
+    rows += [(), ("all", *map(str, total), f"{1 - total[1] / total[0]:.0%}" if total[0] else "–")]
+    return Table("Stages", ("stage", "wanted by trials", "distinct", "in the store", "shared"), rows, align="lrrrr")
 
 
 def _configs(prepared: Prepared) -> Iterator[TrialConfig]:

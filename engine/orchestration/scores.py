@@ -5,13 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from rich.console import ConsoleRenderable
-from rich.table import Table
-
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, Scores, corruption_scores, load_baseline, table_baseline
 from engine.metrics.table import ErrorTable
 from engine.orchestration.results import Results, TrialResult
+from engine.orchestration.tables import Part, Table
 from engine.spaces import Space
 from engine.stages.evaluate import rows_to_table
 
@@ -45,7 +43,7 @@ def check_arm(name: str, space: Space) -> None:
         raise unknown_name(f"arm of space {space.name!r}", name, names)
 
 
-def score_tables(results: Results, baseline: Baseline) -> list[ConsoleRenderable | str]:
+def score_tables(results: Results, baseline: Baseline) -> list[Part]:
     """Return the scores of the arms, mean ± standard deviation over their seeds, and the CE of each corruption.
 
     Raises:
@@ -57,7 +55,7 @@ def score_tables(results: Results, baseline: Baseline) -> list[ConsoleRenderable
     }
     if not scored:
         return [f"no arm has a complete trial to compare with {baseline.source}"]
-    parts: list[ConsoleRenderable | str] = [_overall(scored, baseline), _by_corruption(scored)]
+    parts: list[Part] = [_overall(scored, baseline), _by_corruption(scored)]
     reasons = {reason for found in scored.values() for scores in found for reason in scores.reasons.values()}
     if reasons:
         parts.append("rCE is undefined: " + "; ".join(sorted(reasons)))
@@ -70,9 +68,7 @@ def _table_of(trial: TrialResult) -> tuple[ErrorTable, float]:
 
 
 def _overall(scored: dict[str, list[Scores]], baseline: Baseline) -> Table:
-    table = Table(title=f"Scores in %, mean ±std over seeds; 100: as the {baseline.source}", title_justify="left")
-    for column in ("", "seeds", "E", "mCE", "rCE"):
-        table.add_column(column, justify="right" if column else "left")
+    rows = []
     for group, found in scored.items():
         columns: list[Callable[[Scores], float | None]] = [
             lambda scores: scores.E,
@@ -80,22 +76,20 @@ def _overall(scored: dict[str, list[Scores]], baseline: Baseline) -> Table:
             lambda scores: scores.rCE,
         ]
         cells = [_mean_and_std([column(scores) for scores in found]) for column in columns]
-        table.add_row(group, str(len(found)), *cells)
-    return table
+        rows.append((group, str(len(found)), *cells))
+    title = f"Scores in %, mean ±std over seeds; 100: as the {baseline.source}"
+    return Table(title, ("", "seeds", "E", "mCE", "rCE"), rows, align="lrrrr")
 
 
 def _by_corruption(scored: dict[str, list[Scores]]) -> Table:
-    table = Table(title="CE in %, mean over seeds", title_justify="left")
-    table.add_column("corruption")
-    for group in scored:
-        table.add_column(group, justify="right")
+    rows = []
     for name in dict.fromkeys(name for found in scored.values() for name in found[0].E_by_corruption):
         cells = []
         for found in scored.values():
             ratios = [scores.CE[name] for scores in found if scores.CE is not None and name in scores.CE]
             cells.append(f"{100 * statistics.fmean(ratios):.0f}" if ratios else "–")
-        table.add_row(name, *cells)
-    return table
+        rows.append((name, *cells))
+    return Table("CE in %, mean over seeds", ("corruption", *scored), rows, align="l" + "r" * len(scored))
 
 
 def _mean_and_std(values: Sequence[float | None]) -> str:

@@ -7,22 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, ConsoleRenderable
+from rich.console import Console
 
 from engine.errors import InputError
-from engine.orchestration.answer import answer_tables, as_text
+from engine.orchestration.answer import answer_tables
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.keeper import StoreKeeper
 from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
+from engine.orchestration.printing import as_text, make_console, say
 from engine.orchestration.results import Results
 from engine.orchestration.scores import baseline_of_study, score_tables
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.study import open_study
 from engine.orchestration.sentences import opening_notes, sync_command, view_commands
 from engine.orchestration.slots import SlotPlan, plan_slots
+from engine.orchestration.tables import Part
 from engine.orchestration.tracking import Spool, Tracker, TrackingProcess
 from engine.spaces import Space
 from engine.stages import (
@@ -52,7 +54,7 @@ def run_sweep(space: Space | str, *, console: Console | None = None, **options: 
     """
     name = space if isinstance(space, str) else space.name
     prepared = prepare(SweepOptions(**{**options, "space": name}), space if isinstance(space, Space) else None)
-    return Sweep(prepared, console or Console()).run()
+    return Sweep(prepared, console or make_console()).run()
 
 
 def load_results(study: str, *, home: str | Path = "runs", storage: str | None = None) -> Results:
@@ -305,14 +307,13 @@ class Sweep:
 
     def print_answer(self, results: Results) -> None:
         """Print what the study says, and how to look at it."""
-        for part in self._answer(results):
-            self.console.print(part, highlight=False)
+        say(self.console, *self._answer(results))
         options = self.options
-        self.console.print("look closer:")
+        self._say("look closer:")
         for command in view_commands(options, results):
             self._say(f"  {command}")
 
-    def _answer(self, results: Results) -> list[ConsoleRenderable | str]:
+    def _answer(self, results: Results) -> list[Part]:
         """Return the answer, and the scores if there is a baseline."""
         parts = answer_tables(results)
         if self.options.baseline is not None:
@@ -323,4 +324,4 @@ class Sweep:
         return parts
 
     def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        say(self.console, text)

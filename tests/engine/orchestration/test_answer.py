@@ -1,7 +1,8 @@
 import pytest
 
 from engine.metrics import PairedDifference
-from engine.orchestration.answer import answer_tables, as_text, format_difference
+from engine.orchestration.answer import answer_tables, format_difference
+from engine.orchestration.printing import as_text
 from engine.orchestration.results import Results, TrialResult, objective_values
 from tests.engine.orchestration.spaces import SPACE
 

@@ -2,7 +2,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.metrics import Baseline
-from engine.orchestration.answer import as_text
+from engine.orchestration.printing import as_text
 from engine.orchestration.results import Results
 from engine.orchestration.scores import baseline_of_study, score_tables
 from tests.engine.orchestration.spaces import SPACE

@@ -1,0 +1,84 @@
+"""The one place that draws text on a terminal: it knows Rich, and gives it nothing to interpret.
+
+Names, paths, reasons and settings come from outside, and may hold anything: brackets that Rich would take for markup,
+":names:" that it would turn into pictures, and signs that steer a terminal. All of it is shown as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, ConsoleRenderable
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as Drawing
+from rich.text import Text
+
+from engine.orchestration.tables import Part, Table
+
+_PAGE = 120
+"""Columns of a page where the output goes to a file: wide enough for the tables."""
+
+_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: "\u2421"}
+"""{sign that steers a terminal: its picture}."""
+
+
+def make_console() -> Console:
+    """Return the terminal, or a page where the output goes to a file."""
+    return Console() if sys.stdout.isatty() else Console(width=_PAGE)
+
+
+def say(console: Console, *parts: Part) -> None:
+    """Print tables and text, word for word; lines of text are as long as they are."""
+    for part in parts:
+        if isinstance(part, Table):
+            console.print(_drawing(part))
+        else:
+            console.print(literal(part), soft_wrap=True)
+
+
+def as_text(parts: Iterable[Part], *, width: int = 140) -> str:
+    """Return tables and text as they are printed on a page."""
+    console = Console(width=width, record=True, file=io.StringIO(), color_system=None)
+    say(console, *parts)
+    return console.export_text()
+
+
+def literal(text: str, style: str = "") -> Text:
+    """Return text that is shown as it is."""
+    return Text(text.translate(_CONTROLS), style=style, overflow="fold")
+
+
+def grid(rows: Iterable[tuple[str, str | ConsoleRenderable]]) -> Drawing:
+    """Return labels beside what they label, without lines."""
+    drawing = Drawing.grid(padding=(0, 2))
+    for label, content in rows:
+        drawing.add_row(literal(label), literal(content) if isinstance(content, str) else content)
+    return drawing
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return a bar that shows on a terminal how far something is; elsewhere it shows nothing."""
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _drawing(table: Table) -> Drawing:
+    drawing = Drawing(
+        title=literal(table.title) if table.title else None,
+        title_justify="left",
+        caption=literal(table.caption) if table.caption else None,
+        caption_justify="left",
+    )
+    for name, side in zip(table.columns, table.align.ljust(len(table.columns), "l"), strict=True):
+        drawing.add_column(literal(name), justify="right" if side == "r" else "left", overflow="fold")
+    for place, row in enumerate(table.rows):
+        if row:
+            drawing.add_row(*map(literal, row), end_section=_ends_section(table.rows, place))
+    return drawing
+
+
+def _ends_section(rows: Sequence[Sequence[str]], place: int) -> bool:
+    return place + 1 < len(rows) and not rows[place + 1]

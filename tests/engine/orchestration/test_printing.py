@@ -1,0 +1,156 @@
+"""Whatever comes from outside is shown as it is: nothing in it is an instruction to the terminal."""
+
+import ast
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from engine.orchestration import printing
+from engine.orchestration.agenda import Agenda
+from engine.orchestration.board import Board
+from engine.orchestration.printing import as_text, grid, literal, progress_bar, say
+from engine.orchestration.search import SweepStudy
+from engine.orchestration.tables import Table
+from engine.spaces import Arm, Choice, Space
+from pipelines import report, sweep
+from tests.engine.orchestration.spaces import TINY
+
+ROOT = Path(__file__).parents[3]
+PATH, SHAPE, PICTURE, STYLE = "[/data/x]", "[batch, channels]", ":cat:", "[bold red]no[/bold red]"
+OUTSIDE = (PATH, SHAPE, PICTURE, STYLE, "C:\\[x]\\", "[link=http://x]y[/link]")
+
+
+def drawn(*renderables) -> str:
+    """Return what a console as Rich makes it, which reads markup, shows."""
+    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    for renderable in renderables:
+        console.print(renderable)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("text", OUTSIDE)
+def test_text_is_shown_as_it_is_wherever_it_stands(text):
+    console = Console(file=io.StringIO(), width=200)
+    say(console, text, Table(text, (text, "number"), [(text, "1"), (), (f"second {text}", "2")], caption=text))
+    assert console.file.getvalue().count(text) == 6
+    assert as_text([text, Table(text, (text,), [(text,)], caption=text)]).count(text) == 5
+    assert drawn(grid([(text, text)]), literal(text, style="yellow")).count(text) == 3
+
+
+@pytest.mark.parametrize("text", OUTSIDE)
+def test_the_bar_of_a_command_shows_its_description_as_it_is(text):
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    with progress_bar(console) as progress:
+        progress.add_task(text, total=2)
+    assert text in console.file.getvalue()
+
+
+def test_signs_that_steer_a_terminal_are_shown_as_pictures():
+    assert as_text(["a\x1b]0;title\x07b\x1b[2Jc\rd\ne"]) == "a␛]0;title␇b␛[2Jc␍d\ne\n"
+
+
+def test_a_table_cuts_no_word():
+    name = "a-name-that-is-longer-than-the-page" * 4
+    text = as_text([Table("", ("name", "value"), [(name, "1")])], width=60)
+    assert "…" not in text
+    assert "".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")) == name
+
+
+def test_rows_that_are_empty_are_lines_and_none_ends_a_table():
+    text = as_text([Table("", ("name",), [("one",), (), ("two",), ()])])
+    assert [line[0] for line in text.splitlines()] == ["┏", "┃", "┡", "│", "├", "│", "└"]
+
+
+def test_nothing_else_draws_or_prints_on_a_console():
+    """Text reaches Rich through one file alone; elsewhere a console is only passed on."""
+    passed_on = {"Console", "ConsoleRenderable", "Group", "Live", "ProgressBar"}
+    found = []
+    for folder in ("engine", "pipelines", "studies", "search_spaces"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path == Path(printing.__file__):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+                if isinstance(node, ast.Import) and any(alias.name.startswith("rich") for alias in node.names):
+                    found.append(f"{where}: imports rich")
+                if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rich":
+                    found += [f"{where}: imports {n.name}" for n in node.names if n.name not in passed_on]
+                if isinstance(node, ast.Call):
+                    called = ast.unparse(node.func)
+                    if called == "Console" or called.endswith(("console.print", "console.log", "console.rule")):
+                        found.append(f"{where}: calls {called}")
+    assert not found, "print with engine.orchestration.printing: " + ", ".join(found)
+
+
+SPACE = Space(
+    name="outside",
+    description=f"Is {PATH} {STYLE}?",
+    base=TINY,
+    axes=(Choice("push_pull.h", (1.5, 2.0), label=f"axis {SHAPE}"),),
+    arms=(Arm(PATH, {"push_pull.where": "none"}, control=True), Arm(PICTURE, {"push_pull.where": "first"})),
+    n_seeds=2,
+)
+
+
+def make_study(path: Path) -> SweepStudy:
+    return SweepStudy(Agenda(SPACE, 6, 0), storage=f"sqlite:///{path}", name="study", sampler="random", pruner="none")
+
+
+@pytest.fixture
+def study(tmp_path) -> SweepStudy:
+    """Return a study of which one arm is complete, and all else has failed for reasons with brackets in them."""
+    made = SweepStudy(
+        Agenda(SPACE, 6, 0),
+        storage=f"sqlite:///{tmp_path / 'optuna.db'}",
+        name="study",
+        sampler="random",
+        pruner="none",
+    )
+    row = {"corruption": "contrast", "severity": 1, "error": 0.3}
+    errors = {
+        "objective": 0.25,
+        "validation": {"clean": 0.1, "corrupted": [row]},
+        "test": {"clean": 0.1, "corrupted": [row], "tuned_distortion": None},
+    }
+    while (proposal := made.ask()) is not None:
+        if proposal.slot.group == PICTURE:
+            made.note(proposal.number, "errors", errors)
+            made.complete(proposal.number, 0.25)
+        else:
+            made.fail(proposal.number, f"OSError: {PATH} of {SHAPE} is {STYLE}")
+    return made
+
+
+def test_a_report_shows_names_and_reasons_as_they_are(study, tmp_path, capsys):
+    assert report.command_line(["--study", "study", "--home", str(tmp_path), "--baseline", f"arm:{PICTURE}"]) == 0
+    printed = capsys.readouterr().out
+    for text in OUTSIDE[:4]:
+        assert text in printed
+    assert report.command_line(["--study", "study", "--home", str(tmp_path), "--baseline", f"arm:{PATH}"]) == 2
+    assert f"arm '{PATH}' has no complete trial yet" in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_names_and_settings_as_they_are(tmp_path, capsys):
+    (tmp_path / "space.json").write_text(json.dumps(SPACE.to_json()))
+    assert sweep.command_line(["--dry-run", "--space", str(tmp_path / "space.json"), "--home", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"arm {PATH}: push_pull.where=none" in printed
+    assert f"arm {PICTURE}: " in printed
+    assert f"axis axis {SHAPE}: 1.5, 2.0" in printed
+
+
+def test_the_board_shows_names_and_notes_as_they_are(tmp_path):
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    board = Board(console, n_total=6, notes=lambda: [f"tracking waits: {STYLE}"])
+    proposal = make_study(tmp_path / "other.db").ask()
+    assert proposal is not None
+    board.asked(proposal)
+    board.ended(proposal, "complete", 0.25)
+    for shown in (drawn(board._screen()), drawn(literal(board.line()))):
+        assert f"(arm/{PATH}/0)" in shown
+    board.start()
+    board.stop()
+    assert f"tracking waits: {STYLE}" in console.file.getvalue()

@@ -24,7 +24,7 @@ from engine.training.whole import WholeNetwork
 Tuned: TypeAlias = SelectiveFilters | CorrectedFilters | WholeNetwork
 
 
-@register_stage("finetune", version=2)
+@register_stage("finetune", version=3)
 def finetune(context: StageContext) -> None:
     """Tune a network, or a part of it, on the trial's noisy images; keep the best epoch on noisy validation images.
 

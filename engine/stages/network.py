@@ -10,7 +10,7 @@ from torch import nn
 
 from engine.data import DataSet
 from engine.models import build_model
-from engine.seeds import derive_seed
+from engine.seeds import global_draws
 from engine.stages.store import Artifact
 from engine.training import apply_changes
 
@@ -23,8 +23,7 @@ def build_network(settings: Mapping[str, Any], *, seed: int) -> nn.Module:
             "alpha" and "learn_alpha").
         seed: of the initial weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "initialise"))
+    with global_draws(seed, "initialise"):
         return _build(settings)
 
 

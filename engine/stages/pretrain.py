@@ -23,7 +23,7 @@ from engine.training.state import with_prefix
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
 
-@register_stage("pretrain", version=2)
+@register_stage("pretrain", version=3)
 def pretrain(context: StageContext) -> None:
     """Train a network on the clean training images; keep its best epoch by validation.
 

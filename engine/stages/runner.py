@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from engine.data import DataSet
+from engine.seeds import global_draws
 from engine.stages.catalogue import STAGES
 from engine.stages.context import Report, StageCancelledError, StageContext
 from engine.stages.families import remember
@@ -142,7 +143,8 @@ def _compute(
             store=store,
             report=report,
         )
-        STAGES[spec.stage].run(context)
+        with global_draws(spec.seed or 0, "stage", spec.stage, device=device):
+            STAGES[spec.stage].run(context)
         manifest = {
             "spec": spec.to_json(),
             "history": context.history,

@@ -1,7 +1,7 @@
 """The training loop: epochs over images that live on the device, the best epoch by validation, exact resumption.
 
-Whatever is random in an epoch is drawn from (seed, purpose, epoch), so an epoch does not depend on whether the ones
-before it ran in the same process.
+Whatever is random in an epoch is drawn from (seed, purpose, epoch), dropout and what else the module draws by itself
+included, so an epoch does not depend on whether the ones before it ran in the same process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.data import Split, alternate_flips, crop_flip
 from engine.metrics import as_input
-from engine.seeds import generator
+from engine.seeds import generator, global_draws
 from engine.settings import TrainingSettings
 from engine.training.schedules import learning_rate
 from engine.training.state import load_optimizer_tensors, optimizer_tensors, under_prefix, with_prefix
@@ -56,7 +56,7 @@ class Trainer:
             and its state dict is what is kept as the best.
         split: the training images, on the module's device.
         settings: how.
-        seed: what order and augmentation are drawn from.
+        seed: what order, augmentation and the module's own draws come from.
         judge: measures the module after an epoch; "validation_error" decides which epoch is best (ties by
             "validation_loss", then the earlier one).
         amp: whether the forward pass runs in bfloat16 by autocast.
@@ -87,6 +87,10 @@ class Trainer:
         Raises:
             TrainingDivergedError: the loss, or what was judged after it, became NaN or infinite.
         """
+        with global_draws(self.seed, "module", self.state.epoch, device=self.split.labels.device):
+            return self._train_and_judge()
+
+    def _train_and_judge(self) -> Record:
         start = time.perf_counter()
         loss, rate = self._pass_over_images()
         epoch = self.state.epoch = self.state.epoch + 1

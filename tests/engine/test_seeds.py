@@ -1,10 +1,13 @@
 import hashlib
+import random
 import subprocess
 import sys
 
+import numpy as np
+import pytest
 import torch
 
-from engine.seeds import derive_seed, generator
+from engine.seeds import derive_seed, generator, global_draws
 
 
 def test_derive_seed_golden():
@@ -43,4 +46,33 @@ def test_generator_leaves_the_global_one_alone():
     expected = torch.rand(2)
     torch.manual_seed(3)
     torch.rand(5, generator=generator(0, "something"))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_global_draws_are_those_of_the_seed_and_leave_all_as_it_was():
+    def drawn(seed: int, *purpose: object) -> list[float]:
+        with global_draws(seed, *purpose):
+            return [float(torch.rand(())), float(np.random.rand()), random.random()]  # noqa: NPY002
+
+    torch.manual_seed(3), np.random.seed(3), random.seed(3)  # noqa: NPY002
+    expected = [float(torch.rand(())), float(np.random.rand()), random.random()]  # noqa: NPY002
+    torch.manual_seed(3), np.random.seed(3), random.seed(3)  # noqa: NPY002
+    first, again, other, purpose = drawn(1, "a"), drawn(1, "a"), drawn(2, "a"), drawn(1, "b")
+    assert first == again
+    assert not set(first) & {*other, *purpose}
+    assert [float(torch.rand(())), float(np.random.rand()), random.random()] == expected  # noqa: NPY002
+
+
+def test_global_draws_end_with_an_error():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+
+    def fail() -> None:
+        with global_draws(0):
+            torch.rand(5)
+            raise RuntimeError("an error")
+
+    with pytest.raises(RuntimeError, match="an error"):
+        fail()
     assert torch.equal(torch.rand(2), expected)

@@ -293,6 +293,22 @@ def test_a_stopped_stage_goes_on_from_its_checkpoint_and_ends_the_same(workshop,
     assert other.store.latest_checkpoint(spec.key) is None
 
 
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_network_with_dropout_goes_on_from_its_checkpoint_and_ends_the_same(workshop, tmp_path, stage):
+    settings = {"model__name": "cnn-2-thesis", "finetune__method": "network"}
+    plan = workshop.plan(**settings)
+    undisturbed = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
+    other = type(workshop)(tmp_path / "other")
+    for spec in other.plan(**settings).stages[:2]:
+        torch.rand(3)  # whatever else runs in this process
+        if spec.stage == stage:
+            with pytest.raises(StageCancelledError):
+                run_stage(spec, other.store, other.getter(), device=other.device, report=lambda record: False)
+            torch.rand(3)
+        artifact = run_stage(spec, other.store, other.getter(), device=other.device)
+        assert files_of(artifact) == files_of(undisturbed[spec.stage])
+
+
 def test_a_stage_stopped_while_it_replays_keeps_its_checkpoint(workshop):
     spec = workshop.plan(pretrain__epochs=3).stages[0]
     for _ in range(2):

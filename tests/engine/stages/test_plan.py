@@ -38,14 +38,14 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 
 def test_keys_golden(info):
     assert keys(info, ALL) == {
-        "pretrain": "9861819ab8dd3582f9bdc71f0c34c83a",
-        "rank": "c2f651e1a25ef24c3c9c7438bc59f929",
-        "finetune": "11b0a95b7dcd78c0496052b750102c43",
-        "evaluate": "75a1312a08da620ebfb3f5e2cb52e7f2",
+        "pretrain": "95dae20a78f2a38240ca89dc28f99a61",
+        "rank": "17dda71537e5d0649108495142da23ec",
+        "finetune": "08d8303af6881cdde453ddb6088237c6",
+        "evaluate": "f62ed614649c96052bef983f3289c317",
     }
     assert keys(info) == {
-        "pretrain": "cdd70c15259522640a2a8f5a2d9b5e57",
-        "evaluate": "61e8889607131f26e545c97b3a321b1c",
+        "pretrain": "76e31f4b7bfce558deefa18d1c591580",
+        "evaluate": "403b8cb29c485fb111221680065cfeed",
     }
 
 

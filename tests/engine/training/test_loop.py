@@ -1,10 +1,13 @@
 import json
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from engine.data import Split
 from engine.models import build_model
@@ -160,6 +163,111 @@ def test_going_on_from_a_checkpoint_is_bit_identical(settings, k):
         assert torch.equal(whole.checkpoint()[0][f"best/{name}"], after.checkpoint()[0][f"best/{name}"]), name
     if whole.state.best_epoch < 4:
         assert any(not torch.equal(last[name], value) for name, value in after.module.state_dict().items())
+
+
+class OwnDraws(nn.Module):
+    """A user's network that draws in every way there is, in training and in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.fc = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(8, 4)
+        self.depth = StochasticDepth(0.5, "row")
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = F.relu(self.features(images))
+        maps = maps + self.depth(maps)
+        found = self.fc(F.dropout(maps.mean((2, 3)), 0.3, self.training))
+        noise = np.random.normal(size=4) + random.random()  # noqa: NPY002
+        return found + 0.1 * torch.randn_like(found) + torch.from_numpy(noise).float()
+
+
+def with_dropout(name: str) -> nn.Module:
+    torch.manual_seed(3)
+    return OwnDraws() if name == "own" else build_model(name, num_classes=4, in_channels=1, image_size=8, width=4)
+
+
+def disturb() -> None:
+    """Draw from every global generator, as another stage in this process may."""
+    torch.rand(7), np.random.rand(3), random.random()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", ["cnn-2-thesis", "own"])
+def test_what_a_module_draws_depends_on_seed_and_epoch_alone(name):
+    split, judge, settings = make_split(), by_loss(make_split(31)), TrainingSettings(epochs=4, batch_size=16)
+    whole = Trainer(with_dropout(name), split, settings, seed=5, judge=judge)
+    history = run(whole)
+    other = run(Trainer(with_dropout(name), split, settings, seed=6, judge=judge))
+    assert [record["loss"] for record in other] != [record["loss"] for record in history]
+
+    before = Trainer(with_dropout(name), split, settings, seed=5, judge=judge)
+    disturb()
+    first = [before.train_epoch()]
+    disturb()
+    first.append(before.train_epoch())
+    after = Trainer(with_dropout(name), split, settings, seed=5, judge=judge)
+    after.restore(*before.checkpoint())
+    disturb()
+    assert without_seconds(first + run(after)) == without_seconds(history)
+    assert all(torch.equal(value, after.checkpoint()[0][key]) for key, value in whole.checkpoint()[0].items())
+
+
+def test_dropout_drops_others_in_each_step_and_epoch():
+    masks = []
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(64, 4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            kept = F.dropout(torch.ones(64), 0.5, self.training)
+            if self.training:
+                masks.append(tuple(kept.tolist()))
+            return self.fc(images.flatten(1) * kept)
+
+    run(Trainer(Watched(), make_split(32), TrainingSettings(epochs=3, batch_size=16), seed=0, judge=scripted(0, 0, 0)))
+    assert len(set(masks)) == 6
+
+
+def test_training_leaves_the_global_generators_alone():
+    network = with_dropout("own")
+    disturb()
+    torch_state, states = torch.get_rng_state(), (str(np.random.get_state()), random.getstate())  # noqa: NPY002
+    run(Trainer(network, make_split(), TrainingSettings(epochs=2), seed=0, judge=by_loss(make_split(31))))
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert states == (str(np.random.get_state()), random.getstate())  # noqa: NPY002
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_what_a_module_draws_on_a_gpu_depends_on_seed_and_epoch_alone():
+    split, settings = make_split().to(torch.device("cuda")), TrainingSettings(epochs=3, batch_size=16)
+    masks: list[list[float]] = []
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(64, 4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            kept = F.dropout(torch.ones(64, device=images.device), 0.5, self.training)
+            masks.append(kept.tolist())
+            return self.fc(images.flatten(1) * kept)
+
+    def trained(disturbed: bool) -> list[list[float]]:
+        masks.clear()
+        trainer = Trainer(Watched().cuda(), split, settings, seed=1, judge=scripted(0, 0, 0))
+        while not trainer.finished:
+            if disturbed:
+                torch.rand(5, device="cuda")
+            trainer.train_epoch()
+        return list(masks)
+
+    state = torch.cuda.get_rng_state()
+    one = trained(disturbed=False)
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    assert one == trained(disturbed=True)
+    assert len({tuple(mask) for mask in one}) == 12
 
 
 def test_a_checkpoint_is_tensors_and_json():

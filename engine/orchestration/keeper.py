@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from engine.stages.cleaning import clean, describe_bytes, tree_bytes
-from engine.stages.leases import Heartbeat
+from engine.stages.holders import Heartbeat
 from engine.stages.store import Store
 
 CHECK_S = 5.0

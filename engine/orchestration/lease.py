@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import InputError
-from engine.stages.leases import Heartbeat, Holder
+from engine.stages.holders import Heartbeat, Holder
 
 if TYPE_CHECKING:
     from optuna import Study

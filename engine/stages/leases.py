@@ -2,136 +2,77 @@
 
 A lease is a promise of its holder, not a lock: whoever finds it stale takes it over. A holder that died on this machine
 is known at once by its process, one elsewhere by a file that has not been touched for ``DEAD_S`` (machines' clocks are
-taken to agree better than that). Where files cannot be written, everybody gets every lease: work is then done twice,
-which the store allows.
+taken to agree better than that). Of any number of contenders one gets it (see ``engine.stages.claims``). Where files
+cannot be written, everybody gets every lease: work is then done twice, which the store allows.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import socket
-import threading
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.stages.claims import content_of, end, look, take, written
+from engine.stages.holders import Heartbeat, Holder
+
 BEAT_S = 5.0
 """How often a holder shows that it lives."""
-DEAD_S = 60.0
-"""How long a lease may go without a beat before it counts as left."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process that holds a lease.
-
-    Attributes:
-        host: its machine's name.
-        place: the machine's boot and the process namespace, within which a process number means one process.
-        pid: its process number.
-        born: when that process started, as the kernel counts (numbers are used again); "" where it cannot be known.
-        token: tells this lease from any other of the same process.
-        since: when it was taken, in seconds since 1970.
-    """
-
-    host: str
-    place: str
-    pid: int
-    born: str
-    token: str
-    since: float
-
-    @classmethod
-    def this_process(cls) -> Self:
-        """Return a new holder in this process."""
-        pid = os.getpid()
-        return cls(socket.gethostname(), _place(), pid, _born(pid) or "", uuid.uuid4().hex, time.time())
-
-    @property
-    def is_here(self) -> bool:
-        """Return whether its process can be looked up from this one."""
-        return (self.host, self.place) == (socket.gethostname(), _place())
-
-    @property
-    def is_gone(self) -> bool:
-        """Return whether it is known that its process has ended."""
-        return self.is_here and _born(self.pid) != self.born
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
-
-
-class Heartbeat:
-    """A daemon thread that calls a function every few seconds; what the function raises is not its matter.
-
-    Args:
-        beat: the function.
-        every_s: seconds between two calls.
-    """
-
-    def __init__(self, beat: Callable[[], None], every_s: float) -> None:
-        self._beat = beat
-        self._every_s = every_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it; a call under way is waited for."""
-        self._ended.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(10)
-
-    def _run(self) -> None:
-        while not self._ended.wait(self._every_s):
-            with contextlib.suppress(Exception):  # a disk or a server that is away now may be back at the next beat
-                self._beat()
 
 
 class FileLease:
-    """A lease in a file.
+    """A lease in a file, which several may want.
 
     Args:
         path: the file; ``acquire`` makes its folder.
-        note: what others should know of the holder's work, as JSON; or a function that returns it, which is asked
-            again at every beat.
+        note: what others should know of the holder's work, as JSON.
     """
 
-    def __init__(self, path: Path, note: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None) -> None:
+    def __init__(self, path: Path, note: Mapping[str, Any] | None = None) -> None:
         self.path = path
-        self._note = note if callable(note) else lambda: note or {}
-        self._text = ""
+        self._note = dict(note or {})
         self._holder: Holder | None = None
         self._heartbeat: Heartbeat | None = None
 
     def acquire(self) -> bool:
-        """Take the lease and keep it fresh, unless somebody alive has it; return whether it was to be had."""
+        """Take the lease and keep it fresh, unless somebody alive has it or just ends it.
+
+        Returns:
+            Whether the holder may go to work.
+        """
+        self.release()
         holder = Holder.this_process()
-        self._text = self._content(holder)
         try:
-            if not self._write(self._text, holder.token):
+            if not self._claim(holder):
                 return False
         except OSError:
             return True  # no file can be written here: nobody can hold anything
         self._holder = holder
-        self._heartbeat = Heartbeat(self._refresh, BEAT_S)
+        self._heartbeat = Heartbeat(self._beat, BEAT_S)
         return True
 
     def release(self) -> None:
         """Give the lease back, if it is held."""
+        holder, self._holder = self._holder, None
         if self._heartbeat is not None:
             self._heartbeat.stop()
-        with contextlib.suppress(OSError):
-            if self._is_ours():
-                self.path.unlink()
-        self._holder = self._heartbeat = None
+        if holder is not None:
+            with contextlib.suppress(OSError):
+                end(self.path, holder.token)
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether the lease was taken, and nobody has taken it over since, while this machine slept, say."""
+        holder = self._holder
+        try:
+            found = look(self.path)
+        except OSError:
+            found = None
+        return holder is not None and (found is None or found.token == holder.token)
 
     def __enter__(self) -> Self:
         """Take the lease, whether or not somebody else has it."""
@@ -143,44 +84,69 @@ class FileLease:
     ) -> None:
         self.release()
 
-    def _write(self, text: str, token: str) -> bool:
-        """Make the file, or replace it where its holder is gone; return whether it is ours now."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        made = False
-        try:
-            with self.path.open("x") as file:
-                made = True
-                file.write(text)
-            return True
-        except FileExistsError:
-            if find_live(self.path) is not None:
-                return False
-        except OSError:
-            if made:  # a disk that is full takes a file's name, but not what is in it
-                self.path.unlink(missing_ok=True)
-            raise
-        self._replace(text, token)
-        return _read(self.path).get("holder", {}).get("token") == token
+    def _claim(self, holder: Holder) -> bool:
+        for is_last in (False, True):
+            try:
+                with written(self.path, content_of(holder, self._note)) as scratch:
+                    return take(self.path, scratch, holder.token)
+            except FileNotFoundError:  # somebody has removed the folder, or what lay there, in this moment
+                if is_last:
+                    raise
+        raise AssertionError("unreachable")
 
-    def _replace(self, text: str, token: str) -> None:
-        scratch = self.path.with_name(f".{token}")
-        scratch.write_text(text)
-        scratch.replace(self.path)
-
-    def _content(self, holder: Holder) -> str:
-        return json.dumps({"holder": asdict(holder), "note": dict(self._note())})
-
-    def _refresh(self) -> None:
-        if self._holder is None or not self._is_ours():
+    def _beat(self) -> None:
+        holder = self._holder
+        if holder is None:
             return
-        os.utime(self.path)
-        text = self._content(self._holder)
-        if text != self._text:
-            self._replace(text, self._holder.token)
-            self._text = text
+        found = look(self.path)
+        if found is None:  # deleted by hand, or, while this machine slept, as one that is stale
+            self._claim(holder)
+        elif found.token == holder.token:
+            os.utime(self.path)
 
-    def _is_ours(self) -> bool:
-        return self._holder is not None and _read(self.path).get("holder") == asdict(self._holder)
+
+class Presence:
+    """A file by which others see that somebody is there, and what he needs; nobody else wants it.
+
+    Args:
+        path: the file, whose name is nobody else's.
+        note: returns what others should know, as JSON; it is asked again at every beat.
+    """
+
+    def __init__(self, path: Path, note: Callable[[], Mapping[str, Any]]) -> None:
+        self.path = path
+        self._note = note
+        self._text = ""
+        self._holder: Holder | None = None
+        self._heartbeat: Heartbeat | None = None
+
+    def __enter__(self) -> Self:
+        """Show it, if files can be written."""
+        self._holder = Holder.this_process()
+        with contextlib.suppress(OSError):
+            self._show()
+        self._heartbeat = Heartbeat(self._show, BEAT_S)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show it no more."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+    def _show(self) -> None:
+        assert self._holder is not None
+        text = content_of(self._holder, self._note())
+        with contextlib.suppress(FileNotFoundError):  # removed as stale, while this machine slept
+            if text == self._text:
+                os.utime(self.path)
+                return
+        with written(self.path, text) as scratch:
+            scratch.replace(self.path)
+        self._text = text
 
 
 @dataclass(frozen=True)
@@ -199,18 +165,10 @@ class LiveLease:
 def find_live(path: Path) -> LiveLease | None:
     """Return a lease that is held by somebody alive, or None."""
     try:
-        stale = time.time() - path.stat().st_mtime > DEAD_S
-        content = _read(path)
+        claim = look(path)
     except OSError:
         return None
-    if stale:
-        return None
-    try:
-        holder = Holder(**content["holder"])
-        note = dict(content["note"])
-    except (KeyError, TypeError, ValueError):
-        return LiveLease(None, {})
-    return None if holder.is_gone else LiveLease(holder, note)
+    return LiveLease(claim.holder, claim.note) if claim is not None and claim.is_live else None
 
 
 def live_leases(folder: Path) -> Iterator[tuple[Path, LiveLease]]:
@@ -219,6 +177,23 @@ def live_leases(folder: Path) -> Iterator[tuple[Path, LiveLease]]:
         lease = find_live(path)
         if lease is not None:
             yield path, lease
+
+
+def left_leases(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder, and of those below it, that the dead left: leases, and what was to become one."""
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(OSError):
+            claim = look(path) if path.is_file() and not path.is_symlink() else None
+            if claim is not None and not claim.is_live:
+                yield path
+
+
+def remove_left(path: Path) -> None:
+    """Remove a lease that the dead left, unless somebody has taken it meanwhile."""
+    with contextlib.suppress(OSError):
+        claim = look(path)
+        if claim is not None and not claim.is_live:
+            end(path, claim.token)
 
 
 def stage_lease(root: Path, key: str, inputs: Mapping[str, str]) -> FileLease:
@@ -232,8 +207,8 @@ def stage_lease(root: Path, key: str, inputs: Mapping[str, str]) -> FileLease:
     return FileLease(root / "leases" / "stages" / f"{key}.json", {"key": key, "inputs": list(inputs.values())})
 
 
-def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Collection[str]]) -> FileLease:
-    """Return the lease that shows a store that a sweep lives on it.
+def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Collection[str]]) -> Presence:
+    """Return what shows a store that a sweep lives on it.
 
     Args:
         root: the store's folder.
@@ -241,47 +216,4 @@ def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Col
         keys: what has to stay in the store, whenever it was used last; or a function that returns what has to now.
     """
     path = root / "leases" / "sweeps" / f"{uuid.uuid4().hex}.json"
-    return FileLease(path, lambda: {"study": study, "keys": sorted(keys() if callable(keys) else keys)})
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return a lease file's content; empty where it is not JSON.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-@cache
-def _place() -> str:
-    parts = []
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    with contextlib.suppress(OSError):
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(parts)
-
-
-def _born(pid: int) -> str | None:
-    """Return when a process here started, "" where the system does not tell, or None if there is no such process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None if Path("/proc/self/stat").exists() or not _answers(pid) else ""
-    ended = fields[0] in "ZX"  # a zombie has ended; its parent has not looked yet
-    return None if ended else fields[19]
-
-
-def _answers(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return Presence(path, lambda: {"study": study, "keys": sorted(keys() if callable(keys) else keys)})

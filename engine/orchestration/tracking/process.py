@@ -136,7 +136,7 @@ def keep_writing(
         told_to_end: waits for some seconds at most; returns whether the end has come.
         tell: hears {"experiment", "error"} when one of them changes.
     """
-    held, n_failures, told = False, 0, {"experiment": "", "error": ""}
+    n_failures, told = 0, {"experiment": "", "error": ""}
 
     def say(error: str) -> None:
         nonlocal told
@@ -150,8 +150,7 @@ def keep_writing(
         closing = told_to_end(FLUSH_S if not n_failures else BACK_OFF_S[min(n_failures, len(BACK_OFF_S)) - 1])
         error = ""
         try:
-            held = held or writer.lease.acquire()
-            if not held:
+            if not (writer.lease.is_held or writer.lease.acquire()):
                 raise RuntimeError(f"another process writes the events of {writer.lease.path.stem}.jsonl")
             writer.connect()
             say("")  # before the writing, which takes a while after an outage: the end of a sweep waits for it
@@ -162,8 +161,7 @@ def keep_writing(
             error = describe_error(failure)
         say(error)
         if closing and n_failures != 1:  # what failed for the first time is tried once more
-            if held:
-                writer.lease.release()
+            writer.lease.release()
             return
 
 

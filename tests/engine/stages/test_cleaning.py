@@ -9,7 +9,8 @@ import torch
 from engine.stages import StageSpec, Store, cleaning, find_whole, leases
 from engine.stages.cleaning import clean, entries, tree_bytes
 from engine.stages.families import needed_keys, remember
-from engine.stages.leases import Holder, live_leases, stage_lease, sweep_lease
+from engine.stages.holders import Holder
+from engine.stages.leases import live_leases, stage_lease, sweep_lease
 from engine.stages.store import MANIFEST, USE_NOTED_S
 
 A, B, C, D = (letter * 32 for letter in "abcd")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.stages import StageCancelledError, StageSpec, Store, find_whole, leases, obtain_stage, run_stage, runner
+from engine.stages import StageCancelledError, StageSpec, Store, claims, find_whole, obtain_stage, run_stage, runner
 from engine.stages.leases import stage_lease
 from tests.engine.orchestration import counting_stage
 
@@ -83,7 +83,7 @@ def test_a_killed_process_s_stage_is_taken_over_at_once_from_its_checkpoint(stor
     started = time.monotonic()
     heard = []
     artifact = run(store, spec, lambda record: heard.append(record["epoch"]) or True)
-    assert time.monotonic() - started < leases.DEAD_S / 4
+    assert time.monotonic() - started < claims.DEAD_S / 4
     assert artifact.manifest["environment"]["process"] == os.getpid()
     assert n_files(spec, "epoch-1-*") == 1
     assert heard == [1, 2, 3, 4]
@@ -93,7 +93,7 @@ def test_a_stopped_process_s_stage_is_taken_over_when_its_heart_stops(store, tmp
     spec = make_spec(tmp_path / "count", epoch_s=0.3)
     process = start(store, spec)
     process.send_signal(signal.SIGSTOP)  # as if its machine had gone: the process exists, but shows no sign of life
-    monkeypatch.setattr(leases, "DEAD_S", 1.0)
+    monkeypatch.setattr(claims, "DEAD_S", 1.0)
     artifact = run(store, spec)
     assert artifact.manifest["environment"]["process"] == os.getpid()
     process.send_signal(signal.SIGCONT)

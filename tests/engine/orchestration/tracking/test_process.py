@@ -119,3 +119,24 @@ def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
     assert second.close(60)
     assert written_slots(home, "twice") == {"proposal/0", "sweep"}
     assert not spool.path.with_suffix(".lease").exists()
+
+
+def test_a_writer_whose_lease_was_taken_over_while_it_slept_writes_no_more(home: Path) -> None:
+    spool = filled_spool(home, "slept")
+    sleeper, other = (TrackingWriter(uri(home), "slept", spool, artifacts=home / "mlartifacts") for _ in range(2))
+    spool.mark(spool.pending()[1])  # all is written so far
+    told, rounds = [], []
+
+    def sleep(seconds: float) -> bool:
+        rounds.append(seconds)
+        if len(rounds) == 2:  # it has the lease
+            os.utime(other.lease.path, (1, 1))
+            assert other.lease.acquire()
+            Tracker(spool).start_trial("proposal/1", 1, {"seed": 1}, {})
+        return len(rounds) == 3
+
+    process_module.keep_writing(sleeper, told_to_end=sleep, tell=told.append)
+    assert told[-1]["error"] == "RuntimeError: another process writes the events of slept.jsonl"
+    assert spool.n_waiting() == 1
+    assert other.lease.is_held
+    other.lease.release()

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.layers.strided import is_overrun, without_stride
+
 Convolve = Callable[[Tensor, Tensor, Tensor | None, tuple[int, int]], Tensor]
 
 
@@ -30,11 +32,14 @@ def limit_weight_gradient(convolution: nn.Module, filters: Tensor) -> None:
     def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, around: tuple[int, int] = padding) -> Tensor:
         if not weight.requires_grad:
             return F.conv2d(images, weight, bias, stride, around, dilation)
+        left = stride
+        if is_overrun(weight, stride, around, 1):
+            images, left = without_stride(images, stride)
         device = images.device.type
         if torch.is_autocast_enabled(device):  # which a Function's backward does not see
             low = torch.get_autocast_dtype(device)
             images, weight, bias = images.to(low), weight.to(low), None if bias is None else bias.to(low)
-        return _PartlyLearned.apply(images, weight, bias, filters.to(images.device), stride, around, dilation)
+        return _PartlyLearned.apply(images, weight, bias, filters.to(images.device), left, around, dilation)
 
     convolution._conv_forward = convolve  # type: ignore[assignment]
     if hasattr(convolution, "_convolve"):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.errors import InputError, unknown_name
 from engine.layers.geometry import check_geometry
 from engine.layers.pull_kernel import check_h, pull_size, upsampling_steps
+from engine.layers.strided import convolve
 
 Activation = Callable[[Tensor], Tensor]
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -189,8 +190,14 @@ class PushPull2d(nn.Conv2d):
             vertical = horizontal = 0
         return self._convolve(images, self.pull_weight, bias, (vertical, horizontal))
 
-    def _convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
-        return F.conv2d(images, weight, bias, self.stride, padding, self.dilation, self.groups)
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.padding_mode == "zeros":
+            return self._convolve(input, weight, bias, self.padding)
+        images = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+        return self._convolve(images, weight, bias, (0, 0))
+
+    def _convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None, padding: str | tuple[int, ...]) -> Tensor:
+        return convolve(images, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _check_reach(self, images: Tensor, vertical: int, horizontal: int) -> None:
         """Raise ``InputError`` where maps are too small for their own padding: "replicate" alone has no limit."""

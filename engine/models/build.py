@@ -10,6 +10,7 @@ from torch import nn
 
 from engine.errors import InputError, unknown_name
 from engine.layers.insertion import insert_push_pull
+from engine.layers.strided import make_gradients_right
 from engine.models.registry import MODELS, find_model
 from engine.settings import PushPullSettings
 
@@ -54,9 +55,9 @@ def build_model(
     )
     if not isinstance(model, nn.Module):
         raise InputError(f"the builder of model {name!r} must return a torch.nn.Module, got {type(model).__name__}")
-    if settings is None or settings["where"] == "none":
-        return model
-    return insert_push_pull(model, **settings)
+    if settings is not None and settings["where"] != "none":
+        model = insert_push_pull(model, **settings)
+    return make_gradients_right(model)
 
 
 def places(where: str) -> str | list[str]:

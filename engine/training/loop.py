@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.data import Split, alternate_flips, crop_flip
+from engine.layers.strided import RightGradients
 from engine.metrics import as_input
 from engine.seeds import generator, global_draws
 from engine.settings import TrainingSettings
@@ -72,6 +74,7 @@ class Trainer:
         self.judge = judge
         self.amp = amp
         self.state = TrainingState()
+        self._watch: AbstractContextManager[Any] = RightGradients()
         self.optimizer = _make_optimizer(module, settings)
 
     @property
@@ -126,13 +129,21 @@ class Trainer:
             if settings.augmentation != "none":
                 images = crop_flip(images, generator=draws, flip=None if flips is None else flips[positions.cpu()])
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.amp):
-                logits = self.module(as_input(images))
+                logits = self._forward(images)
                 loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
             total += loss.detach() * len(positions)
         return float(total) / len(self.split), rate
+
+    def _forward(self, images: Tensor) -> Tensor:
+        """Return the logits of a batch; the first one shows whether the others' convolutions need to be watched too."""
+        with self._watch as watch:
+            logits: Tensor = self.module(as_input(images))
+        if watch is not None and not watch.n_found:
+            self._watch = nullcontext()
+        return logits
 
     def load_best(self) -> None:
         """Put the best epoch's state into the module and leave it in evaluation mode."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from engine.metrics import PairedDifference
-from engine.orchestration.results import GroupSummary, Results, columns_of, describe_settings
+from engine.orchestration.reasons import Reason
+from engine.orchestration.results import GroupSummary, Results, TrialResult, columns_of, describe_settings
 from engine.orchestration.tables import Part, Table
+
+MAX_REASONS = 3
+"""Different reasons that are shown for the failures of a stage; they often differ in a path or a number alone."""
 
 
 def answer_tables(results: Results) -> list[Part]:
@@ -102,12 +107,34 @@ def ended_lines(results: Results) -> list[str]:
         lines.append(f"repeated: {len(repeats)} proposals equal an earlier trial (nothing was computed for them)")
     pruned = results.with_state("PRUNED")
     if pruned:
-        where = Counter(trial.reason.rsplit("(", 1)[-1].rstrip(")").split(" of ")[-1] for trial in pruned)
-        lines.append(
-            f"pruned: {len(pruned)} of {len(results.trials)} trials ("
-            + ", ".join(f"{count} in {stage}" for stage, count in where.items())
-            + ")"
-        )
-    for reason, count in Counter(trial.reason for trial in results.with_state("FAIL")).items():
-        lines.append(f"failed: {count} × {reason}")
+        where = Counter(_where(trial.reason) for trial in pruned)
+        counts = ", ".join(f"{count} {place}" for place, count in where.items())
+        lines.append(f"pruned: {len(pruned)} of {len(results.trials)} trials ({counts})")
+    lines.extend(failure_lines(results.with_state("FAIL")))
+    if results.trials and not results.with_state("COMPLETE"):
+        lines.append("no trial completed: there is nothing to compare")
+    return lines
+
+
+def _where(reason: Reason | None) -> str:
+    """Return where a trial was pruned."""
+    if reason is not None and reason.kind == "repeat":
+        return "as repeats of pruned ones"
+    return f"in {reason.stage}" if reason is not None and reason.stage else "in a stage that was not recorded"
+
+
+def failure_lines(failed: Sequence[TrialResult]) -> list[str]:
+    """Return why trials failed, in how many of them, most often first: of each stage's reasons a few."""
+    groups: dict[tuple[str, str], Counter[Reason]] = defaultdict(Counter)
+    for trial in failed:
+        reason = trial.reason or Reason("words", text="for no reason that was recorded")
+        groups[reason.kind, reason.stage][reason] += 1
+    lines = []
+    for (_, stage), reasons in groups.items():
+        shown = reasons.most_common(MAX_REASONS)
+        lines += [f"failed: {count} × {reason}" for reason, count in shown]
+        n_more = reasons.total() - sum(count for _, count in shown)
+        if n_more:
+            where = f" in {stage}" if stage else ""
+            lines.append(f"failed: {n_more} more{where}, for {len(reasons) - len(shown)} other reasons like these")
     return lines

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.board import Board
+from engine.orchestration.reasons import Reason
 from engine.orchestration.results import describe_settings, objective_values
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Tracker
@@ -29,8 +30,8 @@ class LiveTrial:
     plan: TrialPlan
     errors: Mapping[str, Any] | None = None
     stages: Mapping[str, Any] = field(default_factory=dict)
-    failure: str = ""
-    prune_reason: str = ""
+    failure: Reason | None = None
+    prune_reason: Reason | None = None
     last_step: int = 0
     ended: bool = False
 
@@ -101,7 +102,7 @@ class Conductor:
                 config = self._study.agenda.space.config(proposal.settings, seed=proposal.slot.seed)
                 plan = self._plan(config)
             except InputError as error:
-                self._study.fail(proposal.number, f"impossible settings: {error}")
+                self._study.fail(proposal.number, Reason("settings", text=str(error)))
                 self._board.ended(proposal, "failed")
                 continue
             trial = self._live[trial_id] = LiveTrial(proposal, config, plan)
@@ -127,17 +128,17 @@ class Conductor:
                 continue  # Optuna refuses NaN; the stage itself ends with the reason
             reason = self._study.report(number, {record["step"]: value}, own=record["own"])
             if reason is not None:
-                trial.prune_reason = f"{reason} (epoch {record['epoch']} of {record['stage']})"
+                trial.prune_reason = replace(reason, stage=record["stage"], epoch=record["epoch"])
                 return True
         for record in records:
             if "cells" in record:
                 cells = {record["first"] + place: cell["error"] for place, cell in enumerate(record["cells"])}
                 reason = self._study.report(number, cells, own=record["own"])
                 if reason is not None:
-                    trial.prune_reason = reason
+                    trial.prune_reason = replace(reason, stage=record["stage"])
                     return True
         if "failure" in result:
-            trial.failure = result["failure"]
+            trial.failure = Reason("stage", stage=result.get("stage", ""), text=result["failure"])
         if "objective" in result:
             trial.errors, trial.stages = result["errors"], result["stages"]
         if "failure" in result or "objective" in result:  # its last word: others may wait for it
@@ -187,16 +188,15 @@ class Conductor:
         self._study.note(number, "stages", {spec.stage: spec.key for spec in trial.plan})
         if trial.prune_reason:
             self._study.prune(number, trial.prune_reason)
-            return "pruned", {"state": "PRUNED", "prune_reason": trial.prune_reason}
+            return "pruned", {"state": "PRUNED", "prune_reason": str(trial.prune_reason)}
         if values and all(map(math.isfinite, values)):
             self._study.note(number, "errors", trial.errors)
             self._study.complete(number, *values)
             return "complete", {"state": "COMPLETE"}
-        reason = trial.failure or (
-            "its process died" if error else f"its objective is {', '.join(map(str, values)) or None}"
-        )
+        no_number = Reason("objective", text=", ".join(map(str, values)) or "missing")
+        reason = trial.failure or (Reason("process") if error else no_number)
         self._study.fail(number, reason)
-        return "failed", {"state": "FAIL", "fail_reason": reason}
+        return "failed", {"state": "FAIL", "fail_reason": str(reason)}
 
     def _artifacts(self, trial: LiveTrial) -> tuple[Any, Any]:
         """Return the rankings and the fine-tuned filters of a trial that has them."""

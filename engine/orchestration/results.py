@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.corruption_kinds import by_kind
 from engine.metrics import PairedDifference, mean_by_corruption, paired_difference
+from engine.orchestration.reasons import Reason
 from engine.spaces import Space
 from engine.stages.evaluate import rows_to_table
 
@@ -34,7 +35,7 @@ class TrialResult:
         settings: {dotted path: value} over the space's base.
         objective: mean error on corrupted validation images; None unless complete.
         errors: the evaluation's record; None unless complete.
-        reason: why it was pruned or failed.
+        reason: why it was pruned or failed; None for a complete one.
         stages: {stage: key}.
         values: {objective: value}, the corrupted error among them; empty unless complete.
         repeat_of: for a proposal that equals an earlier trial, that one's number.
@@ -48,7 +49,7 @@ class TrialResult:
     settings: Mapping[str, Any]
     objective: float | None
     errors: Mapping[str, Any] | None
-    reason: str
+    reason: Reason | None
     stages: Mapping[str, str]
     values: Mapping[str, float] = field(default_factory=dict)
     repeat_of: int | None = None

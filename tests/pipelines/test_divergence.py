@@ -35,5 +35,5 @@ def test_a_loss_of_nan_fails_its_trial_with_epoch_and_learning_rate_and_the_othe
     trials = load_results("tiny", home=tmp_path).trials
     states = {(trial.group, trial.state) for trial in trials}
     assert states == {("plain", "FAIL"), ("push-pull", "COMPLETE")}
-    reasons = [trial.reason for trial in trials if trial.state == "FAIL"]
+    reasons = [trial.reason.text for trial in trials if trial.state == "FAIL"]
     assert all("in epoch 1 at learning rate 1e+30" in reason for reason in reasons), reasons

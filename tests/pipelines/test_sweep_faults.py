@@ -115,7 +115,7 @@ def test_a_node_that_is_lost_takes_no_trial_with_it(nodes, recorded: Path, tmp_p
 
 def reasons(home: Path) -> list[str]:
     study = optuna.load_study(storage=f"sqlite:///{home / 'optuna.db'}", study_name="tiny")
-    return [trial.user_attrs["reason"] for trial in study.trials if trial.state.name == "FAIL"]
+    return [trial.user_attrs["reason"]["text"] for trial in study.trials if trial.state.name == "FAIL"]
 
 
 def test_a_store_that_fills_up_fails_trials_with_the_reason_and_the_sweep_ends(recorded: Path, tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def run_trial(config: Mapping[str, Any]) -> None:
             "by_cells": whether cells are compared, "n_together": trials that are to be open at once}}.
 
     Every report has "records": of epochs {"stage", "step", "epoch", "value", "own", …}, or of batches of cells
-    {"stage", "batch", "first", "cells", "own"}; the last one has "objective" and the stages' keys, or "failure".
+    {"stage", "batch", "first", "cells", "own"}; the last one has "objective" and the stages' keys, or "failure" and the
+    "stage" that failed.
     """
     try:
         walk = _Walk(json.loads(config["plan"]))
@@ -92,7 +93,7 @@ class _Walk:
                 position = 0  # from the start again: what is whole is found at once
             else:
                 reason = "the last stage's artifact is gone" if is_done else end["reason"]
-                _report({"records": [], "failure": reason, "stages": self.summaries})
+                _report({"records": [], "failure": reason, "stage": spec.stage, "stages": self.summaries})
                 return
         _report({"records": [], "objective": errors["objective"], "errors": errors, "stages": self.summaries})
 

@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from engine.errors import InputError, unknown_name
+from engine.orchestration.reasons import Reason
 from engine.spaces import Space
 
 REDUCTION = 2
@@ -74,7 +75,8 @@ class PrunerKind:
     Attributes:
         description: what it does, in a line.
         make: gives Optuna's pruner for the horizon and the name's number.
-        reason: says why a trial is stopped: (its error, errors of the complete trials at this step, number) → words.
+        against: what a stopped trial's error was compared with: (errors of the complete trials at this step, the name's
+            number) → fields of ``Reason``.
         argument: what the name's number is called, and its default; a default of None means that it must be given.
         by_rungs: whether it judges at few steps and must hear of every one, also where a trial may not be stopped.
         by_cells: whether its steps are the evaluation's (corruption, severity) cells, not epochs.
@@ -82,21 +84,19 @@ class PrunerKind:
 
     description: str
     make: Callable[[Horizon, float], optuna.pruners.BasePruner]
-    reason: Callable[[float, Sequence[float], float], str]
+    against: Callable[[Sequence[float], float], Mapping[str, Any]] = lambda others, number: {}
     argument: tuple[str, float | None] | None = None
     by_rungs: bool = False
     by_cells: bool = False
 
 
-def _percentile_reason(value: float, others: Sequence[float], percent: float) -> str:
-    if not others:
-        return ""
-    middle = "median" if percent == 50 else f"{percent:g}th percentile"
-    return f", {middle} of the {len(others)} complete trials {np.percentile(others, percent):.4f}"
+def _percentile(others: Sequence[float], percent: float) -> dict[str, Any]:
+    bound = float(np.percentile(others, percent)) if others else None
+    return {"bound": bound, "number": percent, "n_compared": len(others)}
 
 
-def _rung_reason(value: float, others: Sequence[float], number: float) -> str:
-    return f", not in the better {'half' if REDUCTION == 2 else f'1/{REDUCTION}'} of those that reached this rung"
+def _rung(others: Sequence[float], number: float) -> dict[str, Any]:
+    return {"number": REDUCTION}
 
 
 def _wilcoxon(horizon: Horizon, p_threshold: float) -> optuna.pruners.BasePruner:
@@ -106,18 +106,16 @@ def _wilcoxon(horizon: Horizon, p_threshold: float) -> optuna.pruners.BasePruner
 
 
 PRUNERS: dict[str, PrunerKind] = {
-    "none": PrunerKind(
-        "every trial runs to its end", lambda horizon, number: optuna.pruners.NopPruner(), lambda *_: ""
-    ),
+    "none": PrunerKind("every trial runs to its end", lambda horizon, number: optuna.pruners.NopPruner()),
     "median": PrunerKind(
         "stops a trial whose best error so far is above the median of the complete ones at this step",
         lambda horizon, number: optuna.pruners.MedianPruner(n_startup_trials=4, n_min_trials=4),
-        lambda value, others, number: _percentile_reason(value, others, 50),
+        against=lambda others, number: _percentile(others, 50),
     ),
     "percentile": PrunerKind(
         "the same with a percentile: percentile:25 lets the best quarter go on",
         lambda horizon, number: optuna.pruners.PercentilePruner(number, n_startup_trials=4, n_min_trials=4),
-        _percentile_reason,
+        against=_percentile,
         argument=("PERCENT", 25.0),
     ),
     "successive-halving": PrunerKind(
@@ -125,7 +123,7 @@ PRUNERS: dict[str, PrunerKind] = {
         lambda horizon, number: optuna.pruners.SuccessiveHalvingPruner(
             min_resource=horizon.first_rung(), reduction_factor=REDUCTION
         ),
-        _rung_reason,
+        against=_rung,
         by_rungs=True,
     ),
     "hyperband": PrunerKind(
@@ -133,20 +131,19 @@ PRUNERS: dict[str, PrunerKind] = {
         lambda horizon, number: optuna.pruners.HyperbandPruner(
             min_resource=horizon.first_rung(), max_resource=horizon.n_steps, reduction_factor=REDUCTION
         ),
-        lambda value, others, number: _rung_reason(value, others, number) + " in its bracket",
+        against=_rung,
         by_rungs=True,
     ),
     "threshold": PrunerKind(
         "stops a trial whose error is above a bound: threshold:0.6",
         lambda horizon, number: optuna.pruners.ThresholdPruner(upper=number),
-        lambda value, others, number: f", above {number:g}",
+        against=lambda others, number: {"bound": number},
         argument=("BOUND", None),
     ),
     "wilcoxon": PrunerKind(
         "stops an evaluation whose (corruption, severity) cells are worse than the best trial's, by a signed-rank test "
         "at wilcoxon:P",
         _wilcoxon,
-        lambda *_: "",
         argument=("P", 0.1),
         by_cells=True,
     ),
@@ -177,7 +174,7 @@ class SweepPruner:
         """Return whether it compares cells, not epochs."""
         return PRUNERS[self.name].by_cells
 
-    def cells_reason(self, cells: Mapping[int, float], best: FrozenTrial) -> str:
+    def cells_reason(self, cells: Mapping[int, float], best: FrozenTrial) -> Reason:
         """Return why a trial is stopped for its cells.
 
         Args:
@@ -185,14 +182,18 @@ class SweepPruner:
             best: the trial that it was compared with.
         """
         common = cells.keys() & best.intermediate_values.keys()
-        mine = sum(cells[cell] for cell in common) / len(common)
-        other = sum(best.intermediate_values[cell] for cell in common) / len(common)
-        return (
-            f"{self.name} pruner after {len(common)} cells of the evaluation: mean error {mine:.4f}, that of the best "
-            f"trial (number {best.number}) {other:.4f}, p < {self.number:g}"
+        return Reason(
+            "pruner",
+            pruner=self.name,
+            step=max(cells),
+            value=sum(cells[cell] for cell in common) / len(common),
+            bound=sum(best.intermediate_values[cell] for cell in common) / len(common),
+            number=self.number,
+            n_compared=len(common),
+            trial=best.number,
         )
 
-    def reason(self, step: int, value: float, others: Sequence[float]) -> str:
+    def reason(self, step: int, value: float, others: Sequence[float]) -> Reason:
         """Return why a trial is stopped.
 
         Args:
@@ -200,8 +201,8 @@ class SweepPruner:
             value: its error there.
             others: the complete trials' errors there.
         """
-        why = PRUNERS[self.name].reason(value, others, self.number)
-        return f"{self.name} pruner at step {step}: probe error {value:.4f}{why}"
+        against = PRUNERS[self.name].against(others, self.number)
+        return Reason("pruner", pruner=self.name, step=step, value=value, **against)
 
 
 def parse_pruner(text: str) -> tuple[str, float]:

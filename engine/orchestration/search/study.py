@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from engine.errors import InputError, unknown_name
 from engine.orchestration.agenda import Agenda, Slot
 from engine.orchestration.databases import check_sqlite
+from engine.orchestration.reasons import Reason
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import CORRUPTED, Results, TrialResult
 from engine.orchestration.search.distributions import distribution, parameters_of
@@ -202,8 +203,8 @@ class SweepStudy:
         """Return whether the steps of the study's trials are cells of the evaluation, not epochs."""
         return self._pruner.by_cells
 
-    def report(self, number: int, values: Mapping[int, float], *, own: bool) -> str | None:
-        """Report intermediate values; return the reason if the trial should stop.
+    def report(self, number: int, values: Mapping[int, float], *, own: bool) -> Reason | None:
+        """Report intermediate values; return the reason if the trial should stop, without the stage that it is in.
 
         Args:
             number: the trial.
@@ -234,14 +235,14 @@ class SweepStudy:
         del self._live[number]
         self._mirror_end(self._ledger.end(number, TrialState.COMPLETE, values))
 
-    def prune(self, number: int, reason: str) -> None:
+    def prune(self, number: int, reason: Reason) -> None:
         """End a trial as pruned."""
         self._end(number, TrialState.PRUNED, reason)
 
-    def fail(self, number: int, reason: str, *, interrupted: bool = False) -> None:
+    def fail(self, number: int, reason: Reason) -> None:
         """End a trial as failed; an interrupted one's slot is free again."""
         slot = self._live[number]
-        if interrupted:
+        if reason.kind == "interrupted":
             self.note(number, INTERRUPTED, True)
             self._repeats.forget(number)
             self._left[slot.name] = self._ledger[number].user_attrs[SETTINGS]
@@ -255,7 +256,7 @@ class SweepStudy:
     def interrupt_all(self) -> None:
         """End every live trial as interrupted."""
         for number in list(self._live):
-            self.fail(number, INTERRUPTED, interrupted=True)
+            self.fail(number, Reason("interrupted"))
 
     def best(self) -> FrozenTrial | None:
         """Return the complete proposal with the least corrupted error, or None.
@@ -270,8 +271,8 @@ class SweepStudy:
         place = self.objectives.index(CORRUPTED)
         return min(complete, key=lambda trial: (trial.values[place], *trial.values, trial.number), default=None)
 
-    def _end(self, number: int, state: TrialState, reason: str) -> None:
-        self.note(number, REASON, hide_credentials(reason))
+    def _end(self, number: int, state: TrialState, reason: Reason) -> None:
+        self.note(number, REASON, replace(reason, text=hide_credentials(reason.text)).to_json())
         del self._live[number]
         self._mirror_end(self._ledger.end(number, state))
 
@@ -332,7 +333,7 @@ class SweepStudy:
             if SETTINGS in trial.user_attrs:
                 self._left[trial.user_attrs[SLOT]] = trial.user_attrs[SETTINGS]
             self._ledger.note(trial.number, INTERRUPTED, True)
-            self._ledger.note(trial.number, REASON, INTERRUPTED)
+            self._ledger.note(trial.number, REASON, Reason("interrupted").to_json())
             self._ledger.end(trial.number, TrialState.FAIL)
         return len(left)
 
@@ -466,7 +467,7 @@ def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:
         settings=noted.get(SETTINGS, {}),
         objective=values.get(CORRUPTED),
         errors=noted.get("errors"),
-        reason=noted.get(REASON, ""),
+        reason=Reason.from_json(noted[REASON]) if REASON in noted else None,
         stages=noted.get("stages", {}),
         values=values,
         repeat_of=noted.get(REPEAT_OF),

@@ -121,7 +121,7 @@ class Tracker:
             if trial.slot in left:
                 tags = {"state": trial.state}
                 if trial.state != "COMPLETE":
-                    tags["prune_reason" if trial.state == "PRUNED" else "fail_reason"] = trial.reason
+                    tags["prune_reason" if trial.state == "PRUNED" else "fail_reason"] = str(trial.reason)
                 status = "FAILED" if trial.state == "FAIL" else "FINISHED"
                 title = f"{trial.slot}: {describe_settings(trial.settings)}"
                 self.end_trial(trial.slot, status, tags=tags, step=left[trial.slot], errors=trial.errors, title=title)

@@ -3,6 +3,7 @@ import pytest
 from engine.metrics import PairedDifference
 from engine.orchestration.answer import answer_tables, format_difference
 from engine.orchestration.printing import as_text
+from engine.orchestration.reasons import Reason
 from engine.orchestration.results import Results, TrialResult, objective_values
 from tests.engine.orchestration.spaces import SPACE
 
@@ -21,7 +22,7 @@ def make_trial(number: int, slot: str, group: str, seed: int, noise: float, **ch
         "settings": {"push_pull.where": "first"},
         "objective": noise,
         "errors": errors,
-        "reason": "",
+        "reason": None,
         "stages": {},
         **changes,
     }
@@ -46,9 +47,19 @@ RESULTS = Results(
             state="PRUNED",
             objective=None,
             errors=None,
-            reason="median pruner at step 4: probe error 0.9 (epoch 2 of finetune)",
+            reason=Reason("pruner", "finetune", "median", epoch=2, step=4, value=0.9),
         ),
-        make_trial(6, "proposal/2", "", 11, 0.0, state="FAIL", objective=None, errors=None, reason="loss became nan"),
+        make_trial(
+            6,
+            "proposal/2",
+            "",
+            11,
+            0.0,
+            state="FAIL",
+            objective=None,
+            errors=None,
+            reason=Reason("stage", "pretrain", text="loss became nan"),
+        ),
         make_trial(7, "winner/old/0", "winner", 11, 0.9),
         make_trial(8, "winner/new/0", "winner", 11, 0.05),
         make_trial(9, "winner/new/1", "winner", 12, 0.07),

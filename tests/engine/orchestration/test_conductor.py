@@ -20,11 +20,11 @@ N_TOGETHER = 3
 class Scene:
     """A conductor whose trials end when the test says so."""
 
-    def __init__(self, tmp_path: Path) -> None:
-        options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner="none")
+    def __init__(self, tmp_path: Path, *, pruner: str = "none") -> None:
+        options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner=pruner)
         self.prepared = prepare(options, SPACE)
         self.study = SweepStudy(
-            self.prepared.agenda, storage=options.storage_url, name="study", sampler="random", pruner="none"
+            self.prepared.agenda, storage=options.storage_url, name="study", sampler="random", pruner=pruner
         )
         self.spool = Spool(tmp_path / "events.jsonl")
         self.held: list[bool] = []
@@ -88,6 +88,35 @@ def test_a_trial_whose_process_died_for_good_fails(scene: Scene) -> None:
     scene.say_last_word(second, failure="no reason at all")
     scene.conductor.on_end(second, error=False)
     assert scene.states() == ["FAIL", "FAIL"]
+
+
+def test_a_failure_is_kept_with_its_stage(scene: Scene) -> None:
+    first, *_ = scene.begin_all()
+    scene.say_last_word(first, failure="loss became nan", stage="pretrain")
+    (trial,) = scene.study.finished()
+    assert trial.user_attrs["reason"] == {"kind": "stage", "stage": "pretrain", "text": "loss became nan"}
+
+
+def test_a_pruned_trial_is_kept_with_stage_epoch_and_step(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, pruner="threshold:0.6")
+    for _ in range(4):  # the arms, which are not pruned
+        trial = scene.begin() or ""
+        scene.say_last_word(trial)
+        scene.conductor.on_end(trial, error=False)
+    trial = scene.begin() or ""
+    epochs = [{"stage": "finetune", "epoch": epoch, "step": epoch + 2, "value": 0.9, "own": True} for epoch in (1, 2)]
+    assert scene.conductor.on_result(trial, {"records": epochs}) is True
+    scene.conductor.on_end(trial, error=False)
+    (pruned,) = [trial for trial in scene.study.finished() if trial.state.name == "PRUNED"]
+    assert pruned.user_attrs["reason"] == {
+        "kind": "pruner",
+        "stage": "finetune",
+        "pruner": "threshold",
+        "epoch": 2,
+        "step": 4,
+        "value": 0.9,
+        "bound": 0.6,
+    }
 
 
 def test_the_next_trial_begins_when_a_process_is_free(scene: Scene) -> None:

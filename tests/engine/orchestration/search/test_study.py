@@ -4,10 +4,13 @@ from optuna.trial import TrialState
 
 from engine.errors import InputError
 from engine.orchestration.agenda import Agenda
+from engine.orchestration.reasons import Reason
 from engine.orchestration.search import SAMPLERS, SweepStudy, read_results
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
 from tests.engine.orchestration.spaces import SPACE
+
+LOSS = Reason("stage", "pretrain", text="loss became nan")
 
 
 @pytest.fixture
@@ -145,13 +148,14 @@ def test_failures_count_as_done_and_keep_their_reason(storage: str) -> None:
     study = make_study(storage, 4)
     proposal = study.ask()
     assert proposal is not None
-    study.fail(proposal.number, "loss became nan")
+    study.fail(proposal.number, LOSS)
     assert make_study(storage, 4).n_finished == 1
     (failed,) = read_results(storage, "study").with_state("FAIL")
-    assert failed.reason == "loss became nan"
+    assert failed.reason == LOSS
+    assert str(failed.reason) == "loss became nan"
 
 
-def report_epochs(study: SweepStudy, number: int, value: float, *, own: bool) -> str | None:
+def report_epochs(study: SweepStudy, number: int, value: float, *, own: bool) -> Reason | None:
     for step in range(1, 6):
         reason = study.report(number, {step: value}, own=own)
         if reason is not None:
@@ -170,12 +174,12 @@ def test_a_hopeless_proposal_is_pruned_with_its_reason_and_arms_are_not(storage:
     assert proposal is not None
     reason = report_epochs(study, proposal.number, 0.95, own=True)
     assert reason is not None
-    assert reason.startswith("median pruner at step 2: probe error 0.9500, median of the 4 complete trials 0.5000")
+    assert reason == Reason("pruner", pruner="median", step=2, value=0.95, bound=0.5, number=50, n_compared=4)
     study.prune(proposal.number, reason)
     pruned = optuna.load_study(storage=storage, study_name="study").trials[proposal.number]
     assert pruned.state == TrialState.PRUNED
     assert pruned.intermediate_values == {1: 0.95, 2: 0.95}
-    assert pruned.user_attrs["reason"] == reason
+    assert Reason.from_json(pruned.user_attrs["reason"]) == reason
 
 
 def test_a_stage_that_others_share_is_not_pruned_on(storage: str) -> None:

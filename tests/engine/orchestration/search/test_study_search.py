@@ -6,6 +6,7 @@ from optuna.trial import TrialState
 
 from engine.errors import InputError
 from engine.orchestration.agenda import Agenda
+from engine.orchestration.reasons import Reason
 from engine.orchestration.search import PRUNERS, SAMPLERS, Proposal, SweepStudy, read_results
 from engine.spaces import Arm, Choice, Float, Int, Space
 from tests.engine.orchestration.spaces import SPACE, TINY
@@ -199,7 +200,7 @@ BY_EPOCHS = [name for name, kind in PRUNERS.items() if not kind.by_cells]
 @pytest.mark.parametrize("pruner", [f"{name}:0.6" if name == "threshold" else name for name in BY_EPOCHS])
 def test_every_pruner_stops_the_hopeless_and_keeps_the_best(storage: str, pruner: str) -> None:
     study = make_study(storage, SPACE, 24, "random", pruner=pruner)
-    reasons: dict[float, str | None] = {}
+    reasons: dict[float, Reason | None] = {}
     for place in range(16):
         proposal = ask(study)
         value = 0.3 if place < 4 else (0.1 if place % 4 == 0 else 0.9)
@@ -217,12 +218,12 @@ def test_every_pruner_stops_the_hopeless_and_keeps_the_best(storage: str, pruner
     if pruner == "none":
         assert reasons == {}
     else:
-        assert (reasons[0.9] or "").startswith(f"{pruner.split(':')[0]} pruner at step ")
+        assert str(reasons[0.9]).startswith(f"{pruner.split(':')[0]} pruner at step ")
     states = {trial.state for trial in optuna.load_study(storage=storage, study_name="study").trials}
     assert (TrialState.PRUNED in states) == (pruner != "none")
 
 
-def measure_cells(study: SweepStudy, number: int, errors: list[float], *, batch: int = 4) -> tuple[str | None, int]:
+def measure_cells(study: SweepStudy, number: int, errors: list[float], *, batch: int = 4) -> tuple[Reason | None, int]:
     """Report cells in batches as an evaluation does; return the reason to stop, and after how many cells."""
     for first in range(0, len(errors), batch):
         cells = dict(enumerate(errors[first : first + batch], start=first + 1))
@@ -247,7 +248,9 @@ def test_the_wilcoxon_pruner_compares_cells_with_the_best_trial(storage: str) ->
     study.complete(better.number, sum(hard) / 12)
     reason, n_cells = measure_cells(study, worse.number, [error + 0.02 for error in hard])
     assert n_cells == 8
-    assert reason == (
+    assert reason is not None
+    assert (reason.step, reason.n_compared, reason.trial) == (8, 8, 4)
+    assert str(reason) == (
         "wilcoxon pruner after 8 cells of the evaluation: mean error 0.3375, that of the best trial (number 4) 0.3175, "
         "p < 0.1"
     )

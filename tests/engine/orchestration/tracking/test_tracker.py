@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from engine.metrics import Baseline
+from engine.orchestration.reasons import Reason
 from engine.orchestration.results import TrialResult
 from engine.orchestration.tracking import Spool, Tracker
 from tests.engine.orchestration.tracking.test_writer import ERRORS
@@ -16,7 +17,7 @@ def spool(tmp_path: Path) -> Spool:
 
 def ended(slot: str, state: str, errors: dict[str, Any] | None = None) -> TrialResult:
     objective = errors["objective"] if errors else None
-    return TrialResult(0, slot, "", 0, state, {"push_pull.h": 2.0}, objective, errors, "why", {})
+    return TrialResult(0, slot, "", 0, state, {"push_pull.h": 2.0}, objective, errors, Reason("words", text="why"), {})
 
 
 def start(tracker: Tracker, *slots: str) -> None:

@@ -42,6 +42,11 @@ class DataSettings:
         split_seed: seed of that split and of the limits' draws; trials of a sweep share it.
         corruption_files: a folder in CIFAR-10-C's format that has the corrupted test images; None to make them. Of the
             validation images, corrupted ones are made in any case.
+        test_fraction: share of each class's images that are set apart as test images, in (0, 1), drawn by
+            ``split_seed``: of a folder that has no ``train/`` and ``test/``. None for a folder that has them, and for
+            all other data sets.
+        value_range: black and white, two numbers: which values of a folder's images of more than 8 bits become 0 and
+            255. None to know it by the values themselves.
     """
 
     name: str = "digits"
@@ -53,6 +58,8 @@ class DataSettings:
     validation_fraction: float = 0.2
     split_seed: int = 0
     corruption_files: str | None = None
+    test_fraction: float | None = None
+    value_range: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _require(0 < self.validation_fraction < 1, "data.validation_fraction", "in (0, 1)", self.validation_fraction)
@@ -61,6 +68,10 @@ class DataSettings:
         for name in ("n_train", "n_validation", "n_test"):
             value = getattr(self, name)
             _require(value is None or value >= 2, f"data.{name}", "≥ 2 or None", value)
+        share, ends = self.test_fraction, self.value_range
+        _require(share is None or 0 < share < 1, "data.test_fraction", "in (0, 1) or None", share)
+        is_range = ends is None or (len(ends) == 2 and all(map(math.isfinite, ends)) and ends[0] < ends[1])
+        _require(is_range, "data.value_range", "[black, white] with black < white, both finite, or None", ends)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class ComputeOptions:
 
     dataset: str | None = None
     """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
-    a folder per class in each."""
+    a folder per class in each (or to be split: --set data.test_fraction=0.2)."""
     download: bool = False
     """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     home: Path = Path("runs")

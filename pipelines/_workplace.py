@@ -90,6 +90,7 @@ def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
     config = make_config(options)
     store = Store(options.store or options.home / "store")
     info, _ = prepare_data(config.data, store, download=options.download)
+    say(console, *info.notes)
     if options.init is not None:
         weights = prepare_weights(options.init, store)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))

@@ -66,6 +66,7 @@ def main(options: CorruptOptions) -> int:
     )
     store = Store(options.home / "store")
     info, _ = prepare_data(config.data, store, download=options.download)
+    say(console, *info.notes)
     test = data_getter(info, store, device)(info.key).test
     if not 0 <= options.image < len(test):
         raise InputError(f"`--image` must be from 0 to {len(test) - 1}, got {options.image}")

@@ -90,6 +90,7 @@ def main(options: TrialOptions) -> int:
         f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
         f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
         f"{plan.config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
+        *info.notes,
     )
     start = time.perf_counter()
     outcomes = []

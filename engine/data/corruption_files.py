@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.data.checks import all_alike
 from engine.data.dataset import Split
 from engine.errors import InputError, unknown_name
 
@@ -85,9 +86,19 @@ class CorruptionFiles:
         return Split(images, self._clean.labels, self._clean.indices)
 
     def content_hashes(self) -> dict[str, str]:
-        """Return {corruption: SHA-256 of its file, 32 hexadecimal digits}; the published folders take seconds."""
+        """Return {corruption: SHA-256 of its file, 32 hexadecimal digits}; the published folders take seconds.
+
+        Raises:
+            InputError: a file whose images are all the same at a severity: it was never filled, or not to its end.
+        """
         hashes = {}
         for name in self.names:
+            for severity in range(1, N_SEVERITIES + 1):
+                images = self._files[name][(severity - 1) * self._n : severity * self._n]
+                if self._n > 1 and all_alike(images):
+                    raise InputError(
+                        f"{self.folder / name}.npy has {self._n:,} images of severity {severity} that are all the same"
+                    )
             with (self.folder / f"{name}.npy").open("rb") as file:
                 hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()[:32]
         return hashes

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from engine.data.checks import check_split
 from engine.digest import digest
 from engine.errors import InputError
 from engine.registry import Registry
@@ -52,21 +53,24 @@ class RawData:
         test: the test images, which no choice ever sees.
         class_names: one for each label.
         severity_table: the table of corruption severities that suits these images.
+        notes: what a person should know of them, a sentence each.
 
     Raises:
-        InputError: one class, images that are not uint8 (n, 1 or 3, side, side), or labels that are not one class each.
+        InputError: one class, images that are not uint8 (n, 1 or 3, side, side), that are all the same, or labels that
+            are not one class each, or all of one class.
     """
 
     train: Split
     test: Split
     class_names: tuple[str, ...]
     severity_table: str = "cifar-c"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
             raise InputError(f"a data set needs at least 2 classes, got {len(self.class_names)}: {self.class_names}")
         for part, split in (("training", self.train), ("test", self.test)):
-            _check_split(part, split, len(self.class_names))
+            check_split(part, split.images, split.labels, split.indices, len(self.class_names))
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise InputError(
                 f"training and test images must have one shape (c, h, w), got {tuple(self.train.images.shape[1:])} and "
@@ -130,6 +134,7 @@ class DataInfo:
         n_test: test images.
         corruption_folder: where the corrupted test images lie, absolute; None if they are made.
         corruption_files: {corruption: content hash of its file there}.
+        notes: what a person should know of the images, a sentence each; no key depends on them.
     """
 
     key: str
@@ -145,25 +150,7 @@ class DataInfo:
     n_test: int
     corruption_folder: str | None = None
     corruption_files: Mapping[str, str] = field(default_factory=dict)
-
-
-def _check_split(part: str, split: Split, n_classes: int) -> None:
-    """Raise ``InputError`` unless these are images and a class for each."""
-    images, labels = split.images, split.labels
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3] or not len(images):
-        raise InputError(
-            f"the {part} images must be (n, 1 or 3, side, side) with n ≥ 1, got the shape {tuple(images.shape)}"
-        )
-    if images.dtype != torch.uint8 or labels.dtype != torch.int64:
-        raise InputError(f"the {part} images must be uint8 and labels int64, got {images.dtype} and {labels.dtype}")
-    if not images.shape[:1] == labels.shape == split.indices.shape:
-        shapes = f"{len(images)} images, labels {tuple(labels.shape)} and indices {tuple(split.indices.shape)}"
-        raise InputError(f"each of the {part} images needs one label and one index, got {shapes}")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= n_classes:
-        raise InputError(
-            f"the labels of the {part} images must be from 0 to {n_classes - 1} ({n_classes} classes), got {low}…{high}"
-        )
+    notes: tuple[str, ...] = ()
 
 
 READERS: Registry = Registry("data set")
@@ -191,7 +178,7 @@ def split_data(raw: RawData, settings: DataSettings) -> DataSet:
     Raises:
         InputError: a class has too few images to be in both training and validation.
     """
-    train, validation = _stratified_positions(raw.train.labels, len(raw.class_names), settings)
+    train, validation = _stratified_positions(raw.train.labels, raw.class_names, settings)
     test = torch.arange(len(raw.test))
     if settings.n_test is not None and settings.n_test < len(test):
         test = _shuffled(test, settings.split_seed, "test")[: settings.n_test].sort().values
@@ -205,19 +192,22 @@ def split_data(raw: RawData, settings: DataSettings) -> DataSet:
     )
 
 
-def _stratified_positions(labels: Tensor, n_classes: int, settings: DataSettings) -> tuple[Tensor, Tensor]:
+def _stratified_positions(labels: Tensor, class_names: Sequence[str], settings: DataSettings) -> tuple[Tensor, Tensor]:
     """Return training and validation positions in a random order in which every prefix mixes the classes."""
-    train, validation = [], []
-    for label in range(n_classes):
+    train, validation, small = [], [], []
+    for label, name in enumerate(class_names):
         positions = _shuffled((labels == label).nonzero().flatten(), settings.split_seed, "class", label)
         n_validation = round(len(positions) * settings.validation_fraction)
         if not 0 < n_validation < len(positions):
-            raise InputError(
-                f"class {label} has {len(positions)} training images: too few to set "
-                f"{settings.validation_fraction:.0%} apart for validation"
-            )
+            small.append(f"{name!r} ({len(positions)})")
         validation.append(positions[:n_validation])
         train.append(positions[n_validation:])
+    if small:
+        more = f", and {len(small) - 10} more" if len(small) > 10 else ""
+        raise InputError(
+            f"classes with too few training images to set {settings.validation_fraction:.3g} of them apart for "
+            f"validation (`data.validation_fraction`): {', '.join(small[:10])}{more}"
+        )
     return (
         _shuffled(torch.cat(train), settings.split_seed, "train"),
         _shuffled(torch.cat(validation), settings.split_seed, "validation"),

@@ -1,157 +1,213 @@
-"""A folder of images as a data set: ``train/`` and ``test/``, in each a folder per class."""
+"""A folder of images as a data set: ``train/`` and ``test/``, in each a folder per class, or classes to be split."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from engine.data.dataset import RawData, Split, register_dataset
+from engine.data.listing import shown
+from engine.data.parts import find_parts
+from engine.data.pictures import VERSION, decode, read_extent
+from engine.data.progress import counted
+from engine.data.survey import Survey, common_side, notes_on_shape, read_content, refuse, survey
+from engine.data.wide import Extent, PictureError, Scales, choose_scales
 from engine.digest import digest
 from engine.errors import InputError
 from engine.settings import DataSettings
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-_GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L", "F", "LA"}
+T = TypeVar("T")
+_CHUNK = 64
+_BYTES_OF_A_LARGE_FILE = 2**16
+"""Below that, Python's share of the decoding is so large that threads get into each other's way."""
 
 
 class ImageFolder:
     """The reader of ``folder:PATH``.
 
-    Rules: files are ordered by name; an image whose size is not ``image_size`` is cropped to its central square and
-    resized (bilinear, antialiased); ``image_size`` is the first training image's shorter side unless given;
-    ``channels`` is 1 if the first training image is grey, else 3, unless given (grey becomes r = g = b, colour
-    becomes luma); transparency is laid over black; 16-bit images keep their upper 8 bits, and
-    floats count from 0 to 255.
+    Which files are used: ``listing.py``. How one is decoded: ``pictures.py``, and ``wide.py`` for more than 8 bits.
+    Unless they are given, ``image_size`` is the shorter side that more than half of all pictures have, and ``channels``
+    is 3 if any picture is coloured, else 1. The order of the files decides neither.
 
     Args:
         argument: the path.
-        settings: image size and channels.
+        settings: image size, channels, the range of values, and how a folder without ``train/`` and ``test/`` is split.
 
     Raises:
-        InputError: no such folder, an empty one, one class, classes that differ between train and test.
+        InputError: no such folder, one of another form, an empty class, one class, classes that differ between train
+            and test.
     """
+
+    own_settings: ClassVar = ("test_fraction", "value_range")
 
     def __init__(self, argument: str | None, settings: DataSettings) -> None:
         if not argument:
             raise InputError("data set 'folder' needs a path: folder:PATH")
         self.root = Path(argument).expanduser()
         if not self.root.is_dir():
-            raise InputError(f"data folder does not exist: {self.root}")
-        self.files = {part: _list_images(self.root, part) for part in ("train", "test")}
-        self.class_names = tuple(sorted(self.files["train"]))
-        if self.class_names != tuple(sorted(self.files["test"])):
-            odd = sorted(set(self.files["train"]) ^ set(self.files["test"]))
-            raise InputError(f"{self.root}: train/ and test/ must have the same classes, not in both: {', '.join(odd)}")
-        if len(self.class_names) < 2:
-            raise InputError(f"{self.root}: at least 2 classes are needed, got {', '.join(self.class_names)}")
-        first = self.files["train"][self.class_names[0]][0]
-        size, grey = _inspect(first)
-        self.image_size = settings.image_size or size
-        self.channels = settings.channels or (1 if grey else 3)
+            raise InputError(f"data folder does not exist: {shown(self.root)}")
+        self._settings = settings
+        self._parts = find_parts(self.root, settings)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a person should know of the files, a sentence each."""
+        return (*self._parts.notes, *notes_on_shape(self._survey.headers, *self._shape), *self._note_on_copies())
 
     def fingerprint(self) -> str:
-        """Return the content hash of all files and of how they are decoded (32 hexadecimal digits)."""
-        content = hashlib.sha256()
-        for part, classes in self.files.items():
-            for name, paths in sorted(classes.items()):
-                for path in paths:
-                    content.update(f"{part}/{name}/{path.name}\0".encode())
-                    content.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest(["folder", 1, content.hexdigest(), self.image_size, self.channels])[:32]
-
-    def read(self) -> RawData:
-        """Decode every image.
+        """Return the content hash of all files and of how they are decoded (32 hexadecimal digits).
 
         Raises:
-            InputError: an image that cannot be read, named by its path.
+            InputError: files that can't be used, all of them; pictures of many sizes.
         """
-        return RawData(self._read_part("train"), self._read_part("test"), self.class_names)
+        if self._survey.bad:
+            self._refuse(self._survey.bad)
+        content = hashlib.sha256()
+        for part, files in self._parts:
+            for path, place, index in zip(files.paths, files.places, files.indices, strict=True):
+                content.update(os.fsencode(f"{part}/{place}\0{index}\0") + self._survey.digests[path])
+        return digest(["folder", VERSION, content.hexdigest(), *self._shape, self._settings.value_range])[:32]
 
-    def _read_part(self, part: str) -> Split:
-        paths = [path for name in self.class_names for path in self.files[part][name]]
-        counts = torch.tensor([len(self.files[part][name]) for name in self.class_names])
-        labels = torch.repeat_interleave(torch.arange(len(self.class_names)), counts)
-        images = torch.empty(len(paths), self.channels, self.image_size, self.image_size, dtype=torch.uint8)
-        with ThreadPoolExecutor() as pool:
-            decoded = pool.map(lambda path: _decode(path, self.image_size, self.channels), paths, chunksize=64)
-            for position, image in enumerate(decoded):
-                images[position] = image
-        return Split(images, labels, torch.arange(len(paths)))
+    def read(self) -> RawData:
+        """Decode every picture.
 
+        Raises:
+            InputError: files that can't be used, all of them by name; values without meaning; more than memory holds.
+        """
+        self.fingerprint()  # what is wrong with the files is said first
+        side, channels = self._shape
+        self._check_memory(side, channels)
+        scales = self._scales()
+        decoder = partial(self._decode, side=side, channels=channels, scales=scales)
+        bad: dict[Path, str] = {}
+        splits = []
+        for part, files in self._parts:
+            images = torch.zeros(len(files.paths), channels, side, side, dtype=torch.uint8)
+            for place, found in enumerate(self._each(decoder, files.paths, f"decoding {part} pictures")):
+                if isinstance(found, PictureError):
+                    bad[files.paths[place]] = str(found)
+                else:
+                    images.numpy()[place] = found
+            splits.append(Split(images, torch.tensor(files.labels), torch.tensor(files.indices)))
+        refuse(bad, self._total)
+        return RawData(splits[0], splits[1], tuple(map(shown, self._parts.class_names)), notes=scales.notes)
 
-def _list_images(root: Path, part: str) -> dict[str, list[Path]]:
-    """Return {class: its image files, by name} of ``train`` or ``test``."""
-    folder = root / part
-    if not folder.is_dir():
-        raise InputError(
-            f"{root} has no folder {part!r}; expected {root}/train/CLASS/IMAGE and {root}/test/CLASS/IMAGE"
-        )
-    classes = {}
-    for child in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        classes[child.name] = sorted(path for path in child.iterdir() if path.suffix.lower() in _SUFFIXES)
-        if not classes[child.name]:
-            raise InputError(f"class folder has no images: {child}")
-    if not classes:
-        raise InputError(f"folder has no classes (one folder each): {folder}")
-    return classes
+    @cached_property
+    def _survey(self) -> Survey:
+        with _quiet():
+            return survey((path for _, part in self._parts for path in part.paths), self._total)
 
+    @cached_property
+    def _total(self) -> int:
+        return sum(len(part.paths) for _, part in self._parts)
 
-def _inspect(path: Path) -> tuple[int, bool]:
-    """Return an image's shorter side and whether it is grey."""
-    with _open(path) as image:
-        return min(image.size), image.mode in _GREY_MODES
+    @cached_property
+    def _shape(self) -> tuple[int, int]:
+        """Return the side and the number of channels that all pictures are brought to."""
+        headers = self._survey.headers
+        side = self._settings.image_size or common_side(headers, self.root)
+        return side, self._settings.channels or (1 if all(header.is_grey for header in headers.values()) else 3)
 
+    def _scales(self) -> Scales:
+        """Return the scales of the pictures of more than 8 bits.
 
-def _open(path: Path):  # type: ignore[no-untyped-def]
-    from PIL import Image
+        Raises:
+            InputError: pixels that are not finite, or values without meaning.
+        """
+        wide = [path for path, header in self._survey.headers.items() if header.is_wide]
+        asked = self._settings.value_range
+        if asked is not None and not wide:
+            raise InputError(
+                f"`data.value_range` is for pictures of more than 8 bits, of which {shown(self.root)} has none, got "
+                f"{list(asked)}"
+            )
+        found = dict(zip(wide, self._each(self._measure, wide, "measuring pictures"), strict=True))
+        bad = {path: str(value) for path, value in found.items() if isinstance(value, PictureError)}
+        if bad:
+            self._refuse(bad)
+        extents = {path: value for path, value in found.items() if isinstance(value, Extent)}
+        return choose_scales(extents, asked)
 
-    try:
-        return Image.open(path)
-    except Exception as error:  # Pillow's plug-ins raise many kinds: each means an unreadable file
-        raise InputError(f"image cannot be read: {path} ({error})") from error
+    def _refuse(self, bad: Mapping[Path, str]) -> None:
+        """Raise ``InputError`` for bad files, and for all others whose pixels turn out to be bad."""
+        paths = [path for path in self._survey.headers if path not in bad]
+        tried = zip(paths, self._each(self._try, paths, "looking for other bad pictures"), strict=True)
+        more = {path: str(found) for path, found in tried if isinstance(found, PictureError)}
+        refuse({**bad, **more}, self._total)
 
+    def _decode(self, path: Path, side: int, channels: int, scales: Scales) -> np.ndarray:
+        return decode(self._content(path), side, channels, scales)
 
-def _decode(path: Path, size: int, channels: int) -> Tensor:
-    """Return one image as uint8 (channels, size, size)."""
-    from PIL import Image
+    def _measure(self, path: Path) -> Extent | None:
+        return read_extent(self._content(path))
 
-    with _open(path) as image:
+    def _try(self, path: Path) -> object:
+        return self._measure(path) if self._survey.headers[path].is_wide else self._decode(path, 8, 3, Scales())
+
+    def _content(self, path: Path) -> bytes:
+        content = read_content(path)
+        if hashlib.sha256(content).digest() != self._survey.digests[path]:
+            raise PictureError("it changed while the folder was read")
+        return content
+
+    def _each(self, work: Callable[[Path], T], paths: Sequence[Path], what: str) -> Iterator[T | PictureError]:
+        """Yield what work gives of each file, in their order, or why it is bad; large files in parallel."""
+
+        def attempt(path: Path) -> T | PictureError:
+            try:
+                return work(path)
+            except PictureError as error:
+                return error
+
+        def outcomes() -> Iterator[T | PictureError]:
+            if self._survey.n_bytes < _BYTES_OF_A_LARGE_FILE * self._total:
+                yield from map(attempt, paths)
+                return
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                for first in range(0, len(paths), _CHUNK):  # not all at once: what is decoded waits in memory
+                    yield from pool.map(attempt, paths[first : first + _CHUNK])
+
+        with _quiet():
+            yield from counted(outcomes(), len(paths), what)
+
+    def _check_memory(self, side: int, channels: int) -> None:
+        needed = self._total * channels * side**2
         try:
-            if image.mode.startswith(("I", "F")):
-                image = _to_bytes(image)
-            if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-            image = image.convert("L" if channels == 1 else "RGB")
-            if image.size != (size, size):
-                image = _fit(image, size)
-            pixels = np.array(image)
-        except Exception as error:  # as above
-            raise InputError(f"image cannot be read: {path} ({error})") from error
-    return torch.from_numpy(pixels if channels == 3 else pixels[..., None]).permute(2, 0, 1)
+            there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):  # a system that does not say
+            return
+        if needed > there:
+            raise InputError(
+                f"{self._total:,} pictures of {channels}×{side}×{side} take {needed / 1e9:.1f} GB, this machine has "
+                f"{there / 1e9:.1f} GB of memory: say a smaller data.image_size"
+            )
+
+    def _note_on_copies(self) -> tuple[str, ...]:
+        """Return that test pictures are training pictures too, if any are."""
+        train, test = ([self._survey.digests[path] for path in files.paths] for _, files in self._parts)
+        known = set(train)
+        n_copies = sum(content in known for content in test)
+        if not n_copies:
+            return ()
+        return (f"{n_copies:,} of {len(test):,} test pictures are, byte for byte, training pictures too",)
 
 
-def _to_bytes(image):  # type: ignore[no-untyped-def]
-    """Return whole numbers (of 16 bits) by their upper 8 bits, floats as they are; the same rule for every image."""
-    from PIL import Image
-
-    values = np.asarray(image)
-    if image.mode != "F":
-        values = values.astype(np.int64) >> 8
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-
-
-def _fit(image, size: int):  # type: ignore[no-untyped-def]
-    from PIL import Image
-
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's remarks on single files (odd EXIF data, say) from the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 register_dataset("folder")(ImageFolder)

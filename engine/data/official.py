@@ -79,8 +79,12 @@ class OfficialFiles(ABC):
             raise InputError(f"data set {cls.name!r} could not be downloaded into {root}: {reason}") from error
 
     def fingerprint(self) -> str:
-        """Return the content hash of the files and of how they are decoded (32 hexadecimal digits)."""
-        content = {path: hashlib.sha256((self.root / path).read_bytes()).hexdigest() for path in self.files()}
+        """Return the content hash of the files and of how they are decoded (32 hexadecimal digits).
+
+        Raises:
+            InputError: a file that can't be read.
+        """
+        content = {path: self._hash(path) for path in self.files()}
         return digest([self.name, 1, content, self.image_size, self.channels])[:32]
 
     def read(self) -> RawData:
@@ -98,9 +102,22 @@ class OfficialFiles(ABC):
                 raise InputError(
                     f"the files of data set {self.name!r} in {self.root} cannot be read: cut off or damaged ({error})"
                 ) from error
+            shape = (self.own_channels, self.size, self.size)
+            if images.dtype != torch.uint8 or images.shape[1:] != shape:
+                raise InputError(
+                    f"the files of data set {self.name!r} in {self.root} must have uint8 images of {shape}, got "
+                    f"{images.dtype} of {tuple(images.shape[1:])}"
+                )
             images = fit(images, self.image_size, self.channels)
             parts.append(Split(images, labels, torch.arange(len(images))))
         return RawData(parts[0], parts[1], self.class_names(), self.severity_table)
+
+    def _hash(self, path: str) -> str:
+        try:
+            with (self.root / path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"file cannot be read: {self.root / path} ({error.strerror})") from error
 
     @classmethod
     @abstractmethod

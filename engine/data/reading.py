@@ -8,9 +8,16 @@ from engine.data.dataset import READERS, DataSet, RawData, split_data
 from engine.errors import InputError
 from engine.settings import DataSettings
 
+FOLDERS_OWN = ("test_fraction", "value_range")
+"""Settings that most data sets have no use for; a reader names those that it heeds in ``own_settings``."""
+
 
 class Reader(Protocol):
-    """What a registered data set is: made from its argument and the settings, cheap until ``read``."""
+    """What a registered data set is: made from its argument and the settings, cheap until ``read``.
+
+    It may have ``notes``, sentences on its files that a person should know, and ``own_settings``, the names of settings
+    of ``DataSettings`` that it heeds and others don't.
+    """
 
     def fingerprint(self) -> str:
         """Return a content hash of what ``read`` gives."""
@@ -35,6 +42,10 @@ def open_reader(settings: DataSettings, *, download: bool = False) -> Reader:
         if not hasattr(reader, "download"):
             raise InputError(f"data set {name!r} is not one that can be downloaded")
         reader.download(argument or None)
+    for setting in FOLDERS_OWN:
+        value = getattr(settings, setting)
+        if value is not None and setting not in getattr(reader, "own_settings", ()):
+            raise InputError(f"`data.{setting}` means nothing to the data set {name!r}: it must be None, got {value!r}")
     return reader(argument or None, settings)
 
 

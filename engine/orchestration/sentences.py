@@ -13,9 +13,10 @@ from engine.orchestration.search import search_notes
 
 
 def opening_notes(prepared: Prepared) -> list[str]:
-    """Return what a person should know of the search before it starts."""
+    """Return what a person should know of the data and of the search before it starts."""
     options, agenda = prepared.options, prepared.agenda
-    notes = search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
+    notes = [*prepared.info.notes]
+    notes += search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
     if options.init is not None:
         notes.append(
             f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "

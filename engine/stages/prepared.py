@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from engine.conversion import build
 from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
+from engine.data.checks import notes_on_values
 from engine.settings import DataSettings
 from engine.stages.runner import find_whole
 from engine.stages.store import Artifact, Store
@@ -30,7 +32,8 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
     reader = open_reader(settings, download=download)
     raw_key = reader.fingerprint()
     artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader.read())
-    data = split_data(_load_raw(artifact), settings)
+    raw = _load_raw(artifact)
+    data = split_data(raw, settings)
     folder = None if settings.corruption_files is None else str(Path(settings.corruption_files).expanduser().absolute())
     files = {} if folder is None else CorruptionFiles(Path(folder), data.test).content_hashes()
     info = DataInfo(
@@ -47,6 +50,7 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
         n_test=len(data.test),
         corruption_folder=folder,
         corruption_files=files,
+        notes=(*getattr(reader, "notes", ()), *raw.notes),
     )
     return info, replace(data, corruption_folder=folder)
 
@@ -84,18 +88,22 @@ def info_to_json(info: DataInfo) -> dict[str, Any]:
 
 def info_from_json(value: dict[str, Any]) -> DataInfo:
     """Return the value of ``info_to_json``."""
-    return DataInfo(**{**value, "settings": DataSettings(**value["settings"])})
+    settings = build(DataSettings, value["settings"], "data.")
+    return DataInfo(**{**value, "settings": settings, "notes": tuple(value["notes"])})
 
 
 def _store_raw(store: Store, key: str, raw: RawData) -> Artifact:
     with store.attempt(key) as attempt:
         for part, split in (("train", raw.train), ("test", raw.test)):
             attempt.write_tensors(part, {"images": split.images, "labels": split.labels, "indices": split.indices})
-        attempt.write_json("classes", {"names": list(raw.class_names), "severity_table": raw.severity_table})
+        notes = [*raw.notes, *notes_on_values(raw.train.images, raw.test.images)]
+        classes = {"names": list(raw.class_names), "severity_table": raw.severity_table, "notes": notes}
+        attempt.write_json("classes", classes)
         return store.publish(attempt, {"history": [], "spec": {"stage": "data"}})
 
 
 def _load_raw(artifact: Artifact) -> RawData:
     train, test = (Split(**artifact.tensors(part)) for part in ("train", "test"))
     classes = artifact.json("classes")
-    return RawData(train, test, tuple(classes["names"]), classes["severity_table"])
+    notes = tuple(classes.get("notes", ()))
+    return RawData(train, test, tuple(classes["names"]), classes["severity_table"], notes)

@@ -49,6 +49,18 @@ def test_what_is_written_is_the_published_format_and_reads_back(tmp_path: Path, 
             assert split.images.is_contiguous()
 
 
+def test_a_file_that_was_not_filled_to_its_end_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "c")
+    pixels = np.load(tmp_path / "c" / "fog.npy", mmap_mode="r+")
+    pixels[4 * N + 1 :] = 0  # the first image of the last severity is there
+    pixels.flush()
+    CorruptionFiles(tmp_path / "c", clean_split(), NAMES).content_hashes()
+    pixels[4 * N] = 0
+    pixels.flush()
+    with pytest.raises(InputError, match=r"fog.npy has 7 images of severity 5 that are all the same"):
+        CorruptionFiles(tmp_path / "c", clean_split(), NAMES).content_hashes()
+
+
 def test_an_interrupted_folder_is_gone_on_with(tmp_path: Path) -> None:
     corrupted = []
 

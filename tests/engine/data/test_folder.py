@@ -1,3 +1,5 @@
+import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +10,14 @@ from PIL import Image
 from engine.data import load_dataset, open_reader
 from engine.errors import InputError
 from engine.settings import DataSettings
+from tests.engine.data import pictures
+from tests.engine.data.pictures import write
 
-RANDOM = np.random.default_rng(0)
+SEEDS = itertools.count()
 
 
 def noise(height: int, width: int, *channels: int) -> np.ndarray:
-    return RANDOM.integers(0, 256, (height, width, *channels), dtype=np.uint8)
-
-
-def write(path: Path, image: Image.Image | np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path)
-    return path
+    return pictures.noise(height, width, *channels, seed=next(SEEDS))
 
 
 @pytest.fixture
@@ -60,14 +58,59 @@ def test_folder_is_a_data_set_by_name(folder):
     assert (data.channels, data.image_size, data.n_classes) == (3, 8, 2)
 
 
-def test_folder_size_is_the_first_image_s_shorter_side_and_others_are_cropped_and_resized(folder):
+def test_folder_size_is_that_of_most_pictures_and_others_are_cropped_and_resized(folder):
     wide = noise(12, 20, 3)
-    images = decoded(folder, wide)
-    assert images.shape == (3, 12, 12)
-    assert np.array_equal(images.permute(1, 2, 0).numpy(), wide[:, 4:16])
-    second = reader(folder).read().train.images[1].permute(1, 2, 0).numpy()
-    source = Image.open(folder / "train" / "cat" / "0.png")
-    assert np.array_equal(second, np.asarray(source.resize((12, 12), Image.Resampling.BILINEAR)))
+    image = decoded(folder, wide)  # the first file, which decides nothing
+    assert image.shape == (3, 8, 8)
+    square = Image.fromarray(wide[:, 4:16])
+    expected = np.asarray(square.resize((8, 8), Image.Resampling.BILINEAR))
+    assert np.array_equal(image.permute(1, 2, 0).numpy(), expected)
+    assert reader(folder).notes == (
+        "1 of 15 pictures are resized to 8 pixels (data.image_size); their shorter sides are from 8 to 12",
+        "1 of 15 pictures are not square: their central square is used",
+    )
+
+
+def test_folder_of_many_sizes_is_refused_with_the_sizes_and_the_setting(folder):
+    for number, size in enumerate((20, 21, 22, 23, 24, 25, 26)):
+        write(folder / "test" / "dog" / f"large{number}.png", noise(size, 2 * size, 3))
+    assert reader(folder).read().train.images.shape[-1] == 8  # 14 of 21
+    for number, size in enumerate((12, 12, 12, 30, 31, 32, 33)):
+        write(folder / "train" / "cat" / f"!large{number}.png", noise(2 * size, size, 3))
+    match = (
+        r"the pictures have many sizes, shorter sides from 8 to 33 pixels, most often 8 \(14 of 28\), 12 \(3 of 28\), "
+        r"20 \(1 of 28\); say which to bring all to by data.image_size=SIDE"
+    )
+    with pytest.raises(InputError, match=match):
+        reader(folder).fingerprint()
+    assert reader(folder, image_size=10).read().train.images.shape[-1] == 10
+
+
+def test_folder_of_too_small_pictures_is_refused(folder):
+    for path in folder.glob("*/*/*.png"):
+        write(path, noise(3, 3, 3))
+    with pytest.raises(InputError, match=r"the pictures are 3 pixels wide or high, at least 4 are needed; say which"):
+        reader(folder).read()
+
+
+def test_folder_that_memory_cannot_hold_is_refused(folder):
+    with pytest.raises(
+        InputError, match=r"14 pictures of 3×1000000×1000000 take 42000\.0 GB, this machine has .* GB of"
+    ):
+        reader(folder, image_size=10**6).read()
+
+
+def test_folder_has_colour_if_any_picture_has_whichever_comes_first(folder):
+    grey = noise(8, 8)
+    assert np.array_equal(decoded(folder, grey).numpy(), np.stack([grey] * 3))
+    assert reader(folder).notes == ("1 of 15 pictures are grey and become r = g = b (data.channels=3)",)
+    assert reader(folder, channels=1).notes == ("14 of 15 pictures are coloured and become luma (data.channels=1)",)
+    for path in sorted(folder.glob("*/*/*.png"))[:-1]:
+        write(path, noise(8, 8))
+    assert reader(folder).read().train.images.shape[1] == 3  # of the test pictures one still has
+    write(sorted(folder.glob("*/*/*.png"))[-1], noise(8, 8))
+    assert reader(folder).read().train.images.shape[1] == 1
+    assert reader(folder).notes == ()
 
 
 def test_folder_shrinking_averages_what_is_merged(folder):
@@ -88,8 +131,7 @@ def test_folder_image_size_and_channels_may_be_given(folder):
 
 def test_folder_grey_images_make_one_channel_or_three_equal_ones(folder):
     grey = noise(8, 8)
-    assert np.array_equal(decoded(folder, grey)[0].numpy(), grey)
-    assert reader(folder).read().train.images.shape[1] == 1
+    assert np.array_equal(decoded(folder, grey, channels=1)[0].numpy(), grey)
     colour = decoded(folder, grey, channels=3)
     assert all(np.array_equal(channel.numpy(), grey) for channel in colour)
 
@@ -100,48 +142,6 @@ def test_folder_colour_becomes_luma(folder):
     assert np.abs(decoded(folder, image, channels=1)[0].numpy() - luma).max() < 1
 
 
-def test_folder_lays_transparency_over_black(folder):
-    image = noise(8, 8, 4)
-    expected = image[..., :3] * (image[..., 3:] / 255)
-    assert np.abs(decoded(folder, image).permute(1, 2, 0).numpy() - expected).max() <= 1
-    grey = noise(8, 8, 2)
-    expected = grey[..., 0] * (grey[..., 1] / 255)
-    assert np.abs(decoded(folder, Image.fromarray(grey, mode="LA"))[0].numpy() - expected).max() <= 1
-
-
-@pytest.mark.parametrize("brightest", [65535, 4000, 200])
-def test_folder_16_bit_images_keep_their_upper_8_bits_however_dark(folder, brightest):
-    values = np.linspace(0, brightest, 64).astype(np.uint16).reshape(8, 8)
-    image = decoded(folder, values)
-    assert image.shape[0] == 1
-    assert np.array_equal(image[0].numpy(), (values >> 8).astype(np.uint8))
-
-
-def test_folder_16_bit_images_of_either_byte_order(folder):
-    values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    big = Image.frombytes("I;16B", (8, 8), values.astype(">u2").tobytes())
-    assert np.array_equal(decoded(folder, big, ".tif")[0].numpy(), (values >> 8).astype(np.uint8))
-
-
-def test_folder_palettes_become_colours(folder):
-    palette = Image.fromarray(noise(8, 8)).convert("P")
-    palette.putpalette(noise(256, 3).flatten().tolist())
-    expected = np.asarray(palette.convert("RGB"))
-    assert np.array_equal(decoded(folder, palette, ".gif").permute(1, 2, 0).numpy(), expected)
-
-
-def test_folder_reads_black_and_white(folder):
-    image = Image.fromarray(noise(8, 8)).convert("1")
-    assert np.array_equal(decoded(folder, image)[0].numpy(), np.asarray(image).astype(np.uint8) * 255)
-
-
-def test_folder_ignores_other_files_and_hidden_folders(folder):
-    (folder / "train" / "cat" / "notes.txt").write_text("not an image")
-    (folder / "train" / ".cache").mkdir()
-    (folder / "train" / "README.md").write_text("no class")
-    assert len(reader(folder).read().train) == 10
-
-
 def test_folder_refuses_a_missing_path(tmp_path):
     with pytest.raises(InputError, match=r"data folder does not exist: .*nowhere"):
         reader(tmp_path / "nowhere")
@@ -149,45 +149,78 @@ def test_folder_refuses_a_missing_path(tmp_path):
         open_reader(DataSettings(name="folder"))
 
 
-def test_folder_refuses_a_folder_without_train_or_test(folder):
-    (folder / "test").rename(folder / "tests")
-    with pytest.raises(InputError, match=r"has no folder 'test'; expected .*/train/CLASS/IMAGE and"):
-        reader(folder)
+def test_folder_names_all_that_cannot_be_used_at_once_however_they_are_damaged(folder):
+    good = (folder / "train" / "dog" / "3.png").read_bytes()
+    (folder / "train" / "dog" / "3.png").write_bytes(good[:60])  # a whole header, half a picture
+    (folder / "train" / "cat" / "0.png").write_bytes(b"no picture at all")
+    (folder / "test" / "cat" / "0.png").write_bytes(b"")
+    (folder / "test" / "dog" / "dead.png").symlink_to("nowhere.png")
+    pixels = np.full((8, 8), 0.5, np.float32)
+    pixels[1, 2:5] = np.nan, np.inf, -np.inf
+    write(folder / "train" / "cat" / "odd.tif", pixels)
+    with pytest.raises(InputError) as caught:
+        reader(folder).fingerprint()
+    said = str(caught.value).replace(str(folder), "")
+    for word in (
+        "5 of 16 pictures cannot be used: ",
+        "/train/cat/0.png (no picture of a format that is read)",
+        "/train/dog/3.png (",
+        "/test/cat/0.png (it is empty)",
+        "/test/dog/dead.png (a link to a file that does not exist)",
+        "/train/cat/odd.tif (3 of 64 pixels are not finite)",
+    ):
+        assert word in said
+    assert "more" not in said
 
 
-def test_folder_refuses_no_classes(tmp_path):
-    (tmp_path / "train").mkdir()
-    with pytest.raises(InputError, match=r"folder has no classes \(one folder each\): .*train"):
-        reader(tmp_path)
-
-
-def test_folder_refuses_a_class_without_images(folder):
-    (folder / "train" / "emu").mkdir()
-    with pytest.raises(InputError, match=r"class folder has no images: .*train/emu"):
-        reader(folder)
-
-
-def test_folder_refuses_classes_that_differ(folder):
-    write(folder / "train" / "emu" / "0.png", noise(8, 8, 3))
-    with pytest.raises(InputError, match="the same classes, not in both: emu"):
-        reader(folder)
-
-
-def test_folder_refuses_a_single_class(tmp_path):
-    for part in ("train", "test"):
-        write(tmp_path / part / "cat" / "0.png", noise(8, 8, 3))
-    with pytest.raises(InputError, match="at least 2 classes are needed, got cat"):
-        reader(tmp_path)
-
-
-def test_folder_names_an_image_that_cannot_be_read(folder):
-    path = folder / "train" / "dog" / "3.png"
-    path.write_bytes(path.read_bytes()[:60])  # a whole header, half a picture
-    with pytest.raises(InputError, match=r"image cannot be read: .*train/dog/3.png \("):
+def test_folder_names_ten_bad_pictures_and_counts_the_others(folder):
+    for path in sorted((folder / "train").glob("*/*.png")) + sorted((folder / "test").glob("*/*.png"))[:2]:
+        path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError, match=r"12 of 14 pictures cannot be used: .*, and 2 more$") as caught:
         reader(folder).read()
-    path.write_bytes(b"no picture at all")
-    with pytest.raises(InputError, match=r"image cannot be read: .*train/dog/3.png \("):
+    assert str(caught.value).count(".png") == 10
+
+
+def test_folder_whose_files_cannot_be_read_is_refused(folder, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    made = reader(folder)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(InputError, match=r"14 of 14 pictures cannot be used: .*0.png \(Permission denied\), "):
+        made.read()
+
+
+def test_folder_that_changes_while_it_is_read_is_refused(folder):
+    made = reader(folder)
+    made.fingerprint()
+    write(folder / "train" / "dog" / "3.png", noise(8, 8, 3))
+    with pytest.raises(InputError, match=r"1 of 14 .*dog/3.png \(it changed while the folder was read\)"):
+        made.read()
+
+
+def test_folder_of_one_value_is_refused(folder):
+    for path in (folder / "train").glob("*/*.png"):
+        write(path, np.full((8, 8, 3), 7, np.uint8))
+    with pytest.raises(InputError, match="all 10 training images are the same, the value 7 everywhere"):
         reader(folder).read()
+
+
+def test_folder_says_which_test_pictures_are_training_pictures_too(folder):
+    shutil.copy(folder / "train" / "dog" / "3.png", folder / "test" / "cat" / "same.png")
+    assert reader(folder).notes == ("1 of 5 test pictures are, byte for byte, training pictures too",)
+
+
+def test_folder_decodes_large_files_in_parallel_to_the_same(folder, monkeypatch):
+    for path in folder.glob("*/*/*.png"):
+        write(path, noise(40, 30, 3))
+    one_by_one = reader(folder).read()
+    monkeypatch.setattr("engine.data.folder._BYTES_OF_A_LARGE_FILE", 0)
+    monkeypatch.setattr("engine.data.folder._CHUNK", 4)
+    parallel = reader(folder).read()
+    assert torch.equal(parallel.train.images, one_by_one.train.images)
+    assert torch.equal(parallel.test.images, one_by_one.test.images)
+    assert len(parallel.train.images.flatten(1).unique(dim=0)) == 10
 
 
 def test_folder_fingerprint_changes_with_a_byte_a_name_and_the_decoding(folder):

@@ -227,6 +227,45 @@ def test_labels_that_are_too_few_are_refused(tmp_path):
         read("mnist", tmp_path)
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_files_of_zeros_are_refused(tmp_path, part):
+    write_mnist(tmp_path)
+    folder, n = tmp_path / "MNIST" / "raw", (N_TRAIN, N_TEST)[part]
+    labels = (folder / MNIST_FILES["labels"][part]).read_bytes()
+    write_idx(folder / MNIST_FILES["labels"][part], np.zeros(n))
+    with pytest.raises(InputError, match=rf"the labels of all {n} (training|test) images are one class: 0"):
+        read("mnist", tmp_path)
+    (folder / MNIST_FILES["labels"][part]).write_bytes(labels)
+    write_idx(folder / MNIST_FILES["images"][part], np.zeros((n, 28, 28)))
+    with pytest.raises(InputError, match=rf"all {n} (training|test) images are the same, the value 0 everywhere"):
+        read("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(20, 28), (28, 20), (14, 28), (32, 32)])
+def test_images_of_another_shape_are_refused_and_not_squeezed(tmp_path, shape):
+    write_mnist(tmp_path)
+    draws = np.random.default_rng(0).integers(0, 256, (N_TRAIN, *shape))
+    write_idx(tmp_path / "MNIST" / "raw" / MNIST_FILES["images"][0], draws)
+    for settings in ({}, {"image_size": 32}, {"channels": 3}):
+        with pytest.raises(InputError, match=r"must have uint8 images of \(1, 28, 28\), got torch.uint8 of \(1, "):
+            read("mnist", tmp_path, **settings)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    write_cifar(tmp_path)
+    reader = open_reader(DataSettings(name=f"cifar10:{tmp_path}"))
+    opened = Path.open
+
+    def refuse(path, *arguments, **options):
+        if path.name == "data_batch_2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"file cannot be read: .*/data_batch_2 \(Permission denied\)"):
+        reader.fingerprint()
+
+
 def test_images_can_have_another_size_and_other_channels(tmp_path):
     write_mnist(tmp_path)
     write_cifar(tmp_path)

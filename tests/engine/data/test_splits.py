@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from engine.data import DataSet, RawData, Split, split_data, split_key
+from engine.data.checks import notes_on_values
 from engine.errors import InputError
 from engine.settings import DataSettings
 
@@ -75,7 +78,8 @@ def test_splits_depend_on_their_seed_alone():
 
 
 def test_a_class_too_small_to_split_is_refused():
-    with pytest.raises(InputError, match="class 0 has 50 training images: too few to set 1% apart"):
+    match = r"too few training images to set 0.01 of them apart for validation .*: 'a' \(50\), 'b' \(30\), 'c' \(20\)$"
+    with pytest.raises(InputError, match=match):
         split_data(make_raw(), DataSettings(validation_fraction=0.01))
 
 
@@ -83,6 +87,44 @@ def test_raw_data_needs_two_classes():
     raw = make_raw()
     with pytest.raises(InputError, match="at least 2 classes, got 1"):
         RawData(raw.train, raw.test, ("a",))
+
+
+def test_raw_data_of_one_value_is_refused_in_either_part():
+    raw = make_raw()
+    for name, part in (("train", "training"), ("test", "test")):
+        split = getattr(raw, name)
+        flat = Split(torch.full_like(split.images, 3), split.labels, split.indices)
+        with pytest.raises(InputError, match=f"all {len(flat)} {part} images are the same, the value 3 everywhere"):
+            replace(raw, **{name: flat})
+
+
+def test_raw_data_of_one_image_over_and_over_is_refused_wherever_another_value_may_hide():
+    raw = make_raw()
+    images = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4).repeat(len(raw.train), 1, 1, 1)
+    with pytest.raises(InputError, match="all 100 training images are the same: there is nothing"):
+        replace(raw, train=Split(images, raw.train.labels, raw.train.indices))
+    for place in (0, 1, 2, 50, 99):
+        another = images.clone()
+        another[place, 0, 3, 3] = 99
+        replace(raw, train=Split(another, raw.train.labels, raw.train.indices))
+
+
+def test_raw_data_labelled_with_one_class_is_refused():
+    raw = make_raw()
+    labels = torch.full_like(raw.test.labels, 2)
+    with pytest.raises(InputError, match="the labels of all 40 test images are one class: 2"):
+        replace(raw, test=Split(raw.test.images, labels, raw.test.indices))
+
+
+def test_notes_tell_of_flat_images_and_a_narrow_range():
+    images = torch.arange(64, dtype=torch.uint8).reshape(4, 1, 4, 4)
+    assert notes_on_values(images, images[:2]) == ()
+    images[1] = 5
+    assert notes_on_values(images[2:], images) == ("1 of 6 images are flat: one value everywhere",)
+    assert notes_on_values(images[:2], images[:1]) == (
+        "1 of 3 images are flat: one value everywhere",
+        "the images use the values 0 to 15 of 0 to 255 alone",
+    )
 
 
 def test_split_key_changes_with_the_images_and_every_way_of_splitting():

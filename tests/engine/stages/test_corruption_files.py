@@ -39,10 +39,10 @@ def test_files_take_the_place_of_the_images_that_are_made(workshop: Workshop, tm
     names = [row["corruption"] for row in read["test"]["corrupted"]]
     assert set(names) == set(NAMES)
     contrast = np.load(folder / "contrast.npy")
-    np.save(folder / "contrast.npy", np.zeros_like(contrast))
-    black = errors(workshop, data__corruption_files=str(folder))
-    assert black["validation"] == made["validation"]
-    assert black["test"]["corrupted"] != made["test"]["corrupted"]
+    np.save(folder / "contrast.npy", 255 - contrast)
+    negative = errors(workshop, data__corruption_files=str(folder))
+    assert negative["validation"] == made["validation"]
+    assert negative["test"]["corrupted"] != made["test"]["corrupted"]
 
 
 def test_the_key_follows_the_pixels_and_not_the_place(workshop: Workshop, tmp_path: Path) -> None:

@@ -211,6 +211,8 @@ IN_THE_DATA = {
     "data.n_test": "how the images are set apart: in `split_key`",
     "data.validation_fraction": "how the images are set apart: in `split_key`",
     "data.split_seed": "how the images are set apart: in `split_key`",
+    "data.test_fraction": "which images are test images: in a folder's fingerprint",
+    "data.value_range": "how the images are decoded: in a folder's fingerprint",
     "data.corruption_files": "the files' content is in the evaluation's settings: see test_corruption_files.py",
 }
 """{setting: why no stage has it}; the tests of `engine.data` change each of them."""

@@ -1,0 +1,118 @@
+"""A first look at every file of a folder: its content's hash and its header, and the size that follows from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.data.listing import shown
+from engine.data.pictures import Header, read_header
+from engine.data.progress import counted
+from engine.data.wide import PictureError
+from engine.errors import InputError
+
+LISTED = 10
+"""How many files an error names; of the rest it tells the number."""
+
+
+@dataclass
+class Survey:
+    """What is known of files before they are decoded.
+
+    Attributes:
+        digests: {file: SHA-256 of its content}, of all that can be read.
+        headers: {file: header of its picture}, of all that are pictures.
+        bad: {file: why it can't be used}.
+        n_bytes: length of all files.
+    """
+
+    digests: dict[Path, bytes] = field(default_factory=dict)
+    headers: dict[Path, Header] = field(default_factory=dict)
+    bad: dict[Path, str] = field(default_factory=dict)
+    n_bytes: int = 0
+
+
+def survey(paths: Iterable[Path], total: int) -> Survey:
+    """Return what files say of themselves; bad ones are noted, and raise nothing."""
+    found = Survey()
+    for path in counted(paths, total, "reading files"):
+        try:
+            content = read_content(path)
+            found.n_bytes += len(content)
+            found.digests[path] = hashlib.sha256(content).digest()
+            found.headers[path] = read_header(content)
+        except PictureError as error:
+            found.bad[path] = str(error)
+    return found
+
+
+def read_content(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        PictureError: it can't be read, or is a link to nowhere.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PictureError("a link to a file that does not exist" if path.is_symlink() else "it is gone") from error
+    except OSError as error:
+        raise PictureError(error.strerror or str(error)) from error
+
+
+def refuse(bad: Mapping[Path, str], total: int) -> None:
+    """Raise ``InputError`` if files are bad: it names the first of them, and says how many there are."""
+    if not bad:
+        return
+    named = [f"{shown(path)} ({reason})" for path, reason in sorted(bad.items())[:LISTED]]
+    more = f", and {len(bad) - LISTED:,} more" if len(bad) > LISTED else ""
+    raise InputError(f"{len(bad):,} of {total:,} pictures cannot be used: {', '.join(named)}{more}")
+
+
+def common_side(headers: Mapping[Path, Header], root: Path) -> int:
+    """Return the shorter side in pixels that more than half of the pictures have.
+
+    Raises:
+        InputError: no side is that of more than half of them, or it is less than 4.
+    """
+    sides = Counter(header.side for header in headers.values())
+    side, count = min(sides.most_common(), key=lambda item: (-item[1], item[0]))
+    ask = "say which to bring all to by data.image_size=SIDE"
+    if 2 * count <= len(headers):
+        by_count = sorted(sides.items(), key=lambda item: (-item[1], item[0]))
+        usual = ", ".join(f"{side} ({n:,} of {len(headers):,})" for side, n in by_count[:3])
+        raise InputError(
+            f"{shown(root)}: the pictures have many sizes, shorter sides from {min(sides)} to {max(sides)} pixels, "
+            f"most often {usual}; {ask}"
+        )
+    if side < 4:
+        raise InputError(f"{shown(root)}: the pictures are {side} pixels wide or high, at least 4 are needed; {ask}")
+    return side
+
+
+def notes_on_shape(headers: Mapping[Path, Header], side: int, channels: int) -> tuple[str, ...]:
+    """Return what a person should know of the pictures' form, a sentence each."""
+    total = len(headers)
+    n_other = sum(header.side != side for header in headers.values())
+    n_oblong = sum(not header.is_square for header in headers.values())
+    n_grey = sum(header.is_grey for header in headers.values())
+    n_long = sum(header.has_more for header in headers.values())
+    sides = sorted({header.side for header in headers.values()})
+    notes = []
+    if n_other and len(sides) > 1:
+        notes.append(
+            f"{n_other:,} of {total:,} pictures are resized to {side} pixels (data.image_size); their shorter "
+            f"sides are from {sides[0]} to {sides[-1]}"
+        )
+    if n_oblong:
+        notes.append(f"{n_oblong:,} of {total:,} pictures are not square: their central square is used")
+    if channels == 3 and n_grey:
+        notes.append(f"{n_grey:,} of {total:,} pictures are grey and become r = g = b (data.channels=3)")
+    if channels == 1 and n_grey < total:
+        notes.append(f"{total - n_grey:,} of {total:,} pictures are coloured and become luma (data.channels=1)")
+    if n_long:
+        notes.append(f"{n_long:,} of {total:,} files have several frames or pages: the first is used")
+    return tuple(notes)

@@ -1,0 +1,69 @@
+"""A folder of pictures from the command line: what is said of it, the first time and again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import sweep, trial
+from tests.engine.data.pictures import noise, write
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Return 60 deep grey pictures in two classes, one of them flat, and a text; without train/ and test/."""
+    for name in ("[red]", "blue"):
+        for number in range(30):
+            seed = number + 100 * (name == "blue")
+            write(tmp_path / "pictures" / name / f"{number:02}.png", noise(8, 8, seed=seed).astype(np.uint16) << 4)
+    write(tmp_path / "pictures" / "blue" / "30.png", np.full((8, 8), 99, np.uint16))
+    (tmp_path / "pictures" / "notes.txt").touch()
+    return tmp_path / "pictures"
+
+
+SAID = (
+    "{folder} has no train/ and test/: 12 of its 61 pictures, 0.2 of each class, are the test images, drawn by seed 0 "
+    "(data.split_seed)",
+    "61 pictures have more than 8 bits: whole numbers from 0 to 4080, taken as numbers of 12 bits",
+    "1 of 61 images are flat: one value everywhere",
+)
+QUICK = ("data.test_fraction=0.2", "model.width=4", "pretrain.epochs=1", "evaluate.severities=[5]")
+
+
+def test_a_trial_on_an_unsplit_folder_says_what_it_made_of_it_also_from_the_store(folder, tmp_path, capsys):
+    arguments = ["--home", str(tmp_path / "runs"), "--dataset", f"folder:{folder}", "--set", *QUICK]
+    arguments.append('evaluate.corruptions=["contrast"]')
+    for _ in range(2):
+        assert trial.command_line(arguments) == 0
+        printed = capsys.readouterr().out
+        assert "39 training, 10 validation and 12 test images of 1×8×8, 2 classes" in printed
+        for line in SAID:
+            assert line.format(folder=folder) in printed
+
+
+def test_a_dry_run_says_it_too(folder, tmp_path, capsys):
+    arguments = ["--home", str(tmp_path / "runs"), "--dataset", f"folder:{folder}", "--set", *QUICK, "--dry-run"]
+    assert sweep.command_line([*arguments, "--space", str(plain_space(tmp_path))]) == 0
+    printed = capsys.readouterr().out
+    for line in SAID:
+        assert line.format(folder=folder) in printed
+
+
+def test_bad_pictures_end_a_command_with_a_sentence(folder, tmp_path, capsys):
+    for name in ("[red]/00.png", "blue/03.png"):
+        (folder / name).write_bytes(b"nothing")
+    arguments = ["--home", str(tmp_path / "runs"), "--dataset", f"folder:{folder}", "--set", *QUICK]
+    assert trial.command_line(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 2 of 61 pictures cannot be used: ")
+    assert "[red]/00.png (no picture of a format that is read), " in error
+    assert len(error.splitlines()) == 1
+
+
+def plain_space(tmp_path: Path) -> Path:
+    path = tmp_path / "plain.py"
+    path.write_text(
+        "from engine.spaces import Arm, Space\n"
+        'SPACE = Space("plain", arms=(Arm("plain", {"push_pull.where": "none"}, control=True),), n_seeds=1)\n'
+    )
+    return path

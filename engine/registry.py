@@ -6,9 +6,9 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from engine.errors import InputError, unknown_name
 
@@ -29,6 +29,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
+        self._sources: dict[str, str | None] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that adds an entry under ``name``.
@@ -42,12 +43,14 @@ class Registry(Generic[T]):
             raise InputError(
                 f"a {self.kind}'s name has letters, digits, '_', '-' and '.', at most {_LONGEST_NAME}, got {name!r}"
             )
+        module = _registering_module()
 
         def add(entry: T) -> T:
             previous = self._entries.get(name)
             if previous is not None and _origin(previous) != _origin(entry):
                 raise InputError(f"{self.kind} {name!r} is already registered by {_origin(previous)}")
             self._entries[name] = entry
+            self._sources[name] = source_digest(entry, module)
             return entry
 
         return add
@@ -72,21 +75,67 @@ class Registry(Generic[T]):
         return tuple(self._entries)
 
     def source_digest(self, name: str) -> str | None:
-        """Return a hash of the module that defines an entry, or None for the engine's own entries.
+        """Return a hash of the code that an entry comes from, as it was registered; None for the engine's own entries.
 
         A stage whose numbers come from a user's own code has this in its key, so that an edit makes a new artifact.
         """
-        return source_digest(self[name])
+        _ = self[name]
+        return self._sources[name]
 
 
-def source_digest(entry: object) -> str | None:
-    """Return a hash of the module that defines a function or class, or None for the engine's own."""
-    module_name = getattr(entry, "__module__", "")
-    if module_name == "engine" or module_name.startswith("engine."):
+def source_digest(entry: object, registered_in: Mapping[str, Any] | None = None) -> str | None:
+    """Return a hash of the code that a function or class comes from, or None for the engine's own.
+
+    That is the module that defines it, the one that registers it, and what these import from the user's own files
+    (see ``engine.sources``).
+
+    Args:
+        entry: the function or class.
+        registered_in: the global names of the module that registers it.
+    """
+    modules = [names for names in (_defined_in(entry), registered_in) if names is not None and not _is_engine_s(names)]
+    if not modules:
         return None
-    source = getattr(sys.modules.get(module_name), "__file__", None)
-    content = Path(source).read_bytes() if source else module_name.encode()
-    return hashlib.sha256(content).hexdigest()[:16]
+    from engine.sources import SourceFile, digest_of_sources, is_users_own  # here: the engine's own need no parser
+
+    places = [(_name_of(names), Path(names.get("__file__") or "").resolve()) for names in modules]
+    files = [SourceFile(name, path) for name, path in places if path.is_file()]
+    own = [file for file in files if is_users_own(file.path)] or files[-1:]  # of what is installed, who registers it
+    return digest_of_sources(own) if own else hashlib.sha256(_text_of(entry).encode()).hexdigest()[:16]
+
+
+def _defined_in(entry: object) -> Mapping[str, Any] | None:
+    """Return the global names of the module that defines a function or class, if it is known."""
+    module = sys.modules.get(getattr(entry, "__module__", None) or "")
+    if module is not None:
+        return vars(module)
+    return getattr(entry, "__globals__", None)  # a file that was run without becoming a module, as a space's is
+
+
+def _is_engine_s(names: Mapping[str, Any]) -> bool:
+    return str(names.get("__name__")).partition(".")[0] == "engine"
+
+
+def _name_of(names: Mapping[str, Any]) -> str:
+    """Return a module's name, also of one that is run as a script."""
+    specification = names.get("__spec__") if names["__name__"] == "__main__" else None
+    return specification.name if specification is not None else names["__name__"]
+
+
+def _registering_module() -> Mapping[str, Any]:
+    """Return the global names of the module that calls a ``register_…`` function, whichever it goes through."""
+    frame = sys._getframe(2)
+    while _is_engine_s(frame.f_globals) and frame.f_code.co_name != "<module>" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_globals
+
+
+def _text_of(entry: object) -> str:
+    """Return what was typed at a prompt; of what is written in C the name alone."""
+    try:
+        return inspect.getsource(entry)  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return f"{getattr(entry, '__module__', '')}.{getattr(entry, '__qualname__', '')}"
 
 
 def _origin(entry: object) -> str:

@@ -25,7 +25,6 @@ from engine.errors import InputError, unknown_name
 from engine.ranking import DISTANCES, ELECTIONS, filter_layers
 from engine.ranking.exemplars import MAX_CLUSTERED
 from engine.ranking.medoids import k_medoids_package
-from engine.registry import source_digest
 from engine.settings import DistortionSettings, EvaluateSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
 from engine.stages.plan_filters import chosen_filters, filter_counts, needs_ranking
@@ -117,7 +116,7 @@ class _Planner:
     def _spec(
         self, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], *, seeded: bool = True
     ) -> StageSpec:
-        own_source = source_digest(STAGES[stage].run)
+        own_source = STAGES.source_digest(stage)
         return StageSpec(
             stage=stage,
             version=STAGES[stage].version,

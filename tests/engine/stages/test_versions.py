@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.registry import source_digest
+from engine.sources import canonical
 from engine.stages import STAGES
 
 RECORD = Path(__file__).with_name("code_hashes.json")
@@ -24,6 +24,7 @@ LEFT_OUT = (
     "engine._lazy",
     "engine.errors",
     "engine.registry",
+    "engine.sources",
     "engine.stages.spec",
     "engine.stages.store",
 )
@@ -70,20 +71,6 @@ def dependencies(module: str) -> list[str]:
     return sorted(found)
 
 
-def canonical(node: object) -> object:
-    """Return a syntax tree without docstrings and positions, the same in every version of Python."""
-    if isinstance(node, list):
-        return [canonical(item) for item in node if not is_docstring(item)]
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
-        return [type(node).__name__, *([name, canonical(value)] for name, value in fields)]
-    return repr(node)
-
-
-def is_docstring(node: object) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
 def code_of(stage: str) -> str:
     """Return a hash of the code that a stage's numbers depend on (16 hexadecimal digits)."""
     modules = dependencies(STAGES[stage].run.__module__)
@@ -92,7 +79,7 @@ def code_of(stage: str) -> str:
 
 
 def current() -> dict[str, dict[str, object]]:
-    own = [name for name in STAGES if source_digest(STAGES[name].run) is None]
+    own = [name for name in STAGES if STAGES.source_digest(name) is None]
     return {name: {"version": STAGES[name].version, "code": code_of(name)} for name in sorted(own)}
 
 

@@ -147,9 +147,11 @@ def describe_stage(outcome: StageOutcome) -> str:
     line = f"{outcome.spec.stage:<9} {outcome.spec.key[:8]}  {how:>14}"
     if "result.json" in manifest["files"]:  # a training: others report their progress alone
         result = outcome.artifact.json("result")
+        best = next(record for record in outcome.artifact.history if record["epoch"] == result["best_epoch"])
+        probe = f", probe {best['probe_error']:.2%}" if best["watch"] == outcome.spec.watch_digest else ""
         line += (
             f"  {result['epochs']} epochs, best {result['best_epoch']}: validation error "
-            f"{result['validation_error']:.2%}, probe {result['probe_error']:.2%}, {result['n_trained']:,} trained"
+            f"{result['validation_error']:.2%}{probe}, {result['n_trained']:,} trained"
         )
     return line
 

@@ -124,6 +124,9 @@ class Conductor:
         for record in epochs:
             trial.last_step = record["step"]
             value = record["value"]
+            if not record["own_watch"]:
+                self._study.pass_over(number)
+                continue
             if self._study.by_cells or not math.isfinite(value):
                 continue  # Optuna refuses NaN; the stage itself ends with the reason
             reason = self._study.report(number, {record["step"]: value}, own=record["own"])
@@ -131,7 +134,7 @@ class Conductor:
                 trial.prune_reason = replace(reason, stage=record["stage"], epoch=record["epoch"])
                 return True
         for record in records:
-            if "cells" in record:
+            if "cells" in record and record["own_watch"]:
                 cells = {record["first"] + place: cell["error"] for place, cell in enumerate(record["cells"])}
                 reason = self._study.report(number, cells, own=record["own"])
                 if reason is not None:

@@ -49,6 +49,9 @@ class StageContext:
     ) -> None:
         """Add an epoch's record to the history, keep the state after it and tell who follows the stage.
 
+        The record says by "watch" whose probe it was measured on: the stage may go on from epochs that another trial,
+        with another probe, has run.
+
         Args:
             record: what the epoch came to, its number under "epoch".
             checkpoint: tensors and JSON state to go on from; None where nothing follows.
@@ -56,7 +59,7 @@ class StageContext:
         Raises:
             StageCancelledError: nobody wants the stage any more.
         """
-        self.history.append(record)
+        record = self._add(record)
         if checkpoint is not None:
             tensors, state = checkpoint
             state = {**state, "history": self.history}
@@ -70,9 +73,14 @@ class StageContext:
         Raises:
             StageCancelledError: nobody wants the stage any more.
         """
-        self.history.append(record)
+        record = self._add(record)
         if not self.report(record):
             raise StageCancelledError(f"{self.spec.stage} stopped after batch {record['batch']}")
+
+    def _add(self, record: dict[str, Any]) -> dict[str, Any]:
+        record = {**record, "watch": self.spec.watch_digest}
+        self.history.append(record)
+        return record
 
     def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the last checkpoint's tensors and state, and take over its history; None where there is none."""

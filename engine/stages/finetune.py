@@ -24,7 +24,7 @@ from engine.training.whole import WholeNetwork
 Tuned: TypeAlias = SelectiveFilters | CorrectedFilters | WholeNetwork
 
 
-@register_stage("finetune", version=3)
+@register_stage("finetune", version=4)
 def finetune(context: StageContext) -> None:
     """Tune a network, or a part of it, on the trial's noisy images; keep the best epoch on noisy validation images.
 
@@ -38,7 +38,7 @@ def finetune(context: StageContext) -> None:
     assert seed is not None
     noisy, _, _ = noisy_and_clean(context.data, settings["distortion"], seed=seed)
     validation = distorted(context.data.validation, settings["distortion"], seed=seed)
-    probe = make_probe(context.data, settings["probe"])
+    probe = make_probe(context.data, context.spec.watch["probe"])
     selected = selected_filters(context) if settings["method"] in ("filters", "correction") else {}
     module = _METHODS[settings["method"]](context, selected, noisy.images[:1].float() / 255)
     noisy, validation, probe = _as_features(context, module, noisy, validation, probe)

@@ -2,7 +2,8 @@
 
 What cannot matter is left out, so that trials that differ only there share the stage: momentum without SGD; h beyond
 the size of the pull kernels; a fraction beyond the number of filters; a ranking where all or random filters are tuned;
-the clustering of exemplars where images are paired.
+the clustering of exemplars where images are paired. What is only watched while a stage runs, the probe, changes no key
+either: it travels beside the settings.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class _Planner:
         self.evaluation = plan_evaluation(config.evaluate, data)
 
     def stages(self) -> Iterator[StageSpec]:
-        evaluation = {name: value for name, value in self.evaluation.items() if name != "n_probe"}
+        evaluation = dict(self.evaluation)
         if self.config.finetune.which != "none":
             evaluation["distortion"] = self._distortion(with_images=False)
         first = self._first()
@@ -99,22 +100,29 @@ class _Planner:
                 rank = self._spec("rank", self._rank_settings(finetune), inputs)
                 yield rank
                 finetune_inputs["rank"] = rank.key
-            tuned = self._spec("finetune", finetune, finetune_inputs)
+            tuned = self._spec("finetune", finetune, finetune_inputs, watch=self._probe())
             yield tuned
             inputs["finetune"] = tuned.key
-        yield self._spec("evaluate", evaluation, inputs, seeded=False)
+        yield self._spec("evaluate", evaluation, inputs, seeded=False, watch={"cells": self._measured_on()})
 
     def _first(self) -> StageSpec:
         """Return the stage that makes the network: trained on clean images, on noisy ones, or from given weights."""
         if self.config.finetune.which != "none" and self.config.finetune.method == "retrain":
-            return self._spec("pretrain", {**self._pretrain_settings(), "distortion": self._distortion()}, {})
+            settings = {**self._pretrain_settings(), "distortion": self._distortion()}
+            return self._spec("pretrain", settings, {}, watch=self._probe())
         weights = self.config.model.weights
         if weights is None:
-            return self._spec("pretrain", self._pretrain_settings(), {})
+            return self._spec("pretrain", self._pretrain_settings(), {}, watch=self._probe())
         return self._spec("init", {"network": self.network_settings}, {"weights": weights}, seeded=False)
 
     def _spec(
-        self, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], *, seeded: bool = True
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        *,
+        seeded: bool = True,
+        watch: Mapping[str, Any] | None = None,
     ) -> StageSpec:
         own_source = STAGES.source_digest(stage)
         return StageSpec(
@@ -125,24 +133,28 @@ class _Planner:
             data=self.data.key if stage == "evaluate" else self.data.training_key,
             seed=self.config.seed if seeded else None,
             numerics=self.numerics,
+            watch=watch or {},
         )
 
     def _pretrain_settings(self) -> dict[str, Any]:
         return {
             "network": self.network_settings,
             "training": relevant_training(self.config.pretrain),
-            "probe": self._probe(),
             **_undecayed(self.config.pretrain, dict(self.network.named_parameters())),
         }
 
     def _probe(self) -> dict[str, Any]:
-        evaluation, n_probe = self.evaluation, min(self.config.evaluate.n_probe, self.data.n_validation)
+        """Return what the epochs of trainings are watched by."""
+        n_probe = min(self.config.evaluate.n_probe, self.data.n_validation)
+        return {"probe": {**self._measured_on(), "n_probe": n_probe}}
+
+    def _measured_on(self) -> dict[str, Any]:
+        """Return the corruptions of validation images that trials are compared by."""
+        evaluation = self.evaluation
         return {
             "table": evaluation["table"],
             "corruptions": evaluation["objective"],
             "severities": evaluation["severities"],
-            "n_probe": n_probe,
-            **({"taken": "evenly"} if n_probe < self.data.n_validation else {}),
             **_corruption_sources(evaluation["objective"]),
         }
 
@@ -187,7 +199,6 @@ class _Planner:
             "method": finetune.method,
             "training": relevant_training(finetune.training),
             "distortion": self._distortion(),
-            "probe": self._probe(),
         }
         if finetune.method == "classifier" or finetune.train_classifier:
             classifier_name(self.network)  # raises where there is none

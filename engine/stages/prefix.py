@@ -24,8 +24,7 @@ def family_of(spec: StageSpec) -> str | None:
     if spec.stage != "pretrain" or "training" not in spec.settings:
         return None
     training = {name: value for name, value in spec.settings["training"].items() if name not in _LENGTH}
-    value = {**spec.to_json(), "settings": {**spec.settings, "training": training}}
-    return digest(value)[:32]
+    return digest({**spec.identity(), "settings": {**spec.settings, "training": training}})[:32]
 
 
 def is_prefix(shorter: StageSpec, longer: StageSpec) -> bool:

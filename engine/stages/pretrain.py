@@ -23,7 +23,7 @@ from engine.training.state import with_prefix
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
 
-@register_stage("pretrain", version=3)
+@register_stage("pretrain", version=4)
 def pretrain(context: StageContext) -> None:
     """Train a network on the clean training images; keep its best epoch by validation.
 
@@ -41,7 +41,7 @@ def pretrain(context: StageContext) -> None:
     if "distortion" in settings:
         images, _, _ = noisy_and_clean(context.data, settings["distortion"], seed=seed)
         validation = distorted(validation, settings["distortion"], seed=seed)
-    judge = make_judge(validation, make_probe(context.data, settings["probe"]))
+    judge = make_judge(validation, make_probe(context.data, context.spec.watch["probe"]))
     trainer = train(context, network, images, settings["training"], judge, begin=begin_from_shorter)
     tensors, state = trainer.checkpoint()
     context.attempt.write_tensors(
@@ -107,12 +107,11 @@ def train(
 
 
 def result_of(trainer: Trainer, context: StageContext) -> dict[str, Any]:
-    """Return what a training came to, as JSON."""
+    """Return what a training came to, as JSON; what was only watched is in the history alone."""
     best = next(record for record in context.history if record["epoch"] == trainer.state.best_epoch)
     return {
         "epochs": trainer.state.epoch,
         "best_epoch": trainer.state.best_epoch,
         "validation_error": best["validation_error"],
-        "probe_error": best["probe_error"],
         "n_trained": sum(p.numel() for p in trainer.module.parameters() if p.requires_grad),
     }

@@ -1,4 +1,8 @@
-"""The probe: one small corrupted validation set by which every epoch of every trial is judged."""
+"""The probe: a small corrupted validation set by which the epochs of trainings are watched.
+
+Trials are pruned on it; it decides nothing about a training itself, neither its weights nor its best epoch. So its
+settings are no part of a stage's key, and an epoch's record says whose probe it was measured on.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +58,12 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
 
 
 def make_judge(validation: Split, probe: Split) -> Judge:
-    """Return what measures a network after an epoch: validation error and loss, and the error on the probe."""
+    """Return what measures a network after an epoch.
+
+    Args:
+        validation: the images whose error and loss decide which epoch is best.
+        probe: images whose error is watched.
+    """
 
     def judge(network: torch.nn.Module) -> dict[str, float]:
         error, loss = error_and_loss(network, validation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +26,7 @@ class StageSpec:
         data: key of the data set and its splits.
         seed: what its randomness is derived from; None where it has none of its own.
         numerics: what else changes numbers: {"device": "cpu" or "cuda", "amp": bool}.
+        watch: what is measured beside the work, and how; it changes no file of the artifact and is no part of the key.
     """
 
     stage: str
@@ -35,11 +36,21 @@ class StageSpec:
     data: str
     seed: int | None
     numerics: Mapping[str, Any]
+    watch: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
         """Return the content hash that names the artifact (32 hexadecimal digits)."""
-        return digest(asdict(self))[:32]
+        return digest(self.identity())[:32]
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that the artifact's files depend on, as a JSON value: everything but what is watched."""
+        return {name: value for name, value in asdict(self).items() if name != "watch"}
+
+    @cached_property
+    def watch_digest(self) -> str:
+        """Return a hash of what is watched (12 hexadecimal digits): records of one measure alike carry the same."""
+        return digest(dict(self.watch))[:12]
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as a JSON value."""

@@ -39,9 +39,10 @@ def run_trial(config: Mapping[str, Any]) -> None:
         config: {"plan": JSON of {"trial", "broker", "store", "stages": [spec], "step_bases": {stage: first step},
             "by_cells": whether cells are compared, "n_together": trials that are to be open at once}}.
 
-    Every report has "records": of epochs {"stage", "step", "epoch", "value", "own", …}, or of batches of cells
-    {"stage", "batch", "first", "cells", "own"}; the last one has "objective" and the stages' keys, or "failure" and the
-    "stage" that failed.
+    Every report has "records": of epochs {"stage", "step", "epoch", "value", "own", "own_watch", …}, or of batches of
+    cells {"stage", "batch", "first", "cells", "own", "own_watch"}; the last one has "objective" and the stages' keys,
+    or "failure" and the "stage" that failed. "own" says that nobody else ever asked for the stage, "own_watch" that the
+    record was measured as this trial measures: an epoch that another sweep has run may be of another probe.
     """
     try:
         walk = _Walk(json.loads(config["plan"]))
@@ -149,14 +150,14 @@ class _Walk:
                 return news
 
     def _record(self, spec: StageSpec, record: Mapping[str, Any], *, own: bool) -> dict[str, Any]:
+        own_watch = record.get("watch") == spec.watch_digest
+        known = {**record, "stage": spec.stage, "own": own, "own_watch": own_watch}
         if "cells" in record:
-            return {**record, "stage": spec.stage, "own": own}
+            return known
         return {
-            **record,
-            "stage": spec.stage,
+            **known,
             "step": self.step_bases.get(spec.stage, 0) + record["epoch"],
             "value": record["probe_error"],
-            "own": own,
         }
 
     def _call(self, method: str, *arguments: Any) -> Any:

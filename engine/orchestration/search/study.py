@@ -108,6 +108,7 @@ class SweepStudy:
         self._ledger = Ledger(self._study, self._pruner.optuna)
         self._live: dict[int, Slot] = {}
         self._own_epochs: dict[int, int] = {}
+        self._with_gaps: set[int] = set()
         self._left: dict[str, Mapping[str, Any]] = {}
         self.n_recovered = self._recover()
         identities = Identities(agenda.space, resolve)
@@ -203,6 +204,10 @@ class SweepStudy:
         """Return whether the steps of the study's trials are cells of the evaluation, not epochs."""
         return self._pruner.by_cells
 
+    def pass_over(self, number: int) -> None:
+        """Take that an epoch of a trial has no value that could be compared: a pruner by rungs does not judge it."""
+        self._with_gaps.add(number)
+
     def report(self, number: int, values: Mapping[int, float], *, own: bool) -> Reason | None:
         """Report intermediate values; return the reason if the trial should stop, without the stage that it is in.
 
@@ -221,6 +226,8 @@ class SweepStudy:
         by_rungs = self._pruner.by_rungs
         warm_up = 1 if by_rungs or self.by_cells else WARM_UP_EPOCHS
         may_stop = own and slot.prunable and self._own_epochs[number] >= warm_up
+        if by_rungs and number in self._with_gaps:
+            return None  # it would count at a rung that it has passed, by an epoch beyond it
         if not (may_stop or by_rungs) or not self._ledger.should_prune(number) or not may_stop:
             return None
         complete = self._ledger.trials((TrialState.COMPLETE,))

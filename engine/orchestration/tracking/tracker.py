@@ -19,6 +19,8 @@ _EPOCH_METRICS = {
     "validation_loss": "validation/loss",
     "probe_error": "probe/error",
 }
+OTHERS_PROBE = "other_probe"
+"""Where an epoch's error is told that another trial, with another probe, has run: it compares with none of this one."""
 
 
 class Tracker:
@@ -52,7 +54,7 @@ class Tracker:
     def epochs(self, slot: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Add epochs of any stage; steps count through all stages."""
         steps = [
-            [record["step"], {metric: record[name] for name, metric in _EPOCH_METRICS.items() if name in record}]
+            [record["step"], {_metric(name, record): record[name] for name in _EPOCH_METRICS if name in record}]
             for record in records
         ]
         if steps:
@@ -128,6 +130,12 @@ class Tracker:
 
     def _append(self, event: str, slot: str, **content: Any) -> None:
         self._spool.append({"event": event, "slot": slot, "time_ms": now_ms(), **content})
+
+
+def _metric(name: str, record: Mapping[str, Any]) -> str:
+    metric = _EPOCH_METRICS[name]
+    own = record.get("own_watch", True)
+    return metric if own else metric.replace("probe/", f"{OTHERS_PROBE}/")
 
 
 def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:

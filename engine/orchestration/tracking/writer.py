@@ -354,7 +354,8 @@ def now_ms() -> int:
 
 
 def _steps(client: Any, run: str) -> set[int]:
-    return {metric.step for metric in client.get_metric_history(run, "probe/error")}
+    probes = ("probe/error", "other_probe/error")
+    return {metric.step for name in probes for metric in client.get_metric_history(run, name)}
 
 
 def _by_slot(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

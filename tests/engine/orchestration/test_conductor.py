@@ -160,3 +160,16 @@ def test_nothing_is_held_once_no_trial_is_left_to_start(scene: Scene) -> None:
             scene.conductor.on_end(trials.pop(0), error=False)
     assert scene.held in ([], [True, False])
     assert trials  # under way still, and free to end
+
+
+def epoch(step: int, value: float, *, own_watch: bool, stage: str = "pretrain") -> dict[str, Any]:
+    return {"stage": stage, "step": step, "epoch": step, "value": value, "own": True, "own_watch": own_watch}
+
+
+def test_only_values_of_a_trial_s_own_probe_are_compared(scene: Scene) -> None:
+    first, *_ = scene.begin_all()
+    records = [epoch(1, 0.9, own_watch=False), epoch(2, 0.5, own_watch=True)]
+    scene.conductor.on_result(first, {"records": records, "stages": {}})
+    assert scene.study._ledger[0].intermediate_values == {2: 0.5}
+    shown = [step for event in scene.spool.all_events() if event["event"] == "metrics" for step, _ in event["steps"]]
+    assert shown == [1, 2], "both are shown"

@@ -38,14 +38,14 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 
 def test_keys_golden(info):
     assert keys(info, ALL) == {
-        "pretrain": "95dae20a78f2a38240ca89dc28f99a61",
-        "rank": "17dda71537e5d0649108495142da23ec",
-        "finetune": "08d8303af6881cdde453ddb6088237c6",
-        "evaluate": "f62ed614649c96052bef983f3289c317",
+        "pretrain": "07d152dd8be1f18998adece6a6a8eb74",
+        "rank": "3fba5cee6bc60a3f3cac3e4a3ebcc71d",
+        "finetune": "0bf6ac09e6943197d0310c6a8a650784",
+        "evaluate": "78a6a37237431862a7c5fbd11c73941b",
     }
     assert keys(info) == {
-        "pretrain": "76e31f4b7bfce558deefa18d1c591580",
-        "evaluate": "403b8cb29c485fb111221680065cfeed",
+        "pretrain": "6f8c911ac63da6cf28fea19692915de0",
+        "evaluate": "09c86bf06239b816d308499c98931fbd",
     }
 
 
@@ -194,11 +194,10 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "finetune.training.label_smoothing": (ALL, 0.1, DOWN_FROM_FINETUNE),
     "finetune.training.patience": (ALL, 3, DOWN_FROM_FINETUNE),
     "finetune.training.augmentation": (ALL, "crop-flip", DOWN_FROM_FINETUNE),
-    "evaluate.table": (ALL, "cifar-c", STAGES),  # the probe too is corrupted by it
+    "evaluate.table": (ALL, "cifar-c", ("evaluate",)),
     "evaluate.corruptions": (ALL, ["gaussian_noise"], ("evaluate",)),  # of the objective's kind
-    "evaluate.objective": (ALL, ["contrast"], STAGES),  # the probe has its corruptions
-    "evaluate.severities": (ALL, [1, 5], STAGES),
-    "evaluate.n_probe": (ALL, 100, ("pretrain", "rank", "finetune", "evaluate")),
+    "evaluate.objective": (ALL, ["contrast"], ("evaluate",)),
+    "evaluate.severities": (ALL, [1, 5], ("evaluate",)),
 }
 """{setting: (context in which it matters, another value, the stages whose keys change)}."""
 
@@ -218,9 +217,32 @@ IN_THE_DATA = {
 """{setting: why no stage has it}; the tests of `engine.data` change each of them."""
 
 
+WATCHED = {
+    "evaluate.table": "cifar-c",
+    "evaluate.objective": ["contrast"],
+    "evaluate.severities": [1, 5],
+    "evaluate.n_probe": 100,
+}
+"""{setting: another value} of what the epochs of trainings are watched by: the probe."""
+
+
 def test_every_setting_is_accounted_for():
-    assert set(RELEVANT) | set(IN_THE_DATA) == set(TrialConfig().flat())
+    assert set(RELEVANT) | set(IN_THE_DATA) | set(WATCHED) == set(TrialConfig().flat())
     assert not set(RELEVANT) & set(IN_THE_DATA)
+
+
+@pytest.mark.parametrize("setting", WATCHED)
+def test_what_is_only_watched_trains_nothing_again_but_is_told_apart(info, setting):
+    """The probe's values are shown and pruned on; weights, best epochs and rankings do not depend on them."""
+    before, after = (
+        {spec.stage: spec for spec in plan_trial(TrialConfig().with_settings({**ALL, **changes}), info)}
+        for changes in ({}, {setting: WATCHED[setting]})
+    )
+    for stage in ("pretrain", "rank", "finetune"):
+        assert before[stage].key == after[stage].key
+    for stage in ("pretrain", "finetune"):
+        assert before[stage].watch_digest != after[stage].watch_digest
+    assert before["rank"].watch_digest == after["rank"].watch_digest
 
 
 @pytest.mark.parametrize("setting", RELEVANT)
@@ -296,7 +318,7 @@ FROM_WEIGHTS = {**ALL, "model.weights": "ab" * 16}
         (ALL, {"evaluate.table": "digits"}),
         (ALL, {"evaluate.objective": ["gaussian_noise", "shot_noise"]}),
         (ALL, {"evaluate.severities": [5, 4, 3, 2, 1]}),
-        (ALL, {"evaluate.n_probe": 240}),
+        (ALL, {"evaluate.n_probe": 100}),
     ],
     ids=lambda value: ",".join(f"{key}={item}" for key, item in value.items()),
 )
@@ -380,7 +402,7 @@ def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeyp
 
     assert with_and_without({"evaluate.corruptions": ["frost", "fog"]}) == ("evaluate",)
     assert with_and_without({"evaluate.corruptions": ["fog"]}) == ()
-    assert with_and_without({"evaluate.objective": ["frost"], "evaluate.corruptions": ["fog"]}) == STAGES
+    assert with_and_without({"evaluate.objective": ["frost"], "evaluate.corruptions": ["fog"]}) == ("evaluate",)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Broker, stage workers and light trials as real processes."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -139,3 +140,22 @@ def test_the_counting_stage_is_a_users_own() -> None:
     from tests.engine.orchestration import counting_stage
 
     assert STAGES["counting"].run is counting_stage.counting
+
+
+def whose(reports: list[dict[str, Any]]) -> list[bool]:
+    return [record["own_watch"] for report in reports for record in report["records"]]
+
+
+def test_a_trial_knows_the_values_of_another_trial_s_probe(pool, tmp_path: Path) -> None:
+    """Two trials in flight share a stage, each with its probe; a third one finds it in the store."""
+    made, store, data = pool
+    spec = make_spec(data, tmp_path / "count")
+    probes = [dataclasses.replace(spec, watch={"probe": {"n_probe": n}}) for n in (10, 20, 30)]
+    assert len({probe.key for probe in probes}) == 1
+    results = get(start_trials(made, store, [[probe] for probe in probes[:2]]))
+    assert len(files(tmp_path / "count", "start-*")) == 1
+    assert sorted(whose(reports) for _, reports in results) == [[False] * 3, [True] * 3]
+    assert all(reports[-1]["objective"] == 0.5 for _, reports in results)
+    ((_, reports),) = get(start_trials(made, store, [[probes[2]]]))
+    assert whose(reports) == [False] * 3
+    assert [record["value"] for report in reports for record in report["records"]] == [1.0, 0.5, 1 / 3], "it is shown"

@@ -1,6 +1,7 @@
 """The decisions of the stage queue, with workers that are coroutines."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ class FakeWorker:
         self.started: list[str] = []
         self.go = asyncio.Event()
         self.killed = 0
+        self.watch: str | None = None
         self.node_is_gone = False
         self.outcome: Callable[[], dict[str, Any]] = lambda: {"state": "done", "seconds": 2.0}
 
@@ -37,7 +39,7 @@ class FakeWorker:
         key = StageSpec.from_json(spec).key
         self.started.append(key)
         for epoch in (1, 2):
-            wanted = await self.core.report(key, {"epoch": epoch, "probe_error": 0.5})
+            wanted = await self.core.report(key, {"epoch": epoch, "probe_error": 0.5, "watch": self.watch})
             if not wanted:
                 return {"state": "cancelled"}
             if epoch == 1:
@@ -596,5 +598,31 @@ def test_ends_are_held_until_told_otherwise() -> None:
         assert not waiting.done()
         await core.hold_ends(False)
         assert not await waiting
+
+    with_broker(scenario)
+
+
+def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None:
+    """The stage is run with the first one's probe; whether a value is its own, a follower sees by the record."""
+
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        first, second = (
+            dataclasses.replace(make_spec("pretrain"), watch={"probe": {"n_probe": n}}) for n in (100, 200)
+        )
+        assert first.key == second.key
+        run = workers[0].run
+
+        async def run_as_a_stage_does(spec_json: Mapping[str, Any]) -> dict[str, Any]:
+            workers[0].watch = StageSpec.from_json(spec_json).watch_digest
+            return await run(spec_json)
+
+        workers[0].run = run_as_a_stage_does  # type: ignore[method-assign]
+        await core.submit("t0", first.to_json(), 0)
+        await core.submit("t1", second.to_json(), 0)
+        workers[0].go.set()
+        ends = await asyncio.gather(*(until_ended(core, trial, first.key) for trial in ("t0", "t1")))
+        assert len(workers[0].started) == 1
+        for end in ends:
+            assert [record["watch"] for record in end["records"]] == [first.watch_digest] * 2
 
     with_broker(scenario)

@@ -243,3 +243,22 @@ def test_reading_an_unknown_study_names_the_nearest(storage: str) -> None:
     make_study(storage)
     with pytest.raises(InputError, match=r"unknown study 'studi' \(did you mean 'study'"):
         read_results(storage, "studi")
+
+
+@pytest.mark.parametrize("pruner", ["successive-halving", "hyperband"])
+def test_a_trial_without_values_at_a_rung_is_not_judged_there_by_later_ones(storage: str, pruner: str) -> None:
+    """An epoch of fine-tuning, placed at the rung of pretraining's second epoch, would have everybody else pruned."""
+    study = make_study(storage, pruner=pruner)
+    with_gap, other = study.ask(), study.ask()
+    assert with_gap is not None
+    assert other is not None
+    study.pass_over(with_gap.number)
+    assert study.report(with_gap.number, {4: 0.1}, own=True) is None
+    trials = optuna.load_study(storage=storage, study_name="study").trials
+    assert trials[with_gap.number].intermediate_values == {4: 0.1}
+    study.complete(with_gap.number, 0.1)
+    report_epochs(study, other.number, 0.5, own=True)
+    study.complete(other.number, 0.5)
+    noted = [set(trial.system_attrs) for trial in optuna.load_study(storage=storage, study_name="study").trials[:2]]
+    assert not any(name.startswith("completed_rung_") for name in noted[0])
+    assert any(name.startswith("completed_rung_") for name in noted[1])

@@ -294,3 +294,17 @@ def test_of_an_error_with_a_cause_the_cause_is_told() -> None:
     with pytest.raises(RuntimeError) as raised:
         fail()
     assert describe_error(raised.value) == "RuntimeError: [Errno 111] Connection refused"
+
+
+def test_steps_of_another_trial_s_probe_do_not_double_either(home: Path) -> None:
+    setup = Setup(home, "others")
+    record = {"probe_error": 0.5, "loss": 1.0, "own_watch": False}
+    for steps in ((1, 2), (1, 2, 3)):
+        setup.start()
+        setup.tracker.epochs("proposal/0", [{"step": step, **record} for step in steps])
+        setup.writer().flush()
+    from mlflow import MlflowClient
+
+    run = setup.runs()["proposal/0"].info.run_id
+    history = MlflowClient(setup.uri).get_metric_history(run, "other_probe/error")
+    assert sorted(metric.step for metric in history) == [1, 2, 3]

@@ -52,7 +52,7 @@ class VerifyOptions(_Where):
 
 @dataclass(frozen=True, kw_only=True)
 class PruneOptions(_Where):
-    """Remove what is broken or left over, then the least recently used artifacts, down to a size.
+    """Remove what is broken or left over, then, down to a size, what nobody wanted, then what was not used for longest.
 
     What a live sweep may need stays, and so does what an artifact that stays was made from.
     """
@@ -143,7 +143,12 @@ def describe_cleaned(done: Cleaned, *, dry_run: bool) -> str:
     """Return a sentence on what a clean-up freed."""
     stages = Counter(entry.stage for entry in done.artifacts)
     kinds = Counter(path.partition("/")[0] for path in done.leftovers)
-    names = {"artifacts": "unreadable", "attempts": "dead attempts", "checkpoints": "left checkpoints"}
+    names = {
+        "artifacts": "unreadable",
+        "attempts": "dead attempts",
+        "checkpoints": "stages that were not finished",
+        "leases": "leases of the dead",
+    }
     parts = [f"{count} {stage}" for stage, count in sorted(stages.items())]
     parts += [f"{count} {names.get(kind, 'in quarantine')}" for kind, count in sorted(kinds.items())]
     verb = "would free" if dry_run else "freed"

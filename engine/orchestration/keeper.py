@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from engine.stages.cleaning import clean, describe_bytes, tree_bytes
+from engine.stages.cleaning import clean, describe_bytes
 from engine.stages.holders import Heartbeat
+from engine.stages.leftovers import tree_bytes
 from engine.stages.store import Store
 
 CHECK_S = 5.0

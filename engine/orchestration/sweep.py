@@ -33,7 +33,7 @@ from engine.stages import (
     info_to_json,
 )
 from engine.stages.families import needed_keys
-from engine.stages.leases import sweep_lease
+from engine.stages.leases import remove_all_left, sweep_lease
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.session import Cluster
@@ -132,6 +132,7 @@ class Sweep:
     def _at_the_store(self) -> Iterator[None]:
         """Show in the store that a sweep lives on it, and what it needs; keep the store below its size."""
         store, max_gb = self.prepared.store, self.options.store_max_gb
+        remove_all_left(store.root)
         with sweep_lease(store.root, self.name, self._needed_keys) as lease:
             if max_gb is None:
                 yield

@@ -14,7 +14,7 @@ _MODULES = {
     "StageOutcome": "engine.stages.chain",
     "StageSpec": "engine.stages.spec",
     "Store": "engine.stages.store",
-    "StoreFaultError": "engine.stages.store",
+    "StoreFaultError": "engine.stages.attempts",
     "TrialPlan": "engine.stages.plan",
     "check_weights": "engine.stages.weights",
     "data_getter": "engine.stages.prepared",

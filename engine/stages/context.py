@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from engine.data import DataSet
+from engine.stages.attempts import Attempt
 from engine.stages.spec import StageSpec
-from engine.stages.store import Artifact, Attempt, Store
+from engine.stages.store import Artifact, Store
 
 Report = Callable[[dict[str, Any]], bool]
 

@@ -196,6 +196,12 @@ def remove_left(path: Path) -> None:
             end(path, claim.token)
 
 
+def remove_all_left(root: Path) -> None:
+    """Remove what killed sweeps and stages left among the leases of the store in a folder."""
+    for path in list(left_leases(root / "leases")):
+        remove_left(path)
+
+
 def stage_lease(root: Path, key: str, inputs: Mapping[str, str]) -> FileLease:
     """Return the lease of a stage that is being computed for the store in a folder.
 

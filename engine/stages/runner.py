@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from engine.stages.families import remember
 from engine.stages.leases import FileLease, stage_lease
 from engine.stages.spec import StageSpec
 from engine.stages.store import Artifact, CorruptArtifactError, Store
+from engine.training import TrainingDivergedError
 
 MAX_WAIT_S = 3600.0
 """How long a stage that another process computes is waited for before it is computed here too."""
@@ -103,7 +104,8 @@ def obtain_stage(
         found = _take_turn(lease, spec, store, report)
         if found is not None:
             return found, "elsewhere"
-        return _compute(spec, store, get_data, device, report), "computed"
+        with _checkpoints_noted(spec.key, store):
+            return _compute(spec, store, get_data, device, report), "computed"
     finally:
         lease.release()
 
@@ -126,6 +128,20 @@ def _take_turn(lease: FileLease, spec: StageSpec, store: Store, report: Report) 
             if not report(record):
                 raise StageCancelledError(f"{spec.stage} stopped while another process computed it")
     return find_whole(store, spec.key)  # it may have been finished just before the lease was free
+
+
+@contextlib.contextmanager
+def _checkpoints_noted(key: str, store: Store) -> Iterator[None]:
+    """Leave a note of what the checkpoints of a stage that did not come to its end are worth."""
+    store.take_up_checkpoints(key)
+    try:
+        yield
+    except StageCancelledError:
+        store.abandon_checkpoints(key)
+        raise
+    except TrainingDivergedError:
+        store.drop_checkpoints(key)  # whoever went on from them would come to the same end
+        raise
 
 
 def _compute(

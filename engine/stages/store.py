@@ -10,7 +10,6 @@ as absent, or as corrupt.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -23,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from engine.stages.artifact import MANIFEST, Artifact, CorruptArtifactError, checksum, read_manifest, why_corrupt
+from engine.stages.artifact import MANIFEST, Artifact, CorruptArtifactError, read_manifest, why_corrupt
+from engine.stages.attempts import Attempt, attempt_name, faults_named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,47 +31,11 @@ if TYPE_CHECKING:
 USE_NOTED_S = 60.0
 """How old the note of an artifact's last use may be before another use renews it."""
 _KEY = re.compile(r"[0-9a-f]{16,64}")
-_FILE = re.compile(r"[A-Za-z0-9_.-]+")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+ABANDONED = "abandoned"
+"""The file beside a stage's checkpoints that says that nobody wants it."""
 _N_TRIES = 8
 """How often a folder is put into its place before what is in the way, again and again, counts as a fault."""
-
-
-class StoreFaultError(Exception):
-    """The store's disk refuses: it is full, or read-only, or away. The message says which, and what was being done."""
-
-
-class Attempt:
-    """One try at making an artifact: a folder of its own that nobody else reads."""
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self.folder = folder
-        self.key = key
-
-    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Write ``name``.safetensors."""
-        from safetensors.torch import save_file
-
-        contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        path = self.folder / _file_name(name, ".safetensors")
-        with _faults_named(f"writing {path.name} of {self.key}", self.folder):
-            save_file(contiguous, path)
-
-    def write_json(self, name: str, value: Any) -> None:
-        """Write ``name``.json."""
-        path = self.folder / _file_name(name, ".json")
-        text = json.dumps(value, indent=1, allow_nan=False)
-        with _faults_named(f"writing {path.name} of {self.key}", self.folder):
-            path.write_text(text)
-
-    def seal(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the manifest with every file's checksum; return it."""
-        with _faults_named(f"writing {MANIFEST} of {self.key}", self.folder):
-            files = {path.name: checksum(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
-            always = {"key": self.key, "files": files, "finished_at": time.time(), "spec": {}, "history": []}
-            sealed = {**always, **manifest}
-            (self.folder / MANIFEST).write_text(json.dumps(sealed, indent=1, allow_nan=False))
-        return sealed
 
 
 class Store:
@@ -124,8 +88,8 @@ class Store:
     @contextmanager
     def attempt(self, key: str) -> Iterator[Attempt]:
         """Give a folder to write an artifact or a checkpoint in; it is removed unless it was published."""
-        folder = self.root / "attempts" / f"{_valid_key(key)}-{uuid.uuid4().hex[:12]}"
-        with _faults_named(f"beginning {key}", self.root):
+        folder = self.root / "attempts" / attempt_name(_valid_key(key))
+        with faults_named(f"beginning {key}", self.root):
             folder.mkdir(parents=True)
         try:
             yield Attempt(folder, key)
@@ -139,7 +103,7 @@ class Store:
         """
         sealed = attempt.seal(manifest)
         key, target = attempt.key, self._place("artifacts", attempt.key)
-        with _faults_named(f"putting {key} into place", self.root):
+        with faults_named(f"putting {key} into place", self.root):
             _put(
                 attempt.folder,
                 target,
@@ -156,7 +120,7 @@ class Store:
         folder = self._place("artifacts", key)
         if not os.path.lexists(folder) or not why_corrupt(folder, key):
             return None
-        with _faults_named(f"putting the corrupt {key} aside", self.root):
+        with faults_named(f"putting the corrupt {key} aside", self.root):
             (self.root / "quarantine").mkdir(exist_ok=True)
             aside = self.root / "quarantine" / f"{key}-{uuid.uuid4().hex[:8]}"
             try:
@@ -174,9 +138,13 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Remove an artifact; a reader sees all of it or nothing."""
-        aside = self.root / "attempts" / f"{_valid_key(key)}-{uuid.uuid4().hex[:12]}"
-        with _faults_named(f"removing {key}", self.root), contextlib.suppress(FileNotFoundError):
-            self._place("artifacts", key).rename(aside)
+        self.discard(self._place("artifacts", key))
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder of the store; who reads it sees all of it or nothing."""
+        aside = self.root / "attempts" / attempt_name(folder.name.partition("-")[0])
+        with faults_named(f"removing {folder.name}", self.root), contextlib.suppress(FileNotFoundError):
+            folder.rename(aside)
             _discard(aside)
 
     def keys(self) -> Iterator[str]:
@@ -192,7 +160,7 @@ class Store:
             attempt.write_json("state", state)
             attempt.seal({"epoch": epoch})
             target = self._place("checkpoints", key) / f"epoch-{epoch:05d}"
-            with _faults_named(f"keeping epoch {epoch} of {key}", self.root):
+            with faults_named(f"keeping epoch {epoch} of {key}", self.root):
                 self._take_away(target, key)
                 _put(
                     attempt.folder,
@@ -218,6 +186,16 @@ class Store:
                 return list(artifact.json("state")["history"])
         return []
 
+    def abandon_checkpoints(self, key: str) -> None:
+        """Note that nobody wants a stage any more: of what is not finished, its checkpoints are the first to go."""
+        with contextlib.suppress(OSError):  # there may be none
+            (self._place("checkpoints", key) / ABANDONED).touch()
+
+    def take_up_checkpoints(self, key: str) -> None:
+        """Note that somebody wants a stage again."""
+        with contextlib.suppress(OSError):
+            (self._place("checkpoints", key) / ABANDONED).unlink()
+
     def drop_checkpoints(self, key: str) -> None:
         """Remove a finished stage's checkpoints."""
         shutil.rmtree(self._place("checkpoints", key), ignore_errors=True)
@@ -239,7 +217,7 @@ class Store:
 
     def _take_away(self, path: Path, key: str) -> None:
         """Remove a checkpoint at once for its readers, if there is one."""
-        aside = self.root / "attempts" / f"{key}-{uuid.uuid4().hex[:12]}"
+        aside = self.root / "attempts" / attempt_name(key)
         with contextlib.suppress(FileNotFoundError):
             path.rename(aside)
             _discard(aside)
@@ -268,12 +246,6 @@ def _valid_key(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError(f"a key is 16 to 64 hexadecimal digits, got {key!r}")
     return key
-
-
-def _file_name(name: str, suffix: str) -> str:
-    if not _FILE.fullmatch(name) or name.startswith("."):
-        raise ValueError(f"an artifact's file name has letters, digits, '_', '-' and '.', got {name!r}")
-    return name + suffix
 
 
 def _put(folder: Path, target: Path, *, is_there: Callable[[], bool], clear: Callable[[], Any]) -> None:
@@ -319,22 +291,3 @@ def _note_use(manifest: Path) -> None:
     with contextlib.suppress(OSError):
         if time.time() - manifest.stat().st_mtime > USE_NOTED_S:
             os.utime(manifest)
-
-
-@contextmanager
-def _faults_named(doing: str, folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one sentence.
-
-    Raises:
-        StoreFaultError: the disk is full, read-only or away.
-    """
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-        elif "os error" in str(error):  # safetensors has its own kind of error for the disk's
-            reason = str(error).removeprefix("Error while serializing: ").removeprefix("I/O error: ")
-        else:
-            raise
-        raise StoreFaultError(f"the store failed while {doing}: {reason} ({folder})") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from engine.stages import StageContext, register_stage
+from engine.training import TrainingDivergedError
 
 
 @register_stage("counting", version=1)
@@ -24,6 +25,8 @@ def counting(context: StageContext) -> None:
         context.end_epoch({"epoch": epoch, "probe_error": 1.0 / epoch}, checkpoint)
     if settings.get("fails"):
         raise RuntimeError("it was told to")
+    if settings.get("diverges"):
+        raise TrainingDivergedError("loss became nan")
     context.attempt.write_json(
         "errors", {"objective": 0.5, "test": {"clean": 0.0, "tuned_distortion": None, "corrupted": []}}
     )

@@ -1,13 +1,19 @@
+import json
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from engine.orchestration import keeper as module
 from engine.orchestration.keeper import StoreKeeper
+from engine.orchestration.sweep import Sweep
 from engine.stages import Store
-from engine.stages.cleaning import tree_bytes
+from engine.stages.holders import Holder
 from engine.stages.leases import sweep_lease
+from engine.stages.leftovers import tree_bytes
 
 KEYS = [letter * 32 for letter in "abcdef"]
 MAX_GB = 4e-6
@@ -67,6 +73,20 @@ def test_what_is_needed_stays_and_that_is_said_once(store, said):
     (sentence,) = said
     assert sentence.startswith("the store stays larger than --store-max-gb 4e-06: ")
     assert sentence.endswith("are needed by the live sweeps (mine); they go on")
+
+
+def test_a_sweep_that_begins_removes_the_leases_of_the_dead(store, tmp_path):
+    folder = store.root / "leases" / "sweeps"
+    folder.mkdir(parents=True)
+    holder = replace(Holder.this_process(), born="1")
+    (folder / "dead.json").write_text(json.dumps({"holder": asdict(holder), "note": {}}))
+    prepared = SimpleNamespace(
+        store=store, options=SimpleNamespace(store_max_gb=None), study_name="mine", given_keys=set()
+    )
+    with sweep_lease(store.root, "other", []) as other, Sweep(prepared, Console())._at_the_store():
+        assert other.path.exists()
+        assert len(list(folder.iterdir())) == 2
+    assert list(folder.iterdir()) == []
 
 
 def test_a_disk_that_refuses_is_said_once_and_ends_nothing(store, said, monkeypatch):

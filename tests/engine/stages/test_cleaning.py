@@ -1,17 +1,20 @@
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from engine.stages import StageSpec, Store, cleaning, find_whole, leases
-from engine.stages.cleaning import clean, entries, tree_bytes
+from engine.stages import StageSpec, Store, cleaning, find_whole, leases, leftovers, needs
+from engine.stages.cleaning import clean, entries
 from engine.stages.families import needed_keys, remember
 from engine.stages.holders import Holder
 from engine.stages.leases import live_leases, stage_lease, sweep_lease
-from engine.stages.store import MANIFEST, USE_NOTED_S
+from engine.stages.leftovers import tree_bytes
+from engine.stages.store import ABANDONED, MANIFEST, USE_NOTED_S
 
 A, B, C, D = (letter * 32 for letter in "abcd")
 DAY_S = 86400.0
@@ -131,8 +134,8 @@ def test_what_a_live_sweep_names_or_has_used_stays(store):
 def test_what_a_live_sweep_used_long_ago_and_does_not_name_goes(store):
     with sweep_lease(store.root, "mine", [A]):
         publish(store, A, used_days_ago=3)
-        publish(store, B, used_days_ago=cleaning.RECENT_S / DAY_S + 0.001)
-        publish(store, C, used_days_ago=0.5 * cleaning.RECENT_S / DAY_S)
+        publish(store, B, used_days_ago=needs.RECENT_S / DAY_S + 0.001)
+        publish(store, C, used_days_ago=0.5 * needs.RECENT_S / DAY_S)
         assert removed(store, 0) == [B]
 
 
@@ -182,8 +185,7 @@ def test_a_sweep_s_lease_names_what_it_needs_at_every_beat(store, monkeypatch):
 
 
 def keys_named(store: Store) -> list[str]:
-    ((_, lease),) = live_leases(store.root / "leases" / "sweeps")
-    return lease.note["keys"]
+    return [key for _, lease in live_leases(store.root / "leases" / "sweeps") for key in lease.note["keys"]]
 
 
 @pytest.mark.parametrize("keys_of_lease", [None, 3, "abc", {"a": 1}, [1, None, A]])
@@ -224,20 +226,20 @@ def test_a_whole_artifact_in_an_unreadable_one_s_place_stays(store, monkeypatch)
     manifest = store.look_at(A).folder / MANIFEST
     whole = manifest.read_text()
     manifest.write_text("{")
-    leftovers = cleaning._leftovers
+    list_leftovers = cleaning.leftovers
 
-    def then_published_again(*arguments):
-        yield from leftovers(*arguments)
+    def then_published_again(*arguments, **options):
+        yield from list_leftovers(*arguments, **options)
         manifest.write_text(whole)
 
-    monkeypatch.setattr(cleaning, "_leftovers", then_published_again)
+    monkeypatch.setattr(cleaning, "leftovers", then_published_again)
     clean(store, 10**9)
     assert find_whole(store, A) is not None
 
 
-@pytest.mark.parametrize("stage", cleaning.GIVEN)
+@pytest.mark.parametrize("stage", needs.GIVEN)
 def test_what_a_sweep_that_is_starting_has_found_stays(store, stage):
-    for key, age_s in ((A, 0.5 * cleaning.GIVEN_S), (B, 1.5 * cleaning.GIVEN_S)):
+    for key, age_s in ((A, 0.5 * needs.GIVEN_S), (B, 1.5 * needs.GIVEN_S)):
         publish(store, key, used_days_ago=age_s / DAY_S, stage=stage)
     publish(store, C)
     assert removed(store, 0) == [B, C]
@@ -283,6 +285,105 @@ def test_what_dead_processes_left_is_removed_after_a_day(store):
     assert [path.exists() for path in (old, new, resumable, left)] == [False, True, True, False]
 
 
+def test_an_attempt_of_a_process_that_has_ended_is_removed_at_once(store):
+    mine = leave_attempt(store, A, 0)
+    code = "import os, sys; from engine.stages import Store; (a := Store(sys.argv[1]).attempt(sys.argv[2])).__enter__()"
+    subprocess.run([sys.executable, "-c", code + "; os.kill(os.getpid(), 9)", store.root, B], check=False)
+    elsewhere = store.root / "attempts" / f"{C}-00000000.1.2-0123456789ab"
+    elsewhere.mkdir()
+    (dead,) = clean(store, 10**9).leftovers
+    assert dead.startswith(f"attempts/{B}-")
+    assert mine.exists()
+    assert elsewhere.exists(), "whether that process lives is not known here"
+
+
+def leave_abandoned(store: Store, key: str, days: float):
+    folder = leave_checkpoint(store, key, days)
+    store.abandon_checkpoints(key)
+    for path in (folder, folder / ABANDONED):
+        set_age(path, days)
+    return folder
+
+
+def test_checkpoints_that_nobody_wants_go_before_anything_that_is_finished(store):
+    publish(store, A, used_days_ago=30)
+    left = leave_abandoned(store, B, 0)
+    later = leave_abandoned(store, C, 0.1)
+    size = tree_bytes(store.root)
+    assert clean(store, size).leftovers == (), "while there is room they stay: they may be wanted again"
+    done = clean(store, size - 1)
+    assert done.leftovers == (f"checkpoints/{C[:2]}/{C}",)
+    assert done.freed_bytes == size - tree_bytes(store.root)
+    assert not later.exists()
+    size = tree_bytes(store.root)
+    done = clean(store, size - 1, dry_run=True)
+    assert (done.artifacts, done.leftovers) == ((), (f"checkpoints/{B[:2]}/{B}",))
+    assert clean(store, size - 1) == done
+    assert not left.exists()
+    assert keys(store) == [A]
+
+
+def test_checkpoints_of_an_interrupted_sweep_go_in_line_with_what_is_finished(store):
+    publish(store, A, used_days_ago=0.6)
+    publish(store, B, used_days_ago=0.2)
+    left = leave_checkpoint(store, C, 0.4)
+    size = tree_bytes(store.root)
+    assert removed(store, size - 1) == [A]
+    assert left.exists()
+    assert removed(store, tree_bytes(store.root) - 1) == []
+    assert not left.exists()
+    assert keys(store) == [B]
+
+
+def test_checkpoints_that_somebody_wants_stay_whoever_else_does_not(store):
+    with stage_lease(store.root, A, {}), sweep_lease(store.root, "other", [B]):
+        for key in (A, B, C):
+            leave_abandoned(store, key, 0)
+        assert clean(store, 0, [C]).leftovers == ()
+        assert clean(store, 0).leftovers == (f"checkpoints/{C[:2]}/{C}",)
+
+
+def test_a_stage_that_is_taken_up_again_is_not_abandoned(store):
+    publish(store, A, used_days_ago=0.5)
+    left = leave_abandoned(store, B, 0.1)
+    store.take_up_checkpoints(B)
+    assert removed(store, tree_bytes(store.root) - 1) == [A]
+    assert left.exists()
+
+
+def test_checkpoints_of_a_finished_stage_are_removed(store):
+    publish(store, A)
+    left = leave_checkpoint(store, A, 0)
+    assert clean(store, 10**9).leftovers == (f"checkpoints/{A[:2]}/{A}",)
+    assert not left.exists()
+    assert keys(store) == [A]
+
+
+def test_leases_of_the_dead_are_removed_and_those_of_the_living_stay(store):
+    folder = store.root / "leases"
+    with stage_lease(store.root, A, {}) as stage, sweep_lease(store.root, "alive", []) as sweep:
+        dead = json.dumps({"holder": asdict(replace(Holder.this_process(), born="1")), "note": {}})
+        left = [folder / "stages" / f"{B}.json", folder / "sweeps" / f"{B}.json"]
+        for path in left:
+            path.write_text(dead)
+        planned = clean(store, 10**9, dry_run=True)
+        assert planned.leftovers == (f"leases/stages/{B}.json", f"leases/sweeps/{B}.json")
+        assert all(path.exists() for path in left)
+        assert clean(store, 10**9) == planned
+        assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted([stage.path, sweep.path])
+
+
+def test_a_sweep_whose_lease_was_removed_while_it_slept_shows_it_again(store, monkeypatch):
+    monkeypatch.setattr(leases, "BEAT_S", 0.05)
+    with sweep_lease(store.root, "slept", [A]) as lease:
+        os.utime(lease.path, (1, 1))
+        clean(store, 10**9)
+        end = time.monotonic() + 30
+        while keys_named(store) != [A]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
 def test_what_a_live_stage_writes_stays_however_old(store):
     attempt, kept = leave_attempt(store, A, 3), leave_checkpoint(store, A, 3)
     with stage_lease(store.root, A, {}):
@@ -319,4 +420,4 @@ def test_the_store_s_own_inputs_in_a_circle_do_no_harm(store):
     publish(store, A, inputs=(B,))
     publish(store, B, inputs=(A,))
     assert len(removed(store, 0)) == 2
-    assert cleaning.LEFT_S == DAY_S
+    assert leftovers.LEFT_S == DAY_S

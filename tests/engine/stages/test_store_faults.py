@@ -13,7 +13,15 @@ import pytest
 import torch
 
 from engine.errors import InputError
-from engine.stages import CorruptArtifactError, StageSpec, Store, StoreFaultError, find_whole, run_stage, store
+from engine.stages import (
+    CorruptArtifactError,
+    StageSpec,
+    Store,
+    StoreFaultError,
+    attempts,
+    find_whole,
+    run_stage,
+)
 from tests.engine.orchestration import counting_stage
 
 KEY = "0123456789abcdef" * 2
@@ -142,13 +150,13 @@ def test_an_error_that_is_not_the_disk_s_stays_what_it_is(tmp_path):
 
 def test_a_reader_of_a_slow_store_sees_all_of_an_artifact_or_nothing(tmp_path, monkeypatch):
     at, seen = Store(tmp_path / "store"), []
-    checksum = store.checksum
+    checksum = attempts.checksum
 
     def slowly(path: Path) -> str:
         time.sleep(0.2)
         return checksum(path)
 
-    monkeypatch.setattr(store, "checksum", slowly)
+    monkeypatch.setattr(attempts, "checksum", slowly)
     writer = threading.Thread(target=write, args=(at, {"w": torch.ones(3)}))
     writer.start()
     while writer.is_alive():

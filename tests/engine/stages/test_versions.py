@@ -25,6 +25,7 @@ LEFT_OUT = (
     "engine.errors",
     "engine.registry",
     "engine.sources",
+    "engine.stages.attempts",
     "engine.stages.spec",
     "engine.stages.store",
 )

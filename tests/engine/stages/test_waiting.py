@@ -13,6 +13,8 @@ import torch
 
 from engine.stages import StageCancelledError, StageSpec, Store, claims, find_whole, obtain_stage, run_stage, runner
 from engine.stages.leases import stage_lease
+from engine.stages.leftovers import unfinished
+from engine.training import TrainingDivergedError
 from tests.engine.orchestration import counting_stage
 
 PROGRAM = """
@@ -117,6 +119,36 @@ def test_a_waiting_stage_that_nobody_wants_any_more_is_given_up(store, tmp_path)
         pytest.raises(StageCancelledError, match="counting stopped while another process computed it"),
     ):
         run(store, spec, lambda record: False)
+
+
+def test_the_checkpoints_of_a_stage_that_was_stopped_are_the_first_to_go_until_it_is_wanted_again(store, tmp_path):
+    spec = make_spec(tmp_path / "count", epochs=3, epoch_s=0.0)
+    with pytest.raises(StageCancelledError, match="counting stopped after epoch 2"):
+        run(store, spec, lambda record: record["epoch"] < 2)
+    assert [left.abandoned for left in unfinished(store)] == [True]
+    heard = []
+    with pytest.raises(RuntimeError, match="a killed worker"):
+        run(store, spec, lambda record: heard.append(1) or die())
+    assert [left.abandoned for left in unfinished(store)] == [False]
+
+
+def die() -> bool:
+    raise RuntimeError("a killed worker")
+
+
+def test_a_training_that_diverged_leaves_nothing_to_go_on_from(store, tmp_path):
+    spec = make_spec(tmp_path / "count", epochs=2, epoch_s=0.0, diverges=True)
+    with pytest.raises(TrainingDivergedError):
+        run(store, spec)
+    assert store.latest_checkpoint(spec.key) is None
+
+
+def test_who_gives_up_waiting_abandons_nothing(store, tmp_path):
+    spec = make_spec(tmp_path / "count")
+    store.save_checkpoint(spec.key, 1, {"x": torch.tensor(1)}, {"epoch": 1, "history": [{"epoch": 1}]})
+    with stage_lease(store.root, spec.key, {}), pytest.raises(StageCancelledError):
+        run(store, spec, lambda record: False)
+    assert [left.abandoned for left in unfinished(store)] == [False]
 
 
 def test_it_is_known_whence_an_artifact_is(store, tmp_path):

@@ -1,0 +1,92 @@
+"""What is being written for a store: a folder of its own for each attempt, sealed with a manifest of checksums."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.stages.artifact import MANIFEST, checksum
+from engine.stages.holders import is_mark_of_the_dead, process_mark
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FILE = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class StoreFaultError(Exception):
+    """The store's disk refuses: it is full, or read-only, or away. The message says which, and what was being done."""
+
+
+class Attempt:
+    """One try at making an artifact: a folder of its own that nobody else reads."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
+        self.key = key
+
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write ``name``.safetensors."""
+        from safetensors.torch import save_file
+
+        contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        path = self.folder / _file_name(name, ".safetensors")
+        with faults_named(f"writing {path.name} of {self.key}", self.folder):
+            save_file(contiguous, path)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write ``name``.json."""
+        path = self.folder / _file_name(name, ".json")
+        text = json.dumps(value, indent=1, allow_nan=False)
+        with faults_named(f"writing {path.name} of {self.key}", self.folder):
+            path.write_text(text)
+
+    def seal(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the manifest with every file's checksum; return it."""
+        with faults_named(f"writing {MANIFEST} of {self.key}", self.folder):
+            files = {path.name: checksum(path) for path in sorted(self.folder.iterdir()) if path.name != MANIFEST}
+            always = {"key": self.key, "files": files, "finished_at": time.time(), "spec": {}, "history": []}
+            sealed = {**always, **manifest}
+            (self.folder / MANIFEST).write_text(json.dumps(sealed, indent=1, allow_nan=False))
+        return sealed
+
+
+def attempt_name(key: str) -> str:
+    """Return a name that no other attempt has: the key, a mark of this process, and digits that are drawn."""
+    return f"{key}-{process_mark()}-{uuid.uuid4().hex[:12]}"
+
+
+def is_of_the_dead(name: str) -> bool:
+    """Return whether the attempt of a name is of a process that is known to have ended."""
+    return is_mark_of_the_dead(name.partition("-")[2].partition("-")[0])
+
+
+def _file_name(name: str, suffix: str) -> str:
+    if not _FILE.fullmatch(name) or name.startswith("."):
+        raise ValueError(f"an artifact's file name has letters, digits, '_', '-' and '.', got {name!r}")
+    return name + suffix
+
+
+@contextmanager
+def faults_named(doing: str, folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one sentence.
+
+    Raises:
+        StoreFaultError: the disk is full, read-only or away.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+        elif "os error" in str(error):  # safetensors has its own kind of error for the disk's
+            reason = str(error).removeprefix("Error while serializing: ").removeprefix("I/O error: ")
+        else:
+            raise
+        raise StoreFaultError(f"the store failed while {doing}: {reason} ({folder})") from error

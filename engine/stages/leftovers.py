@@ -1,0 +1,123 @@
+"""What nobody can need in a store, or hardly anybody: what is broken, what the dead left, what was never finished."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.stages.attempts import is_of_the_dead
+from engine.stages.leases import find_live, left_leases, remove_left
+from engine.stages.store import ABANDONED, Store
+
+LEFT_S = 86400.0
+"""Age at which what may be a dead process's (attempts, checkpoints) is removed."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The checkpoints of a stage that nobody is at.
+
+    Attributes:
+        key: the stage's.
+        folder: where they are.
+        n_bytes: size of their files.
+        written_at: when the last one was written, in seconds since 1970.
+        abandoned: whether the stage was stopped because nobody wanted it.
+    """
+
+    key: str
+    folder: Path
+    n_bytes: int
+    written_at: float
+    abandoned: bool
+
+
+def leftovers(
+    store: Store, *, whole: Collection[str], broken: Collection[str], kept: Collection[str]
+) -> Iterator[Path]:
+    """Yield the folders and files that nobody can need.
+
+    Those are quarantine, broken artifacts, leases and attempts of the dead, checkpoints of finished stages, and
+    whatever else was neither finished nor touched for a day.
+
+    Args:
+        store: the store.
+        whole: keys of the artifacts that are whole.
+        broken: keys of those that are not.
+        kept: keys of what is needed.
+    """
+    yield from (path for path in (store.root / "quarantine").glob("*") if path.is_dir())
+    yield from (folder for folder in (_artifact(store, key) for key in broken) if not folder.is_symlink())
+    for folder in _folders(store.root / "attempts", "*"):
+        if is_of_the_dead(folder.name) or (_is_left(store, folder) and _key(folder) not in kept):
+            yield folder
+    for folder in _folders(store.root / "checkpoints", "??/*"):
+        if _is_left(store, folder, at_once=folder.name in whole) and folder.name not in kept:
+            yield folder
+    yield from left_leases(store.root / "leases")
+
+
+def unfinished(store: Store) -> Iterator[Unfinished]:
+    """Yield the checkpoints of stages that nobody is at; they are worth going on from, but no more than that."""
+    for folder in _folders(store.root / "checkpoints", "??/*"):
+        if not _is_live(store, folder):
+            is_abandoned = (folder / ABANDONED).exists()
+            yield Unfinished(folder.name, folder, tree_bytes(folder), _written_at(folder), is_abandoned)
+
+
+def remove_leftover(store: Store, path: Path) -> None:
+    """Remove a leftover; in a broken artifact's place there may be a whole one by now, which stays."""
+    if path.is_relative_to(store.root / "leases"):
+        remove_left(path)
+    elif path.parent.parent.name != "artifacts":
+        store.discard(path)
+    else:
+        aside = store.quarantine(path.name)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def tree_bytes(place: Path) -> int:
+    """Return the size of a file, or of all files below a folder; links are not followed."""
+    if not place.is_dir() or place.is_symlink():
+        return _n_bytes(place)
+    return sum(_n_bytes(Path(path, name)) for path, _, names in os.walk(place) for name in names)
+
+
+def _n_bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0  # its process has just removed it
+
+
+def _artifact(store: Store, key: str) -> Path:
+    return store.root / "artifacts" / key[:2] / key
+
+
+def _folders(place: Path, pattern: str) -> Iterator[Path]:
+    yield from (path for path in sorted(place.glob(pattern)) if path.is_dir() and not path.is_symlink())
+
+
+def _key(folder: Path) -> str:
+    return folder.name.partition("-")[0]
+
+
+def _is_live(store: Store, folder: Path) -> bool:
+    return find_live(store.root / "leases" / "stages" / f"{_key(folder)}.json") is not None
+
+
+def _is_left(store: Store, folder: Path, *, at_once: bool = False) -> bool:
+    return not _is_live(store, folder) and (at_once or time.time() - _written_at(folder) > LEFT_S)
+
+
+def _written_at(folder: Path) -> float:
+    """Return when a folder was written to last; this moment where its process is just removing it."""
+    try:
+        return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()

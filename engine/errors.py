@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class DataLimitError(InputError):
+    """Settings ask for more images than the data set has; with a smaller number they would do."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Return the error for a name that is not known: it lists the known ones and suggests the nearest.
 

@@ -13,6 +13,7 @@ from engine.data import DataInfo
 from engine.errors import InputError
 from engine.extensions import import_modules, parse_settings
 from engine.orchestration.agenda import Agenda
+from engine.orchestration.data_limits import fit_axes, with_limited
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.scores import ARM, check_arm
 from engine.orchestration.search import check_search, grid_settings
@@ -44,6 +45,7 @@ class Prepared:
         study_name: the study.
         store: where artifacts are.
         info: the data set.
+        left_out: sentences on values of axes that are not tried, since the data set is too small for them.
     """
 
     options: SweepOptions
@@ -52,6 +54,7 @@ class Prepared:
     study_name: str
     store: Store
     info: DataInfo
+    left_out: tuple[str, ...] = ()
     _plans: dict[tuple[str, str], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
@@ -93,10 +96,11 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     info, _ = prepare_data(space.base.data, store, download=options.download)
     if options.init is not None:
         space = space.with_base(prepare_weights(options.init, store).settings(given=settings))
+    space, left_out = fit_axes(space, info)
     check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
     n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
     agenda = Agenda(space, options.n_trials, options.seed, n_points)
-    prepared = Prepared(options, space, agenda, options.study_name(space), store, info)
+    prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out)
     for slot in agenda.arms():
         check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
     check_axes(prepared)
@@ -136,7 +140,7 @@ def check_axes(prepared: Prepared) -> None:
 
     for axis in space.axes:
         for value in axis.extremes():
-            settings = {**conditions(axis), axis.setting: value}
+            settings = with_limited(space, {**conditions(axis), axis.setting: value})
             try:
                 check_weights(prepared.plan(space.config(settings, seed=0)), prepared.store)
             except InputError as error:

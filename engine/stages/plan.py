@@ -28,6 +28,7 @@ from engine.ranking.exemplars import MAX_CLUSTERED
 from engine.ranking.medoids import k_medoids_package
 from engine.settings import DistortionSettings, EvaluateSettings, TrainingSettings, TrialConfig
 from engine.stages.catalogue import STAGES
+from engine.stages.limits import check_exemplars, check_images
 from engine.stages.plan_filters import chosen_filters, filter_counts, needs_ranking
 from engine.stages.plan_network import check_maps, plan_network
 from engine.stages.spec import StageSpec
@@ -181,12 +182,7 @@ class _Planner:
             settings["n_exemplars"] = rank.n_exemplars
             if rank.n_exemplars > 1:
                 settings["package"] = k_medoids_package()  # they do not always agree
-            n_clean = min(self.config.distortion.n_images, self.data.n_train - self.config.distortion.n_images)
-            if n_clean < rank.n_exemplars:
-                raise InputError(
-                    f"unpaired ranking needs at least {rank.n_exemplars} clean images that no noisy one comes from; "
-                    f"of {self.data.n_train} training images {self.config.distortion.n_images} are noisy"
-                )
+            check_exemplars(self.config, self.data)
             if rank.n_exemplars > MAX_CLUSTERED:
                 raise InputError(f"`rank.n_exemplars` must be at most {MAX_CLUSTERED}, got {rank.n_exemplars}")
         settings = _with_sources(settings, {"distance": DISTANCES, "election": ELECTIONS})
@@ -226,6 +222,7 @@ class _Planner:
     def _distortion(self, *, with_images: bool = True) -> dict[str, Any]:
         distortion = self.config.distortion
         _check_distortion(distortion, self.data)
+        check_images(self.config, self.data)
         settings: dict[str, Any] = {"name": distortion.name, "level": distortion.level}
         if with_images:
             settings["n_images"] = distortion.n_images
@@ -326,10 +323,6 @@ def _corruption_sources(names: Iterable[str]) -> dict[str, Any]:
 def _check_distortion(distortion: DistortionSettings, data: DataInfo) -> None:
     blank = torch.zeros(1, data.channels, data.image_size, data.image_size, dtype=torch.uint8)
     distort(blank, distortion.name, distortion.level, seed=0)
-    if distortion.n_images > data.n_train:
-        raise InputError(
-            f"`distortion.n_images` must be at most the {data.n_train} training images, got {distortion.n_images}"
-        )
 
 
 def _with_sources(settings: dict[str, Any], registries: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,16 @@ def test_a_dry_run_says_it_too(folder, tmp_path, capsys):
         assert line.format(folder=folder) in printed
 
 
+def test_a_search_on_few_pictures_leaves_out_what_they_are_too_few_for(tmp_path, capsys):
+    for place in range(240):
+        write(tmp_path / "pictures" / "ab"[place % 2] / f"{place}.png", noise(8, 8, 3, seed=place))
+    arguments = ["--home", str(tmp_path / "runs"), "--dataset", f"folder:{tmp_path / 'pictures'}", "--dry-run"]
+    assert sweep.command_line([*arguments, "--set", "data.test_fraction=0.2"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 3 values of axis 'distortion.n_images' are left out: 200, 400 (" in printed
+    assert "axis distortion.n_images: 50   if" in printed
+
+
 def test_bad_pictures_end_a_command_with_a_sentence(folder, tmp_path, capsys):
     for name in ("[red]/00.png", "blue/03.png"):
         (folder / name).write_bytes(b"nothing")

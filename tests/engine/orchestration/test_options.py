@@ -68,7 +68,10 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
         (("--set", "push_pull.h"), "a setting is given as PATH=VALUE, got 'push_pull.h'"),
         (("--set", "distortion.name=fogg"), "unknown distortion 'fogg'"),
         (("--set", "rank.distance=emd"), "unknown distance 'emd'"),
-        (("--set", "distortion.n_images=100000", "data.n_train=60"), "must be at most the 60 training images"),
+        (
+            ("--set", "data.n_train=40"),
+            "axis 'distortion.n_images' has no value that the data set is large enough for: `distortion.n_images` must",
+        ),
         (("--storage", "sqlite:////proc/nowhere/x.db"), "study storage cannot be used: sqlite:////proc/nowhere/x.db"),
         (("--tracking-uri", "file:///tmp/x"), "tracking URI must be sqlite:///FILE"),
         (("--store", "/proc/nowhere"), "store cannot be written: /proc/nowhere"),
@@ -105,7 +108,9 @@ def test_an_unreadable_image_is_named_by_its_path(capsys, tmp_path: Path) -> Non
     root = make_folder(tmp_path / "two", ("cat", "dog"))
     bad = root / "train" / "dog" / "2.png"
     bad.write_bytes(b"not an image")
-    assert f"image cannot be read: {bad}" in refused(capsys, tmp_path, "--dataset", f"folder:{root}")
+    assert f"1 of 16 pictures cannot be used: {bad} (no picture" in refused(
+        capsys, tmp_path, "--dataset", f"folder:{root}"
+    )
 
 
 def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
     say(console, *info.notes)
     if options.init is not None:
         weights = prepare_weights(options.init, store)
+        say(console, *weights.notes)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
     return Workplace(config, store, info, device, console)
 

@@ -63,7 +63,7 @@ def main(options: ResponsesOptions) -> int:
     store = Store(options.store or options.home / "store")
     info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)
-    plan = make_plan(options, config, info, store, device)
+    plan = make_plan(options, config, info, store, device, console)
     get_data = data_getter(info, store, device)
     outcome = next(run_chain(plan, store, get_data, device=device))
     say(console, describe_stage(outcome))

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import torch
 import tyro
+from rich.console import Console
 
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
@@ -50,8 +51,8 @@ class NetworkOptions(ComputeOptions):
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Training recipe: lenet, resnet, densenet, alexnet, adam, fast or fast-small; --set comes on top."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights to start from in place of pretraining: a file of the push-pull authors, which decides the architecture,
-    or safetensors with the names of the network."""
+    """Weights to start from in place of pretraining: the push-pull authors' or another file of a CIFAR ResNet or
+    DenseNet, which decides the architecture, or one with the names of the network (torch's or safetensors)."""
     seed: int | None = None
     """The trial's seed."""
     store: Path | None = None
@@ -81,7 +82,7 @@ def main(options: TrialOptions) -> int:
     config = make_config(options)
     store = Store(options.store or options.home / "store")
     info, _ = prepare_data(config.data, store, download=options.download)
-    plan = make_plan(options, config, info, store, device)
+    plan = make_plan(options, config, info, store, device, console)
     if baseline is not None:
         tested = plan.stages[-1].settings
         baseline.check(tested["corruptions"], tested["severities"])
@@ -107,11 +108,12 @@ def main(options: TrialOptions) -> int:
 
 
 def make_plan(
-    options: NetworkOptions, config: TrialConfig, info: DataInfo, store: Store, device: torch.device
+    options: NetworkOptions, config: TrialConfig, info: DataInfo, store: Store, device: torch.device, console: Console
 ) -> TrialPlan:
     """Return the trial's stages, from the weights of --init on if they are given."""
     if options.init is not None:
         weights = prepare_weights(options.init, store)
+        say(console, *weights.notes)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
     plan = plan_trial(config, info, device=device.type)
     check_weights(plan, store)

@@ -8,11 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.models.checkpoint import COUNTER, plain_names
 
 N_NAMED_KEYS = 6
 """How many of the weights that do not fit an error names."""
 OPTIONAL = ("normalise.mean", "normalise.std")
-"""What a file may go without: the images' statistics. So it may without a push–pull layer's learned strength."""
+"""What a file may go without: the images' statistics. So it may without a push–pull layer's learned strength, and
+without counters of batches, on which no response depends."""
 
 
 def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str) -> None:
@@ -24,27 +26,69 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str) -> N
         source: where they are from, for the error.
 
     Raises:
-        InputError: weights that are missing, or not expected, or of another shape.
+        InputError: weights of another shape, or missing, or not expected; those that matter most are named first.
     """
     own = model.state_dict()
-    faults = [f"{name} is missing" for name in own if name not in weights and not _is_optional(name)]
-    faults += [f"{name} is not expected" for name in weights if name not in own]
-    faults += [
-        f"{name} has shape {tuple(weights[name].shape)} instead of {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in weights and tuple(weights[name].shape) != tuple(value.shape)
+    pairs = match_names(own, weights)
+    faults = [
+        f"{_both_names(name, given)} has shape {tuple(weights[given].shape)} instead of {tuple(own[name].shape)}"
+        for name, given in pairs.items()
+        if tuple(weights[given].shape) != tuple(own[name].shape) and not name.endswith(COUNTER)
     ]
+    missing = [name for name in own if name not in pairs and not _is_optional(name)]
+    faults += [f"{name} is missing" for name in missing]
+    known = set(pairs.values())
+    faults += [f"{name} is not expected" for name in weights if name not in known and not name.endswith(COUNTER)]
     if faults:
         more = f", and {len(faults) - N_NAMED_KEYS} more" if len(faults) > N_NAMED_KEYS else ""
-        raise InputError(f"the weights in {source} do not fit: {'; '.join(faults[:N_NAMED_KEYS])}{more}")
+        hint = ""
+        if missing and all(".downsample." in name for name in missing):
+            hint = "; its shortcuts have no weights, while those of this network are 1×1 convolutions"
+        raise InputError(f"the weights in {source} do not fit: {'; '.join(faults[:N_NAMED_KEYS])}{more}{hint}")
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> nn.Module:
     """Put weights into a model and return it; raises ``InputError`` where they do not fit, as ``check_fit``."""
     check_fit(model, weights, source=source)
-    model.load_state_dict(dict(weights), strict=False)  # all but what may be missing: compared above
+    own = model.state_dict()
+    found = {
+        name: weights[given]
+        for name, given in match_names(own, weights).items()
+        if weights[given].shape == own[name].shape  # all but counters: compared above
+    }
+    model.load_state_dict(found, strict=False)  # all but what may be missing
     return model
 
 
+def match_names(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return {a model's name: the name of what is given for it}, as far as there is something.
+
+    Names may be wrapped on either side; a classifier may have another name, if it is the one that is left.
+
+    Args:
+        own, given: {name: what has ``ndim``}.
+    """
+    plain_own, plain_given = plain_names(own), plain_names(given)
+    pairs = {name: plain_given[plain] for plain, name in plain_own.items() if plain in plain_given}
+    heads = [_unmatched_heads(own, pairs), _unmatched_heads(given, pairs.values())]
+    if len(heads[0]) == len(heads[1]) == 1:
+        here, there = heads[0][0], heads[1][0]
+        for part in ("weight", "bias"):
+            if f"{here}.{part}" in own and f"{there}.{part}" in given:
+                pairs[f"{here}.{part}"] = f"{there}.{part}"
+    return pairs
+
+
+def _unmatched_heads(names: Mapping[str, Any], matched: Any) -> list[str]:
+    """Return the linear layers among names that have nothing on the other side yet."""
+    weights = [name for name, value in names.items() if name not in matched and name.endswith(".weight")]
+    return [name.removesuffix(".weight") for name in weights if len(names[name].shape) == 2]
+
+
+def _both_names(name: str, given: str) -> str:
+    """Return a weight's name, and what it is called where it is from, if that is no longer to be seen."""
+    return name if plain_names([name]).keys() == plain_names([given]).keys() else f"{name} ({given})"
+
+
 def _is_optional(name: str) -> bool:
-    return name in OPTIONAL or name.endswith("raw_alpha")
+    return name in OPTIONAL or name.endswith(("raw_alpha", COUNTER))

@@ -45,8 +45,8 @@ class SweepOptions:
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Training recipe that replaces the base's settings it names (see --list); --set comes on top."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights to start from in place of pretraining: a file of the push-pull authors, which decides the architecture,
-    or safetensors with the names of the space's network."""
+    """Weights to start from in place of pretraining: the push-pull authors' or another file of a CIFAR ResNet or
+    DenseNet, which decides the architecture, or one with the names of the space's network (torch's or safetensors)."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
     n_trials: int = 28

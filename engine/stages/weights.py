@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,12 +14,16 @@ from torch import Tensor
 
 from engine.digest import digest
 from engine.errors import InputError
-from engine.models import load_reference_checkpoint
-from engine.models.weights import check_fit
+from engine.models.checkpoint import Checkpoint, read_checkpoint
+from engine.models.reference import describe, with_cifar_statistics
+from engine.models.weights import OPTIONAL, check_fit
 from engine.stages.network import build_on_meta
 from engine.stages.plan import TrialPlan
 from engine.stages.runner import find_whole
 from engine.stages.store import Store
+
+_FILES: dict[str, str] = {}
+"""{key: the file that was given in this process}: in the store a file of the same content may have come before it."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,13 @@ class InitialWeights:
     Attributes:
         key: content hash of names, shapes and values, wherever the file lies and whatever its format: their key in
             the store, and the value of the setting ``model.weights``.
-        facts: what ``load_reference_checkpoint`` says of one of the authors' files; empty for other files.
+        facts: what ``load_reference_checkpoint`` says of a file of torch's; empty for other files and other networks.
+        notes: what a person should know of them, in sentences.
     """
 
     key: str
     facts: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     def settings(self, given: Collection[str] = ()) -> dict[str, Any]:
         """Return {dotted path: value} that make a trial start from these weights.
@@ -40,10 +47,12 @@ class InitialWeights:
         A file that tells its architecture decides it.
 
         Args:
-            given: paths that a person has set, which stay as they are.
+            given: paths that a person has set, which stay as they are, and where it is a mapping, their values: a
+                network of another name is that person's own, of which the file tells nothing.
         """
         settings: dict[str, Any] = {"model.weights": self.key}
-        if self.facts:
+        named = given.get("model.name") if isinstance(given, Mapping) else None
+        if self.facts and named in (None, self.facts["name"]):
             settings |= {"model.name": self.facts["name"], "model.width": self.facts["width"]}
             push_pull = self.facts["push_pull"] or {"where": "none"}
             settings |= {f"push_pull.{name}": value for name, value in push_pull.items()}
@@ -54,14 +63,18 @@ def prepare_weights(path: Path, store: Store) -> InitialWeights:
     """Read a file of weights and put them into the store, so that the file itself need not be reached again.
 
     Args:
-        path: one of the push–pull authors' files, or safetensors with the names of one of this project's models, such
-            as ``model.safetensors`` of a pretraining in a store.
+        path: one of the push–pull authors' files, another file of torch's, or safetensors with the names of the
+            network, such as ``model.safetensors`` of a pretraining in a store.
         store: where the weights go.
 
     Raises:
-        InputError: no such file, one that is cut off or damaged, or that holds more than weights, or other weights.
+        InputError: no such file, one that is cut off or damaged, or that holds more than weights, none, or some that
+            are not finite. Whether they fit a network is for ``check_weights``.
     """
-    tensors, facts = _read(path.expanduser())
+    path = path.expanduser()
+    checkpoint = read_checkpoint(path)
+    facts = _facts(checkpoint, path)
+    tensors = with_cifar_statistics(checkpoint.weights, facts) if facts else checkpoint.weights
     content = {
         name: [list(tensor.shape), str(tensor.dtype), hashlib.sha256(_bytes(tensor)).hexdigest()]
         for name, tensor in tensors.items()
@@ -72,7 +85,20 @@ def prepare_weights(path: Path, store: Store) -> InitialWeights:
             attempt.write_tensors("model", tensors)
             attempt.write_json("facts", {"source": path.name, **facts})
             store.publish(attempt, {"history": [], "seconds": 0.0, "spec": {"stage": "weights"}})
-    return InitialWeights(key, facts)
+    _FILES[key] = str(path)
+    notes = () if checkpoint.average is None else (f"of {path} the averaged weights are taken, `{checkpoint.average}`",)
+    return InitialWeights(key, facts, notes)
+
+
+def _facts(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
+    """Return what a file tells of its network; nothing where it is this project's own state, or safetensors.
+
+    Their names don't show whether a layer is a push–pull layer.
+    """
+    own = any(name in OPTIONAL or name.endswith("raw_alpha") for name in checkpoint.weights)
+    with contextlib.suppress(InputError):  # what names alone suggest, shapes may rule out
+        return {} if own or path.suffix == ".safetensors" else describe(checkpoint, source=str(path)) or {}
+    return {}
 
 
 def check_weights(plan: TrialPlan, store: Store) -> None:
@@ -94,22 +120,7 @@ def _shapes(store: Store, key: str) -> tuple[dict[str, Tensor], str]:
     if artifact is None:
         raise InputError(f"`model.weights`: the store has no weights {key}; give their file again (--init)")
     tensors = {name: torch.empty(tensor.shape, device="meta") for name, tensor in artifact.tensors("model").items()}
-    return tensors, artifact.json("facts")["source"]
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if path.suffix != ".safetensors":
-        model, facts = load_reference_checkpoint(path)
-        return model.state_dict(), facts
-    if not path.is_file():
-        raise InputError(f"there is no file of weights {path}")
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path), {}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as safetensors: {error}") from error
+    return tensors, _FILES.get(key) or artifact.json("facts")["source"]
 
 
 def _bytes(tensor: Tensor) -> bytes:

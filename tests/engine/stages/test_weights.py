@@ -122,6 +122,45 @@ def test_weights_that_do_not_fit_are_refused_and_named(workshop, model_file, set
         check_weights(plan, workshop.store)
 
 
+def test_the_sentence_names_the_file_that_was_given(workshop, model_file, tmp_path):
+    model, path = model_file
+    prepare_weights(path, workshop.store)
+    torch.save({"net": model.state_dict()}, tmp_path / "yours.pth")
+    weights = prepare_weights(tmp_path / "yours.pth", workshop.store)
+    with pytest.raises(InputError, match=r"the weights in .*/yours.pth for a network resnet-14 do not fit"):
+        check_weights(from_weights(workshop, weights, **{"model.name": "resnet-14"}), workshop.store)
+
+
+def test_a_file_of_torch_s_with_the_names_of_any_network_will_do(workshop, tmp_path):
+    torch.manual_seed(0)
+    model = build_model("cnn-2", num_classes=10, in_channels=1, image_size=16)
+    torch.save(
+        {"state_dict": {f"module.{name}": value for name, value in model.state_dict().items()}}, tmp_path / "a.pt"
+    )
+    weights = prepare_weights(tmp_path / "a.pt", workshop.store)
+    assert weights.settings() == {"model.weights": weights.key}
+    plan = from_weights(workshop, weights, **{"model.name": "cnn-2", "model.width": None, "finetune.layers": "all"})
+    check_weights(plan, workshop.store)
+    network = load_network(workshop.run(plan)[0].artifact, None, workshop.device)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_a_network_of_the_person_s_own_is_not_decided_by_a_file(workshop, tmp_path):
+    weights = prepare_weights(save_as_the_authors_do(tmp_path / "net.pth.tar", make_model()), workshop.store)
+    assert weights.settings(given={"model.name": "mine"}) == {"model.weights": weights.key}
+    assert weights.settings(given={"model.name": "resnet-8"})["model.width"] == 4
+
+
+def test_averaged_weights_are_taken_and_said(workshop, tmp_path):
+    state = make_model().state_dict()
+    torch.save({"model": {name: 2 * value for name, value in state.items()}, "model_ema": state}, tmp_path / "a.pt")
+    weights = prepare_weights(tmp_path / "a.pt", workshop.store)
+    assert weights.notes == (f"of {tmp_path / 'a.pt'} the averaged weights are taken, `model_ema`",)
+    save_file(state, tmp_path / "a.safetensors")
+    alone = prepare_weights(tmp_path / "a.safetensors", workshop.store)
+    assert (alone.key, alone.notes) == (weights.key, ())
+
+
 def test_a_trial_that_is_pretrained_needs_no_weights(workshop):
     plan = workshop.plan()
     check_weights(plan, workshop.store)

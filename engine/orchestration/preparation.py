@@ -45,11 +45,8 @@ class Prepared:
         study_name: the study.
         store: where artifacts are.
         info: the data set.
-<<<<<<< HEAD
         left_out: sentences on values of axes that are not tried, since the data set is too small for them.
-=======
         notes: what a person should know of the given weights.
->>>>>>> 1cffd6d (Take weights from files as they occur, and say what really differs)
     """
 
     options: SweepOptions
@@ -58,11 +55,8 @@ class Prepared:
     study_name: str
     store: Store
     info: DataInfo
-<<<<<<< HEAD
     left_out: tuple[str, ...] = ()
-=======
     notes: tuple[str, ...] = ()
->>>>>>> 1cffd6d (Take weights from files as they occur, and say what really differs)
     _plans: dict[tuple[str, str], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
@@ -104,21 +98,13 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     info, _ = prepare_data(space.base.data, store, download=options.download)
     notes: tuple[str, ...] = ()
     if options.init is not None:
-<<<<<<< HEAD
-        space = space.with_base(prepare_weights(options.init, store).settings(given=settings))
+        weights = prepare_weights(options.init, store)
+        space, notes = space.with_base(weights.settings(given=settings)), weights.notes
     space, left_out = fit_axes(space, info)
     check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
     n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
     agenda = Agenda(space, options.n_trials, options.seed, n_points)
-    prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out)
-=======
-        weights = prepare_weights(options.init, store)
-        space, notes = space.with_base(weights.settings(given=settings)), weights.notes
-    check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
-    n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
-    agenda = Agenda(space, options.n_trials, options.seed, n_points)
-    prepared = Prepared(options, space, agenda, options.study_name(space), store, info, notes)
->>>>>>> 1cffd6d (Take weights from files as they occur, and say what really differs)
+    prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out, notes)
     for slot in agenda.arms():
         check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
     check_axes(prepared)

@@ -104,7 +104,8 @@ def test_a_pruned_trial_is_kept_with_stage_epoch_and_step(tmp_path: Path) -> Non
         scene.say_last_word(trial)
         scene.conductor.on_end(trial, error=False)
     trial = scene.begin() or ""
-    epochs = [{"stage": "finetune", "epoch": epoch, "step": epoch + 2, "value": 0.9, "own": True} for epoch in (1, 2)]
+    common = {"stage": "finetune", "value": 0.9, "own": True, "own_watch": True}
+    epochs = [{**common, "epoch": epoch, "step": epoch + 2} for epoch in (1, 2)]
     assert scene.conductor.on_result(trial, {"records": epochs}) is True
     scene.conductor.on_end(trial, error=False)
     (pruned,) = [trial for trial in scene.study.finished() if trial.state.name == "PRUNED"]

@@ -50,7 +50,7 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search.study import open_study
 from engine.orchestration.sweep import Sweep
-from engine.settings import DataSettings, TrialConfig
+from engine.settings import DataSettings, DistortionSettings, FinetuneSettings, TrialConfig
 from engine.spaces import Choice, Float, Space
 from engine.stages import Store, TrialPlan
 from engine.stages.spec import StageSpec
@@ -58,7 +58,11 @@ from engine.stages.spec import StageSpec
 N_GROUPS = 256
 SPACE = Space(
     name="scale",
-    base=TrialConfig(data=DataSettings(n_train=20, n_validation=20, n_test=20)),
+    base=TrialConfig(
+        data=DataSettings(n_train=20, n_validation=20, n_test=20),
+        distortion=DistortionSettings(n_images=10),
+        finetune=FinetuneSettings(which="random"),
+    ),
     axes=(
         Choice("pretrain.learning_rate", tuple((1 + number) / 1e4 for number in range(N_GROUPS))),
         Float("finetune.training.learning_rate", 1e-4, 1e-2, log=True),

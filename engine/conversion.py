@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from engine.errors import InputError, unknown_name
@@ -22,9 +23,24 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def as_written(number: float) -> float:
+    """Return a number as a person would write it: 0.3 for what 0.1 + 2 · 0.1 comes to, which is 0.30000000000000004.
+
+    A number whose digits go on, such as 1/3, is what it is.
+    """
+    shorter = float(f"{number:.15g}")
+    return shorter if len(repr(shorter)) <= len(repr(number)) - 3 else number
+
+
+@cache
+def type_hints(cls: type) -> dict[str, Any]:
+    """Return the declared types of a class; working them out takes longer than everything else here."""
+    return typing.get_type_hints(cls)
+
+
 def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
     """Make a settings class from nested values, each checked against its declared type."""
-    hints = typing.get_type_hints(cls)
+    hints = type_hints(cls)
     known = [item.name for item in dataclasses.fields(cls)]
     arguments = {}
     for name, value in values.items():
@@ -34,18 +50,18 @@ def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
         if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
             arguments[name] = build(hint, value, f"{path}{name}.")  # type: ignore[arg-type]
         else:
-            arguments[name] = _convert(value, hint, path + name)
+            arguments[name] = convert(value, hint, path + name)
     return cls(**arguments)
 
 
-def _convert(value: Any, hint: Any, path: str) -> Any:
+def convert(value: Any, hint: Any, path: str) -> Any:
     """Return a value as its declared type has it, or say what would be allowed."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in options:
             return None
         (hint,) = (option for option in options if option is not type(None))
-        return _convert(value, hint, path)
+        return convert(value, hint, path)
     if origin is Literal:
         if value not in options:
             raise InputError(f"`{path}` must be one of {', '.join(map(str, options))}, got {value!r}")
@@ -53,9 +69,9 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise InputError(f"`{path}` must be a list, got {value!r}")
-        return tuple(_convert(item, options[0], path) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return tuple(convert(item, options[0], path) for item in value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return as_written(float(value))
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):

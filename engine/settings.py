@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from engine.conversion import build, flatten
+from engine.conversion import build, convert, flatten, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 
@@ -339,6 +339,23 @@ class TrialConfig:
             if path in _SIZES and value is not None:
                 flat.update({other: None for other in _SIZES if other not in settings})
         return type(self).from_flat(flat)
+
+    @classmethod
+    def convert(cls, path: str, value: Any) -> Any:
+        """Return a setting's value as ``flat`` has it: 2.0 for a real number's 2, a list for "fog,blur".
+
+        Raises:
+            InputError: a path that does not exist, or a value that is not of its type.
+        """
+        owner: Any = cls
+        names = path.split(".")
+        for place, name in enumerate(names):
+            hint = type_hints(owner).get(name) if dataclasses.is_dataclass(owner) else None
+            if hint is None or (place < len(names) - 1) != dataclasses.is_dataclass(hint):
+                raise unknown_name("setting", path, cls().flat())
+            owner = hint
+        converted = convert(value, owner, path)
+        return list(converted) if isinstance(converted, tuple) else converted
 
     def flat(self) -> dict[str, Any]:
         """Return {dotted path: value}, values as JSON knows them (tuples as lists)."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from engine.settings import TrialConfig
-from engine.spaces import load_space
+from engine.spaces import load_space, space_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,9 +19,11 @@ def blocks(document: str, language: str) -> list[str]:
 
 
 def test_the_space_of_the_documentation_is_a_space(tmp_path: Path) -> None:
-    path = tmp_path / "inhibition.py"
+    path = tmp_path / "strength.py"
     path.write_text(blocks("spaces.md", "python")[0])
     space = load_space(str(path))
+    assert space.name == path.stem
+    assert space.name not in space_names()
     assert [axis.setting for axis in space.axes] == ["push_pull.where", "push_pull.alpha"]
     assert space.config({"push_pull.where": "first"}, seed=1) == TrialConfig().with_settings(
         {"push_pull.where": "first", "seed": 1}

@@ -21,6 +21,7 @@ from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import check_tracking
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
+from engine.spaces.reach import check_axis_matters, check_proposals_differ
 from engine.stages import (
     Store,
     TrialPlan,
@@ -107,6 +108,8 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out, notes)
     for slot in agenda.arms():
         check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
+    if agenda.n_proposals:
+        check_proposals_differ(space)
     check_axes(prepared)
     check_baseline(prepared)
     return prepared
@@ -135,16 +138,13 @@ def base_settings(options: SweepOptions) -> dict[str, Any]:
 
 def check_axes(prepared: Prepared) -> None:
     """Plan a trial for the end points of every axis: what the network or the data rule out is found now."""
-    from engine.spaces.axes import Axis, Choice
+    from engine.spaces.axes import Choice
 
     space = prepared.space
-
-    def conditions(axis: Axis) -> dict[str, Any]:
-        return {path: values[0] for path, values in axis.when.items()}
-
     for axis in space.axes:
+        context = check_axis_matters(space, axis)
         for value in axis.extremes():
-            settings = with_limited(space, {**conditions(axis), axis.setting: value})
+            settings = with_limited(space, {**context, axis.setting: value})
             try:
                 check_weights(prepared.plan(space.config(settings, seed=0)), prepared.store)
             except InputError as error:

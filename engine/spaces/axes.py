@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
+from engine.conversion import as_written
 from engine.errors import InputError
 
 Conditions = Mapping[str, tuple[Any, ...]]
 """{dotted path of a setting: the values under which the axis applies}; all must hold."""
+
+_TOLERANCE = 1e-8
+"""By how much of a step a value may miss its place: floats do not hold every decimal."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,16 @@ class Choice:
 
     def __post_init__(self) -> None:
         _normalise(self)
+        if not isinstance(self.values, list | tuple):
+            raise InputError(f"axis {self.label!r} needs a list of values, got {self.values!r}")
         object.__setattr__(self, "values", tuple(self.values))
-        if not self.values or len(set(map(repr, self.values))) < len(self.values):
+        for value in self.values:
+            if not isinstance(value, str | bool | int | float | None):
+                raise InputError(
+                    f"axis {self.label!r} needs words, numbers, True, False or None as values, got {value!r}; "
+                    "several values in one are written as a word, such as '0.4,0.8'"
+                )
+        if not self.values or any(is_among(value, self.values[:place]) for place, value in enumerate(self.values)):
             raise InputError(f"axis {self.label!r} needs values, each once, got {self.values!r}")
 
     def extremes(self) -> tuple[Any, ...]:
@@ -49,7 +62,7 @@ class Float:
         low: the least value.
         high: the greatest.
         log: whether it is drawn evenly in its logarithm; ``low`` must be > 0 then.
-        step: distance of the values from ``low`` on; None for any.
+        step: distance of the values from ``low`` on, which must lead to ``high``; None for any.
         when: where it applies.
         label: the axis's name in the study, if another than the setting's.
     """
@@ -64,12 +77,17 @@ class Float:
 
     def __post_init__(self) -> None:
         _normalise(self)
+        for name in ("low", "high", "step"):
+            value = getattr(self, name)
+            if value is not None or name != "step":
+                object.__setattr__(self, name, as_written(float(_number(self, name))))
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise InputError(f"axis {self.label!r} needs finite low < high, got {self.low!r} and {self.high!r}")
         if self.log and (self.low <= 0 or self.step is not None):
             raise InputError(f"axis {self.label!r} with log needs low > 0 and no step, got {self.low!r}, {self.step!r}")
-        if self.step is not None and not 0 < self.step <= self.high - self.low:
+        if self.step is not None and not 0 < self.step <= as_written(self.high - self.low):
             raise InputError(f"axis {self.label!r} needs a step in (0, high − low], got {self.step!r}")
+        _check_step(self)
 
     def extremes(self) -> tuple[float, ...]:
         """Return the values that a check should try: both ends."""
@@ -85,7 +103,7 @@ class Int:
         low: the least value.
         high: the greatest.
         log: whether it is drawn evenly in its logarithm; ``low`` must be ≥ 1 then.
-        step: distance of the values from ``low`` on.
+        step: distance of the values from ``low`` on, which must lead to ``high``.
         when: where it applies.
         label: the axis's name in the study, if another than the setting's.
     """
@@ -100,12 +118,18 @@ class Int:
 
     def __post_init__(self) -> None:
         _normalise(self)
+        for name in ("low", "high", "step"):
+            value = _number(self, name)
+            if not float(value).is_integer():
+                raise InputError(f"axis {self.label!r} needs a whole number for {name}, got {value!r}")
+            object.__setattr__(self, name, int(value))
         if not self.low < self.high:
             raise InputError(f"axis {self.label!r} needs low < high, got {self.low!r} and {self.high!r}")
         if self.log and (self.low < 1 or self.step != 1):
             raise InputError(f"axis {self.label!r} with log needs low ≥ 1 and step 1, got {self.low!r}, {self.step!r}")
         if not 1 <= self.step <= self.high - self.low:
             raise InputError(f"axis {self.label!r} needs a step from 1 to high − low, got {self.step!r}")
+        _check_step(self)
 
     def extremes(self) -> tuple[int, ...]:
         """Return the values that a check should try: both ends."""
@@ -116,16 +140,49 @@ Axis = Choice | Float | Int
 AXIS_KINDS: dict[str, type[Axis]] = {"choice": Choice, "float": Float, "int": Int}
 
 
+def n_values(axis: Axis) -> int | None:
+    """Return how many values an axis has; None where it is continuous."""
+    if isinstance(axis, Choice):
+        return len(axis.values)
+    return None if axis.step is None else round((axis.high - axis.low) / axis.step) + 1
+
+
+def value_at(axis: Axis, place: int) -> Any:
+    """Return the value of an axis at a place, 0 for the first, as a person would write it: 0.3, not 0.1 + 2 · 0.1.
+
+    Every value of a range with a step is made here, so that the same place has the same value whoever proposes it.
+    """
+    if isinstance(axis, Choice):
+        return axis.values[place]
+    assert axis.step is not None
+    return axis.high if place == round((axis.high - axis.low) / axis.step) else _value_after(axis, place)
+
+
+def nearest_value(axis: Axis, value: Any) -> Any:
+    """Return the value of an axis that is nearest to what a search library drew: that one without its rounding."""
+    if isinstance(axis, Choice):
+        return value
+    if axis.step is None:
+        return min(max(as_written(value), axis.low), axis.high)
+    last = round((axis.high - axis.low) / axis.step)
+    return value_at(axis, min(max(round((value - axis.low) / axis.step), 0), last))
+
+
 def can_take(axis: Axis, value: Any) -> bool:
     """Return whether a value is one of an axis's; 2 and 2.0 are one, as they are in a condition."""
     if isinstance(axis, Choice):
-        return value in axis.values
+        return is_among(value, axis.values)
     if isinstance(value, bool) or not isinstance(value, int | float) or not axis.low <= value <= axis.high:
         return False
     if isinstance(axis, Int) and value != int(value):
         return False
     steps = (value - axis.low) / axis.step if axis.step else 0.0
-    return abs(steps - round(steps)) < 1e-8
+    return abs(steps - round(steps)) < _TOLERANCE
+
+
+def is_among(value: Any, values: tuple[Any, ...]) -> bool:
+    """Return whether a value is one of some; 2 and 2.0 are one, True and 1 are not."""
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values)
 
 
 def describe_values(axis: Axis) -> list[str]:
@@ -137,10 +194,39 @@ def describe_values(axis: Axis) -> list[str]:
 
 def applies(axis: Axis, settings: Mapping[str, Any]) -> bool:
     """Return whether an axis's conditions hold under {dotted path: value}."""
-    return all(settings[path] in values for path, values in axis.when.items())
+    return all(is_among(settings[path], values) for path, values in axis.when.items())
 
 
 def _normalise(axis: Axis) -> None:
+    """Complete the label, and write the conditions as tuples."""
     object.__setattr__(axis, "label", axis.label or axis.setting)
+    if not isinstance(axis.when, Mapping):
+        raise InputError(f"axis {axis.label!r} needs conditions as {{setting: values}}, got {axis.when!r}")
     conditions = {path: tuple(v if isinstance(v, list | tuple) else (v,)) for path, v in axis.when.items()}
     object.__setattr__(axis, "when", conditions)
+
+
+def _number(axis: Float | Int, name: str) -> int | float:
+    """Return the bound or step of an axis, which must be a number."""
+    value = getattr(axis, name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"axis {axis.label!r} needs a number for {name}, got {value!r}")
+    return value
+
+
+def _value_after(axis: Float | Int, n_steps: int) -> Any:
+    """Return ``low`` plus some steps, added as decimals."""
+    value = Decimal(repr(axis.low)) + n_steps * Decimal(repr(axis.step))
+    return float(value) if isinstance(axis, Float) else int(value)
+
+
+def _check_step(axis: Float | Int) -> None:
+    """Refuse a step that does not lead from ``low`` to ``high``: the end that a person wrote would never be tried."""
+    if axis.step is None:
+        return
+    low, high, step = (Decimal(repr(value)) for value in (axis.low, axis.high, axis.step))
+    if (high - low) % step:
+        raise InputError(
+            f"axis {axis.label!r} needs a step that leads from low to high, got {axis.step!r} from {axis.low!r} to "
+            f"{axis.high!r}: its last value would be {_value_after(axis, int((high - low) // step))!r}"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -12,7 +12,8 @@ from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
-from engine.spaces.axes import AXIS_KINDS, Axis, Float, applies, can_take, describe_values
+from engine.spaces.axes import AXIS_KINDS, Axis, Choice, Float, applies, can_take, describe_values, is_among
+from engine.spaces.reach import check_axis_matters
 
 _MAX_NAME = 80
 
@@ -68,26 +69,27 @@ class Space:
             raise InputError(f"space {self.name!r} has neither axes nor arms: there is nothing to explore")
         _check_unique("axis", [axis.label for axis in self.axes])
         _check_unique("arm", [arm.name for arm in self.arms])
+        object.__setattr__(self, "axes", tuple(map(_converted_axis, self.axes)))
+        object.__setattr__(self, "arms", tuple(map(_converted_arm, self.arms)))
         for arm in self.arms:
             self.base.with_settings(arm.settings)
-            for setting in arm.settings:
-                _check_variable(setting, f"arm {arm.name!r}: {setting!r}")
         self._check_axes()
 
     def _check_axes(self) -> None:
-        """Try every axis's values on the base, and every condition."""
+        """Try every axis's values where it applies, and every condition."""
         flat = self.base.flat()
         for place, axis in enumerate(self.axes):
-            _check_variable(axis.setting, f"axis {axis.label!r}")
             for path in axis.when:
                 if path not in flat:
                     raise unknown_name(f"setting in the condition of axis {axis.label!r}", path, flat)
                 self._check_condition(place, path)
+        for axis in self.axes:
+            context = check_axis_matters(self, axis)
             tried = axis.extremes()
             if isinstance(axis, Float):  # a value between: the ends of a range may be whole numbers
                 tried += (axis.low + (axis.step or (axis.high - axis.low) / 3),)
             for value in tried:
-                self.base.with_settings({axis.setting: value})
+                self.base.with_settings({**context, axis.setting: value})
 
     def _check_condition(self, place: int, path: str) -> None:
         """Check that a condition of an axis is on what is decided before it, and on values that can come to be.
@@ -187,6 +189,40 @@ class Space:
             arms=tuple(Arm(**arm) for arm in value["arms"]),
             n_seeds=value["n_seeds"],
         )
+
+
+def _converted_axis(axis: Axis) -> Axis:
+    """Return an axis with values as the configuration has them: 2 is 2.0 where the setting is a real number."""
+    _check_variable(axis.setting, f"axis {axis.label!r}")
+    axis = dataclasses.replace(axis, when={path: _converted(path, values) for path, values in axis.when.items()})
+    if not isinstance(axis, Choice):
+        return axis
+    values = [TrialConfig.convert(axis.setting, value) for value in axis.values]
+    for place, value in enumerate(values):
+        if is_among(value, tuple(values[:place])):
+            raise InputError(f"axis {axis.label!r} needs values, each once, got {value!r} twice in {axis.values!r}")
+    if any(isinstance(value, list) for value in values):
+        return axis
+    return dataclasses.replace(axis, values=tuple(values))
+
+
+def _converted(path: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return a condition's values as the configuration has them; what cannot be one stays, to be refused by name."""
+    converted = []
+    for value in values:
+        try:
+            converted.append(TrialConfig.convert(path, value))
+        except InputError:
+            converted.append(value)
+    return tuple(converted)
+
+
+def _converted_arm(arm: Arm) -> Arm:
+    """Return an arm with values as the configuration has them."""
+    for setting in arm.settings:
+        _check_variable(setting, f"arm {arm.name!r}: {setting!r}")
+    settings = {path: TrialConfig.convert(path, value) for path, value in arm.settings.items()}
+    return dataclasses.replace(arm, settings=settings)
 
 
 def _check_variable(setting: str, where: str) -> None:

@@ -43,7 +43,7 @@ def another(path: str) -> Any:
         return 3
     if hint is int:
         return (value or 6) + 1
-    return (value or 0.5) * 0.75 if path != "push_pull.h" else 3.5
+    return round((value or 0.5) * 0.75, 6) if path != "push_pull.h" else 3.5
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -14,6 +14,7 @@ from optuna.distributions import (
 )
 
 from engine.spaces import Axis, Choice, Int, Space
+from engine.spaces.axes import can_take, nearest_value
 
 
 def distribution(axis: Axis) -> BaseDistribution:
@@ -36,7 +37,7 @@ def suggest(trial: optuna.Trial, axis: Axis) -> Any:
         return trial.suggest_categorical(axis.label, axis.values)
     if isinstance(axis, Int):
         return trial.suggest_int(axis.label, axis.low, axis.high, step=axis.step, log=axis.log)
-    return trial.suggest_float(axis.label, axis.low, axis.high, step=axis.step, log=axis.log)
+    return nearest_value(axis, trial.suggest_float(axis.label, axis.low, axis.high, step=axis.step, log=axis.log))
 
 
 def parameters_of(settings: Mapping[str, Any], space: Space) -> dict[str, Any]:
@@ -49,19 +50,9 @@ def parameters_of(settings: Mapping[str, Any], space: Space) -> dict[str, Any]:
 
     def keep(axis: Axis) -> Any:
         value = flat[axis.setting]
-        if contains(axis, value):
+        if can_take(axis, value):
             parameters[axis.label] = value
         return value
 
     space.settings_from(keep)
     return parameters
-
-
-def contains(axis: Axis, value: Any) -> bool:
-    """Return whether a value is one that the axis can take."""
-    if isinstance(axis, Choice):
-        return any(value == other and type(value) is type(other) for other in axis.values)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not axis.low <= value <= axis.high:
-        return False
-    steps = (value - axis.low) / axis.step if axis.step else 0
-    return abs(steps - round(steps)) < 1e-8

@@ -20,6 +20,7 @@ from engine.orchestration.search.grid import grid_settings
 from engine.orchestration.search.repeats import Identities
 from engine.seeds import derive_seed
 from engine.spaces import Space, draw_settings
+from engine.spaces.axes import nearest_value
 
 MAX_DRAWS = 50
 """How often a proposal is drawn before the space counts as exhausted and the first draw is taken, a repeat."""
@@ -121,4 +122,4 @@ def sobol_settings(space: Space, *, seed: int) -> Iterator[Settings]:
     while True:
         trial = study.ask(distributions)
         study.tell(trial, state=TrialState.FAIL)
-        yield space.settings_from(lambda axis, values=trial.params: values[axis.label])  # type: ignore[misc]
+        yield space.settings_from(lambda axis, values=trial.params: nearest_value(axis, values[axis.label]))  # type: ignore[misc]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.errors import InputError
-from engine.spaces import Axis, Choice, Int, Space
-from engine.spaces.axes import applies
+from engine.spaces import Axis, Choice, Space
+from engine.spaces.axes import applies, n_values, value_at
 
 MAX_POINTS = 200_000
 
@@ -37,17 +36,14 @@ def axis_values(axis: Axis) -> tuple[Any, ...]:
     Raises:
         InputError: it is continuous.
     """
-    if isinstance(axis, Choice):
-        return axis.values
-    if isinstance(axis, Int):
-        return tuple(range(axis.low, axis.high + 1, axis.step))
-    if axis.step is None:
+    count = n_values(axis)
+    if count is None:
+        assert not isinstance(axis, Choice)
         raise InputError(
             f"a grid needs values, and axis {axis.label!r} is continuous ({axis.low:g} … {axis.high:g}): "
             "give it a step, or use another sampler"
         )
-    n_steps = math.floor((axis.high - axis.low) / axis.step + 1e-9)
-    return tuple(min(axis.low + axis.step * place, axis.high) for place in range(n_steps + 1))
+    return tuple(value_at(axis, place) for place in range(count))
 
 
 def _combinations(

@@ -18,6 +18,9 @@ TINY = TrialConfig(
     finetune=FinetuneSettings(training=TrainingSettings(epochs=2, learning_rate=1e-3, schedule="constant")),
 )
 
+INHIBITED = TINY.with_settings({"push_pull.where": "first"})
+"""The same with a first layer whose axes matter."""
+
 SPACE = Space(
     name="tiny",
     description="a space for tests",

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines.sweep import command_line
-from tests.engine.orchestration.spaces import SPACE
+from tests.engine.orchestration.spaces import INHIBITED, SPACE
 
 
 def refused(capsys, tmp_path: Path, *arguments: str) -> str:
@@ -145,6 +145,56 @@ def test_an_axis_that_the_network_rules_out_is_found_before_the_start(capsys, tm
     assert "axis 'finetune.layers', value 'first-99': `finetune.layers` = 'first-K' needs K from 1 to" in sentence
 
 
+def with_axes(tmp_path: Path, *axes: dict, **base) -> str:
+    """Return the path of the tests' space with other axes and without arms."""
+    value = {**SPACE.to_json(), "axes": list(axes), "arms": []}
+    value["base"] |= {path.replace("__", "."): setting for path, setting in base.items()}
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(value))
+    return str(path)
+
+
+def test_an_axis_that_can_change_nothing_is_found_before_the_start(capsys, tmp_path: Path) -> None:
+    alpha = {"kind": "float", "setting": "push_pull.alpha", "low": 0.5, "high": 1.5}
+    idle = with_axes(tmp_path, alpha)
+    sentence = refused(capsys, tmp_path, "--space", idle)
+    assert "axis 'push_pull.alpha' can change nothing: it matters only where `push_pull.where` is not none" in sentence
+    live = with_axes(tmp_path, alpha, push_pull__where="first")
+    assert "axis 'push_pull.alpha' can change nothing" in refused(
+        capsys, tmp_path, "--space", live, "--set", "push_pull.where=none"
+    )
+
+
+def test_axes_of_which_none_applies_are_found_before_the_start(capsys, tmp_path: Path) -> None:
+    asleep = with_axes(
+        tmp_path, {"kind": "choice", "setting": "push_pull.h", "values": [1.5, 3], "when": {"push_pull.where": ["all"]}}
+    )
+    sentence = refused(capsys, tmp_path, "--space", asleep)
+    assert "no axis of space 'tiny' applies" in sentence
+    assert "axis 'push_pull.h' is for `push_pull.where` all, got none" in sentence
+    assert command_line(["--home", str(tmp_path), "--space", asleep, "--set", "push_pull.where=all", "--dry-run"]) == 0
+
+
+def test_an_axis_is_planned_where_it_matters(tmp_path: Path) -> None:
+    path = with_axes(
+        tmp_path,
+        {"kind": "choice", "setting": "finetune.which", "values": ["none", "all"]},
+        {
+            "kind": "choice",
+            "setting": "finetune.method",
+            "values": ["filters", "network"],
+            "when": {"finetune.which": "all"},
+        },
+        {
+            "kind": "choice",
+            "setting": "finetune.batch_norm",
+            "values": ["full", "affine"],
+            "when": {"finetune.method": "network"},
+        },
+    )
+    assert command_line(["--home", str(tmp_path), "--space", path, "--dry-run"]) == 0
+
+
 def test_the_dry_run_counts_stages_and_starts_nothing(capsys, tmp_path: Path) -> None:
     path = tmp_path / "space.json"
     path.write_text(json.dumps(SPACE.to_json()))
@@ -178,6 +228,7 @@ def test_several_objectives_have_their_own_sampler_no_pruner_and_another_study()
 
 GRID = {
     **SPACE.to_json(),
+    "base": INHIBITED.flat(),
     "axes": [{"kind": "choice", "setting": "push_pull.h", "values": [1.5, 2.0, 3.0]}],
     "arms": [],
     "n_seeds": 1,

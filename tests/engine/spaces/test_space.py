@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -15,17 +16,19 @@ AXES = (
     Int("pretrain.epochs", 1, 4),
     Float("finetune.fraction", 0.1, 0.5, step=0.1, label="share"),
 )
-HALF = {"finetune.fraction": 0.1 + 0.1 + 0.1}
-"""What three steps come to, which is not 0.3."""
 ARMS = (Arm("plain", {"push_pull.where": "none"}, control=True), Arm("tuned", {"finetune.which": "most"}))
 
 
+TUNED = TrialConfig().with_settings({"finetune.which": "most"})
+
+
 def make_space(**changes) -> Space:
-    return Space(**{"name": "test", "description": "A question.", "axes": AXES, "arms": ARMS, "n_seeds": 3} | changes)
+    settings = {"name": "test", "description": "A question.", "base": TUNED, "axes": AXES, "arms": ARMS, "n_seeds": 3}
+    return Space(**settings | changes)
 
 
 def test_round_trip_through_json():
-    space = make_space(base=TrialConfig().with_settings({"evaluate.severities": [1, 3]}))
+    space = make_space(base=TUNED.with_settings({"evaluate.severities": [1, 3]}))
     again = Space.from_json(json.loads(json.dumps(space.to_json())))
     assert again == space
     assert again.digest == space.digest
@@ -76,7 +79,7 @@ def test_a_condition_on_what_no_axis_varies_is_asked_of_the_base():
 
 def test_config_is_the_base_with_settings_and_a_seed():
     config = make_space().config({"push_pull.where": "first", "pretrain.epochs": 2}, seed=9)
-    expected = TrialConfig().with_settings({"push_pull.where": "first", "pretrain.epochs": 2, "seed": 9})
+    expected = TUNED.with_settings({"push_pull.where": "first", "pretrain.epochs": 2, "seed": 9})
     assert config == expected
 
 
@@ -101,22 +104,134 @@ def test_max_pretrain_epochs_hears_base_axes_and_arms():
 
 
 def on_where(*values: str) -> Choice:
-    return Choice("push_pull.h", (1.5, 2.0), when={"push_pull.where": values})
+    return Choice("pretrain.batch_size", (32, 64), when={"push_pull.where": values})
+
+
+def on(**conditions) -> Choice:
+    return Choice("pretrain.batch_size", (32, 64), when={path.replace("__", "."): v for path, v in conditions.items()})
 
 
 @pytest.mark.parametrize(
     ("axes", "arms"),
     [
-        ((Choice("push_pull.where", ("first", "all")), on_where("none")), (Arm("plain", {"push_pull.where": "none"}),)),
-        ((Choice("push_pull.where", ("first",), when={"finetune.which": "most"}), on_where("none")), ()),
-        ((Float("finetune.fraction", 0.1, 0.5, step=0.1), Choice("push_pull.h", (2.0,), when=dict(HALF))), ()),
-        ((Int("pretrain.epochs", 1, 4), Choice("push_pull.h", (2.0,), when={"pretrain.epochs": 2.0})), ()),
-        ((Choice("push_pull.h", (2.0,), when={"finetune.count": (None,)}),), ()),
-        ((Choice("push_pull.h", (2.0,), when={"finetune.which": "least", "pretrain.optimizer": "sgd"}),), ()),
+        (
+            (Choice("push_pull.where", ("first", "all")), on_where("none", "all")),
+            (Arm("plain", {"push_pull.where": "none"}),),
+        ),
+        ((Choice("push_pull.where", ("first",), when={"finetune.which": "least"}), on_where("none")), ()),
+        ((Int("pretrain.epochs", 1, 4), on(pretrain__epochs=(2,))), ()),
+        ((on(finetune__count=(None,)),), ()),
+        ((on(finetune__which=("least",), pretrain__optimizer=("sgd",)),), ()),
     ],
 )
 def test_a_condition_may_be_on_what_an_axis_an_arm_or_the_base_can_be(axes, arms):
     assert make_space(axes=axes, arms=arms).axes == axes
+
+
+def test_a_condition_holds_on_the_value_that_a_person_means():
+    space = make_space(
+        axes=(Float("finetune.fraction", 0.1, 0.5, step=0.1), on(finetune__fraction=(0.1 + 0.2,))), arms=()
+    )
+    assert space.axes[1].when == {"finetune.fraction": (0.3,)}
+    chosen = iter([0.3, 32])
+    assert space.settings_from(lambda axis: next(chosen)) == {"finetune.fraction": 0.3, "pretrain.batch_size": 32}
+
+
+IDLE = "axis 'idle' can change nothing: "
+
+
+@pytest.mark.parametrize(
+    ("base", "axes", "message"),
+    [
+        (
+            {},
+            (Float("push_pull.alpha", 0.5, 1.5, label="idle"),),
+            "where `push_pull.where` is not none, got push_pull.where=none",
+        ),
+        (
+            {},
+            (AXES[0], Float("push_pull.alpha", 0.5, 1.5, when={"push_pull.where": "none"}, label="idle")),
+            "where `push_pull.where` is not none, got push_pull.where=none",
+        ),
+        (
+            {},
+            (Choice("finetune.which", ("all", "none")), Choice("rank.distance", ("l1", "l2"), label="idle")),
+            "filters are ranked",
+        ),
+        (
+            {"finetune.which": "most"},
+            (Choice("rank.metric", ("hamming", "euclidean"), label="idle"),),
+            "`rank.pairing` is unpaired",
+        ),
+        (
+            {"finetune.which": "most", "finetune.fraction": 1.0},
+            (Int("rank.top", 1, 9, label="idle"),),
+            "not all of them are tuned",
+        ),
+        (
+            {},
+            (Choice("pretrain.momentum", (0.5, 0.9), label="idle"),),
+            "`pretrain.optimizer` is sgd, got pretrain.optimizer=adam",
+        ),
+        (
+            {},
+            (Int("pretrain.patience", 8, 20, label="idle"),),
+            "it is less than `pretrain.epochs`, got pretrain.epochs=8",
+        ),
+        ({"model.weights": "ab" * 16}, (Int("pretrain.epochs", 2, 8, label="idle"),), "the network is trained"),
+        ({}, (Float("distortion.level", 5, 50, label="idle"),), "`finetune.which` is not none"),
+        (
+            {"finetune.which": "all", "finetune.method": "network"},
+            (Choice("finetune.which", ("all", "most"), label="idle"),),
+            "`finetune.method` is filters or correction",
+        ),
+        (
+            {},
+            (
+                AXES[0],
+                Choice("push_pull.h", (1.5, 2.0), when={"push_pull.where": ("first",)}),
+                Choice("pretrain.epochs", (1, 2), when={"push_pull.where": "none", "push_pull.h": 1.5}, label="idle"),
+            ),
+            "no proposal meets its conditions",
+        ),
+    ],
+)
+def test_an_axis_that_can_change_nothing_is_refused_by_name(base, axes, message):
+    with pytest.raises(InputError, match=re.escape(IDLE) + ".*" + re.escape(message)):
+        Space(name="idle", base=TrialConfig().with_settings(base), axes=axes)
+
+
+@pytest.mark.parametrize(
+    ("base", "axes"),
+    [
+        ({}, (Float("push_pull.alpha", 0.5, 1.5), Choice("push_pull.where", ("none", "first")))),
+        (
+            {},
+            (
+                Choice("finetune.which", ("random",)),
+                Choice("rank.distance", ("l1", "l2")),
+                Float("finetune.threshold", 0.1, 1),
+            ),
+        ),
+        ({}, (Int("pretrain.patience", 7, 20),)),
+        ({}, (Int("pretrain.patience", 8, 20), Int("pretrain.epochs", 2, 12))),
+        (
+            {"finetune.which": "all", "model.weights": "ab" * 16},
+            (Choice("finetune.method", ("retrain", "network")), Int("pretrain.epochs", 2, 8)),
+        ),
+        ({}, (Float("finetune.fraction", 0.1, 1.0, when={"finetune.which": "most"}),)),
+        (
+            {},
+            (
+                Choice("finetune.which", ("none", "all")),
+                Choice("finetune.method", ("filters", "network"), when={"finetune.which": "all"}),
+                Choice("finetune.batch_norm", ("affine", "full"), when={"finetune.method": "network"}),
+            ),
+        ),
+    ],
+)
+def test_an_axis_that_can_matter_is_taken_wherever_its_conditions_are_decided(base, axes):
+    assert len(Space(name="live", base=TrialConfig().with_settings(base), axes=axes).axes) == len(axes)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +251,9 @@ def test_a_condition_may_be_on_what_an_axis_an_arm_or_the_base_can_be(axes, arms
         ),
         ({"arms": (Arm("odd", {"push_pull.h": 0.5}),)}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ({"axes": (Choice("push_pull.hh", (2.0,)),)}, "unknown setting 'push_pull.hh'"),
-        ({"axes": (Choice("push_pull.h", (2.0, 0.5)),)}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        ({"axes": (AXES[0], Choice("push_pull.h", (2.0, 0.5)))}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        ({"axes": (AXES[0], Choice("push_pull.h", (0.5, 0.25)))}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
+        ({"axes": (AXES[0], Choice("push_pull.h", ("2", "3")))}, "`push_pull.h` must be of type float, got '2'"),
         ({"axes": (Float("finetune.fraction", 0.5, 1.5),)}, r"`finetune.fraction` must be in \(0, 1\], got 1.5"),
         ({"axes": (Float("pretrain.epochs", 1, 3),)}, "`pretrain.epochs` must be of type int"),
         ({"axes": (Choice("seed", (1, 2)),)}, "axis 'seed': .*seeds are derived"),

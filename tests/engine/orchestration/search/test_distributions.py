@@ -2,8 +2,9 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from engine.orchestration.search.distributions import contains, distribution, parameters_of, suggest_settings
+from engine.orchestration.search.distributions import distribution, parameters_of, suggest_settings
 from engine.spaces import Choice, Float, Int
+from engine.spaces.axes import can_take
 from tests.engine.orchestration.spaces import SPACE
 
 
@@ -43,6 +44,6 @@ def test_parameters_of_leaves_out_what_no_axis_can_express() -> None:
         (Int("x", 1, 9, step=4), [1, 5, 9], [2, 13, None]),
     ],
 )
-def test_contains(axis, inside, outside) -> None:
-    assert all(contains(axis, value) for value in inside)
-    assert not any(contains(axis, value) for value in outside)
+def test_can_take(axis, inside, outside) -> None:
+    assert all(can_take(axis, value) for value in inside)
+    assert not any(can_take(axis, value) for value in outside)

@@ -6,7 +6,7 @@ from engine.orchestration.agenda import Agenda
 from engine.orchestration.search.draws import Draws, make_draws, sobol_settings
 from engine.orchestration.search.repeats import Identities
 from engine.spaces import Arm, Choice, Float, Space, draw_settings
-from tests.engine.orchestration.spaces import SPACE, TINY
+from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
 
 SMALL = Space(
     name="small",
@@ -51,7 +51,7 @@ def test_a_draw_depends_on_seed_and_index_alone(name: str) -> None:
 
 def test_random_draws_are_the_spaces_own_where_none_repeats() -> None:
     axes = (Float("push_pull.alpha", 0.1, 2.0),)
-    space = Space(name="continuous", base=TINY, axes=axes)
+    space = Space(name="continuous", base=INHIBITED, axes=axes)
     draws = make_draws("random", Agenda(space, 30, 3), Identities(space))
     assert [draws[index] for index in range(5)] == [draw_settings(space, seed=3, index=index) for index in range(5)]
 
@@ -64,7 +64,9 @@ def test_a_grids_first_points_are_a_subset_fixed_by_the_seed_and_all_of_it_is_th
 
 
 def test_sobol_points_fill_a_range_evenly() -> None:
-    space = Space(name="even", base=TINY, axes=(Float("push_pull.alpha", 0.0, 1.0), Choice("push_pull.h", (1.5, 2.0))))
+    space = Space(
+        name="even", base=INHIBITED, axes=(Float("push_pull.alpha", 0.0, 1.0), Choice("push_pull.h", (1.5, 2.0)))
+    )
     points = list(itertools.islice(sobol_settings(space, seed=0), 16))
     # 16 points of a scrambled Sobol sequence: one in each sixteenth of every axis
     assert sorted(int(16 * point["push_pull.alpha"]) for point in points) == list(range(16))

@@ -18,9 +18,9 @@ EPOCHS = Int("pretrain.epochs", 1, 5, step=2)
     [
         (Choice("push_pull.h", (1.5, 2.0)), (1.5, 2.0)),
         (EPOCHS, (1, 3, 5)),
-        (Int("pretrain.epochs", 1, 4, step=2), (1, 3)),
         (Float("push_pull.alpha", 0.0, 1.0, step=0.25), (0.0, 0.25, 0.5, 0.75, 1.0)),
-        (Float("push_pull.alpha", 0.0, 1.0, step=0.4), (0.0, 0.4, 0.8)),
+        (Float("push_pull.alpha", 0.1, 0.5, step=0.1), (0.1, 0.2, 0.3, 0.4, 0.5)),
+        (Float("pretrain.learning_rate", 1e-3, 1e-2, step=1e-3), tuple(place / 1000 for place in range(1, 11))),
     ],
 )
 def test_axis_values(axis, values) -> None:

@@ -4,7 +4,7 @@ import pytest
 from engine.errors import InputError
 from engine.orchestration.search.pruners import PRUNERS, Horizon, make_pruner, parse_pruner
 from engine.spaces import Choice, Space
-from tests.engine.orchestration.spaces import SPACE, TINY
+from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
 
 NAMES = [f"{name}:0.6" if name == "threshold" else name for name in PRUNERS]
 
@@ -64,7 +64,7 @@ def test_the_horizon_is_the_longest_trial() -> None:
         axes=(Choice("finetune.which", ("all", "none")), Choice("finetune.training.epochs", (3, 9))),
     )
     assert Horizon.of(longer) == Horizon(2, 9)
-    assert Horizon.of(Space(name="plain", base=TINY, axes=(Choice("push_pull.h", (1.0, 2.0)),))) == Horizon(2, 0)
+    assert Horizon.of(Space(name="plain", base=INHIBITED, axes=(Choice("push_pull.h", (1.0, 2.0)),))) == Horizon(2, 0)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from engine.errors import InputError
 from engine.orchestration.search.samplers import SAMPLERS, check_search, make_sampler, population_size, search_notes
 from engine.spaces import Choice, Space
-from tests.engine.orchestration.spaces import SPACE, TINY
+from tests.engine.orchestration.spaces import INHIBITED, SPACE
 
 
 @pytest.mark.parametrize("name", [name for name, kind in SAMPLERS.items() if kind.source == "asked"])
@@ -34,7 +34,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch) -> None:
 def test_cma_es_refuses_what_it_cannot_do() -> None:
     with pytest.raises(InputError, match="'cma-es' cannot search over several objectives; these can: tpe, random, gp"):
         check_search("cma-es", SPACE, n_objectives=2)
-    choices = Space(name="choices", base=TINY, axes=(Choice("push_pull.h", (1.0, 2.0)),))
+    choices = Space(name="choices", base=INHIBITED, axes=(Choice("push_pull.h", (1.0, 2.0)),))
     with pytest.raises(InputError, match="'cma-es' needs numeric axes, and those of space 'choices' are all choices"):
         check_search("cma-es", choices)
 

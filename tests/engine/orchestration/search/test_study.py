@@ -6,9 +6,8 @@ from engine.errors import InputError
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.reasons import Reason
 from engine.orchestration.search import SAMPLERS, SweepStudy, read_results
-from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
-from tests.engine.orchestration.spaces import SPACE
+from tests.engine.orchestration.spaces import INHIBITED, SPACE
 
 LOSS = Reason("stage", "pretrain", text="loss became nan")
 
@@ -209,7 +208,7 @@ def test_the_winner_waits_for_the_last_proposal(storage: str) -> None:
 
 def test_a_study_of_another_space_is_refused(storage: str) -> None:
     make_study(storage)
-    other = Space(name="other", base=TrialConfig(), axes=(Choice("push_pull.h", (1.0, 2.0)),))
+    other = Space(name="other", base=INHIBITED, axes=(Choice("push_pull.h", (1.0, 2.0)),))
     with pytest.raises(InputError, match=r"study 'study' exists with another space \(tiny, digest .*this one: other"):
         make_study(storage, space=other)
 

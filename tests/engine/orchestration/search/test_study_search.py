@@ -9,7 +9,7 @@ from engine.orchestration.agenda import Agenda
 from engine.orchestration.reasons import Reason
 from engine.orchestration.search import PRUNERS, SAMPLERS, Proposal, SweepStudy, read_results
 from engine.spaces import Arm, Choice, Float, Int, Space
-from tests.engine.orchestration.spaces import SPACE, TINY
+from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
 
 SMALL = Space(
     name="small",
@@ -26,7 +26,7 @@ SMALL = Space(
 
 NUMERIC = Space(
     name="numeric",
-    base=TINY,
+    base=INHIBITED.with_settings({"finetune.which": "most"}),
     axes=(Float("push_pull.alpha", 0.0, 2.0), Float("finetune.fraction", 0.1, 0.9), Choice("push_pull.h", (1.5, 2.0))),
     arms=(Arm("plain", {"push_pull.where": "none"}),),
     n_seeds=1,
@@ -82,6 +82,31 @@ def test_no_configuration_is_proposed_twice(storage: str, sampler: str) -> None:
     assert {"push_pull.where": "none", "pretrain.epochs": 1} not in [dict(p.settings) for p in proposals]
     assert len(optuna.load_study(storage=storage, study_name="study").trials) == 11
     assert not any(trial.repeat_of for trial in read_results(storage, "study").trials)
+
+
+STEPPED = Space(
+    name="stepped",
+    base=INHIBITED.with_settings({"finetune.which": "most"}),
+    axes=(Float("push_pull.alpha", 0.1, 0.5, step=0.1), Float("finetune.fraction", 0.05, 0.95, step=0.15)),
+    arms=(Arm("as written", {"push_pull.alpha": 0.3, "finetune.fraction": 0.35}),),
+    n_seeds=1,
+)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_proposes_the_values_of_a_step_as_a_person_would_write_them(storage: str, sampler: str) -> None:
+    proposals = finish_all(make_study(storage, STEPPED, 14 if sampler == "gp" else 36, sampler, max_proposals=35))
+    alphas = {proposal.settings["push_pull.alpha"] for proposal in proposals}
+    fractions = {proposal.settings["finetune.fraction"] for proposal in proposals}
+    assert alphas <= {0.1, 0.2, 0.3, 0.4, 0.5}
+    assert fractions <= {0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95}
+    if sampler in ("grid", "qmc", "random"):
+        assert (max(alphas), max(fractions)) == (0.5, 0.95), "both tops are reached"
+    arm = [proposal for proposal in proposals if dict(proposal.settings) == dict(STEPPED.arms[0].settings)]
+    repeats = [trial for trial in read_results(storage, "study").trials if trial.repeat_of == 0]
+    assert len(arm) == len(repeats), "what the arm has is not trained again"
+    for trial in optuna.load_study(storage=storage, study_name="study").trials:
+        assert trial.params == {path: trial.user_attrs["settings"][path] for path in trial.params}
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga-ii"])

@@ -1,0 +1,128 @@
+"""Which settings can change a trial's numbers only under others: the one table of it.
+
+A search over a setting that cannot matter tries one network again and again; spaces refuse such an axis. A test plans
+trials with and without each condition, so that the table says what the keys of the stages do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Settings = Mapping[str, Any]
+"""{dotted path: value} of all settings."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What must hold for a setting to matter.
+
+    Attributes:
+        words: as a clause ("`finetune.which` is not none").
+        reads: the settings that it depends on.
+        holds: whether it holds under some settings.
+    """
+
+    words: str
+    reads: tuple[str, ...]
+    holds: Callable[[Settings], bool]
+
+
+def _is(setting: str, *values: str) -> Condition:
+    return Condition(f"`{setting}` is {' or '.join(values)}", (setting,), lambda s: s[setting] in values)
+
+
+def _by_sgd(training: str) -> Condition:
+    return _is(f"{training}.optimizer", "sgd")
+
+
+def _by_steps(training: str) -> Condition:
+    return _is(f"{training}.schedule", "step")
+
+
+def _impatient(training: str) -> Condition:
+    epochs, patience = f"{training}.epochs", f"{training}.patience"
+    return Condition(
+        f"it is less than `{epochs}`",
+        (epochs, patience),
+        lambda s: s[patience] is not None and s[patience] < s[epochs],
+    )
+
+
+_INHIBITED = Condition(
+    "`push_pull.where` is not none", ("push_pull.where",), lambda s: s["push_pull.where"].strip() != "none"
+)
+_TUNED = Condition("`finetune.which` is not none", ("finetune.which",), lambda s: s["finetune.which"] != "none")
+_BY_FILTER = _is("finetune.method", "filters", "correction")
+_CHOSEN = _is("finetune.which", "most", "least", "random")
+_PRETRAINED = Condition(
+    "the network is trained, not given by `model.weights`",
+    ("model.weights", "finetune.which", "finetune.method"),
+    lambda s: s["model.weights"] is None or (s["finetune.which"] != "none" and s["finetune.method"] == "retrain"),
+)
+_NOT_RETRAINED = Condition(
+    "`finetune.method` is not retrain",
+    ("finetune.which", "finetune.method"),
+    lambda s: s["finetune.which"] == "none" or s["finetune.method"] != "retrain",
+)
+_RANKED = Condition(
+    "filters are ranked: `finetune.which` is most or least, or random with a `finetune.threshold`, and not all of them "
+    "are tuned",
+    ("finetune.which", "finetune.threshold", "finetune.fraction"),
+    lambda s: (
+        s["finetune.which"] in (("most", "least") if s["finetune.threshold"] is None else ("most", "least", "random"))
+        and s["finetune.fraction"] != 1
+    ),
+)
+_IN_LAYERS = Condition(
+    "`finetune.layers` is more than the first, and there is no `finetune.threshold`",
+    ("finetune.layers", "finetune.threshold"),
+    lambda s: s["finetune.threshold"] is None and s["finetune.layers"].strip() not in ("first", "first-1"),
+)
+_PAIRED, _UNPAIRED = _is("rank.pairing", "paired"), _is("rank.pairing", "unpaired")
+
+MATTERS_IF: dict[str, tuple[Condition, ...]] = {
+    "model.weights": (_NOT_RETRAINED,),
+    "push_pull.h": (_INHIBITED,),
+    "push_pull.alpha": (_INHIBITED,),
+    "push_pull.learn_alpha": (_INHIBITED,),
+    "pretrain.": (_PRETRAINED,),
+    "pretrain.momentum": (_by_sgd("pretrain"),),
+    "pretrain.milestones": (_by_steps("pretrain"),),
+    "pretrain.patience": (_impatient("pretrain"),),
+    "distortion.": (_TUNED,),
+    "rank.": (_BY_FILTER, _RANKED),
+    "rank.election": (_PAIRED,),
+    "rank.top": (_PAIRED,),
+    "rank.features": (_UNPAIRED,),
+    "rank.metric": (_UNPAIRED,),
+    "rank.n_exemplars": (_UNPAIRED,),
+    "finetune.which": (_BY_FILTER,),
+    "finetune.method": (_TUNED,),
+    "finetune.layers": (_TUNED, _BY_FILTER),
+    "finetune.fraction": (_CHOSEN, _BY_FILTER),
+    "finetune.count": (_CHOSEN, _BY_FILTER),
+    "finetune.threshold": (_CHOSEN, _BY_FILTER),
+    "finetune.across_layers": (_CHOSEN, _BY_FILTER, _IN_LAYERS),
+    "finetune.batch_norm": (_TUNED, _is("finetune.method", "filters", "network")),
+    "finetune.train_classifier": (_TUNED, _is("finetune.method", "filters")),
+    "finetune.training.": (_TUNED, _NOT_RETRAINED),
+    "finetune.training.momentum": (_by_sgd("finetune.training"),),
+    "finetune.training.milestones": (_by_steps("finetune.training"),),
+    "finetune.training.patience": (_impatient("finetune.training"),),
+}
+"""{setting, or the beginning of some settings' paths: what must hold for them to matter}; all of a setting's must."""
+
+
+def conditions_of(setting: str) -> tuple[Condition, ...]:
+    """Return what must hold for a setting to matter; nothing for one that always does."""
+    found = [
+        MATTERS_IF[name] for name in MATTERS_IF if name == setting or (name[-1] == "." and setting.startswith(name))
+    ]
+    return tuple(condition for conditions in found for condition in conditions)
+
+
+def matters(setting: str, settings: Settings) -> bool:
+    """Return whether a setting can change a trial's numbers where all settings are these."""
+    return all(condition.holds(settings) for condition in conditions_of(setting))

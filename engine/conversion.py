@@ -38,6 +38,19 @@ def type_hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+@cache
+def leaf_types(cls: type) -> dict[str, Any]:
+    """Return {dotted path: declared type} of the settings of a class and of those within it."""
+    types: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):
+        hint = type_hints(cls)[item.name]
+        if dataclasses.is_dataclass(hint):
+            types |= {f"{item.name}.{path}": inner for path, inner in leaf_types(hint).items()}  # type: ignore[arg-type]
+        else:
+            types[item.name] = hint
+    return types
+
+
 def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
     """Make a settings class from nested values, each checked against its declared type."""
     hints = type_hints(cls)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from engine.conversion import build, convert, flatten, type_hints
+from engine.conversion import build, convert, flatten, leaf_types
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 
@@ -347,14 +347,10 @@ class TrialConfig:
         Raises:
             InputError: a path that does not exist, or a value that is not of its type.
         """
-        owner: Any = cls
-        names = path.split(".")
-        for place, name in enumerate(names):
-            hint = type_hints(owner).get(name) if dataclasses.is_dataclass(owner) else None
-            if hint is None or (place < len(names) - 1) != dataclasses.is_dataclass(hint):
-                raise unknown_name("setting", path, cls().flat())
-            owner = hint
-        converted = convert(value, owner, path)
+        types = leaf_types(cls)  # type: ignore[arg-type]  # mypy takes a class for its instances here
+        if path not in types:
+            raise unknown_name("setting", path, types)
+        converted = convert(value, types[path], path)
         return list(converted) if isinstance(converted, tuple) else converted
 
     def flat(self) -> dict[str, Any]:

@@ -326,4 +326,4 @@ def test_what_trials_are_tested_on_is_the_same_for_all(setting, value):
     if not isinstance(value, list):
         with pytest.raises(InputError, match=f"axis '{setting}': .* cannot be compared; `{setting}` is of the base"):
             make_space(axes=(*AXES, Choice(setting, (value,))))
-    assert make_space(base=TrialConfig().with_settings({setting: value}))
+    assert make_space(base=TUNED.with_settings({setting: value}))

@@ -127,12 +127,12 @@ def prepare_sweep(home: Path, n_trials: int, pruner: str) -> Prepared:
 
 
 def configurations(prepared: Prepared) -> Iterator[TrialConfig]:
-    """Yield the configuration of every trial; of equals the first proposal wins, and is computed on the other seeds."""
+    """Yield the configuration of every trial; of equals the first proposal wins, and is computed on its own seeds."""
     agenda, space = prepared.agenda, prepared.space
-    seeds = space.seeds(agenda.study_seed)
-    for index in range(agenda.n_proposals):
+    for index, slot in enumerate(agenda.proposals()):
         settings = draw_settings(space, seed=agenda.study_seed, index=index)
-        for seed in seeds if index == 0 else seeds[:1]:
+        repeats = agenda.winner(settings) if index == 0 else ()
+        for seed in (slot.seed, *(repeat.seed for repeat in repeats)):
             yield space.config(settings, seed=seed)
 
 

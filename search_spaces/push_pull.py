@@ -67,5 +67,5 @@ SPACE = Space(
             {"push_pull.where": "first", "push_pull.h": 2.0, "push_pull.alpha": 1.0, "finetune.which": "none"},
         ),
     ),
-    n_seeds=5,
+    n_seeds=6,
 )

@@ -187,6 +187,8 @@ class SweepOptions:
         search: list[Any] = [space.digest, self.sampler_name, self.pruner_name, self.seed]
         if len(self.objectives) > 1:
             search.append(self.objective_names)
+        if space.axes:
+            search.append("proposals on a seed of their own")  # studies from before are others
         return f"{space.name}-{digest(search)[:8]}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -134,6 +135,12 @@ class Space:
     def seeds(self, study_seed: int) -> tuple[int, ...]:
         """Return the seeds of the repeats: derived from the study's, the same for all arms and the winner."""
         return tuple(derive_seed(study_seed, "repeat", repeat) % 2**31 for repeat in range(self.n_seeds))
+
+    def search_seed(self, study_seed: int) -> int:
+        """Return the seed of all proposals. No repeat has it: what chose the winner is no part of its comparison."""
+        taken = self.seeds(study_seed)
+        candidates = (derive_seed(study_seed, "search", attempt) % 2**31 for attempt in itertools.count())
+        return next(seed for seed in candidates if seed not in taken)
 
     def settings_from(self, choose: Callable[[Axis], Any]) -> dict[str, Any]:
         """Return {dotted path: value} with every axis that applies decided by ``choose``, in order."""

@@ -1,7 +1,7 @@
 """Proposals that depend on (seed, index) alone: the same trials in the same slots, whatever the timing.
 
-A draw that repeats an arm on the proposals' seed, or an earlier draw, is drawn again; what is drawn then depends on
-the draws before it, which are fixed by the seed too.
+A draw that repeats an earlier one is drawn again; what is drawn then depends on the draws before it, which are fixed by
+the seed too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class Draws:
     Args:
         candidate: gives the settings of (index, attempt).
         identity: of settings.
-        taken: identities that no proposal should have.
         max_draws: attempts for each index; 1 accepts every repeat.
     """
 
@@ -43,12 +42,11 @@ class Draws:
         candidate: Callable[[int, int], Settings],
         *,
         identity: Callable[[Settings], str],
-        taken: set[str],
         max_draws: int = MAX_DRAWS,
     ) -> None:
         self._candidate = candidate
         self._identity = identity
-        self._taken = set(taken)
+        self._taken: set[str] = set()
         self._max_draws = max_draws
         self._drawn: list[Settings] = []
 
@@ -73,19 +71,18 @@ class Draws:
 def make_draws(name: str, agenda: Agenda, identities: Identities) -> Draws:
     """Return the proposals of a sampler that is drawn: "random", "qmc" or "grid"."""
     space, seed = agenda.space, agenda.study_seed
-    trial_seed = space.seeds(seed)[0]
-    arms = {identities(slot.settings or {}, slot.seed) for slot in agenda.arms() if slot.seed == trial_seed}
+    trial_seed = space.search_seed(seed)
 
     def identity(settings: Settings) -> str:
         return identities(settings, trial_seed)
 
     if name == "grid":
         points = shuffled_grid(space, seed=seed)
-        return Draws(lambda index, attempt: points[index], identity=identity, taken=set(), max_draws=1)
+        return Draws(lambda index, attempt: points[index], identity=identity, max_draws=1)
     if name == "qmc":
         sequence = sobol_settings(space, seed=seed)
-        return Draws(lambda index, attempt: next(sequence), identity=identity, taken=arms)
-    return Draws(lambda index, attempt: draw_again(space, seed, index, attempt), identity=identity, taken=arms)
+        return Draws(lambda index, attempt: next(sequence), identity=identity)
+    return Draws(lambda index, attempt: draw_again(space, seed, index, attempt), identity=identity)
 
 
 def draw_again(space: Space, seed: int, index: int, attempt: int) -> Settings:

@@ -1,8 +1,9 @@
 """An in-memory copy of a study in which a sampler proposes.
 
 A proposal that is refused must not be a trial of the study, and Optuna has no way to take a trial back. So the sampler
-works in a copy: it sees the study's trials, live ones too, with their states and intermediate values; only what is
-accepted becomes a trial of the study.
+works in a copy: it sees the study's proposals, live ones too, with their states and intermediate values; only what is
+accepted becomes a trial of the study. It sees no arm and no repeat of a winner: those are on the seeds by which the
+winner is compared.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from engine.orchestration.search.distributions import distribution, suggest, suggest_settings
 from engine.orchestration.search.samplers import SAMPLERS, make_sampler
+from engine.seeds import derive_seed
 from engine.spaces import Space
 
 MEMORY = "robustune:mirror"
@@ -37,13 +39,17 @@ class Draft:
     memory: dict[str, Any] = field(default_factory=dict)
 
 
+def _optunas(seed: int, purpose: str) -> int:
+    return derive_seed(seed, purpose) % 2**32  # numpy's generators take no larger one
+
+
 class Mirror:
     """Proposes settings by an Optuna sampler.
 
     Args:
         space: what is explored.
         sampler: name of a sampler that is asked.
-        seed: of the sampler.
+        seed: what the sampler's own is derived from.
         n_proposals: how many there will be.
         n_objectives: how many values a trial ends with, each to be made small.
     """
@@ -53,8 +59,8 @@ class Mirror:
         self._space = space
         self._kind = SAMPLERS[sampler]
         self._distributions = {axis.label: distribution(axis) for axis in space.axes}
-        self._sampler = make_sampler(sampler, seed=seed, n_proposals=n_proposals)
-        self._random = optuna.samplers.RandomSampler(seed=seed)
+        self._sampler = make_sampler(sampler, seed=_optunas(seed, sampler), n_proposals=n_proposals)
+        self._random = optuna.samplers.RandomSampler(seed=_optunas(seed, "at random"))
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._storage,
@@ -88,7 +94,7 @@ class Mirror:
         self._numbers[number] = draft.number
 
     def add(self, trial: FrozenTrial) -> None:
-        """Take over a trial of the study that was not proposed here: an arm, a winner's repeat, one from before.
+        """Take over a proposal of the study that was not made here, but by an earlier driver.
 
         A sampler that needs every axis cannot learn from a trial that lacks some.
         """

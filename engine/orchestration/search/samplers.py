@@ -56,7 +56,7 @@ SAMPLERS: dict[str, SamplerKind] = {
     "tpe": SamplerKind(
         "tree-structured Parzen estimators over groups of axes: the default for one objective",
         make=lambda seed, n: optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=10
+            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=min(10, max(4, n // 2))
         ),
         conditional=True,
     ),

@@ -31,6 +31,7 @@ from engine.orchestration.search.mirror import MEMORY, Draft, Mirror
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.samplers import SAMPLERS, check_search
+from engine.seeds import derive_seed
 from engine.settings import TrialConfig
 from engine.spaces import Space
 
@@ -121,7 +122,7 @@ class SweepStudy:
             self._mirror = Mirror(
                 agenda.space,
                 sampler,
-                seed=agenda.study_seed + len(self._ledger),
+                seed=derive_seed(agenda.study_seed, "sampler", len(self._ledger)),
                 n_proposals=agenda.n_proposals,
                 n_objectives=len(objectives),
             )
@@ -188,10 +189,10 @@ class SweepStudy:
         memory = {MEMORY: draft.memory} if draft.memory else {}
         number = self._ledger.open(parameters, distributions, notes=notes, memory=memory)
         self._repeats.add_known(identity, number)
-        if self._mirror is not None and draft.number is None:
-            self._mirror.add(self._ledger[number])
-        elif self._mirror is not None:
+        if self._mirror is not None and draft.number is not None:
             self._mirror.accept(draft, number)
+        elif self._mirror is not None and slot.purpose == "proposal":
+            self._mirror.add(self._ledger[number])
         self._live[number] = slot
         return Proposal(slot, number, draft.settings)
 
@@ -288,13 +289,13 @@ class SweepStudy:
             self._mirror.end(trial)
 
     def _remember(self, trial: FrozenTrial) -> None:
-        """Take over a trial from before: it is not proposed again, and the sampler learns from it."""
+        """Take over a trial from before: it is not proposed again, and the sampler learns from what was proposed."""
         noted = trial.user_attrs
         if IDENTITY in noted:
             self._repeats.add_known(noted[IDENTITY], trial.number)
         else:
             self._repeats.add(noted.get(SETTINGS, {}), noted.get(SEED, 0), trial.number)
-        if self._mirror is not None:
+        if self._mirror is not None and noted[SLOT].startswith("proposal/"):
             self._mirror.add(trial)
 
     def _draft(self, slot: Slot) -> Draft:
@@ -351,7 +352,8 @@ def open_study(
     """Return a study, new or as it was left.
 
     Raises:
-        InputError: the storage cannot be used, or the study exists with another space, seed or objectives.
+        InputError: the storage cannot be used, or the study exists with another space, seed or objectives, or with
+            proposals on the seeds of the comparison.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _create(storage, name, n_objectives=len(objectives))
@@ -380,7 +382,17 @@ def open_study(
             f"study {name!r} exists with the objectives {', '.join(objectives_of(study))}, got "
             f"{', '.join(objectives)}; choose another --study"
         )
+    elif any(seed != space.search_seed(study_seed) for seed in _proposals_seeds(study)):
+        raise InputError(
+            f"study {name!r} is an earlier version's, whose proposals ran on a seed that the winner is compared on; "
+            "choose another --study: the store has the stages that are the same"
+        )
     return study
+
+
+def _proposals_seeds(study: optuna.Study) -> set[int]:
+    trials = study.get_trials(deepcopy=False)
+    return {trial.user_attrs.get(SEED, 0) for trial in trials if trial.user_attrs.get(SLOT, "").startswith("proposal/")}
 
 
 def objectives_of(study: optuna.Study) -> tuple[str, ...]:

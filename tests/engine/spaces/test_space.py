@@ -97,6 +97,23 @@ def test_seeds_are_derived_from_the_study_s():
     assert all(0 <= seed < 2**31 for seed in space.seeds(2))
 
 
+def test_the_search_has_a_seed_that_no_repeat_has(monkeypatch):
+    space = make_space()
+    assert space.search_seed(0) != space.search_seed(1)
+    assert 0 <= space.search_seed(0) < 2**31
+    assert space.search_seed(0) not in make_space(n_seeds=100).seeds(0)
+    derived = {
+        ("repeat", 0): 1,
+        ("repeat", 1): 2,
+        ("repeat", 2): 3,
+        ("search", 0): 2,
+        ("search", 1): 3,
+        ("search", 2): 4,
+    }
+    monkeypatch.setattr("engine.spaces.space.derive_seed", lambda seed, *purpose: derived[purpose])
+    assert space.search_seed(0) == 4
+
+
 def test_max_pretrain_epochs_hears_base_axes_and_arms():
     assert make_space(axes=AXES[:3]).max_pretrain_epochs() == 8
     assert make_space(axes=(Int("pretrain.epochs", 1, 40),)).max_pretrain_epochs() == 40

@@ -55,3 +55,10 @@ def test_notes_say_how_axes_are_treated() -> None:
 @pytest.mark.parametrize(("n_proposals", "size"), [(0, 6), (30, 6), (100, 20), (1000, 50)])
 def test_generations_are_a_fifth_of_the_proposals(n_proposals: int, size: int) -> None:
     assert population_size(n_proposals) == size
+
+
+@pytest.mark.parametrize(("n_proposals", "n_random"), [(4, 4), (10, 5), (20, 10), (500, 10)])
+def test_tpe_draws_at_random_first_but_not_all_of_a_few_proposals(n_proposals: int, n_random: int) -> None:
+    sampler = make_sampler("tpe", seed=0, n_proposals=n_proposals)
+    assert isinstance(sampler, optuna.samplers.TPESampler)
+    assert sampler._n_startup_trials == n_random

@@ -219,6 +219,22 @@ def test_a_study_of_another_seed_is_refused(storage: str) -> None:
         SweepStudy(Agenda(SPACE, 4, 1), storage=storage, name="study", sampler="random", pruner="none")
 
 
+def test_a_study_whose_proposals_ran_on_a_seed_of_the_comparison_is_refused(storage: str, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Space, "search_seed", lambda space, study_seed: space.seeds(study_seed)[0])
+        finish_all(make_study(storage))
+    with pytest.raises(InputError, match=r"^study 'study' is an earlier version's, whose proposals ran on a seed that"):
+        make_study(storage)
+    assert len(read_results(storage, "study").trials) == 12, "it can be looked at"
+
+
+def test_a_study_of_arms_alone_goes_on_whoever_made_it(storage: str, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Space, "search_seed", lambda space, study_seed: space.seeds(study_seed)[0])
+        finish_all(make_study(storage, 4))
+    assert make_study(storage, 12).n_finished == 4
+
+
 def test_a_study_that_no_sweep_made_is_refused(storage: str) -> None:
     foreign = optuna.create_study(storage=storage, study_name="study")
     foreign.tell(foreign.ask(), 1.0)

@@ -22,7 +22,7 @@ SMALL = Space(
     arms=(Arm("plain", {"push_pull.where": "none", "pretrain.epochs": 1}),),
     n_seeds=1,
 )
-"""Twelve configurations, one of them an arm."""
+"""Twelve configurations, one of them an arm's."""
 
 NUMERIC = Space(
     name="numeric",
@@ -76,11 +76,10 @@ def as_set(proposal: Proposal) -> frozenset:
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cma-es", "gp", "qmc", "nsga-ii"])
 def test_no_configuration_is_proposed_twice(storage: str, sampler: str) -> None:
-    study = make_study(storage, SMALL, 11, sampler)  # 1 of the arm, 9 proposals, 1 of the winner
+    study = make_study(storage, SMALL, 14, sampler)  # 1 of the arm, 12 proposals, 1 of the winner
     proposals = finish_all(study)
-    assert len({as_set(proposal) for proposal in proposals}) == len(proposals) == 9
-    assert {"push_pull.where": "none", "pretrain.epochs": 1} not in [dict(p.settings) for p in proposals]
-    assert len(optuna.load_study(storage=storage, study_name="study").trials) == 11
+    assert len({as_set(proposal) for proposal in proposals}) == len(proposals) == 12
+    assert len(optuna.load_study(storage=storage, study_name="study").trials) == 14
     assert not any(trial.repeat_of for trial in read_results(storage, "study").trials)
 
 
@@ -117,7 +116,7 @@ def test_an_exhausted_space_is_repeated_and_says_so(storage: str, sampler: str) 
     assert len(optuna.load_study(storage=storage, study_name="study").trials) == 20
     trials = read_results(storage, "study").trials
     repeats = [trial for trial in trials if trial.repeat_of is not None]
-    assert len(repeats) >= 18 - 11
+    assert len(repeats) >= 18 - 12
     for trial in repeats:
         earlier = trials[trial.repeat_of or 0]
         assert (dict(earlier.settings), earlier.seed) == (dict(trial.settings), trial.seed)
@@ -125,11 +124,11 @@ def test_an_exhausted_space_is_repeated_and_says_so(storage: str, sampler: str) 
 
 
 def test_what_comes_to_the_same_numbers_is_a_repeat(storage: str) -> None:
-    study = make_study(storage, NUMERIC, 14, "tpe", resolve=lambda config: f"{config.push_pull.h}")
+    study = make_study(storage, NUMERIC, 14, "tpe", resolve=lambda config: f"{config.push_pull.h} {config.seed}")
     proposals = finish_all(study)
     trials = read_results(storage, "study").trials
     assert len(proposals) == 12
-    assert len([t for t in trials if t.slot.startswith("proposal/") and t.repeat_of is None]) == 1  # the arm has h = 2
+    assert len([t for t in trials if t.slot.startswith("proposal/") and t.repeat_of is None]) == 2  # values of h
 
 
 def test_a_resumed_study_remembers_what_it_proposed(storage: str) -> None:
@@ -140,7 +139,7 @@ def test_a_resumed_study_remembers_what_it_proposed(storage: str) -> None:
         study.complete(proposal.number, value_of(proposal))
         first.append(as_set(proposal))
     rest = finish_all(make_study(storage, SMALL, 11, "tpe"))
-    assert len({*first, *(as_set(proposal) for proposal in rest)}) == 10  # the arm and nine proposals
+    assert len({*first[1:], *(as_set(proposal) for proposal in rest)}) == 9
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga-ii"])
@@ -165,6 +164,28 @@ def test_samplers_learn_across_a_resume(storage: str, sampler: str) -> None:
     assert min(value for value in values if value is not None) < 0.3
 
 
+def test_the_sampler_sees_no_seed_that_the_winner_is_compared_on(storage: str) -> None:
+    for n_trials in (14, 20):  # the second one has repeats of the first one's winner before it
+        study = make_study(storage, NUMERIC, n_trials, "tpe")
+        finish_all(study)
+        assert study._mirror is not None
+        seen = study._mirror._study.get_trials()
+        assert len(seen) == n_trials - 2  # neither the arm nor the winner
+        assert all("push_pull.alpha" in trial.params for trial in seen)
+
+
+def test_samplers_of_other_studies_and_other_lengths_draw_other_proposals(storage: str) -> None:
+    study = make_study(storage, NUMERIC, 14, "tpe")
+    for _ in range(3):
+        proposal = ask(study)
+        study.complete(proposal.number, 0.5)
+    resumed = ask(make_study(storage, NUMERIC, 14, "tpe"))  # of study 0, after three trials
+    assert resumed.slot.name == "proposal/2"
+    other = SweepStudy(Agenda(NUMERIC, 14, 3), storage=storage, name="other", sampler="tpe", pruner="none")
+    ask(other)
+    assert dict(ask(other).settings) != dict(resumed.settings)
+
+
 def test_cma_es_goes_on_with_its_generations_after_a_resume(storage: str) -> None:
     finish_all(make_study(storage, NUMERIC, 30, "cma-es"))
     resumed = make_study(storage, NUMERIC, 34, "cma-es")
@@ -181,7 +202,7 @@ def test_a_grid_runs_every_point_once(storage: str) -> None:
     assert len({as_set(proposal) for proposal in proposals}) == len(proposals) == 12
     trials = read_results(storage, "study").trials
     assert len(trials) == 14
-    assert [trial.repeat_of for trial in trials if trial.repeat_of is not None] == [0]  # the point that is the arm's
+    assert not any(trial.repeat_of for trial in trials)  # not even of the arm, which has another seed
 
 
 @pytest.mark.parametrize("sampler", [name for name, kind in SAMPLERS.items() if kind.several and name != "grid"])

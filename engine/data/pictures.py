@@ -179,7 +179,9 @@ def _reduce_transparency(image: Image, raw: str) -> None:
 
 
 def _orientation(image: Image) -> int:
-    """Return the orientation that is left to apply: Pillow applies a TIFF's itself, and then no longer names it."""
+    """Return the orientation that is left to apply: a TIFF's, Pillow has applied."""
+    if image.format == "TIFF":
+        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF data beside a sound picture: viewers show it as it is stored

@@ -146,7 +146,7 @@ def choose_scales(extents: Mapping[Path, Extent], asked: Sequence[float] | None)
         scale = Scale(float(asked[0]), float(asked[1]))
         beyond = sum(extent.low < scale.black or extent.high > scale.white for extent in extents.values())
         note = f"{len(extents):,} pictures have more than 8 bits: {scale.black:g} is black and {scale.white:g} white"
-        return Scales(scale, scale, (note + (f"; {beyond:,} of them have values beyond, clipped" if beyond else ""),))
+        return Scales(scale, scale, (note + (f"; what is beyond in {beyond:,} of them is clipped" if beyond else ""),))
     scales: dict[str, Scale] = {}
     notes = []
     for kind, is_float in (("whole", False), ("real", True)):

@@ -1,5 +1,7 @@
 """A folder of pictures from the command line: what is said of it, the first time and again."""
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,26 @@ def test_bad_pictures_end_a_command_with_a_sentence(folder, tmp_path, capsys):
     assert error.startswith("error: 2 of 61 pictures cannot be used: ")
     assert "[red]/00.png (no picture of a format that is read), " in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_the_commands_of_the_page_run_as_printed(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    draws = np.random.default_rng(0)
+    for number in range(200):
+        inside = f"{'ab'[number % 2]}/{number}"
+        write(tmp_path / "CLASSES" / f"{inside}.png", noise(8, 8, 3, seed=number))
+        write(tmp_path / "PICTURES" / ("train", "test")[number % 5 == 0] / f"{inside}.jpg", noise(8, 8, 3, seed=number))
+        part = tmp_path / "SCANS" / ("train", "test")[number % 5 == 0]
+        write(part / f"{inside}.tif", draws.integers(-2000, 2000, (8, 8)).astype(np.int32))
+    page = (Path(__file__).parents[2] / "docs" / "images.md").read_text()
+    command = re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL)[place]
+    words = shlex.split(command)
+    assert words[:2] == ["python", "-m"]
+    main = {"pipelines.sweep": sweep, "pipelines.trial": trial}[words[2]].command_line
+    assert main([*words[3:], "--home", "runs"]) == 0
+    said = ("distortion.n_images", "(data.split_seed)", "-1000 is black and 1000 white; what is beyond in 200 of them")
+    assert said[place] in capsys.readouterr().out
 
 
 def plain_space(tmp_path: Path) -> Path:

@@ -85,7 +85,7 @@ def test_values_without_a_meaning_are_refused_by_name_and_taken_as_asked(tmp_pat
     assert "data.value_range=[BLACK,WHITE]" in str(caught.value)
     pixels, notes = read(tmp_path, value_range=(0.0, 2.0))
     np.testing.assert_array_equal(pixels, np.array([0, 128])[first(tmp_path, suffix).astype(int)])
-    clipped = "" if 0 <= odd <= 2 else "; 1 of them have values beyond, clipped"
+    clipped = "" if 0 <= odd <= 2 else "; what is beyond in 1 of them is clipped"
     assert notes == (f"11 pictures have more than 8 bits: 0 is black and 2 white{clipped}",)
 
 

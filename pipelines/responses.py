@@ -103,7 +103,7 @@ def stability_table(found: ResponseStability, unit: str) -> Table:
         for place, level in enumerate(found.levels[1:], start=1)
     ]
     return Table(
-        "Correlation with the clean maps", (unit, *found.correlation), rows, align="r" * (1 + len(found.correlation))
+        "Correlation with the clean maps", (unit, *found.correlation), rows, align="l" + "r" * len(found.correlation)
     )
 
 

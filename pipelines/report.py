@@ -31,6 +31,8 @@ class ReportOptions:
     """The sweep's folder."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """Optuna storage URL, if it is not the folder's."""
+    by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
+    """What tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Also print CE, mCE and rCE against it: alexnet-paper, a .csv or .json file of errors, or arm:NAME."""
 
@@ -44,7 +46,7 @@ def main(options: ReportOptions) -> int:
             say(console, name)
         return 0
     results = read_results(storage, options.study)
-    parts = answer_tables(results)
+    parts = answer_tables(results, by=options.by)
     if options.baseline is not None:
         parts += score_tables(results, baseline_of_study(options.baseline, results))
     say(console, *parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from engine.metrics import PairedDifference, paired_difference
 from engine.orchestration import load_results
 from engine.orchestration.answer import format_difference
 from engine.orchestration.results import Results, TrialResult
+from engine.orchestration.tables import percent_text
 from engine.stages import Artifact, Store, find_whole
 
 BySeed = Mapping[int, float]
@@ -38,14 +38,14 @@ def load(given: argparse.Namespace, *spaces: str) -> tuple[Results, Store]:
         raise InputError(
             f"study {given.study!r} explores the space {results.space.name!r}, not {' or '.join(map(repr, spaces))}"
         )
-    if not results.groups():
+    if not trials_by_arm(results):
         raise InputError(f"study {given.study!r} has no finished trial of an arm")
     return results, Store(given.store or given.home / "store", read_only=True)
 
 
 def trials_by_arm(results: Results) -> dict[str, dict[int, TrialResult]]:
-    """Return {arm: {seed: its complete trial}}, in the arms' order."""
-    return {group.name: {trial.seed: trial for trial in group.trials} for group in results.groups()}
+    """Return {arm: {seed: its complete trial}}, in the arms' order, of those that have one."""
+    return {group.name: {trial.seed: trial for trial in group.trials} for group in results.groups() if group.trials}
 
 
 def artifact_of(trial: TrialResult, stage: str, store: Store) -> Artifact:
@@ -57,10 +57,8 @@ def artifact_of(trial: TrialResult, stage: str, store: Store) -> Artifact:
 
 
 def mean_and_std(values: BySeed) -> str:
-    """Return "12.3 ±4.5" in percent."""
-    numbers = [100 * value for value in values.values()]
-    spread = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
-    return f"{statistics.fmean(numbers):.1f} ±{spread:.1f}"
+    """Return "12.3 ±4.5" in percent; one seed has no deviation."""
+    return percent_text(list(values.values()))
 
 
 def difference(mine: BySeed, theirs: BySeed) -> PairedDifference | None:

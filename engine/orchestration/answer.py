@@ -3,60 +3,95 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
+from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
+from engine.errors import unknown_name
 from engine.metrics import PairedDifference
+from engine.orchestration.columns import corruption_columns, kind_columns, merged_kinds
+from engine.orchestration.failures import failure_lines
+from engine.orchestration.groups import GroupSummary, has_tuned
 from engine.orchestration.reasons import Reason
-from engine.orchestration.results import GroupSummary, Results, TrialResult, columns_of, describe_settings
-from engine.orchestration.tables import Part, Table
+from engine.orchestration.results import Results, describe_settings
+from engine.orchestration.tables import Part, Table, percent_text
+from engine.spaces.space import WINNER
 
-MAX_REASONS = 3
-"""Different reasons that are shown for the failures of a stage; they often differ in a path or a number alone."""
+BY = ("kind", "corruption")
+"""What the tables of errors have a column for."""
+OPEN_UP = "--by corruption"
+
+ROOMY = 4
+"""Differences that fit beside each other with their intervals; of more, the intervals stand below."""
 
 
-def answer_tables(results: Results) -> list[Part]:
-    """Return what a sweep has to say: errors by arm, paired differences, the best settings, what was pruned."""
+def check_by(by: str) -> None:
+    """Check the name of what tables have a column for; raises ``InputError`` for an unknown one."""
+    if by not in BY:
+        raise unknown_name("way to open the tables up (by)", by, BY)
+
+
+def answer_tables(results: Results, *, by: str = "kind") -> list[Part]:
+    """Return what a sweep has to say: errors by arm, paired differences, the best settings, what was pruned.
+
+    Args:
+        results: of the sweep.
+        by: what the tables have a column for, one of ``BY``.
+
+    Raises:
+        InputError: they can have no column for that.
+    """
+    check_by(by)
     groups = results.groups()
     parts: list[Part] = []
     if groups:
-        parts.append(error_table_of(groups))
-        parts.append("\n".join(arm_lines(results)))
-        differences = difference_table(results, groups)
-        if differences is not None:
-            parts.append(differences)
-    best = results.best()
-    if best is not None:
-        assert best.objective is not None
-        if len(results.objectives) > 1:
-            parts.append(front_table(results))
-        which = ", the front's point with the least of it" if len(results.objectives) > 1 else ""
-        parts.append(
-            f"best proposal: trial {best.number}, objective {best.objective:.2%} (mean error on corrupted validation "
-            f"images, one seed{which})\n  {describe_settings(best.settings)}"
-        )
-        if any(group.name == "winner" for group in groups):
-            parts.append(
-                "'winner' is this proposal computed again on the arms' seeds: its row can be compared with theirs."
-            )
+        tables = {"": kind_columns(results.tested)} if by == "kind" else _opened_up(results)
+        parts += [error_table_of(groups, columns, of) for of, columns in tables.items()]
+        parts += [*group_lines(groups), *left_out_lines(results, merged=by == "kind"), *arm_lines(results)]
+        differences = [difference_table(results, groups, columns, of) for of, columns in tables.items()]
+        parts += [table for table in differences if table is not None]
+        parts += [sentence for yardstick in results.yardsticks for sentence in yardstick.sentences()]
+    parts += best_parts(results, groups)
     parts.extend(ended_lines(results))
     return parts
 
 
-def error_table_of(groups: list[GroupSummary]) -> Table:
-    """Return mean ± standard deviation of the test errors over the seeds, a row a group."""
-    columns, rows = columns_of(groups), []
-    for group in groups:
-        cells = ["{:.1f} ±{:.1f}".format(*(100 * value for value in group.mean_and_std(column))) for column in columns]
-        rows.append((group.name, str(len(group.trials)), *cells))
+def _opened_up(results: Results) -> dict[str, list[str]]:
+    """Return {what a table is of: its columns} of tables with a column a corruption."""
+    return {"": [CLEAN, ALL] if results.tested else [CLEAN], **corruption_columns(results.tested)}
+
+
+def error_table_of(groups: Sequence[GroupSummary], columns: Sequence[str], of: str = "") -> Table:
+    """Return mean ± standard deviation of the test errors over the seeds, a row a group.
+
+    Args:
+        groups: the rows.
+        columns: of errors.
+        of: what the columns are, if they are not all.
+    """
+    columns = [*columns, *([TUNED_ON] if has_tuned(groups) and not of else [])]
+    rows = [
+        (group.name, group.count, *(percent_text(group.errors.get(column, ())) for column in columns))
+        for group in groups
+    ]
     title = "Test error in %, mean ±std over seeds; corruptions over all severities"
-    return Table(title, ("", "seeds", *columns), rows, align="l" + "r" * (1 + len(columns)))
+    return Table(
+        f"Test error in %: {of}" if of else title, ("", "seeds", *columns), rows, align="l" + "r" * (1 + len(columns))
+    )
 
 
-def difference_table(results: Results, groups: list[GroupSummary]) -> Table | None:
-    """Return each group less each control, paired by seed, with 95 % t intervals; None without a control."""
+def difference_table(
+    results: Results, groups: Sequence[GroupSummary], columns: Sequence[str], of: str = ""
+) -> Table | None:
+    """Return each group less each control, paired by seed, with 95 % t intervals; None without a control.
+
+    Args:
+        results: of the sweep.
+        groups: what is compared.
+        columns: of errors.
+        of: what the columns are, if they are not all.
+    """
     controls = {arm.name for arm in results.space.arms if arm.control}
-    columns = [column for column in columns_of(groups) if column != "all"]
     rows = []
     for place, group in enumerate(groups):
         for control in groups:
@@ -64,10 +99,81 @@ def difference_table(results: Results, groups: list[GroupSummary]) -> Table | No
                 continue
             if group.name in controls and groups.index(control) > place:
                 continue  # controls among each other: once
-            found = [results.compare(group, control, column) for column in columns]
-            rows.append((f"{group.name} − {control.name}", *(format_difference(item) for item in found)))
+            both = bool(group.trials and control.trials)
+            found = [results.compare(group, control, column) if both else None for column in columns]
+            n_pairs = max((difference.n for difference in found if difference is not None), default=0)
+            cells = [format_difference(difference) for difference in found]
+            if len(columns) > ROOMY:
+                cells = [cell.replace(" [", "\n[").replace(" (one", "\n(one") for cell in cells]
+            rows.append((f"{group.name} − {control.name}", f"{n_pairs} of {group.n_seeds}", *cells))
+    if not rows:
+        return None
     title = "Difference in points (negative: fewer errors), paired by seed, 95 % interval; * excludes 0"
-    return Table(title, ("", *columns), rows, align="l" + "r" * len(columns)) if rows else None
+    return Table(
+        f"Difference in points: {of}" if of else title,
+        ("", "seeds", *columns),
+        rows,
+        align="l" + "r" * (1 + len(columns)),
+    )
+
+
+def group_lines(groups: Sequence[GroupSummary]) -> list[str]:
+    """Return which seeds are not in the means, and which of those that are come from a dead network."""
+    lines = []
+    for group in groups:
+        if group.dead:
+            seeds = ", ".join(str(trial.seed) for trial in group.dead)
+            lines.append(
+                f"dead: {group.name}, seed {seeds}: the network answers every image alike; it counts in the mean"
+            )
+    missing = [f"{group.name} {group.n_missing}" for group in groups if group.n_missing]
+    if missing:
+        lines.append(f"not run: {', '.join(missing)} of {groups[0].n_seeds} seeds")
+    return lines
+
+
+def left_out_lines(results: Results, *, merged: bool) -> list[str]:
+    """Return what the tables do not show, and where they show a mean in its place.
+
+    Args:
+        results: of the sweep.
+        merged: whether kinds of corruption have a column, and their corruptions none.
+    """
+    lines = []
+    kinds = merged_kinds(results.tested) if merged else {}
+    if kinds:
+        means = "; ".join(f"{kind}: mean of {', '.join(names)}" for kind, names in kinds.items())
+        lines.append(f"{means} ({OPEN_UP} shows each)")
+    if results.left_out:
+        n_complete = sum(len(group.trials) for group in results.groups())
+        counts = ", ".join(f"{name} ({count} of {n_complete} trials)" for name, count in results.left_out.items())
+        lines.append(f"left out, since not all trials were tested on it at the same severities: {counts}")
+    if has_tuned(results.groups()) and merged:
+        lines.append(f"{TUNED_ON}: test error under the distortion that the filters of the row were tuned on")
+    if results.displaced:
+        lines.append(
+            f"in no table: {len(results.displaced)} trials that repeat a proposal which a better one has displaced"
+        )
+    return lines
+
+
+def best_parts(results: Results, groups: Sequence[GroupSummary]) -> list[Part]:
+    """Return the best proposal, in front of it the front where there are several objectives."""
+    best = results.best()
+    if best is None:
+        return []
+    assert best.objective is not None
+    parts: list[Part] = [front_table(results)] if len(results.objectives) > 1 else []
+    which = ", the front's point with the least of it" if len(results.objectives) > 1 else ""
+    parts.append(
+        f"best proposal: trial {best.number}, objective {best.objective:.2%} (mean error on corrupted validation "
+        f"images, one seed{which})\n  {describe_settings(best.settings)}"
+    )
+    if any(group.name == WINNER for group in groups):
+        parts.append(
+            "'winner' is this proposal computed again on the arms' seeds: its row can be compared with theirs."
+        )
+    return parts
 
 
 def front_table(results: Results) -> Table:
@@ -121,20 +227,3 @@ def _where(reason: Reason | None) -> str:
     if reason is not None and reason.kind == "repeat":
         return "as repeats of pruned ones"
     return f"in {reason.stage}" if reason is not None and reason.stage else "in a stage that was not recorded"
-
-
-def failure_lines(failed: Sequence[TrialResult]) -> list[str]:
-    """Return why trials failed, in how many of them, most often first: of each stage's reasons a few."""
-    groups: dict[tuple[str, str], Counter[Reason]] = defaultdict(Counter)
-    for trial in failed:
-        reason = trial.reason or Reason("words", text="for no reason that was recorded")
-        groups[reason.kind, reason.stage][reason] += 1
-    lines = []
-    for (_, stage), reasons in groups.items():
-        shown = reasons.most_common(MAX_REASONS)
-        lines += [f"failed: {count} × {reason}" for reason, count in shown]
-        n_more = reasons.total() - sum(count for _, count in shown)
-        if n_more:
-            where = f" in {stage}" if stage else ""
-            lines.append(f"failed: {n_more} more{where}, for {len(reasons) - len(shown)} other reasons like these")
-    return lines

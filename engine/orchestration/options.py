@@ -14,6 +14,7 @@ import tyro
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
+from engine.orchestration.answer import check_by
 from engine.orchestration.databases import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import CORRUPTED, OBJECTIVES
@@ -90,6 +91,8 @@ class SweepOptions:
     """Trials that are open at once; enough to keep the slots busy if not given."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
     """Modules of yours that register models, data sets, distances, stages and so on."""
+    by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
+    """What the answer's tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     dry_run: bool = False
     """Only print what would be run: the trials, their stages, and how much work sharing saves."""
     list: bool = False
@@ -123,6 +126,7 @@ class SweepOptions:
                 f"got {' '.join(self.objectives) or 'none'}"
             )
         self._check_databases()
+        check_by(self.by)
         check_sampler(self.sampler_name)
         parse_pruner(self.pruner)
         self.load_baseline()

@@ -19,6 +19,7 @@ from engine.orchestration.scores import ARM, check_arm
 from engine.orchestration.search import check_search, grid_settings
 from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import check_tracking
+from engine.orchestration.yardstick import Yardstick, planned_yardstick
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
@@ -30,6 +31,7 @@ from engine.stages import (
     prepare_data,
     prepare_weights,
 )
+from engine.stages.plan import plan_evaluation
 from engine.training import recipe_settings
 
 _MAX_PLANS = 256
@@ -68,6 +70,12 @@ class Prepared:
             while len(self._plans) > _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
         return self._plans[key]
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """Return what the trials are compared by and tested on."""
+        settings = plan_evaluation(self.space.base.evaluate, self.info)
+        return planned_yardstick(settings, n_validation=self.info.n_validation, n_test=self.info.n_test)
 
     @property
     def given_keys(self) -> list[str]:

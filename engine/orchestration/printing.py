@@ -33,7 +33,7 @@ def say(console: Console, *parts: Part) -> None:
     """Print tables and text, word for word; lines of text are as long as they are."""
     for part in parts:
         if isinstance(part, Table):
-            console.print(_drawing(part))
+            _say_table(console, part)
         else:
             console.print(literal(part), soft_wrap=True)
 
@@ -65,13 +65,17 @@ def progress_bar(console: Console) -> Progress:
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
+def _say_table(console: Console, table: Table) -> None:
+    """Print a table; its title and caption are as long as they are, however narrow it is."""
+    if table.title:
+        console.print(literal(table.title, style="italic"), soft_wrap=True)
+    console.print(_drawing(table))
+    if table.caption:
+        console.print(literal(table.caption, style="dim italic"), soft_wrap=True)
+
+
 def _drawing(table: Table) -> Drawing:
-    drawing = Drawing(
-        title=literal(table.title) if table.title else None,
-        title_justify="left",
-        caption=literal(table.caption) if table.caption else None,
-        caption_justify="left",
-    )
+    drawing = Drawing()
     for name, side in zip(table.columns, table.align.ljust(len(table.columns), "l"), strict=True):
         drawing.add_column(literal(name), justify="right" if side == "r" else "left", overflow="fold")
     for place, row in enumerate(table.rows):

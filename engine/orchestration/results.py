@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.corruption_kinds import by_kind
-from engine.metrics import PairedDifference, mean_by_corruption, paired_difference
+from engine.corruption_kinds import TUNED_ON
+from engine.metrics import PairedDifference, paired_difference
+from engine.metrics.table import ErrorTable
+from engine.orchestration.columns import errors_by_column
+from engine.orchestration.groups import GroupSummary, summarise
 from engine.orchestration.reasons import Reason
+from engine.orchestration.yardstick import Yardstick, recorded_yardstick
 from engine.spaces import Space
+from engine.spaces.space import WINNER
 from engine.stages.evaluate import rows_to_table
 
 CORRUPTED = "corrupted"
+DEAD_ERROR = 0.5
+"""A network that answers every image alike errs at least so often, unless most images are of one class."""
 
 OBJECTIVES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "clean": lambda errors: errors["validation"]["clean"],
@@ -22,7 +29,7 @@ OBJECTIVES: dict[str, Callable[[Mapping[str, Any]], float]] = {
 """What trials can be compared by, from an evaluation's record: errors on validation images, to be made small."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrialResult:
     """A trial as the study has it.
 
@@ -54,41 +61,38 @@ class TrialResult:
     values: Mapping[str, float] = field(default_factory=dict)
     repeat_of: int | None = None
 
+    def __repr__(self) -> str:
+        value = self.reason if self.objective is None else f"objective {self.objective:.4f}"
+        return f"TrialResult({self.number}, {self.slot!r}, {self.state}: {value})"
+
+    @property
+    def table(self) -> ErrorTable:
+        """Return the test errors by (corruption, severity); empty unless complete."""
+        return {} if self.errors is None else rows_to_table(self.errors["test"]["corrupted"])
+
+    @property
+    def dead(self) -> bool:
+        """Return whether the network answers every image alike: whatever the images suffer, its error is the same."""
+        if self.errors is None:
+            return False
+        clean, cells = self.errors["test"]["clean"], self.table.values()
+        return clean >= DEAD_ERROR and len(cells) > 1 and set(cells) == {clean}
+
     def test_errors(self) -> dict[str, float]:
-        """Return clean error and mean error by kind of corruption, over its corruptions and all severities.
-
-        A kind of which only one corruption was tested is called by that one's name.
+        """Return the error on test images by "clean", each kind of corruption, each corruption, and "all", over all
+        severities, and "tuned on", the distortion that filters were tuned on, where there is one.
         """
+        return self.errors_over({name for name, _ in self.table})
+
+    def errors_over(self, corruptions: Collection[str]) -> dict[str, float]:
+        """Return ``test_errors`` over some of the corruptions alone."""
         assert self.errors is not None
-        by_corruption = mean_by_corruption(rows_to_table(self.errors["test"]["corrupted"]))
-        errors = {"clean": self.errors["test"]["clean"]}
-        for kind, names in by_kind(by_corruption).items():
-            errors[kind if len(names) > 1 else names[0]] = statistics.fmean(by_corruption[name] for name in names)
-        errors["all"] = statistics.fmean(by_corruption.values())
-        return errors
+        table = {cell: error for cell, error in self.table.items() if cell[0] in corruptions}
+        tuned = self.errors["test"].get("tuned_distortion")
+        return errors_by_column(table, self.errors["test"]["clean"]) | ({} if tuned is None else {TUNED_ON: tuned})
 
 
-@dataclass(frozen=True)
-class GroupSummary:
-    """An arm, or the winner, over its seeds.
-
-    Attributes:
-        name: of the group.
-        trials: the complete ones, by seed.
-        errors: {column: error of each seed}.
-    """
-
-    name: str
-    trials: tuple[TrialResult, ...]
-    errors: Mapping[str, tuple[float, ...]]
-
-    def mean_and_std(self, column: str) -> tuple[float, float]:
-        """Return mean and standard deviation over the seeds (0 for a single one)."""
-        values = self.errors[column]
-        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """All of a study's trials.
 
@@ -106,29 +110,76 @@ class Results:
     experiment: str = ""
     objectives: tuple[str, ...] = (CORRUPTED,)
 
+    def __repr__(self) -> str:
+        states = Counter(trial.state for trial in self.trials)
+        counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
+        groups = ", ".join(f"{group.name} {group.count}" for group in self.groups())
+        return f"Results(study {self.study!r}, {len(self.trials)} trials: {counts}; seeds: {groups or 'none'})"
+
     def groups(self) -> list[GroupSummary]:
-        """Return the arms in their order, then the winner, each with at least one complete trial."""
-        names = [arm.name for arm in self.space.arms] + ["winner"]
+        """Return the arms in their order, then the winner once it is computed; none before a trial has ended.
+
+        All errors are over the corruptions of ``tested``.
+        """
+        if not self.trials:
+            return []
+        by_name = self._by_group()
+        tested = self.tested
+        return [summarise(name, trials, self.space.n_seeds, tested) for name, trials in by_name.items()]
+
+    @property
+    def tested(self) -> list[str]:
+        """Return the corruptions that all trials of the groups were tested on, at the same severities."""
+        return _tested_alike(self._complete_of_groups())
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Return {corruption: number of the groups' trials that were tested on it} of those that only some were."""
+        complete = self._complete_of_groups()
+        counts = Counter(name for trial in complete for name in {name for name, _ in trial.table})
+        tested = set(_tested_alike(complete))
+        return {name: count for name, count in counts.items() if name not in tested}
+
+    @property
+    def yardsticks(self) -> list[Yardstick]:
+        """Return what the complete trials were compared by and tested on: one for all, unless a study is mixed."""
+        found: list[Yardstick] = []
+        for trial in reversed(self.trials):  # an older version's records say less
+            if trial.errors is not None:
+                yardstick = recorded_yardstick(trial.errors)
+                if not any(yardstick.agrees(other) for other in found):
+                    found.append(yardstick)
+        return found
+
+    @property
+    def displaced(self) -> list[TrialResult]:
+        """Return the repeats of proposals that a better one has displaced: no group has them."""
+        shown = {trial.number for trials in self._by_group().values() for trial in trials}
+        return [trial for trial in self.trials if trial.group == WINNER and trial.number not in shown]
+
+    def _complete_of_groups(self) -> list[TrialResult]:
+        return [trial for trials in self._by_group().values() for trial in trials if trial.errors is not None]
+
+    def _by_group(self) -> dict[str, list[TrialResult]]:
+        """Return {group: its ended trials}; repeats of a proposal that a better one has displaced are no group's."""
+        groups: dict[str, list[TrialResult]] = {arm.name: [] for arm in self.space.arms}
         best = self.best()
-        summaries = []
-        for name in names:
-            newest: dict[int, TrialResult] = {}
-            for trial in self.trials:
-                displaced = name == "winner" and (best is None or trial.settings != best.settings)
-                if trial.group == name and trial.state == "COMPLETE" and not displaced:
-                    newest[trial.seed] = trial
-            if newest:
-                trials = tuple(newest[seed] for seed in sorted(newest))
-                rows = [trial.test_errors() for trial in trials]
-                summaries.append(
-                    GroupSummary(name, trials, {column: tuple(row[column] for row in rows) for column in rows[0]})
-                )
-        return summaries
+        for trial in self.trials:
+            if trial.group == WINNER:
+                if best is not None and trial.settings == best.settings:
+                    groups.setdefault(WINNER, []).append(trial)
+            elif trial.group in groups:
+                groups[trial.group].append(trial)
+        return groups
 
     def compare(self, group: GroupSummary, control: GroupSummary, column: str) -> PairedDifference | None:
-        """Return a group's error less the control's, paired by seed; None without a common seed."""
-        mine = dict(zip((trial.seed for trial in group.trials), group.errors[column], strict=True))
-        theirs = dict(zip((trial.seed for trial in control.trials), control.errors[column], strict=True))
+        """Return a group's error less the control's, paired by seed; None without a common seed.
+
+        Raises:
+            InputError: a group has no such column.
+        """
+        mine = dict(zip((trial.seed for trial in group.trials), group.values(column), strict=False))
+        theirs = dict(zip((trial.seed for trial in control.trials), control.values(column), strict=False))
         seeds = [seed for seed in mine if seed in theirs]
         if not seeds:
             return None
@@ -180,6 +231,12 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
     )
 
 
-def columns_of(groups: Sequence[GroupSummary]) -> list[str]:
-    """Return the error columns that the groups have."""
-    return list(groups[0].errors) if groups else []
+def _tested_alike(trials: Sequence[TrialResult]) -> list[str]:
+    """Return the corruptions that all of some trials were tested on, at the same severities."""
+    found: list[dict[str, set[int]]] = []
+    for trial in trials:
+        severities: dict[str, set[int]] = {}
+        for name, severity in trial.table:
+            severities.setdefault(name, set()).add(severity)
+        found.append(severities)
+    return [name for name in (found[0] if found else ()) if all(other.get(name) == found[0][name] for other in found)]

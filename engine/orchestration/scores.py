@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, Scores, corruption_scores, load_baseline, table_baseline
 from engine.metrics.table import ErrorTable
+from engine.orchestration.columns import MOST, batched
 from engine.orchestration.results import Results, TrialResult
-from engine.orchestration.tables import Part, Table
+from engine.orchestration.tables import Part, Table, percent_text
 from engine.spaces import Space
-from engine.stages.evaluate import rows_to_table
 
 ARM = "arm:"
 """What the name of a baseline begins with that is an arm of the study itself."""
@@ -27,10 +27,10 @@ def baseline_of_study(name: str, results: Results) -> Baseline:
         return load_baseline(name)
     wanted = name.removeprefix(ARM)
     check_arm(wanted, results.space)
-    groups = {group.name: group for group in results.groups()}
+    groups = {group.name: group for group in results.groups() if group.trials}
     if wanted not in groups:
         raise InputError(f"arm {wanted!r} has no complete trial yet, so that it can be no baseline")
-    tables = [_table_of(trial) for trial in groups[wanted].trials]
+    tables = [_table_of(trial, results.tested) for trial in groups[wanted].trials]
     mean = {cell: statistics.fmean(table[cell] for table, _ in tables) for cell in tables[0][0]}
     clean = statistics.fmean(clean_error for _, clean_error in tables)
     return table_baseline(mean, clean, f"baseline arm {wanted}")
@@ -49,25 +49,29 @@ def score_tables(results: Results, baseline: Baseline) -> list[Part]:
     Raises:
         InputError: the baseline lacks a corruption of the study, or is over other severities.
     """
+    groups, tested = results.groups(), results.tested
     scored = {
-        group.name: [corruption_scores(*_table_of(trial), baseline) for trial in group.trials]
-        for group in results.groups()
+        group.name: [corruption_scores(*_table_of(trial, tested), baseline) for trial in group.trials]
+        for group in groups
     }
-    if not scored:
+    if not any(scored.values()):
         return [f"no arm has a complete trial to compare with {baseline.source}"]
-    parts: list[Part] = [_overall(scored, baseline), _by_corruption(scored)]
+    counts = {group.name: group.count for group in groups}
+    parts: list[Part] = [_overall(scored, counts, baseline)]
+    parts += [_by_corruption(dict(some)) for some in batched(scored.items(), MOST)]
     reasons = {reason for found in scored.values() for scores in found for reason in scores.reasons.values()}
     if reasons:
         parts.append("rCE is undefined: " + "; ".join(sorted(reasons)))
     return parts
 
 
-def _table_of(trial: TrialResult) -> tuple[ErrorTable, float]:
+def _table_of(trial: TrialResult, corruptions: Collection[str]) -> tuple[ErrorTable, float]:
     assert trial.errors is not None
-    return rows_to_table(trial.errors["test"]["corrupted"]), trial.errors["test"]["clean"]
+    table = {cell: error for cell, error in trial.table.items() if cell[0] in corruptions}
+    return table, trial.errors["test"]["clean"]
 
 
-def _overall(scored: dict[str, list[Scores]], baseline: Baseline) -> Table:
+def _overall(scored: dict[str, list[Scores]], counts: dict[str, str], baseline: Baseline) -> Table:
     rows = []
     for group, found in scored.items():
         columns: list[Callable[[Scores], float | None]] = [
@@ -75,25 +79,17 @@ def _overall(scored: dict[str, list[Scores]], baseline: Baseline) -> Table:
             lambda scores: scores.mCE,
             lambda scores: scores.rCE,
         ]
-        cells = [_mean_and_std([column(scores) for scores in found]) for column in columns]
-        rows.append((group, str(len(found)), *cells))
+        rows.append((group, counts[group], *(percent_text([column(scores) for scores in found]) for column in columns)))
     title = f"Scores in %, mean ±std over seeds; 100: as the {baseline.source}"
     return Table(title, ("", "seeds", "E", "mCE", "rCE"), rows, align="lrrrr")
 
 
 def _by_corruption(scored: dict[str, list[Scores]]) -> Table:
     rows = []
-    for name in dict.fromkeys(name for found in scored.values() for name in found[0].E_by_corruption):
+    for name in dict.fromkeys(name for found in scored.values() for scores in found for name in scores.CE or ()):
         cells = []
         for found in scored.values():
             ratios = [scores.CE[name] for scores in found if scores.CE is not None and name in scores.CE]
             cells.append(f"{100 * statistics.fmean(ratios):.0f}" if ratios else "–")
         rows.append((name, *cells))
     return Table("CE in %, mean over seeds", ("corruption", *scored), rows, align="l" + "r" * len(scored))
-
-
-def _mean_and_std(values: Sequence[float | None]) -> str:
-    known = [100 * value for value in values if value is not None]
-    if len(known) < len(values):
-        return "–"
-    return f"{statistics.fmean(known):.1f} ±{statistics.stdev(known) if len(known) > 1 else 0.0:.1f}"

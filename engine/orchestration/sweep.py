@@ -26,6 +26,7 @@ from engine.orchestration.sentences import opening_notes, sync_command, view_com
 from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tables import Part
 from engine.orchestration.tracking import Spool, Tracker, TrackingProcess
+from engine.orchestration.yardstick import check_agreement
 from engine.spaces import Space
 from engine.stages import (
     StageSpec,
@@ -103,6 +104,7 @@ class Sweep:
             name=self.name,
             objectives=options.objective_names,
         )
+        check_agreement(self.name, read_results(options.storage_url, self.name).yardsticks, prepared.yardstick)
         with DriverLease(held), self._at_the_store():
             study = SweepStudy(
                 agenda,
@@ -267,11 +269,13 @@ class Sweep:
     def _end_tracking(self, tracker: Tracker, status: str, statistics: dict[str, Any]) -> None:
         results = read_results(self.options.storage_url, self.name)
         groups = {
-            group.name: [trial.errors["test"]["corrupted"] for trial in group.trials if trial.errors]
+            f"{group.name} ({group.count})": [
+                trial.errors["test"]["corrupted"] for trial in group.trials if trial.errors
+            ]
             for group in results.groups()
         }
         figures: dict[str, Any] = {}
-        if groups:
+        if any(groups.values()):
             title = f"{self.name}: {self.prepared.space.description}"
             figures["figures/arms_by_severity.png"] = {"kind": "groups_by_severity", "groups": groups, "title": title}
         metrics = {f"stages/{name}": float(value) for name, value in statistics.items()}
@@ -316,7 +320,7 @@ class Sweep:
 
     def _answer(self, results: Results) -> list[Part]:
         """Return the answer, and the scores if there is a baseline."""
-        parts = answer_tables(results)
+        parts = answer_tables(results, by=self.options.by)
         if self.options.baseline is not None:
             try:
                 parts += score_tables(results, baseline_of_study(self.options.baseline, results))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,3 +28,15 @@ class Table:
 
 Part = Table | str
 """What a report consists of: tables, and text of one or more lines."""
+
+
+def percent_text(values: Sequence[float | None]) -> str:
+    """Return "12.3 ±4.5", mean and standard deviation of fractions in percent.
+
+    One value alone has no deviation; of none, or where one is undefined, there is nothing to say: "–".
+    """
+    known = [100 * value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return "–"
+    spread = f" ±{statistics.stdev(known):.1f}" if len(known) > 1 else ""
+    return f"{statistics.fmean(known):.1f}{spread}"

@@ -17,6 +17,8 @@ from engine.spaces.axes import AXIS_KINDS, Axis, Choice, Float, applies, can_tak
 from engine.spaces.reach import check_axis_matters
 
 _MAX_NAME = 80
+WINNER = "winner"
+"""What the best proposal's repeats are called beside the arms."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ class Space:
         object.__setattr__(self, "axes", tuple(map(_converted_axis, self.axes)))
         object.__setattr__(self, "arms", tuple(map(_converted_arm, self.arms)))
         for arm in self.arms:
+            if arm.name in ("", WINNER):
+                raise InputError(
+                    f"an arm needs a name, and another than {WINNER!r}, the best proposal's; got {arm.name!r}"
+                )
             self.base.with_settings(arm.settings)
         self._check_axes()
 

@@ -51,7 +51,7 @@ def test_every_condition_of_the_lenet_study_has_its_images() -> None:
 
 def test_numbers_as_text(capsys) -> None:
     assert common.mean_and_std({1: 0.1, 2: 0.3}) == "20.0 ±14.1"
-    assert common.mean_and_std({1: 0.1}) == "10.0 ±0.0"
+    assert common.mean_and_std({1: 0.1}) == "10.0"
     assert common.difference_text({1: 0.2, 2: 0.3}, {1: 0.1, 2: 0.2, 3: 0.9}).startswith("+10.0 [")
     assert common.difference_text({1: 0.2}, {2: 0.1}) == "–"
     common.print_table("Title", ["", "a"], [["row", "1"], ["longer", "22"]])

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.orchestration.preparation import Prepared
 from engine.orchestration.sweep import Sweep
+from engine.orchestration.yardstick import Yardstick
 from engine.settings import TrialConfig
 from engine.stages import TrialPlan
 from engine.stages.spec import StageSpec
@@ -52,6 +53,7 @@ class Scripted(Prepared):
 
     script: Callable[[TrialConfig], dict[str, Any]]
     seconds: float
+    yardstick = Yardstick(("gaussian_noise",), ("gaussian_noise",), (1,))  # of the worker's records
 
     @classmethod
     def of(

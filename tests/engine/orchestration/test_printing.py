@@ -12,6 +12,7 @@ from engine.orchestration import printing
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.board import Board
 from engine.orchestration.printing import as_text, grid, literal, progress_bar, say
+from engine.orchestration.reasons import Reason
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.tables import Table
 from engine.spaces import Arm, Choice, Space
@@ -89,7 +90,7 @@ SPACE = Space(
     name="outside",
     description=f"Is {PATH} {STYLE}?",
     base=TINY,
-    axes=(Choice("push_pull.h", (1.5, 2.0), label=f"axis {SHAPE}"),),
+    axes=(Choice("pretrain.batch_size", (16, 32), label=f"axis {SHAPE}"),),
     arms=(Arm(PATH, {"push_pull.where": "none"}, control=True), Arm(PICTURE, {"push_pull.where": "first"})),
     n_seeds=2,
 )
@@ -120,7 +121,7 @@ def study(tmp_path) -> SweepStudy:
             made.note(proposal.number, "errors", errors)
             made.complete(proposal.number, 0.25)
         else:
-            made.fail(proposal.number, f"OSError: {PATH} of {SHAPE} is {STYLE}")
+            made.fail(proposal.number, Reason("stage", "pretrain", text=f"OSError: {PATH} of {SHAPE} is {STYLE}"))
     return made
 
 
@@ -139,7 +140,7 @@ def test_a_dry_run_shows_names_and_settings_as_they_are(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"arm {PATH}: push_pull.where=none" in printed
     assert f"arm {PICTURE}: " in printed
-    assert f"axis axis {SHAPE}: 1.5, 2.0" in printed
+    assert f"axis axis {SHAPE}: 16, 32" in printed
 
 
 def test_the_board_shows_names_and_notes_as_they_are(tmp_path):
@@ -154,3 +155,27 @@ def test_the_board_shows_names_and_notes_as_they_are(tmp_path):
     board.start()
     board.stop()
     assert f"tracking waits: {STYLE}" in console.file.getvalue()
+
+
+def test_a_dry_run_and_the_first_lines_say_what_decides(tmp_path, capsys):
+    (tmp_path / "space.json").write_text(json.dumps(SPACE.to_json()))
+    given = ["--dry-run", "--space", str(tmp_path / "space.json"), "--home", str(tmp_path)]
+    assert sweep.command_line([*given, "--set", 'evaluate.corruptions=["gaussian_blur","contrast"]']) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "trials are compared by their mean error on 60 validation images under gaussian_blur and contrast, severities "
+        "1 to 5; they are tested on 60 test images under gaussian_blur and contrast\n"
+    ) in printed
+    assert sweep.command_line(given) == 0
+    assert "\nblur and digital have no part in the comparison of trials" in capsys.readouterr().out
+
+
+def test_a_study_is_not_gone_on_with_by_trials_that_cannot_be_compared_with_its_own(study, tmp_path, capsys):
+    (tmp_path / "space.json").write_text(json.dumps(SPACE.to_json()))
+    given = ["--space", str(tmp_path / "space.json"), "--home", str(tmp_path), "--study", "study", "--n-trials", "7"]
+    assert sweep.command_line(given) == 2
+    refusal = capsys.readouterr().err
+    assert refusal.startswith(
+        "error: study 'study' has trials compared by contrast and tested on contrast, severity 1, "
+    )
+    assert "those to come would be compared by gaussian_noise and shot_noise and tested on" in refusal

@@ -6,7 +6,7 @@ from engine.orchestration.printing import as_text
 from engine.orchestration.results import Results
 from engine.orchestration.scores import baseline_of_study, score_tables
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.orchestration.test_answer import RESULTS
+from tests.engine.orchestration.test_answer import FAILING, RESULTS
 
 
 def test_an_arm_is_a_baseline_by_its_mean_over_the_seeds():
@@ -22,7 +22,7 @@ def test_scores_by_hand():
     text = as_text(score_tables(RESULTS, baseline))
     rows = [line.replace("│", " ").split() for line in text.splitlines()]
     # push-pull: gaussian_noise 0.25 and 0.35, contrast 0.5: CE 0.5 and 0.7, 1.25; rCE 0.575 and 0.825, 1.6
-    assert ["push-pull", "2", "40.0", "±3.5", "92.5", "±7.1", "115.0", "±8.8"] in rows
+    assert ["push-pull", *["2", "of", "2"], "40.0", "±3.5", "92.5", "±7.1", "115.0", "±8.8"] in rows
     assert ["gaussian_noise", "110", "60", "42"] in rows
     assert ["contrast", "125", "125", "125"] in rows
 
@@ -47,3 +47,11 @@ def test_a_study_without_complete_trials_says_so():
     assert score_tables(Results("study", SPACE, ()), baseline) == [
         "no arm has a complete trial to compare with baseline x"
     ]
+
+
+def test_seeds_that_failed_are_counted_beside_the_scores():
+    text = as_text(score_tables(FAILING, Baseline("baseline x", {"gaussian_noise": 0.5, "contrast": 0.4}, 0.1)))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    assert rows[0] == ["plain", "0 of 2", "–", "–", "–"]
+    assert rows[1] == ["push-pull", "1 of 2", "37.5", "87.5", "108.7"]  # rCE 0.575 and 1.6; one seed has no deviation
+    assert ["gaussian_noise", "–", "50"] in rows

@@ -344,3 +344,9 @@ def test_what_trials_are_tested_on_is_the_same_for_all(setting, value):
         with pytest.raises(InputError, match=f"axis '{setting}': .* cannot be compared; `{setting}` is of the base"):
             make_space(axes=(*AXES, Choice(setting, (value,))))
     assert make_space(base=TUNED.with_settings({setting: value}))
+
+
+@pytest.mark.parametrize("name", ["", "winner"])
+def test_no_arm_is_called_as_what_is_not_one(name):
+    with pytest.raises(InputError, match=f"an arm needs a name, and another than 'winner', .* got '{name}'"):
+        make_space(arms=(Arm(name, {}),))

@@ -13,12 +13,16 @@ import tyro
 
 from engine.errors import InputError, unknown_name
 from engine.extensions import import_modules
+from engine.orchestration.interruption import as_ctrl_c
+from engine.orchestration.patience import RefusedError
 from engine.orchestration.redaction import hide_credentials
 
 if TYPE_CHECKING:
     import torch
 
 Options = TypeVar("Options")
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C, SIGTERM or a closed terminal has ended before its end."""
 
 
 @dataclass(kw_only=True)
@@ -62,8 +66,8 @@ def run(
 ) -> int:
     """Parse the options, call ``main`` and return the exit code.
 
-    It is 2, with one sentence, for a caller's mistake, and 1, with the traceback, for any other error; neither shows
-    the credentials that addresses may hold.
+    It is 2, with one sentence, for a caller's mistake, 1 for a database or a disk that refuses, and 1, with the
+    traceback, for any other error; none shows the credentials that addresses may hold.
     """
     sys.path.insert(0, str(Path.cwd()))  # modules of --import and spaces lie where the command is given
     try:
@@ -73,10 +77,17 @@ def run(
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
-        return main(parsed)
+        with as_ctrl_c():
+            return main(parsed)
     except InputError as error:
         print(hide_credentials(f"error: {error}"), file=sys.stderr)
         return 2
+    except RefusedError as error:
+        print(hide_credentials(f"error: {error}"), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except Exception:  # libraries put addresses into their errors
         print(hide_credentials(traceback.format_exc()), file=sys.stderr, end="")
         return 1

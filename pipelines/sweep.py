@@ -13,10 +13,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own report: ours says
 
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.printing import make_console
-from pipelines._command_line import run
-
-INTERRUPTED = 130
-"""The exit code of a sweep that was stopped before its end, as of any command that Ctrl-C ends."""
+from pipelines._command_line import INTERRUPTED, run
 
 
 def main(options: SweepOptions) -> int:
@@ -38,6 +35,8 @@ def main(options: SweepOptions) -> int:
         return 0
     sweep = Sweep(prepared, console)
     sweep.run()
+    if sweep.fault:
+        return 1
     return 0 if sweep.complete else INTERRUPTED
 
 

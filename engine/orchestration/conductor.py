@@ -5,20 +5,24 @@ It knows the study, the tracking and the board, but neither Ray nor processes: t
 
 from __future__ import annotations
 
+import _thread
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.errors import InputError
 from engine.orchestration.board import Board
+from engine.orchestration.patience import passing_reason
 from engine.orchestration.reasons import Reason
 from engine.orchestration.results import describe_settings, objective_values
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Tracker
 from engine.settings import TrialConfig
 from engine.stages import CorruptArtifactError, StageSpec, Store, TrialPlan, git_commit
+
+_Taken = TypeVar("_Taken")
 
 
 @dataclass
@@ -50,6 +54,11 @@ class Conductor:
         broker: the broker's name.
         n_together: trials in flight. The next one is given out when the process of one that has ended is free: Tune
             then uses that; given out earlier, it would start another, which takes seconds of a core.
+        stop: stops the sweep when database or disk have refused for too long; None to interrupt the main thread.
+
+    Attributes:
+        fault: what database or disk said when they had refused for too long; "" as long as all is well. After it
+            nothing is written any more.
     """
 
     def __init__(
@@ -64,7 +73,10 @@ class Conductor:
         hold_ends: Callable[[bool], None],
         broker: str,
         n_together: int,
+        stop: Callable[[], None] | None = None,
     ) -> None:
+        self.fault = ""
+        self._stop = stop or _thread.interrupt_main
         self._study = study
         self._plan = plan
         self._tracker = tracker
@@ -81,7 +93,7 @@ class Conductor:
     @property
     def finished(self) -> bool:
         """Return whether no trial is left to start."""
-        return self._study.exhausted
+        return bool(self.fault) or self._study.exhausted
 
     def live_stages(self) -> list[StageSpec]:
         """Return all stages of the trials under way; any thread may ask."""
@@ -92,6 +104,31 @@ class Conductor:
 
         Where the next one waits for the result of others, the processes of trials that end meanwhile are held for it.
         """
+        return self._unless_refused(self._next_trial, trial_id, otherwise=None)
+
+    def on_result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Take a trial's report; return whether it should stop."""
+        return self._unless_refused(self._on_result, trial_id, result, otherwise=True)
+
+    def on_end(self, trial_id: str, *, error: bool) -> None:
+        """Take that a trial's process is free again, or dead for good."""
+        self._unless_refused(self._on_end, trial_id, error, otherwise=None)
+
+    def _unless_refused(self, take: Callable[..., _Taken], *arguments: Any, otherwise: _Taken) -> _Taken:
+        """Call and return what comes of it; once database or disk have refused for too long, stop the sweep instead."""
+        if self.fault:
+            return otherwise
+        try:
+            return take(*arguments)
+        except Exception as error:
+            reason = passing_reason(error)
+            if reason is None:
+                raise
+            self.fault = reason
+            self._stop()
+            return otherwise
+
+    def _next_trial(self, trial_id: str) -> dict[str, Any] | None:
         while len(self._live) < self._n_together or self._holds:
             proposal = self._study.ask()
             self._hold(proposal is None and not self._study.exhausted)
@@ -110,8 +147,7 @@ class Conductor:
             return {"plan": json.dumps(self._travelling(trial_id, plan))}
         return None
 
-    def on_result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Take a trial's report; return whether it should stop."""
+    def _on_result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         trial = self._live.get(trial_id)
         if trial is None or trial.prune_reason:
             return trial is not None
@@ -148,8 +184,7 @@ class Conductor:
             self._end(trial, error=False)
         return False
 
-    def on_end(self, trial_id: str, *, error: bool) -> None:
-        """Take that a trial's process is free again, or dead for good."""
+    def _on_end(self, trial_id: str, error: bool) -> None:
         trial = self._live.pop(trial_id, None)
         if trial is not None:
             self._release(trial_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from engine.errors import InputError
 from engine.orchestration.answer import answer_tables
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
+from engine.orchestration.interruption import as_ctrl_c
 from engine.orchestration.keeper import StoreKeeper
 from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
+from engine.orchestration.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
 from engine.orchestration.printing import as_text, make_console, say
 from engine.orchestration.results import Results
@@ -77,6 +79,7 @@ class Sweep:
 
     Attributes:
         complete: whether no trial was left when it ended; False if it was stopped, by Ctrl-C say.
+        fault: what database or disk said when they had refused for so long that the sweep stopped; "" if it did not.
         worker: the class of its stage workers, where it is not ``StageWorker``.
     """
 
@@ -88,6 +91,8 @@ class Sweep:
         self.console = console
         self.name = prepared.study_name
         self.complete = False
+        self.fault = ""
+        self._patience = Patience()
         self._live_stages: Callable[[], list[StageSpec]] = list
 
     def run(self) -> Results:
@@ -95,7 +100,33 @@ class Sweep:
 
         Raises:
             InputError: another driver is at work on the study.
+            RefusedError: the study's database, or the disk, refuses, and there is no answer yet to be read.
         """
+        n_done = 0
+        try:
+            with as_ctrl_c():
+                n_done = self._run_study()
+        except Exception as error:
+            self._note_refusal(error)
+        try:
+            results = read_results(self.options.storage_url, self.name)
+        except InputError as error:
+            raise RefusedError(self.fault or str(error)) from error
+        self.print_answer(results)
+        if self.fault:
+            self._say(
+                f"stopped: {self.fault}; {len(results.trials)} of {self.prepared.agenda.n_total} trials are done;"
+            )
+            self._say("the same command goes on from here, once that is mended")
+        elif not self.complete:
+            self._say(
+                f"stopped early: {n_done} of {self.prepared.agenda.n_total} trials are done; the same command goes on "
+                "from here"
+            )
+        return results
+
+    def _run_study(self) -> int:
+        """Run what is missing; return how many trials are done."""
         options, agenda, prepared = self.options, self.prepared.agenda, self.prepared
         held = open_study(
             agenda.space,
@@ -114,6 +145,7 @@ class Sweep:
                 pruner=options.pruner_name,
                 objectives=options.objective_names,
                 resolve=prepared.identity,
+                patience=self._patience,
             )
             n_done = study.n_finished
             if study.exhausted:
@@ -121,14 +153,28 @@ class Sweep:
                 self._make_up_tracking(study)
             else:
                 self._run_trials(study, n_done)
-            self.complete, n_done = study.exhausted, study.n_finished
-        results = read_results(options.storage_url, self.name)
-        self.print_answer(results)
-        if not self.complete:
-            self._say(
-                f"stopped early: {n_done} of {agenda.n_total} trials are done; the same command goes on from here"
-            )
-        return results
+            self.complete = study.exhausted and not self.fault
+            return study.n_finished
+
+    def _note_refusal(self, error: Exception) -> None:
+        """Note what database or disk said, and wait for them no more; raise any other error."""
+        reason = passing_reason(error)
+        if reason is None:
+            raise error
+        self.fault = self.fault or reason
+        self._patience.limit_s = 0.0
+
+    def _each(self, *steps: Callable[[], object]) -> None:
+        """Take the steps of an end, one after the other, whatever database or disk refuse of them."""
+        with ExitStack() as ending:
+            for step in reversed(steps):
+                ending.callback(self._unless_refused, step)
+
+    def _unless_refused(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self._note_refusal(error)
 
     @contextmanager
     def _at_the_store(self) -> Iterator[None]:
@@ -199,7 +245,7 @@ class Sweep:
                 n_total=prepared.agenda.n_total,
                 n_done=n_done,
                 statistics=pool.statistics,
-                notes=lambda: [f"tracking waits: {writer.last_error}"] if writer.last_error else [],
+                notes=lambda: self._board_notes(writer),
             )
             conductor = Conductor(
                 study,
@@ -223,23 +269,28 @@ class Sweep:
                     folder=options.home / "tune",
                     name=self.name,
                 )
-                status = "FINISHED" if study.exhausted else "KILLED"
+                status = "FINISHED" if study.exhausted and not conductor.fault else "KILLED"
             finally:
                 left = conductor.live_stages()
                 self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still
-                conductor.interrupt()
-                board.stop()
+                if conductor.fault:
+                    self._note_refusal(RefusedError(conductor.fault))
+                self._each(conductor.interrupt, board.stop)
                 statistics = pool.statistics()
-                pool.close()
-                self._end_tracking(tracker, status, statistics)
+                self._each(pool.close, lambda: self._end_tracking(tracker, status, statistics))
             self._say_statistics(board.seconds, statistics)
+
+    def _board_notes(self, writer: TrackingProcess) -> list[str]:
+        """Return what a person should know while the sweep runs."""
+        tracking = f"tracking waits: {writer.last_error}" if writer.last_error else ""
+        return [note for note in (self._patience.waits, tracking) if note]
 
     @contextmanager
     def _tracking(self, study: SweepStudy) -> Iterator[tuple[Tracker, TrackingProcess]]:
         """Give what tells the tracking and what writes it; afterwards the study knows where its runs are."""
         options = self.options
         spool = self._spool()
-        tracker = Tracker(spool, options.load_baseline())
+        tracker = Tracker(spool, options.load_baseline(), self._patience)
         writer = TrackingProcess(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
         space = self.prepared.space
         tracker.start_sweep(
@@ -258,7 +309,7 @@ class Sweep:
         finally:
             all_written = writer.close(TRACKING_WAIT_S)
             if writer.experiment:  # a short sweep is over before its writer is connected
-                study.note_experiment(writer.experiment)
+                self._each(lambda: study.note_experiment(writer.experiment))
             if not all_written:
                 n_waiting = spool.n_waiting()
                 self._say(

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.cluster.names import BROKER_NAMESPACE, TRIAL_SLOT
+from engine.orchestration.interruption import catch_signals, children_without_terminal
 from engine.orchestration.redaction import hide_credentials
 
 MANY_SLOTS = 16
@@ -72,6 +73,7 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
         _start_private(offered, common)
     else:
         _join(address, common)
+    catch_signals()
     resources = ray.cluster_resources()
     n_nodes = sum(node["Alive"] for node in ray.nodes())
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
@@ -94,7 +96,7 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
     import ray
 
     try:
-        with _on_loopback():
+        with _on_loopback(), children_without_terminal():
             ray.init(address="local", resources=resources, include_dashboard=False, **common)
     except Exception as error:  # OSError and ValueError of the folder, RuntimeError and more of its processes
         with suppress(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,6 +115,7 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
             failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
         ),
     )
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)  # notes that nobody reads
     before = os.environ.get(_MAX_PENDING)
     os.environ[_MAX_PENDING] = str(n_trials)  # the conductor says how many there may be; others set their own
     try:

@@ -17,6 +17,8 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from engine.orchestration.patience import Patience
+
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -65,9 +67,13 @@ class Ledger:
     Args:
         study: the study.
         pruner: judges live trials.
+        patience: waits for a storage that is locked or away.
     """
 
-    def __init__(self, study: optuna.Study, pruner: optuna.pruners.BasePruner) -> None:
+    def __init__(
+        self, study: optuna.Study, pruner: optuna.pruners.BasePruner, patience: Patience | None = None
+    ) -> None:
+        self._patience = patience or Patience()
         self._storage = study._storage
         self._study_id = study._study_id
         self._pruner = pruner
@@ -120,20 +126,20 @@ class Ledger:
             user_attrs=dict(notes),
             system_attrs=dict(memory or {}),
         )
-        known = self._storage.create_new_trial(self._study_id, trial)
+        known = self._patience.call(self._storage.create_new_trial, self._study_id, trial)
         self._ids.append((known, self._memory.create_new_trial(self._copy._study_id, trial)))
         return len(self._ids) - 1
 
     def note(self, number: int, name: str, value: Any) -> None:
         """Keep a fact about a live trial."""
         for storage, trial in self._both(number):
-            storage.set_trial_user_attr(trial, name, value)
+            self._patience.call(storage.set_trial_user_attr, trial, name, value)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Keep an intermediate value; the first one of a step counts."""
         if step not in self[number].intermediate_values:
             for storage, trial in self._both(number):
-                storage.set_trial_intermediate_value(trial, step, value)
+                self._patience.call(storage.set_trial_intermediate_value, trial, step, value)
 
     def should_prune(self, number: int) -> bool:
         """Return whether the pruner would stop a trial at its last step."""
@@ -148,9 +154,10 @@ class Ledger:
         if self._pruner_notes:
             for name, value in trial.system_attrs.items():  # what the pruner noted in memory: its rungs
                 if name.startswith("completed_rung_"):
-                    self._storage.set_trial_system_attr(self._ids[number][0], name, value)
+                    self._patience.call(self._storage.set_trial_system_attr, self._ids[number][0], name, value)
         for storage, known in self._both(number):
-            storage.set_trial_state_values(known, state, list(values) if values is not None else None)
+            ended = list(values) if values is not None else None
+            self._patience.call(storage.set_trial_state_values, known, state, ended)
         return self[number]
 
     @property

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from engine.errors import InputError, unknown_name
 from engine.orchestration.agenda import Agenda, Slot
 from engine.orchestration.databases import check_sqlite
+from engine.orchestration.patience import Patience
 from engine.orchestration.reasons import Reason
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import CORRUPTED, Results, TrialResult
@@ -78,6 +79,7 @@ class SweepStudy:
         objectives: what trials are compared by; the corrupted error among them.
         resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
             compare the settings as they are.
+        patience: waits for a storage that is locked or away.
 
     Raises:
         InputError: the storage cannot be used, the study exists with another space, seed or objectives, or the
@@ -94,7 +96,9 @@ class SweepStudy:
         pruner: str,
         objectives: tuple[str, ...] = (CORRUPTED,),
         resolve: Callable[[TrialConfig], str] | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience()
         self.agenda = agenda
         self.name = name
         self.objectives = objectives
@@ -106,7 +110,7 @@ class SweepStudy:
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner!r}")
         self._study = open_study(agenda.space, agenda.study_seed, storage=storage, name=name, objectives=objectives)
         self._check_steps("cells" if self._pruner.by_cells else "epochs")
-        self._ledger = Ledger(self._study, self._pruner.optuna)
+        self._ledger = Ledger(self._study, self._pruner.optuna, self._patience)
         self._live: dict[int, Slot] = {}
         self._own_epochs: dict[int, int] = {}
         self._with_gaps: set[int] = set()
@@ -259,7 +263,7 @@ class SweepStudy:
 
     def note_experiment(self, experiment: str) -> None:
         """Keep the id of the MLflow experiment that has the study's runs."""
-        self._study.set_user_attr(EXPERIMENT, experiment)
+        self._patience.call(self._study.set_user_attr, EXPERIMENT, experiment)
 
     def interrupt_all(self) -> None:
         """End every live trial as interrupted."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, mean_by_corruption
+from engine.orchestration.patience import Patience
 from engine.orchestration.results import TrialResult, describe_settings
 from engine.orchestration.tracking.spool import Spool
 from engine.orchestration.tracking.writer import SWEEP_SLOT, now_ms
@@ -24,14 +25,16 @@ OTHERS_PROBE = "other_probe"
 
 
 class Tracker:
-    """Turns what happens into events. Every method returns at once.
+    """Turns what happens into events. Every method returns at once, unless the disk is full.
 
     Args:
         spool: where the writer reads them.
         baseline: what the scores of trials are ratios to, if they are wanted.
+        patience: waits for a disk that is full.
     """
 
-    def __init__(self, spool: Spool, baseline: Baseline | None = None) -> None:
+    def __init__(self, spool: Spool, baseline: Baseline | None = None, patience: Patience | None = None) -> None:
+        self._patience = patience or Patience()
         self._spool = spool
         self._baseline = baseline
 
@@ -129,7 +132,7 @@ class Tracker:
                 self.end_trial(trial.slot, status, tags=tags, step=left[trial.slot], errors=trial.errors, title=title)
 
     def _append(self, event: str, slot: str, **content: Any) -> None:
-        self._spool.append({"event": event, "slot": slot, "time_ms": now_ms(), **content})
+        self._patience.call(self._spool.append, {"event": event, "slot": slot, "time_ms": now_ms(), **content})
 
 
 def _metric(name: str, record: Mapping[str, Any]) -> str:

@@ -115,9 +115,9 @@ class Sweep:
         self.print_answer(results)
         if self.fault:
             self._say(
-                f"stopped: {self.fault}; {len(results.trials)} of {self.prepared.agenda.n_total} trials are done;"
+                f"stopped: {self.fault}; {len(results.trials)} of {self.prepared.agenda.n_total} trials are done; once "
+                "that is mended, the same command goes on from here"
             )
-            self._say("the same command goes on from here, once that is mended")
         elif not self.complete:
             self._say(
                 f"stopped early: {n_done} of {self.prepared.agenda.n_total} trials are done; the same command goes on "

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from engine.errors import InputError
 from engine.orchestration.redaction import hide_credentials
 
 LIMIT_S = 300.0
@@ -63,7 +64,7 @@ def passing_reason(error: BaseException) -> str | None:
     """Return what a database or a disk said, if an error is theirs and may pass; else None."""
     from sqlalchemy.exc import InterfaceError, OperationalError
 
-    found: BaseException | None = error
+    found: BaseException | None = None if isinstance(error, InputError) else error  # that one says it all
     while found is not None:
         if isinstance(found, RefusedError):
             return str(found)

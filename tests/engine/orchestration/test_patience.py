@@ -7,6 +7,7 @@ import optuna
 import pytest
 import sqlalchemy
 
+from engine.errors import InputError
 from engine.orchestration import patience as patience_module
 from engine.orchestration.patience import Patience, RefusedError, passing_reason
 
@@ -67,6 +68,12 @@ def test_reasons_are_found_beneath_what_hides_them() -> None:
     data = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     data.__cause__ = sqlalchemy.exc.DataError("INSERT", {}, Exception("value too long"))
     assert passing_reason(data) is None, "sent again it would be refused again"
+
+
+def test_a_callers_mistake_is_none_of_it() -> None:
+    mistake = InputError("no such folder")
+    mistake.__cause__ = OSError(errno.ENOENT, "No such file or directory", "/nowhere")
+    assert passing_reason(mistake) is None
 
 
 def test_credentials_are_not_said() -> None:

@@ -27,6 +27,7 @@ from engine.stages import (
     run_chain,
 )
 from engine.stages.network import load_network
+from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config
 
 TOLD_S = 2.0
@@ -66,13 +67,14 @@ class Workplace:
         """Return {stage: artifact} of a trial's stages up to one, run here unless the store has them."""
         get_data = data_getter(self.info, self.store, self.device)
         found = {}
-        for outcome in run_chain(plan, self.store, get_data, device=self.device):
-            seconds = outcome.artifact.manifest["seconds"]
-            if not outcome.from_store and (seconds >= TOLD_S or outcome.spec.stage != "rank"):
-                say(self.console, describe_stage(outcome))
-            found[outcome.spec.stage] = outcome.artifact
-            if outcome.spec.stage == last:
-                break
+        with stage_bar(self.console) as show:
+            for outcome in run_chain(plan, self.store, get_data, device=self.device, on_progress=show):
+                seconds = outcome.artifact.manifest["seconds"]
+                if not outcome.from_store and (seconds >= TOLD_S or outcome.spec.stage != "rank"):
+                    say(self.console, describe_stage(outcome))
+                found[outcome.spec.stage] = outcome.artifact
+                if outcome.spec.stage == last:
+                    break
         return found
 
     def network(self, artifacts: Mapping[str, Artifact]) -> nn.Module:
@@ -89,7 +91,8 @@ def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
     device = options.set_up()
     config = make_config(options)
     store = Store(options.store or options.home / "store")
-    info, _ = prepare_data(config.data, store, download=options.download)
+    with waiting(console, "reading the data set"):
+        info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)
     if options.init is not None:
         weights = prepare_weights(options.init, store)

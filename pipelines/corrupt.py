@@ -13,8 +13,8 @@ import torch
 import tyro
 from rich.console import Console
 
-from engine.corruptions import corrupt, frost_source, table_corruptions
-from engine.data import Split, write_corruption_files
+from engine.corruptions import corrupt, frost_source, table_corruptions, why_impossible
+from engine.data import DataInfo, Split, write_corruption_files
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.orchestration.figure_files import require_folder, save_figure
@@ -22,6 +22,7 @@ from engine.orchestration.printing import make_console, progress_bar, say
 from engine.settings import TrialConfig
 from engine.stages import Store, data_getter, prepare_data
 from pipelines._command_line import ComputeOptions, run
+from pipelines._progress import waiting
 
 VERSION = 2
 """Of the pixels that the corruptions give: raise it when one of them changes."""
@@ -56,7 +57,7 @@ def main(options: CorruptOptions) -> int:
     """Write the files, and the grid if it is asked for."""
     console = make_console()
     device = options.set_up()
-    names = chosen_corruptions(options)
+    asked = asked_corruptions(options)
     settings = parse_settings(options.settings)
     others = [path for path in settings if not path.startswith("data.")]
     if others:
@@ -65,8 +66,10 @@ def main(options: CorruptOptions) -> int:
         {**settings, **({} if options.dataset is None else {"data.name": options.dataset})}
     )
     store = Store(options.home / "store")
-    info, _ = prepare_data(config.data, store, download=options.download)
+    with waiting(console, "reading the data set"):
+        info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)
+    names, left_out = possible_corruptions(options, asked, info)
     test = data_getter(info, store, device)(info.key).test
     if not 0 <= options.image < len(test):
         raise InputError(f"`--image` must be from 0 to {len(test) - 1}, got {options.image}")
@@ -85,6 +88,7 @@ def main(options: CorruptOptions) -> int:
         f"{config.data.name}: {len(test)} test images of {info.channels}×{info.image_size}×{info.image_size}, "
         f"{len(names)} corruptions of 5 severities, on {device.type}",
     )
+    say(console, *left_out)
     if "frost" in names and frost_source().kind == "synthetic":
         say(console, "frost: synthetic pictures; FROST_DIR can name a folder with the original ones")
     write(options, names, test, about, console)
@@ -94,13 +98,30 @@ def main(options: CorruptOptions) -> int:
     return 0
 
 
-def chosen_corruptions(options: CorruptOptions) -> tuple[str, ...]:
-    """Return the corruptions to write; raises ``InputError`` for an unknown one."""
+def asked_corruptions(options: CorruptOptions) -> tuple[str, ...]:
+    """Return the corruptions that are asked for; raises ``InputError`` for an unknown one."""
     known = table_corruptions(options.table)
     for name in options.corruptions:
         if name not in known:
             raise unknown_name(f"corruption of table {options.table!r}", name, known)
     return tuple(dict.fromkeys(options.corruptions)) or known
+
+
+def possible_corruptions(
+    options: CorruptOptions, asked: Sequence[str], info: DataInfo
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return those that the images can have, and sentences on those left out; what was asked for by name never is.
+
+    Raises:
+        InputError: one that was asked for by name has no meaning for the images, or none has.
+    """
+    reasons = {name: why_impossible(name, options.table, info.channels, info.image_size) for name in asked}
+    impossible = {name: reason for name, reason in reasons.items() if reason is not None}
+    names = tuple(name for name in asked if name not in impossible)
+    if impossible and (options.corruptions or not names):
+        name, reason = next(iter(impossible.items()))
+        raise InputError(f"corruption {name!r} cannot be had of the images of {info.settings.name}: {reason}")
+    return names, [f"left out: {reason}" for reason in impossible.values()]
 
 
 def write(
@@ -111,15 +132,27 @@ def write(
     def corrupted(images: torch.Tensor, name: str, severity: int, indices: torch.Tensor) -> torch.Tensor:
         return corrupt(images, name, severity, seed=options.seed, indices=indices, table=options.table)
 
-    started = time.perf_counter()
+    started, written = time.perf_counter(), set()
     with progress_bar(console) as progress:
         task = progress.add_task("", total=len(names) * 5 * len(test))
         for name, done, total in write_corruption_files(options.output, test, names, corrupted, about=about):
             progress.update(task, description=name, completed=names.index(name) * total + done)
-            if not console.is_terminal and done == total:
-                say(console, f"{name}: {time.perf_counter() - started:.1f} s")
+            if done < total:
+                written.add(name)
+            elif not console.is_terminal:
+                took = f"{time.perf_counter() - started:.1f} s" if name in written else "there already"
+                say(console, f"{name}: {took}")
                 started = time.perf_counter()
-    say(console, f"wrote {len(names)} corruptions and labels.npy into {options.output}")
+    say(console, describe_written(options.output, len(written), len(names)))
+
+
+def describe_written(folder: Path, n_written: int, n_names: int) -> str:
+    """Return what the command has done, as a sentence."""
+    if not n_written:
+        return f"nothing to write: all {n_names} corruptions are in {folder}"
+    if n_written < n_names:
+        return f"wrote {n_written} of {n_names} corruptions into {folder}: the rest was there"
+    return f"wrote {n_written} corruptions and labels.npy into {folder}"
 
 
 def write_grid(options: CorruptOptions, names: Sequence[str], test: Split, title: str) -> None:

@@ -21,6 +21,7 @@ from engine.orchestration.tables import Table
 from engine.stages import Store, data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
 from pipelines._command_line import run
+from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config, make_plan
 
 UNITS = {"gaussian_variance": "variance", "awgn": "σ", "poisson": "photons", "blur": "σ", "contrast": "factor"}
@@ -61,11 +62,13 @@ def main(options: ResponsesOptions) -> int:
     if config.push_pull.where == "none" and options.init is None:
         config = config.with_settings({"push_pull.where": "first"})
     store = Store(options.store or options.home / "store")
-    info, _ = prepare_data(config.data, store, download=options.download)
+    with waiting(console, "reading the data set"):
+        info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)
     plan = make_plan(options, config, info, store, device, console)
     get_data = data_getter(info, store, device)
-    outcome = next(run_chain(plan, store, get_data, device=device))
+    with stage_bar(console) as show:
+        outcome = next(run_chain(plan, store, get_data, device=device, on_progress=show))
     say(console, describe_stage(outcome))
     network = load_network(outcome.artifact, None, device)
     layer = first_push_pull(network)

@@ -36,6 +36,7 @@ from engine.stages import (
 from engine.stages.evaluate import rows_to_table
 from engine.training import recipe_settings
 from pipelines._command_line import ComputeOptions, run
+from pipelines._progress import stage_bar, waiting
 
 
 @dataclass(kw_only=True)
@@ -81,7 +82,8 @@ def main(options: TrialOptions) -> int:
         require_folder(options.errors, "the table")
     config = make_config(options)
     store = Store(options.store or options.home / "store")
-    info, _ = prepare_data(config.data, store, download=options.download)
+    with waiting(console, "reading the data set"):
+        info, _ = prepare_data(config.data, store, download=options.download)
     plan = make_plan(options, config, info, store, device, console)
     if baseline is not None:
         tested = plan.stages[-1].settings
@@ -95,9 +97,10 @@ def main(options: TrialOptions) -> int:
     )
     start = time.perf_counter()
     outcomes = []
-    for outcome in run_chain(plan, store, data_getter(info, store, device), device=device):
-        outcomes.append(outcome)
-        say(console, describe_stage(outcome))
+    with stage_bar(console) as show:
+        for outcome in run_chain(plan, store, data_getter(info, store, device), device=device, on_progress=show):
+            outcomes.append(outcome)
+            say(console, describe_stage(outcome))
     errors = outcomes[-1].artifact.json("errors")
     say(console, error_grid(errors, baseline))
     if options.errors is not None:

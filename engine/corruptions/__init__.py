@@ -7,6 +7,7 @@ from engine.corruptions.apply import (
     register_corruption,
     severity_constants,
     table_corruptions,
+    why_impossible,
 )
 from engine.corruptions.distortions import (
     DISTORTION_REGISTRY,
@@ -40,4 +41,5 @@ __all__ = [
     "spatter",
     "table_corruptions",
     "weather",
+    "why_impossible",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import torch
 
 from engine.corruption_kinds import RESERVED
 from engine.corruptions.draws import Draws
+from engine.corruptions.frost_pictures import FrostPicturesError
 from engine.corruptions.pixels import ImageIndices, check_images, check_indices
 from engine.corruptions.tables import N_SEVERITIES, check_severity, severity_table
 from engine.errors import InputError, unknown_name
@@ -118,6 +120,23 @@ def corrupt(
         corrupted[done : done + len(part)] = function(part, constants, Draws(seed, purpose, part_indices))
         done += len(part)
     return corrupted
+
+
+@cache
+def why_impossible(name: str, table: str, channels: int, side: int) -> str | None:
+    """Return why a corruption has no meaning for images of a shape (saturation of grey ones, say), or None.
+
+    Raises:
+        FrostPicturesError: it could be had, but for the pictures that it needs.
+    """
+    grey = torch.full((1, channels, side, side), 128, dtype=torch.uint8)
+    try:
+        corrupt(grey, name, 1, seed=0, table=table)
+    except FrostPicturesError:
+        raise
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def chunks(images: torch.Tensor, indices: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

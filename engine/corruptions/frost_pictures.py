@@ -36,6 +36,10 @@ _SYNTHETIC = (
 _SYNTHETIC_SIZE = (320, 480)
 
 
+class FrostPicturesError(InputError):
+    """The pictures of frost that a person has named are not there, or cannot be read."""
+
+
 @dataclass(frozen=True)
 class FrostSource:
     """Where the pictures of frost come from.
@@ -73,7 +77,7 @@ def frost_source() -> FrostSource:
     """Return which pictures are in use.
 
     Raises:
-        InputError: FROST_DIR names a folder without them.
+        FrostPicturesError: FROST_DIR names a folder without them, or one of them is damaged.
     """
     folder = _folder()
     digest = hashlib.sha256()
@@ -92,7 +96,7 @@ def frost_pictures(height: int, width: int, n_channels: int, device: torch.devic
     at least every one. A picture that is not larger than the image is continued by its mirror image.
 
     Raises:
-        InputError: FROST_DIR names a folder without them.
+        FrostPicturesError: FROST_DIR names a folder without them, or one of them is damaged.
     """
     return _scaled(_folder(), height, width, n_channels, device)
 
@@ -122,7 +126,7 @@ def _folder() -> Path | None:
     if given:
         missing = [name for name in _FILES if not (Path(given) / name).is_file()]
         if missing:
-            raise InputError(f"FROST_DIR is {given!r}, but there is no {', '.join(missing)} in it")
+            raise FrostPicturesError(f"FROST_DIR is {given!r}, but there is no {', '.join(missing)} in it")
         return Path(given)
     found = importlib.util.find_spec("imagecorruptions")
     for place in (found and found.submodule_search_locations) or ():
@@ -136,13 +140,19 @@ def _pictures(folder: Path | None) -> tuple[np.ndarray, ...]:
     """Return five pictures, uint8 (h, w, 3); what is transparent in a file is shown."""
     if folder is None:
         return tuple(_synthetic(number) for number in range(len(_SYNTHETIC)))
+    return tuple(_picture(folder / name) for name in _FILES)
+
+
+def _picture(path: Path) -> np.ndarray:
     from PIL import Image
 
-    pictures = []
-    for name in _FILES:
-        with Image.open(folder / name) as file:
-            pictures.append(np.asarray(file.convert("RGB")))
-    return tuple(pictures)
+    try:
+        with Image.open(path) as file:
+            return np.asarray(file.convert("RGB"))
+    except MemoryError:
+        raise
+    except Exception as error:  # what a damaged file raises depends on its format and on where it is damaged
+        raise FrostPicturesError(f"the picture of frost {path} cannot be read: it is damaged, or no picture") from error
 
 
 def _synthetic(number: int) -> np.ndarray:

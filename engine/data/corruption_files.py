@@ -7,6 +7,7 @@ each in the published folders): they are mapped into memory, and one severity is
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -164,7 +165,7 @@ def write_corruption_files(
     left = [name for name in names if not (folder / f"{name}.npy").is_file()]
     found = {name: _images_done(folder, name, note, shape) for name in names}
     _check_space(folder, len(left) * total * side * side * channels)
-    np.save(folder / LABELS, np.tile(clean.labels.cpu().numpy().astype(np.uint8), N_SEVERITIES))
+    _write_labels(folder / LABELS, np.tile(clean.labels.cpu().numpy().astype(np.uint8), N_SEVERITIES))
     for name in names:
         path, part = folder / f"{name}.npy", folder / f".{name}.npy.part"
         if path.is_file():
@@ -204,6 +205,14 @@ def _images_done(folder: Path, name: str, note: Mapping[str, Any], shape: tuple[
     except InputError as error:
         raise InputError(f"{error}; remove it to begin it anew") from error
     return shape[0] if path is not part else min(int(done), shape[0])
+
+
+def _write_labels(path: Path, labels: np.ndarray) -> None:
+    """Write labels, unless they are there."""
+    with contextlib.suppress(InputError):  # there are none, or damaged ones
+        if np.array_equal(_mapped(path, labels.shape), labels):
+            return
+    np.save(path, labels)
 
 
 def _open_note(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,11 +58,16 @@ def grid(rows: Iterable[tuple[str, str | ConsoleRenderable]]) -> Drawing:
     return drawing
 
 
-def progress_bar(console: Console) -> Progress:
-    """Return a bar that shows on a terminal how far something is; elsewhere it shows nothing."""
+def progress_bar(console: Console, *, transient: bool = False) -> Progress:
+    """Return a bar that shows on a terminal how far something is; elsewhere it shows nothing.
+
+    Args:
+        console: where.
+        transient: whether it is gone at the end.
+    """
     description = TextColumn("{task.description}", markup=False)
     columns = (description, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
 
 def _say_table(console: Console, table: Table) -> None:

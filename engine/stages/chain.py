@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,8 +32,18 @@ def run_chain(
     *,
     device: torch.device,
     on_epoch: Callable[[StageSpec, dict[str, Any]], None] | None = None,
+    on_progress: Callable[[StageSpec, int, int], None] = lambda spec, done, total: None,
 ) -> Iterator[StageOutcome]:
-    """Yield a trial's stages as they finish, in order; one that the store has is not computed again."""
+    """Yield a trial's stages as they finish, in order; one that the store has is not computed again.
+
+    Args:
+        plan: the trial's stages.
+        store: where artifacts are.
+        get_data: gives the data set of a data key, on ``device``.
+        device: where to compute.
+        on_epoch: is told the records of the epochs.
+        on_progress: is told how much of how much of a stage is done.
+    """
     for spec in plan:
         found = find_whole(store, spec.key)
         if found is not None:
@@ -44,4 +55,5 @@ def run_chain(
                 on_epoch(spec, record)
             return True
 
-        yield StageOutcome(spec, run_stage(spec, store, get_data, device=device, report=report), from_store=False)
+        artifact = run_stage(spec, store, get_data, device=device, report=report, progress=partial(on_progress, spec))
+        yield StageOutcome(spec, artifact, from_store=False)

@@ -15,6 +15,12 @@ from engine.stages.spec import StageSpec
 from engine.stages.store import Artifact, Store
 
 Report = Callable[[dict[str, Any]], bool]
+Progress = Callable[[int, int], None]
+"""Is told how much of how much is done; nothing is kept of it, and nothing depends on it."""
+
+
+def unwatched(done: int, total: int) -> None:
+    """The progress of a stage that nobody watches."""
 
 
 class StageCancelledError(Exception):
@@ -34,6 +40,7 @@ class StageContext:
         store: where checkpoints are kept.
         report: called with each epoch's record; False asks the stage to stop.
         history: the records of all epochs, those before a restart included, or of all batches of cells.
+        progress: told how far the stage is, in epochs or cells.
     """
 
     spec: StageSpec
@@ -44,6 +51,7 @@ class StageContext:
     store: Store
     report: Report
     history: list[dict[str, Any]] = field(default_factory=list)
+    progress: Progress = unwatched
 
     def end_epoch(
         self, record: dict[str, Any], checkpoint: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None

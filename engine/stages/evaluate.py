@@ -34,7 +34,7 @@ def evaluate(context: StageContext) -> None:
     network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
     validation, test = context.data.validation, context.data.test
     on_validation = _tell_cells(context, network)
-    on_test = errors_by_cell(network, _corrupted_test(context))
+    on_test = errors_by_cell(network, _watched(context, _corrupted_test(context)))
     tuned = settings.get("distortion")
     tuned_error = None
     if tuned is not None:
@@ -71,6 +71,20 @@ def _corrupted_test(context: StageContext) -> Iterator[tuple[tuple[str, int], Sp
         yield (name, severity), files.split(name, severity)
 
 
+def _n_cells(context: StageContext, *names: str) -> int:
+    """Return how many sets of images some of the settings' corruptions make."""
+    settings = context.spec.settings
+    return sum(len(settings[name]) for name in names) * len(settings["severities"])
+
+
+def _watched(context: StageContext, splits: Iterator[tuple[tuple[str, int], Split]]) -> Iterator[Any]:
+    """Yield the test's corrupted sets, and say after each how far the stage is."""
+    before, total = _n_cells(context, "objective"), _n_cells(context, "objective", "corruptions")
+    for n_done, split in enumerate(splits, start=1):
+        yield split
+        context.progress(before + n_done, total)
+
+
 def _tell_cells(context: StageContext, network: nn.Module) -> ErrorTable:
     """Return the error table of the validation images; tell a batch of its cells whenever one is measured.
 
@@ -88,6 +102,7 @@ def _tell_cells(context: StageContext, network: nn.Module) -> ErrorTable:
         splits = ((cell, corrupted_split(validation, cell, seed=seed, table=settings["table"])) for cell in batch)
         errors |= errors_by_cell(network, splits)
         rows = table_to_rows({cell: errors[cell] for cell in batch})
+        context.progress(len(errors), _n_cells(context, "objective", "corruptions"))
         context.tell({"batch": first // n_batch + 1, "first": first + 1, "cells": rows})
     return {cell: errors[cell] for cell in cells}
 

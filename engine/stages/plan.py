@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from engine.corruption_kinds import kind_of
-from engine.corruptions import corrupt, distort, frost_source, table_corruptions
+from engine.corruptions import distort, frost_source, table_corruptions, why_impossible
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
@@ -266,14 +265,16 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
     for name in (*evaluate.corruptions, *evaluate.objective):
         if name not in covered:
             raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
-    shape = (data.channels, data.image_size)
-    possible = [name for name in covered if _impossible(name, table, *shape) is None]
+
+    def why_not(name: str) -> str | None:
+        return why_impossible(name, table, data.channels, data.image_size)
+
     for name in (*evaluate.corruptions, *evaluate.objective):
-        if name not in possible:
-            raise InputError(f"corruption {name!r} cannot be had of these images: {_impossible(name, table, *shape)}")
-    usual = [name for name in OBJECTIVES.get(table, possible) if name in possible]
+        if why_not(name) is not None:
+            raise InputError(f"corruption {name!r} cannot be had of these images: {why_not(name)}")
+    usual = [name for name in OBJECTIVES.get(table, covered) if why_not(name) is None]
     objective = evaluate.objective or _following(evaluate.corruptions, usual)
-    corruptions = evaluate.corruptions or [name for name in REPORTED.get(table, possible) if name in possible]
+    corruptions = evaluate.corruptions or [name for name in REPORTED.get(table, covered) if why_not(name) is None]
     files = {name: data.corruption_files[name] for name in corruptions if name in data.corruption_files}
     if data.corruption_folder is not None and len(files) < len(corruptions):
         missing = ", ".join(f"{name}.npy" for name in corruptions if name not in files)
@@ -298,17 +299,6 @@ def _following(asked: Sequence[str], usual: Sequence[str]) -> list[str]:
     held_out = [name for name in usual if kind_of(name) in kinds or not asked]
     covered = {kind_of(name) for name in held_out}
     return [*held_out, *(name for name in dict.fromkeys(asked) if kind_of(name) not in covered)]
-
-
-@cache
-def _impossible(name: str, table: str, channels: int, image_size: int) -> str | None:
-    """Return why a corruption has no meaning for images of a shape (saturation of grey ones, say), or None."""
-    grey = torch.full((1, channels, image_size, image_size), 128, dtype=torch.uint8)
-    try:
-        corrupt(grey, name, 1, seed=0, table=table)
-    except InputError as error:
-        return str(error)
-    return None
 
 
 def _corruption_sources(names: Iterable[str]) -> dict[str, Any]:

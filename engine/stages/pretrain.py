@@ -101,6 +101,7 @@ def train(
     if found is not None:
         trainer.restore(*found)
     while not trainer.finished:
+        context.progress(trainer.state.epoch, trainer.settings.epochs)
         record = trainer.train_epoch()
         context.end_epoch(record, None if trainer.finished else trainer.checkpoint())
     return trainer

@@ -18,7 +18,7 @@ import torch
 from engine.data import DataSet
 from engine.seeds import global_draws
 from engine.stages.catalogue import STAGES
-from engine.stages.context import Report, StageCancelledError, StageContext
+from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
 from engine.stages.families import remember
 from engine.stages.leases import FileLease, stage_lease
 from engine.stages.spec import StageSpec
@@ -65,9 +65,10 @@ def run_stage(
     *,
     device: torch.device,
     report: Report | None = None,
+    progress: Progress = unwatched,
 ) -> Artifact:
     """Return the artifact of a stage, as ``obtain_stage`` does, but not whence it is."""
-    return obtain_stage(spec, store, get_data, device=device, report=report)[0]
+    return obtain_stage(spec, store, get_data, device=device, report=report, progress=progress)[0]
 
 
 def obtain_stage(
@@ -77,6 +78,7 @@ def obtain_stage(
     *,
     device: torch.device,
     report: Report | None = None,
+    progress: Progress = unwatched,
 ) -> tuple[Artifact, Origin]:
     """Return the artifact of a stage, and whether it was computed now, found in the store, or waited for.
 
@@ -89,6 +91,7 @@ def obtain_stage(
         get_data: gives the data set of a data key, on ``device``.
         device: where to compute.
         report: called with each epoch's record; returning False stops the stage.
+        progress: told how far the stage is, while it is computed here.
 
     Raises:
         MissingInputError: an input is not in the store.
@@ -105,7 +108,7 @@ def obtain_stage(
         if found is not None:
             return found, "elsewhere"
         with _checkpoints_noted(spec.key, store):
-            return _compute(spec, store, get_data, device, report), "computed"
+            return _compute(spec, store, get_data, device, report, progress), "computed"
     finally:
         lease.release()
 
@@ -145,7 +148,12 @@ def _checkpoints_noted(key: str, store: Store) -> Iterator[None]:
 
 
 def _compute(
-    spec: StageSpec, store: Store, get_data: Callable[[str], DataSet], device: torch.device, report: Report
+    spec: StageSpec,
+    store: Store,
+    get_data: Callable[[str], DataSet],
+    device: torch.device,
+    report: Report,
+    progress: Progress,
 ) -> Artifact:
     inputs = {role: _input(store, key) for role, key in spec.inputs.items()}
     started, clock, of_cores = time.time(), time.perf_counter(), time.process_time()
@@ -158,6 +166,7 @@ def _compute(
             attempt=attempt,
             store=store,
             report=report,
+            progress=progress,
         )
         with global_draws(spec.seed or 0, "stage", spec.stage, device=device):
             STAGES[spec.stage].run(context)

@@ -33,9 +33,47 @@ def test_the_files_hold_what_corrupt_gives(tmp_path: Path, capsys) -> None:
         expected = corrupt(test.images, "gaussian_noise", severity, seed=5, indices=test.indices, table="digits")
         torch.testing.assert_close(files.split("gaussian_noise", severity).images, expected, rtol=0, atol=0)
     assert Image.open(grid).width > 400
-    before = np.load(output / "contrast.npy").copy()
+    before = {path.name: path.stat().st_mtime_ns for path in output.iterdir()}
     assert command_line(given) == 0
-    np.testing.assert_array_equal(np.load(output / "contrast.npy"), before)
+    printed = capsys.readouterr().out
+    assert f"nothing to write: all 2 corruptions are in {output}" in printed
+    assert "contrast: there already" in printed
+    assert "wrote 2" not in printed
+    assert {path.name: path.stat().st_mtime_ns for path in output.iterdir()} == before
+    assert command_line([word if word != "contrast" else "pixelate" for word in given]) == 0
+    assert f"wrote 1 of 2 corruptions into {output}: the rest was there" in capsys.readouterr().out
+
+
+def test_what_grey_images_cannot_have_is_left_out_and_said(tmp_path: Path, capsys) -> None:
+    output = tmp_path / "digits-c"
+    assert command_line(["--output", str(output), "--home", str(tmp_path), *DATA]) == 0
+    printed = capsys.readouterr().out
+    assert "12 test images of 1×16×16, 18 corruptions of 5 severities" in printed
+    assert "left out: corruption 'saturate' needs images of 3 channels, got 1" in printed
+    assert len(CorruptionFiles(output, clean()).names) == 18
+
+
+def test_what_is_asked_for_by_name_is_not_left_out(tmp_path: Path, capsys) -> None:
+    output = tmp_path / "digits-c"
+    given = ["--output", str(output), "--home", str(tmp_path), *DATA, "--corruptions", "fog", "saturate"]
+    assert command_line(given) == 2
+    assert "'saturate' cannot be had of the images of digits: corruption 'saturate' needs" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_damaged_picture_of_frost_is_named_before_anything_is_written(tmp_path: Path, capsys, monkeypatch) -> None:
+    pictures = tmp_path / "frost"
+    pictures.mkdir()
+    for name in ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg"):
+        Image.fromarray(np.full((200, 300, 3), 40, dtype=np.uint8)).save(pictures / name)
+    whole = (pictures / "frost4.jpg").read_bytes()
+    (pictures / "frost4.jpg").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setenv("FROST_DIR", str(pictures))
+    assert command_line(["--output", str(tmp_path / "out"), "--home", str(tmp_path), *DATA]) == 2
+    errors = capsys.readouterr().err
+    assert f"the picture of frost {pictures / 'frost4.jpg'} cannot be read: it is damaged" in errors
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

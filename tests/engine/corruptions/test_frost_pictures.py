@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.corruptions import corrupt, frost_source
+from engine.corruptions import corrupt, frost_source, why_impossible
 from engine.corruptions.frost_pictures import frost_pictures
 from engine.errors import InputError
 from tests.engine.corruptions.reference import reference_path
@@ -44,6 +44,27 @@ def test_frost_dir_without_pictures_is_an_error(own_pictures, monkeypatch):
     monkeypatch.setenv("FROST_DIR", str(own_pictures))
     with pytest.raises(InputError, match=r"FROST_DIR is .* there is no frost4.jpg in it"):
         frost_source()
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", None], ids=["empty", "text", "cut off"])
+@pytest.mark.parametrize("name", ["frost2.png", "frost5.jpg"])
+def test_a_damaged_picture_is_named(own_pictures, monkeypatch, name, content):
+    whole = (own_pictures / name).read_bytes()
+    (own_pictures / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    monkeypatch.setenv("FROST_DIR", str(own_pictures))
+    with pytest.raises(InputError, match=rf"the picture of frost .*{name} cannot be read: it is damaged"):
+        frost_source()
+    with pytest.raises(InputError, match="cannot be read"):
+        corrupt(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "frost", 1, seed=0)
+
+
+def test_frost_is_not_taken_for_impossible_where_its_pictures_are_damaged(own_pictures, monkeypatch):
+    (own_pictures / "frost1.png").write_bytes(b"")
+    monkeypatch.setenv("FROST_DIR", str(own_pictures))
+    with pytest.raises(InputError, match=r"frost1.png cannot be read"):
+        why_impossible("frost", "cifar-c", 3, 24)
+    assert why_impossible("fog", "cifar-c", 3, 24) is None
+    assert "needs images of 3 channels" in why_impossible("saturate", "cifar-c", 1, 24)
 
 
 def test_frost_finds_an_installed_package_that_cannot_be_imported(own_pictures, tmp_path_factory, monkeypatch):

@@ -66,6 +66,23 @@ def test_a_chain_computes_its_stages_once(workshop):
     assert not list((workshop.store.root / "checkpoints").glob("*/*"))
 
 
+def test_a_chain_says_how_far_its_stages_are(workshop):
+    told = {}
+    plan = workshop.plan()
+    workshop.run(plan, on_progress=lambda spec, done, total: told.setdefault(spec.stage, []).append((done, total)))
+    settings = {spec.stage: spec.settings for spec in plan}
+    for stage in ("pretrain", "finetune"):
+        n_epochs = settings[stage]["training"]["epochs"]
+        assert told[stage] == [(epoch, n_epochs) for epoch in range(n_epochs)]
+    evaluation = settings["evaluate"]
+    n_cells = len(evaluation["severities"]) * (len(evaluation["objective"]) + len(evaluation["corruptions"]))
+    done = [done for done, total in told["evaluate"]]
+    assert {total for _, total in told["evaluate"]} == {n_cells}
+    assert done == sorted(done)
+    assert done[-1] == n_cells
+    assert len(done) > len(evaluation["corruptions"])
+
+
 def test_the_same_trial_in_another_store_has_the_same_bytes(done, tmp_path):
     workshop, plan, artifacts = done
     torch.manual_seed(123)

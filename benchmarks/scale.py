@@ -105,7 +105,7 @@ class SleepingSweep(Prepared):
         """Accept every configuration."""
 
     def _spec(self, stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> StageSpec:
-        numerics = {"device": "cpu", "amp": False}
+        numerics = {"device": "cpu"}
         without = StageSpec(stage, 1, settings, inputs, self.info.key, None, numerics)
         seconds = stage_seconds(int(without.key[:8], 16) / 16**8, self.median_s)
         return StageSpec(stage, 1, {**settings, "seconds": seconds}, inputs, self.info.key, None, numerics)

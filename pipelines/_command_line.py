@@ -39,7 +39,8 @@ class ComputeOptions:
     device: str | None = None
     """cpu or cuda; whichever there is, if not given."""
     threads: int = 1
-    """CPU threads to compute with."""
+    """CPU threads to compute with. On CPUs another number gives other last digits, and finds none of the stages in the
+    store."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
     """Modules of yours that register models, data sets, corruptions, distances and so on."""
 

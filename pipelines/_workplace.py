@@ -59,7 +59,8 @@ class Workplace:
 
     def plan(self, settings: Mapping[str, Any]) -> TrialPlan:
         """Return the stages of the trial with some settings changed."""
-        plan = plan_trial(self.config.with_settings(settings), self.info, device=self.device.type)
+        config, threads = self.config.with_settings(settings), torch.get_num_threads()
+        plan = plan_trial(config, self.info, device=self.device.type, threads=threads)
         check_weights(plan, self.store)
         return plan
 

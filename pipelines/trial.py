@@ -118,7 +118,7 @@ def make_plan(
         weights = prepare_weights(options.init, store)
         say(console, *weights.notes)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
-    plan = plan_trial(config, info, device=device.type)
+    plan = plan_trial(config, info, device=device.type, threads=torch.get_num_threads())
     check_weights(plan, store)
     return plan
 

@@ -84,7 +84,8 @@ class SweepOptions:
     slots: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Stages that run at once; as many as cores (or GPUs, if there are any) allow if not given."""
     cpus_per_slot: int = 1
-    """Cores of each slot, which are also its threads."""
+    """Cores of each slot, which are also its threads. On CPUs another number gives other last digits, and finds none of
+    the stages in the store."""
     gpus_per_slot: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
     """GPUs of each slot, such as 0.25; 1 where the cluster has GPUs if not given, 0 to compute on CPUs."""
     trials_in_flight: Annotated[int | None, tyro.conf.arg(metavar="N")] = None

@@ -66,7 +66,7 @@ class Prepared:
         """Return a trial's plan; the last ones are remembered, since identity and trial ask for the same."""
         key = (config.digest, device)
         if key not in self._plans:
-            self._plans[key] = plan_trial(config, self.info, device=device)
+            self._plans[key] = plan_trial(config, self.info, device=device, threads=self.options.cpus_per_slot)
             while len(self._plans) > _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
         return self._plans[key]

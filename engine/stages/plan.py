@@ -60,19 +60,21 @@ class TrialPlan:
         return next((spec.key for spec in self.stages if spec.stage == stage), None)
 
 
-def plan_trial(config: TrialConfig, data: DataInfo, *, device: str = "cpu", amp: bool = False) -> TrialPlan:
+def plan_trial(config: TrialConfig, data: DataInfo, *, device: str = "cpu", threads: int = 1) -> TrialPlan:
     """Return a trial's stages.
 
     Args:
         config: the trial.
         data: the data set that it runs on.
         device: device type that the stages run on: "cpu" or "cuda".
-        amp: whether training runs in bfloat16 where that is safe.
+        threads: CPU threads that they compute with. On CPUs sums are cut into as many parts, so that another number
+            gives other last digits and has other keys.
 
     Raises:
         InputError: settings that cannot work together, or with the network or the data.
     """
-    planner = _Planner(config, data, {"device": device, "amp": amp})
+    numerics = {"device": device, "threads": threads} if device == "cpu" else {"device": device}
+    planner = _Planner(config, data, numerics)
     return TrialPlan(config, tuple(planner.stages()))
 
 

@@ -95,7 +95,6 @@ def train(
         TrainingSettings(**{**settings, "milestones": tuple(settings.get("milestones", (0.5,)))}),
         seed=seed,
         judge=judge,
-        amp=bool(context.spec.numerics.get("amp")),
     )
     found = context.load_checkpoint() or begin(context)
     if found is not None:

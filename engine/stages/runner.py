@@ -168,7 +168,7 @@ def _compute(
             report=report,
             progress=progress,
         )
-        with global_draws(spec.seed or 0, "stage", spec.stage, device=device):
+        with _threads(spec.numerics.get("threads")), global_draws(spec.seed or 0, "stage", spec.stage, device=device):
             STAGES[spec.stage].run(context)
         manifest = {
             "spec": spec.to_json(),
@@ -183,6 +183,20 @@ def _compute(
         remember(store, spec)
     store.drop_checkpoints(spec.key)
     return artifact
+
+
+@contextlib.contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Compute with the threads that a stage's key says, whatever the process has; None for those it has."""
+    before = torch.get_num_threads()
+    if number is None or number == before:
+        yield
+        return
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _input(store: Store, key: str) -> Artifact:

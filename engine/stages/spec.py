@@ -25,7 +25,7 @@ class StageSpec:
         inputs: {role: key} of the artifacts that it reads.
         data: key of the data set and its splits.
         seed: what its randomness is derived from; None where it has none of its own.
-        numerics: what else changes numbers: {"device": "cpu" or "cuda", "amp": bool}.
+        numerics: what else changes numbers: {"device": "cpu", "threads": of the CPU}, or {"device": "cuda"}.
         watch: what is measured beside the work, and how; it changes no file of the artifact and is no part of the key.
     """
 

@@ -61,18 +61,14 @@ class Trainer:
         seed: what order, augmentation and the module's own draws come from.
         judge: measures the module after an epoch; "validation_error" decides which epoch is best (ties by
             "validation_loss", then the earlier one).
-        amp: whether the forward pass runs in bfloat16 by autocast.
     """
 
-    def __init__(
-        self, module: nn.Module, split: Split, settings: TrainingSettings, *, seed: int, judge: Judge, amp: bool = False
-    ) -> None:
+    def __init__(self, module: nn.Module, split: Split, settings: TrainingSettings, *, seed: int, judge: Judge) -> None:
         self.module = module
         self.split = split
         self.settings = settings
         self.seed = seed
         self.judge = judge
-        self.amp = amp
         self.state = TrainingState()
         self._watch: AbstractContextManager[Any] = RightGradients()
         self.optimizer = _make_optimizer(module, settings)
@@ -128,9 +124,8 @@ class Trainer:
             images = self.split.images[positions]
             if settings.augmentation != "none":
                 images = crop_flip(images, generator=draws, flip=None if flips is None else flips[positions.cpu()])
-            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.amp):
-                logits = self._forward(images)
-                loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
+            logits = self._forward(images)
+            loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()

@@ -68,7 +68,7 @@ class Scripted(Prepared):
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
         """Return the one stage."""
         settings = {**self.script(config), "trial": config.digest, "seconds": self.seconds}
-        numerics = {"device": device, "amp": False}
+        numerics = {"device": device}
         return TrialPlan(config, (StageSpec("evaluate", 1, settings, {}, self.info.key, None, numerics),))
 
 

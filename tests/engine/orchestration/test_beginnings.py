@@ -1,5 +1,6 @@
 """What a sweep begins with: a recipe, the weights of a file, the files of a data set."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def test_a_recipe_changes_the_base_and_what_is_set_comes_on_top(tmp_path: Path) 
     assert all(base[path] == value for path, value in expected.items() if path != "pretrain.epochs")
     assert base["model.width"] == SPACE.base.model.width
     assert prepared(tmp_path, recipe="lenet").study_name != prepared(tmp_path).study_name
+
+
+def test_the_threads_of_a_slot_are_in_the_keys_of_a_sweep_on_cpus(tmp_path: Path) -> None:
+    one, config = prepared(tmp_path), SPACE.config({}, seed=0)
+    two = replace(one, options=replace(one.options, cpus_per_slot=2), _plans={})
+    assert all(spec.numerics == {"device": "cpu", "threads": 1} for spec in one.plan(config))
+    assert {spec.numerics["threads"] for spec in two.plan(config)} == {2}
+    assert one.identity(config) != two.identity(config)
 
 
 def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from engine.data import Digits
 from engine.metrics import as_input
 from engine.ranking import activation_maps
 from engine.seeds import derive_seed
+from engine.settings import TrialConfig
 from engine.stages import (
     MissingInputError,
     StageCancelledError,
     find_whole,
+    plan_trial,
     prepare_data,
     rows_to_table,
     run_chain,
@@ -19,6 +21,7 @@ from engine.stages.network import build_network, load_network
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.probe import make_judge, make_probe
 from engine.training import TrainingDivergedError
+from tests.engine.stages.conftest import TINY
 
 
 def files_of(artifact) -> dict[str, str]:
@@ -92,6 +95,23 @@ def test_the_same_trial_in_another_store_has_the_same_bytes(done, tmp_path):
         assert outcome.spec.key == plan.key(name)
         assert files_of(outcome.artifact) == files_of(artifacts[name])
         assert without_seconds(outcome.artifact.history) == without_seconds(artifacts[name].history)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_stages_run_on_the_threads_that_their_keys_say_whatever_the_process_has(workshop, tmp_path, threads):
+    workshop.plan()
+    plan = plan_trial(TrialConfig().with_settings(TINY), workshop.info, threads=threads)
+    other = type(workshop)(tmp_path / "other")
+    other.plan()
+    before, found = torch.get_num_threads(), []
+    try:
+        for process, place in ((threads, workshop), (3 - threads, other)):
+            torch.set_num_threads(process)
+            found.append([files_of(outcome.artifact) for outcome in place.run(plan)])
+            assert torch.get_num_threads() == process
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
 
 
 def test_what_is_shared_is_taken_from_the_store(done):

@@ -38,14 +38,14 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 
 def test_keys_golden(info):
     assert keys(info, ALL) == {
-        "pretrain": "07d152dd8be1f18998adece6a6a8eb74",
-        "rank": "3fba5cee6bc60a3f3cac3e4a3ebcc71d",
-        "finetune": "0bf6ac09e6943197d0310c6a8a650784",
-        "evaluate": "78a6a37237431862a7c5fbd11c73941b",
+        "pretrain": "e79c0dcbc23be10a6ea75c1ce1958a78",
+        "rank": "83e17dcd31a9ec2a06a17d759828bd71",
+        "finetune": "9e7c9945cf00eebf0805ea971ea51671",
+        "evaluate": "f451b74feede7ab05beb8cf4f04d3d57",
     }
     assert keys(info) == {
-        "pretrain": "6f8c911ac63da6cf28fea19692915de0",
-        "evaluate": "09c86bf06239b816d308499c98931fbd",
+        "pretrain": "65ce8d9f391660b92ef3ca59f94185c9",
+        "evaluate": "1eaecd33eabb4c8af74fcb1d655d665e",
     }
 
 
@@ -258,10 +258,16 @@ def test_the_data_s_key_is_in_every_stage(info):
     assert keys(dataclasses.replace(info, raw_key="f" * 32), ALL) == before
 
 
-@pytest.mark.parametrize("options", [{"device": "cuda"}, {"amp": True}])
-def test_what_changes_numbers_is_in_every_stage(info, options):
-    before, after = keys(info, ALL), keys(info, ALL, **options)
-    assert all(before[stage] != after[stage] for stage in STAGES)
+@pytest.mark.parametrize("options", [{"device": "cuda"}, {"threads": 2}])
+@pytest.mark.parametrize("weights", [None, "ab" * 16])
+def test_what_changes_numbers_is_in_every_stage(info, options, weights):
+    context = {**ALL, "model.weights": weights}
+    before, after = keys(info, context), keys(info, context, **options)
+    assert all(before[stage] != after[stage] for stage in before)
+
+
+def test_the_threads_of_the_cpu_are_not_in_the_keys_of_what_a_gpu_computes(info):
+    assert keys(info, ALL, device="cuda", threads=2) == keys(info, ALL, device="cuda")
 
 
 PLAIN: dict[str, Any] = {"push_pull.where": "none"}

@@ -85,7 +85,7 @@ def make_spec(folder: Path) -> StageSpec:
     assert counting_stage.counting is not None
     folder.mkdir(exist_ok=True)
     settings = {"folder": str(folder), "epochs": 1, "epoch_s": 0.0}
-    return StageSpec("counting", 1, settings, {}, "0" * 32, 0, {"device": "cpu", "amp": False})
+    return StageSpec("counting", 1, settings, {}, "0" * 32, 0, {"device": "cpu"})
 
 
 def run(at: Store, spec: StageSpec):

@@ -36,7 +36,7 @@ def store(tmp_path) -> Store:
 def make_spec(folder: Path, **settings) -> StageSpec:
     folder.mkdir(exist_ok=True)
     values = {"folder": str(folder), "epochs": 4, "epoch_s": 0.25, **settings}
-    return StageSpec("counting", 1, values, {}, "0" * 32, 0, {"device": "cpu", "amp": False})
+    return StageSpec("counting", 1, values, {}, "0" * 32, 0, {"device": "cpu"})
 
 
 def start(store: Store, spec: StageSpec) -> subprocess.Popen:

@@ -17,7 +17,7 @@ from engine.stages.spec import STAGES
 def make_spec(data: str, folder: Path, name: str = "a", **settings: Any) -> StageSpec:
     folder.mkdir(exist_ok=True)
     values = {"folder": str(folder), "epochs": 3, "epoch_s": 0.1, "name": name, **settings}
-    return StageSpec("counting", 1, values, {}, data, 0, {"device": "cpu", "amp": False})
+    return StageSpec("counting", 1, values, {}, data, 0, {"device": "cpu"})
 
 
 def start_trials(pool: Any, store: Store, chains: list[list[StageSpec]]) -> list[Any]:

@@ -13,7 +13,7 @@ from engine.stages.spec import StageSpec
 
 
 def make_spec(name: str, **settings: Any) -> StageSpec:
-    return StageSpec(name, 1, settings, {}, "0" * 32, 0, {"device": "cpu", "amp": False})
+    return StageSpec(name, 1, settings, {}, "0" * 32, 0, {"device": "cpu"})
 
 
 class FakeWorker:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import InputError, unknown_name
+from engine.documentation import attribute_texts, without_range
+from engine.errors import InputError, refused, unknown_name
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -38,17 +43,37 @@ def type_hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+@dataclass(frozen=True)
+class Leaf:
+    """A setting within nested settings classes.
+
+    Attributes:
+        owner: the class that has it.
+        name: its name there.
+        hint: its declared type.
+    """
+
+    owner: type
+    name: str
+    hint: Any
+
+    @property
+    def meaning(self) -> str:
+        """Return what the setting is, in short."""
+        return re.split(r"[;.](?: |$)", without_range(attribute_texts(self.owner).get(self.name, "")))[0]
+
+
 @cache
-def leaf_types(cls: type) -> dict[str, Any]:
-    """Return {dotted path: declared type} of the settings of a class and of those within it."""
-    types: dict[str, Any] = {}
+def leaves(cls: type) -> dict[str, Leaf]:
+    """Return {dotted path: setting} of a class and of those within it."""
+    found: dict[str, Leaf] = {}
     for item in dataclasses.fields(cls):
         hint = type_hints(cls)[item.name]
         if dataclasses.is_dataclass(hint):
-            types |= {f"{item.name}.{path}": inner for path, inner in leaf_types(hint).items()}  # type: ignore[arg-type]
+            found |= {f"{item.name}.{path}": leaf for path, leaf in leaves(hint).items()}  # type: ignore[arg-type]
         else:
-            types[item.name] = hint
-    return types
+            found[item.name] = Leaf(cls, item.name, hint)
+    return found
 
 
 def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
@@ -63,30 +88,74 @@ def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
         if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
             arguments[name] = build(hint, value, f"{path}{name}.")  # type: ignore[arg-type]
         else:
-            arguments[name] = convert(value, hint, path + name)
-    return cls(**arguments)
+            arguments[name] = convert_setting(Leaf(cls, name, hint), value, path + name)
+    try:
+        return cls(**arguments)
+    except InputError as error:
+        if error.refusal is None:
+            raise
+        name = error.refusal[0].rpartition(".")[2]
+        raise _explained(error, Leaf(cls, name, hints.get(name)), path + name) from None
+
+
+def convert_setting(leaf: Leaf, value: Any, path: str) -> Any:
+    """Return a setting's value as its declared type has it, or say what would be allowed and what the setting is."""
+    if value in ("none", "None") and type(None) in typing.get_args(leaf.hint):
+        return None
+    try:
+        return convert(value, leaf.hint, path)
+    except InputError as error:
+        raise _explained(error, leaf, path) from None
+
+
+def _explained(error: InputError, leaf: Leaf, path: str) -> InputError:
+    """Return the error for a setting's value with its whole path, and what it is."""
+    if error.refusal is None:
+        return error
+    _, allowed, value = error.refusal
+    return refused(path, allowed, value, leaf.meaning)
 
 
 def convert(value: Any, hint: Any, path: str) -> Any:
-    """Return a value as its declared type has it, or say what would be allowed."""
+    """Return a value as a declared type has it, or say what would be allowed."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in options:
+        (inner,) = (option for option in options if option is not type(None))
+        if value is None:
             return None
-        (hint,) = (option for option in options if option is not type(None))
-        return convert(value, hint, path)
+        return convert(value, inner, path)
     if origin is Literal:
         if value not in options:
-            raise InputError(f"`{path}` must be one of {', '.join(map(str, options))}, got {value!r}")
+            raise refused(path, f"one of {', '.join(map(str, options))}", value)
         return value
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise InputError(f"`{path}` must be a list, got {value!r}")
-        return tuple(convert(item, options[0], path) for item in value)
+        return tuple(convert(item, options[0], path) for item in _listed(value, options[0], path))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return as_written(float(value))
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise InputError(f"`{path}` must be of type {hint.__name__}, got {value!r}")
+        raise refused(path, f"of type {hint.__name__}", value)
     return value
+
+
+def _listed(value: Any, kind: type, path: str) -> Sequence[Any]:
+    """Return the elements of a list, also of one that is typed as words: "fog,frost", "[1, 3]", or one element."""
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [value]
+    if not isinstance(value, str):
+        raise refused(path, "a list such as 1,3 or fog,frost", value)
+    words = [word.strip().strip("'\"") for word in value.strip().removeprefix("[").removesuffix("]").split(",")]
+    return [word if kind is str else as_json(word) for word in words if word]
+
+
+def as_json(word: str) -> Any:
+    """Return what a word means: a number, true, false, null or JSON of any kind, else the word itself."""
+    try:
+        return json.loads({"None": "null", "True": "true", "False": "false"}.get(word, word))
+    except ValueError:
+        return word

@@ -10,11 +10,30 @@ class InputError(ValueError):
     """Something that a person gave is wrong; the message is one sentence for them.
 
     It says what is wrong, its value and what is allowed. The command line prints it and exits with code 2.
+
+    Attributes:
+        refusal: of a setting that has a value that is not allowed: its name, what is allowed, and the value.
     """
+
+    refusal: tuple[str, str, object] | None = None
 
 
 class DataLimitError(InputError):
     """Settings ask for more images than the data set has; with a smaller number they would do."""
+
+
+def refused(setting: str, allowed: str, value: object, meaning: str = "") -> InputError:
+    """Return the error for a setting's value.
+
+    Args:
+        setting: its name.
+        allowed: what it must be, to be read after "must be".
+        value: what it is.
+        meaning: what the setting is, if the name alone may not say it.
+    """
+    error = InputError(f"`{setting}` must be {allowed}, got {value!r}" + (f" ({meaning})" if meaning else ""))
+    error.refusal = (setting, allowed, value)
+    return error
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:

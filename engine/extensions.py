@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from engine.conversion import as_json
 from engine.errors import InputError
 
 
@@ -40,8 +40,5 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"a setting is given as PATH=VALUE, got {assignment!r}")
-        try:
-            settings[path.strip()] = json.loads("null" if text == "None" else text)
-        except ValueError:
-            settings[path.strip()] = text
+        settings[path.strip()] = as_json(text)
     return settings

@@ -44,7 +44,7 @@ def _by_steps(training: str) -> Condition:
 def _impatient(training: str) -> Condition:
     epochs, patience = f"{training}.epochs", f"{training}.patience"
     return Condition(
-        f"it is less than `{epochs}`",
+        f"`{patience}` is less than `{epochs}`",
         (epochs, patience),
         lambda s: s[patience] is not None and s[patience] < s[epochs],
     )
@@ -67,8 +67,7 @@ _NOT_RETRAINED = Condition(
     lambda s: s["finetune.which"] == "none" or s["finetune.method"] != "retrain",
 )
 _RANKED = Condition(
-    "filters are ranked: `finetune.which` is most or least, or random with a `finetune.threshold`, and not all of them "
-    "are tuned",
+    "filters are ranked (`finetune.which` is most or least, or random with a `finetune.threshold`, not all are tuned)",
     ("finetune.which", "finetune.threshold", "finetune.fraction"),
     lambda s: (
         s["finetune.which"] in (("most", "least") if s["finetune.threshold"] is None else ("most", "least", "random"))
@@ -76,7 +75,7 @@ _RANKED = Condition(
     ),
 )
 _IN_LAYERS = Condition(
-    "`finetune.layers` is more than the first, and there is no `finetune.threshold`",
+    "`finetune.layers` is more than the first without a `finetune.threshold`",
     ("finetune.layers", "finetune.threshold"),
     lambda s: s["finetune.threshold"] is None and s["finetune.layers"].strip() not in ("first", "first-1"),
 )

@@ -1,6 +1,8 @@
 """What a trial is: frozen, self-checking settings that round-trip through JSON and have a digest.
 
 Defaults live here only. A setting has a dotted path ("push_pull.h"); spaces, arms and the command line use those paths.
+The docstrings are what `--list settings`, errors and docs/settings.md say of a setting: its meaning with its unit, the
+range of a number ("≥ 1", "in (0, 1]"), what None means. `engine.relevance` says which matter only under others.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from engine.conversion import build, convert, flatten, leaf_types
+from engine.conversion import build, convert_setting, flatten, leaves
 from engine.digest import digest
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, refused, unknown_name
 
 Which = Literal["most", "least", "random", "all", "none"]
 Method = Literal["filters", "correction", "network", "classifier", "retrain"]
@@ -24,7 +26,7 @@ Augmentation = Literal["none", "crop-flip", "crop-alternate"]
 
 def _require(condition: bool, name: str, allowed: str, value: object) -> None:
     if not condition:
-        raise InputError(f"`{name}` must be {allowed}, got {value!r}")
+        raise refused(name, allowed, value)
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,13 @@ class DataSettings:
 
     Attributes:
         name: a registered data set, with its argument after a colon ("digits", "folder:PATH").
-        image_size: side in pixels that images are resized to; None for the data set's own.
-        channels: 1 or 3; None for the data set's own.
-        n_train: how many training images are used at most (after validation is set apart); None for all.
-        n_validation: how many validation images at most.
-        n_test: how many test images at most.
+        image_size: side in pixels that images are resized to, ≥ 4; None for the data set's own.
+        channels: colour channels, one of 1, 3; None for the data set's own.
+        n_train: how many training images are used at most, once validation is set apart, ≥ 2; None for all.
+        n_validation: how many validation images are used at most, ≥ 2; None for all.
+        n_test: how many test images are used at most, ≥ 2; None for all.
         validation_fraction: share of the training images set apart for validation, in (0, 1).
-        split_seed: seed of that split and of the limits' draws; trials of a sweep share it.
+        split_seed: seed by which validation images are set apart and limits drawn, ≥ 0; trials of a sweep share it.
         corruption_files: a folder in CIFAR-10-C's format that has the corrupted test images; None to make them. Of the
             validation images, corrupted ones are made in any case.
         test_fraction: share of each class's images that are set apart as test images, in (0, 1), drawn by
@@ -62,6 +64,7 @@ class DataSettings:
     value_range: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        _require(self.split_seed >= 0, "data.split_seed", "≥ 0", self.split_seed)
         _require(0 < self.validation_fraction < 1, "data.validation_fraction", "in (0, 1)", self.validation_fraction)
         _require(self.image_size is None or self.image_size >= 4, "data.image_size", "≥ 4 or None", self.image_size)
         _require(self.channels in (None, 1, 3), "data.channels", "1, 3 or None", self.channels)
@@ -79,8 +82,8 @@ class ModelSettings:
     """The network.
 
     Attributes:
-        name: a registered name.
-        width: for families that have one; None for the family's own.
+        name: a registered network ("resnet-20"; ``--list names`` has all).
+        width: filters of the first layers, for families of networks that have it, ≥ 1; None for the family's own.
         weights: key in the store of the weights that it starts from instead of being pretrained (``--init FILE`` puts
             a file's there); None to pretrain.
     """
@@ -100,10 +103,10 @@ class PushPullSettings:
     """Which layers carry push–pull inhibition, and how (push–pull paper, section 3.1).
 
     Attributes:
-        where: "none", "first", "first_block", "all", or layer names joined by commas.
-        h: upsampling factor of the pull kernel, ≥ 1.
+        where: which layers carry it: "none", "first", "first_block", "all", or layer names joined by commas.
+        h: upsampling factor of the pull kernel, ≥ 1; it acts through the pull kernel's odd side alone.
         alpha: inhibition strength, ≥ 0; where it is learned, the value that it starts from.
-        learn_alpha: None for a fixed strength, else one learned strength a "layer" or a "kernel".
+        learn_alpha: whether the strength is learned, one a "layer" or one a "kernel"; None for a fixed strength.
     """
 
     where: str = "none"
@@ -125,18 +128,19 @@ class TrainingSettings:
 
     Attributes:
         epochs: passes over the training images, ≥ 1.
-        batch_size: images a step.
+        batch_size: images a step, ≥ 2.
         optimizer: "adam" (its standard betas) or "sgd" (Nesterov momentum).
-        learning_rate: the highest rate of the schedule.
-        schedule: "constant", "one-cycle" (cosine up and down) or "step" (÷ 10 at ``milestones``).
+        learning_rate: the highest rate of the schedule, > 0.
+        schedule: how the learning rate goes: "constant", "one-cycle" (cosine up and down) or "step" (÷ 10 at
+            ``milestones``).
         milestones: shares of the epochs at which "step" divides, each in (0, 1).
-        momentum: of "sgd", in [0, 1).
+        momentum: momentum of "sgd", in [0, 1).
         weight_decay: L2 penalty of everything but learned inhibition strengths, ≥ 0.
-        label_smoothing: in [0, 1).
-        patience: epochs without a better validation result before training stops; None for never.
-        augmentation: "none", "crop-flip" (reflect-pad by an eighth, random crop, horizontal flip) or
-            "crop-alternate" (the same crop; half of the images are flipped in the first epoch, the other half in the
-            next, and so on by turns).
+        label_smoothing: share of a label that is spread over all classes, in [0, 1).
+        patience: epochs without a better validation result before training stops, ≥ 1; None for never.
+        augmentation: what training images undergo: "none", "crop-flip" (reflect-pad by an eighth, random crop,
+            horizontal flip) or "crop-alternate" (the same crop; half of the images are flipped in the first epoch, the
+            other half in the next, and so on by turns).
     """
 
     epochs: int = 8
@@ -169,9 +173,9 @@ class DistortionSettings:
     """What the noisy images suffered, and how many there are (filter paper, sections 4.2 and 5.2).
 
     Attributes:
-        name: a registered distortion ("awgn", "blur", …).
-        level: its level in its own unit (awgn: σ of 255; blur: σ in pixels).
-        n_images: noisy training images at hand for ranking and fine-tuning.
+        name: a registered distortion ("awgn", "blur", …; ``--list names`` has all).
+        level: the distortion's level in its own unit (awgn: σ of 255; blur: σ in pixels), > 0.
+        n_images: noisy training images at hand for ranking and fine-tuning, ≥ 2.
     """
 
     name: str = "awgn"
@@ -188,15 +192,17 @@ class RankSettings:
     """How filters are ranked by what a distortion does to their maps (filter paper, sections 3.2 and 3.4).
 
     Attributes:
-        distance: a registered distance between the clean and the noisy map.
-        at: where the maps are taken.
-        election: a registered rule that turns distances into a ranking. Paired only.
-        top: places that get points in an image's vote (Algorithm 1). Paired only.
-        pairing: "paired" (clean and noisy version of one image) or "unpaired" (exemplars of each set).
+        distance: a registered distance between the clean and the noisy activation map (``--list names`` has all).
+        at: where a layer's maps are taken: behind its "convolution", its "normalisation" or its "activation".
+        election: a registered rule that turns the images' distances into one ranking (``--list names`` has all).
+        top: places that get points in an image's vote (Algorithm 1), ≥ 1.
+        pairing: what is compared: "paired" (clean and noisy version of one image) or "unpaired" (exemplars of each
+            set).
         features: what exemplars are chosen on: "pixels", the "maps" of each ranked layer itself, or those of the layer
-            of this name. Unpaired only.
-        metric: "euclidean", or "hamming" on which features are > 0. Unpaired only.
-        n_exemplars: exemplars of each set. Unpaired only.
+            of this name.
+        metric: distance between features by which exemplars are chosen: "euclidean", or "hamming" on which of them are
+            above 0.
+        n_exemplars: exemplars of each set, ≥ 1.
     """
 
     distance: str = "emd_1d"
@@ -218,20 +224,21 @@ class FinetuneSettings:
     """What of a network is fine-tuned on noisy images, and how (filter paper, section 3.3).
 
     Attributes:
-        which: the most or least affected filters, random ones, all, or none (no fine-tuning at all).
+        which: whose filters are tuned: the "most" or "least" affected ones, "random" ones, "all", or "none" (no
+            fine-tuning at all).
         method: what is tuned of them: the "filters" themselves, or "correction" units put behind them (the idea of
             DeepCorrect, Borkar and Karam 2019). Or what it is compared with: the whole "network", its "classifier"
             alone, or "retrain", a network from random weights trained on the noisy images alone as ``pretrain`` says.
             For these three ``which`` says nothing, but must not be "none".
-        layers: "first", "all", "first-K", or layer names joined by commas.
-        fraction: share of the filters, in (0, 1]; this, ``count`` or ``threshold`` is given.
-        count: number of filters.
+        layers: layers whose filters may be tuned: "first", "all", "first-K", or layer names joined by commas.
+        fraction: share of the filters that is tuned, in (0, 1]; this, ``count`` or ``threshold`` is given.
+        count: number of filters that are tuned, ≥ 1.
         threshold: mean distance, ≥ 0, above which filters count as affected; their number is known after the ranking,
             and "least" and "random" take as many of each layer.
         across_layers: whether the filters of all ``layers`` stand in one election, and ``fraction`` or ``count`` is of
             them together; else each layer elects its own, and ``fraction`` or ``count`` is of each.
-        batch_norm: "frozen"; "affine": γ and β are tuned too, of the selected filters or the whole network; "full",
-            of the whole network alone: the running statistics follow the noisy images as well.
+        batch_norm: what of batch normalisation is tuned: nothing ("frozen"), or γ and β ("affine") of the selected
+            filters or the whole network, or ("full", of the whole network alone) its running statistics as well.
         train_classifier: whether the last linear layer is tuned beside the filters.
         training: the training of what is tuned.
     """
@@ -288,12 +295,12 @@ class EvaluateSettings:
     """What a network is tested on.
 
     Attributes:
-        table: the severity table: "cifar-c", "digits", or "auto" (the data set's own).
-        corruptions: names in that table; empty for the table's usual ones (of CIFAR-C's: all).
+        table: how strong each severity is: the tables "cifar-c" or "digits", or "auto" for the data set's own.
+        corruptions: corruptions of that table that test images undergo; empty for its usual ones (of CIFAR-C's: all).
         objective: corruptions of the validation images that trials are compared by; empty for the table's own, or,
             where ``corruptions`` are named, for its own of their kinds (and for those named where a kind has none).
-        severities: in 1…5.
-        n_probe: corrupted validation images that every epoch is judged by, at most.
+        severities: severities of the corruptions, each in [1, 5].
+        n_probe: corrupted validation images that every epoch is judged by, at most, ≥ 2.
     """
 
     table: str = "auto"
@@ -310,7 +317,11 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """One trial: everything that decides its numbers."""
+    """One trial: everything that decides its numbers.
+
+    Attributes:
+        seed: seed of everything that is random in the trial, in [0, 2**63); a sweep derives it.
+    """
 
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -347,10 +358,10 @@ class TrialConfig:
         Raises:
             InputError: a path that does not exist, or a value that is not of its type.
         """
-        types = leaf_types(cls)  # type: ignore[arg-type]  # mypy takes a class for its instances here
-        if path not in types:
-            raise unknown_name("setting", path, types)
-        converted = convert(value, types[path], path)
+        known = leaves(cls)  # type: ignore[arg-type]  # mypy takes a class for its instances here
+        if path not in known:
+            raise unknown_name("setting", path, known)
+        converted = convert_setting(known[path], value, path)
         return list(converted) if isinstance(converted, tuple) else converted
 
     def flat(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pipelines._command_line import INTERRUPTED, run
 def main(options: SweepOptions) -> int:
     """List, dry-run or run a sweep; return the exit code."""
     console = make_console()
-    if options.list:
+    if options.list is not None:
         from engine.orchestration.listing import print_lists
 
         print_lists(console, options)

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 
 from engine.corruptions import DISTORTIONS, SEVERITY_TABLES, table_corruptions
 from engine.data import READERS
+from engine.errors import unknown_name
+from engine.explanation import COLUMNS, Explanation, explain, explain_settings, grouped, sections
+from engine.extensions import import_modules
 from engine.models import model_names
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.printing import say
 from engine.orchestration.search import PRUNERS, SAMPLERS
 from engine.orchestration.tables import Table
 from engine.ranking import DISTANCES, ELECTIONS
-from engine.settings import TrialConfig
 from engine.spaces import load_space, space_names
 from engine.stages.catalogue import STAGES
 from engine.training import RECIPES
 
 
 def print_lists(console: Console, options: SweepOptions) -> None:
-    """Print the spaces, and the names of everything that is registered."""
-    rows: list[tuple[str, ...]]
+    """Print what ``--list`` asks for: all lists, some of them, or the settings of some names ("rank", "rank.top").
+
+    Raises:
+        InputError: a name that no list, and no setting, has.
+    """
+    import_modules(options.imports)
+    lists: dict[str, Callable[[], Iterable[Table]]] = {
+        "spaces": _spaces,
+        "samplers": lambda: [_choices("sampler", SAMPLERS)],
+        "pruners": lambda: [_choices("pruner", PRUNERS)],
+        "recipes": _recipes,
+        "names": _names,
+        "settings": lambda: _settings(explain_settings().values()),
+    }
+    asked = options.list or tuple(lists)
+    for name in asked:
+        if "." not in name and name not in {*lists, *sections(), "seed"}:
+            raise unknown_name("list, or beginning of settings,", name, [*lists, *filter(None, sections()), "seed"])
+    tables = [lists[name]() if name in lists else _settings(explain([name])) for name in asked]
+    for table in itertools.chain.from_iterable(tables):
+        say(console, table)
+
+
+def _spaces() -> Iterator[Table]:
     spaces = {name: load_space(name) for name in space_names()}
     rows = [
         (name, space.description, str(len(space.axes)), f"{len(space.arms)} × {space.n_seeds}")
         for name, space in spaces.items()
     ]
-    say(console, Table("Search spaces (--space)", ("space", "what it asks", "axes", "arms × seeds"), rows))
-    for option, kinds in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-        rows = [(choice, about.description) for choice, about in kinds.items()]
-        say(console, Table(f"{option.capitalize()}s (--{option})", (option, "what it does"), rows))
+    yield Table("Search spaces (--space)", ("space", "what it asks", "axes", "arms × seeds"), rows)
+
+
+def _choices(option: str, kinds: Mapping[str, Any]) -> Table:
+    rows = [(choice, about.description) for choice, about in kinds.items()]
+    return Table(f"{option.capitalize()}s (--{option})", (option, "what it does"), rows)
+
+
+def _recipes() -> Iterator[Table]:
     rows = [(name, RECIPES[name].description) for name in RECIPES]
-    say(console, Table("Training recipes (--recipe)", ("recipe", "what it is"), rows))
+    yield Table("Training recipes (--recipe)", ("recipe", "what it is"), rows)
+
+
+def _names() -> Iterator[Table]:
     registered: dict[str, Iterable[str]] = {
         "data sets (--dataset)": [name if name != "folder" else "folder:PATH" for name in READERS],
         "models (model.name)": model_names(),
@@ -43,7 +77,9 @@ def print_lists(console: Console, options: SweepOptions) -> None:
         "stages": STAGES,
         **{f"corruptions, table {table}": table_corruptions(table) for table in SEVERITY_TABLES},
     }
-    rows = [(kind, ", ".join(known)) for kind, known in registered.items()]
-    say(console, Table("Registered names", ("what", "names"), rows))
-    rows = [(path, str(value)) for path, value in TrialConfig().flat().items()]
-    say(console, Table("Settings (--set PATH=VALUE)", ("setting", "default"), rows))
+    yield Table("Registered names", ("what", "names"), [(kind, ", ".join(known)) for kind, known in registered.items()])
+
+
+def _settings(explanations: Iterable[Explanation]) -> Iterator[Table]:
+    for group in grouped(explanations):
+        yield Table(f"Settings of {group.name} (--set PATH=VALUE): {group.what}", COLUMNS, group.rows)

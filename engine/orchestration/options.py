@@ -96,8 +96,9 @@ class SweepOptions:
     """What the answer's tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     dry_run: bool = False
     """Only print what would be run: the trials, their stages, and how much work sharing saves."""
-    list: bool = False
-    """Only list the spaces, data sets, models, samplers and pruners that exist."""
+    list: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="WHAT ...")] = None
+    """Only list what exists: spaces, samplers, pruners, recipes, names (of data sets, models, …), settings; or the
+    settings under a name, such as rank or rank.top; everything without a word."""
 
     def check(self) -> None:
         """Check every option that can be checked alone.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from engine.errors import InputError
+from engine.extensions import parse_settings
 from engine.settings import TrialConfig
 
 DEFAULT = TrialConfig()
@@ -91,6 +92,39 @@ def test_a_size_takes_the_place_of_the_others():
 
 
 @pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("evaluate.corruptions=fog,frost", ["fog", "frost"]),
+        ("evaluate.corruptions=fog", ["fog"]),
+        ("evaluate.corruptions= fog , frost ", ["fog", "frost"]),
+        ("evaluate.corruptions=[fog,frost]", ["fog", "frost"]),
+        ("evaluate.corruptions=['fog', 'frost']", ["fog", "frost"]),
+        ('evaluate.corruptions=["fog","frost"]', ["fog", "frost"]),
+        ("evaluate.corruptions=", []),
+        ("evaluate.corruptions=[]", []),
+        ("evaluate.severities=1,3,5", [1, 3, 5]),
+        ("evaluate.severities=3", [3]),
+        ("pretrain.milestones=0.5", [0.5]),
+        ("pretrain.milestones=0.25,0.5", [0.25, 0.5]),
+        ("finetune.across_layers=True", True),
+        ("finetune.across_layers=false", False),
+        ("model.width=none", None),
+        ("model.width=None", None),
+        ("model.weights=none", None),
+        ("push_pull.learn_alpha=none", None),
+        ("push_pull.where=none", "none"),
+        ("pretrain.learning_rate=1e-3", 0.001),
+        ("pretrain.epochs=1e1", 10),
+    ],
+)
+def test_values_are_read_as_people_type_them(typed, value):
+    (path,) = parse_settings([typed])
+    changed = DEFAULT.with_settings(parse_settings([typed]))
+    assert changed.flat()[path] == value
+    assert type(changed.flat()[path]) is type(value)
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"finetune.method": "network"}, "`finetune.method`=network does nothing while `finetune.which` is none"),
@@ -123,19 +157,22 @@ def test_settings_that_a_method_cannot_honour_are_refused(settings, message):
         ("push_pull.h", math.inf, "`push_pull.h` must be finite and ≥ 1, got inf"),
         ("push_pull.alpha", -0.1, "`push_pull.alpha` must be finite and ≥ 0"),
         ("push_pull.learn_alpha", "filter", "`push_pull.learn_alpha` must be one of layer, kernel, got 'filter'"),
-        ("pretrain.epochs", 0, "`epochs` must be ≥ 1, got 0"),
+        ("pretrain.epochs", 0, "`pretrain.epochs` must be ≥ 1, got 0"),
         ("pretrain.epochs", 1.5, "`pretrain.epochs` must be of type int, got 1.5"),
         ("pretrain.epochs", True, "`pretrain.epochs` must be of type int, got True"),
-        ("pretrain.batch_size", 1, "`batch_size` must be ≥ 2"),
-        ("pretrain.learning_rate", 0, "`learning_rate` must be > 0"),
-        ("pretrain.learning_rate", math.nan, "`learning_rate` must be > 0, got nan"),
+        ("pretrain.batch_size", 1, "`pretrain.batch_size` must be ≥ 2"),
+        ("pretrain.learning_rate", 0, "`pretrain.learning_rate` must be > 0"),
+        ("pretrain.learning_rate", math.nan, "`pretrain.learning_rate` must be > 0, got nan"),
         ("pretrain.optimizer", "adamw", "`pretrain.optimizer` must be one of adam, sgd, got 'adamw'"),
-        ("pretrain.milestones", [0.5, 1.0], r"`milestones` must be in \(0, 1\)"),
-        ("pretrain.milestones", 0.5, "`pretrain.milestones` must be a list, got 0.5"),
-        ("pretrain.momentum", 1.0, r"`momentum` must be in \[0, 1\)"),
-        ("pretrain.weight_decay", -1e-4, "`weight_decay` must be ≥ 0"),
-        ("pretrain.label_smoothing", 1, r"`label_smoothing` must be in \[0, 1\)"),
-        ("finetune.training.patience", 0, "`patience` must be ≥ 1 or None, got 0"),
+        ("pretrain.milestones", [0.5, 1.0], r"`pretrain.milestones` must be in \(0, 1\)"),
+        ("pretrain.milestones", None, "`pretrain.milestones` must be a list such as 1,3 or fog,frost, got None"),
+        ("pretrain.milestones", "0.5,soon", "`pretrain.milestones` must be of type float, got 'soon'"),
+        ("evaluate.severities", "1,2.5", "`evaluate.severities` must be of type int, got 2.5"),
+        ("data.split_seed", -1, "`data.split_seed` must be ≥ 0, got -1"),
+        ("pretrain.momentum", 1.0, r"`pretrain.momentum` must be in \[0, 1\)"),
+        ("pretrain.weight_decay", -1e-4, "`pretrain.weight_decay` must be ≥ 0"),
+        ("pretrain.label_smoothing", 1, r"`pretrain.label_smoothing` must be in \[0, 1\)"),
+        ("finetune.training.patience", 0, "`finetune.training.patience` must be ≥ 1 or None, got 0"),
         ("distortion.level", 0.0, "`distortion.level` must be finite and > 0"),
         ("distortion.n_images", 1, "`distortion.n_images` must be ≥ 2"),
         ("rank.top", 0, "`rank.top` must be ≥ 1"),

@@ -215,6 +215,25 @@ def test_the_list_names_every_space(capsys) -> None:
     assert "stops a trial whose error is above a bound: threshold:0.6" in output
 
 
+def test_the_list_explains_settings_all_or_some(capsys) -> None:
+    assert command_line(["--list", "settings"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert all(path in output for path in ("evaluate.objective", "rank.at", "rank.top", "data.split_seed"))
+    assert "genetic algorithm" not in output
+    assert command_line(["--list", "rank.top", "samplers"]) == 0
+    output = capsys.readouterr().out
+    assert "places that get points in an image's vote" in output
+    assert "genetic algorithm" in output
+    assert "rank.pairing │" not in output
+
+
+def test_a_list_that_there_is_not(capsys, tmp_path: Path) -> None:
+    assert "unknown list, or beginning of settings, 'smaplers' (did you mean 'samplers'?)" in refused(
+        capsys, tmp_path, "--list", "smaplers"
+    )
+    assert "unknown setting 'rank.topp' (did you mean 'rank.top'?)" in refused(capsys, tmp_path, "--list", "rank.topp")
+
+
 def test_several_objectives_have_their_own_sampler_no_pruner_and_another_study() -> None:
     from engine.orchestration.options import SweepOptions
 

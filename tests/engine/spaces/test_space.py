@@ -183,7 +183,7 @@ IDLE = "axis 'idle' can change nothing: "
         (
             {"finetune.which": "most", "finetune.fraction": 1.0},
             (Int("rank.top", 1, 9, label="idle"),),
-            "not all of them are tuned",
+            "not all are tuned",
         ),
         (
             {},
@@ -193,7 +193,7 @@ IDLE = "axis 'idle' can change nothing: "
         (
             {},
             (Int("pretrain.patience", 8, 20, label="idle"),),
-            "it is less than `pretrain.epochs`, got pretrain.epochs=8",
+            "`pretrain.patience` is less than `pretrain.epochs`, got pretrain.epochs=8",
         ),
         ({"model.weights": "ab" * 16}, (Int("pretrain.epochs", 2, 8, label="idle"),), "the network is trained"),
         ({}, (Float("distortion.level", 5, 50, label="idle"),), "`finetune.which` is not none"),

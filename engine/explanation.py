@@ -1,0 +1,160 @@
+"""Every setting explained, by its class's docstring and declared type: for ``--list``, and as a page of the docs."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from engine.conversion import leaves
+from engine.documentation import RANGE, attribute_texts, first_line, without_range
+from engine.errors import unknown_name
+from engine.relevance import conditions_of
+from engine.settings import TrialConfig
+
+WRITTEN_BY = "Written by `python -m tests.engine.test_explanation`"
+
+_KINDS = {int: "whole number", float: "number", str: "word"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a person should know of a setting.
+
+    Attributes:
+        setting: dotted path.
+        text: what it is, in which unit.
+        allowed: the values that it may have.
+        default: the value that it has unless given another.
+        only_where: what must hold for it to matter, clause by clause.
+    """
+
+    setting: str
+    text: str
+    allowed: str
+    default: str
+    only_where: tuple[str, ...]
+
+    def in_words(self, left_out: Iterable[str] = ()) -> str:
+        """Return what the setting is, and where alone it matters but for some clauses."""
+        clauses = [clause for clause in self.only_where if clause not in left_out]
+        text = without_range(self.text).replace("None", "`none`")
+        return text + (f" Only where {' and '.join(clauses)}." if clauses else "")
+
+
+@cache
+def explain_settings() -> dict[str, Explanation]:
+    """Return {dotted path: explanation} of all settings."""
+    defaults = TrialConfig().flat()
+    explained = {}
+    for path, leaf in leaves(TrialConfig).items():
+        text = attribute_texts(leaf.owner).get(leaf.name, "")
+        where = tuple(condition.words for condition in conditions_of(path))
+        explained[path] = Explanation(path, text, _allowed(leaf.hint, text), as_typed(defaults[path]), where)
+    return explained
+
+
+def explain(names: Iterable[str]) -> list[Explanation]:
+    """Return the explanations of some settings, or of all under a name such as "rank" or "finetune.training".
+
+    Raises:
+        InputError: a name that no setting has or begins with.
+    """
+    explained = explain_settings()
+    chosen: dict[str, Explanation] = {}
+    for name in names:
+        found = {path: about for path, about in explained.items() if f"{path}.".startswith(f"{name}.")}
+        if not found:
+            raise unknown_name("setting", name, [*explained, *filter(None, sections())])
+        chosen |= found
+    return list(chosen.values())
+
+
+def sections() -> dict[str, str]:
+    """Return {beginning of settings' paths: what these settings are}, "" for those that stand alone."""
+    found: dict[str, str] = {}
+    for path, leaf in leaves(TrialConfig).items():
+        found.setdefault(path.rpartition(".")[0], first_line(leaf.owner))
+    return found
+
+
+@dataclass(frozen=True)
+class Group:
+    """Explanations of settings whose paths begin alike, as rows of a table.
+
+    Attributes:
+        name: how the paths begin; "seed" for the one that stands alone.
+        what: what these settings are, and where alone all of them matter.
+        rows: setting, allowed values, default, what it is.
+    """
+
+    name: str
+    what: str
+    rows: list[tuple[str, str, str, str]]
+
+
+COLUMNS = ("setting", "allowed", "default", "what it is")
+
+
+def grouped(explanations: Iterable[Explanation]) -> list[Group]:
+    """Return explanations by section; what holds for all of a section is said once."""
+    explanations = list(explanations)
+    groups = []
+    for section, what in sections().items():
+        own = [about for about in explanations if about.setting.rpartition(".")[0] == section]
+        if not own:
+            continue
+        shared = [clause for clause in own[0].only_where if all(clause in about.only_where for about in own)]
+        shared = shared if len(own) > 1 else []
+        note = f" All of it matters only where {' and '.join(shared)}." if shared else ""
+        rows = [(about.setting, about.allowed, about.default, about.in_words(shared)) for about in own]
+        groups.append(Group(section or "seed", what + note, rows))
+    return groups
+
+
+def as_typed(value: Any) -> str:
+    """Return a value as a person types it after ``--set PATH=``."""
+    if isinstance(value, list):
+        return ",".join(map(as_typed, value)) or "[]"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def settings_page() -> str:
+    """Return the page of all settings, in Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        f"<!-- {WRITTEN_BY} from the docstrings of engine/settings.py -->",
+        "",
+        "`--set PATH=VALUE …` gives them to every command; in a space they are the base, the axes and the arms",
+        "([spaces.md](spaces.md)). `python -m pipelines.sweep --list settings` prints the same, `--list rank` a part.",
+        "A list is typed with commas (`evaluate.corruptions=fog,frost`); nothing is `none`, a switch `true` or `false`.",
+    ]
+    for group in grouped(explain_settings().values()):
+        lines += ["", f"## {group.name}", "", group.what, "", f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
+        lines += [
+            f"| `{setting}` | {allowed} | `{default}` | {what} |" for setting, allowed, default, what in group.rows
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _allowed(hint: Any, text: str) -> str:
+    """Return the values that a declared type and the range in a docstring allow."""
+    options = typing.get_args(hint)
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        (inner,) = (option for option in options if option is not types.NoneType)
+        return f"{_allowed(inner, text)}, or none"
+    if typing.get_origin(hint) is Literal:
+        return ", ".join(map(str, options))
+    if hint is bool:
+        return "true, false"
+    found = RANGE.search(text)
+    bounds = f" {found[0].removeprefix('one of ')}" if found else ""
+    if typing.get_origin(hint) is tuple:
+        return f"{_KINDS[options[0]]}s{bounds}"
+    if found and found[0].startswith("one of "):
+        return bounds.strip()
+    return f"{_KINDS[hint]}{bounds if hint is not str else ''}"

@@ -131,7 +131,7 @@ def settings_page() -> str:
         "",
         "`--set PATH=VALUE …` gives them to every command; in a space they are the base, the axes and the arms",
         "([spaces.md](spaces.md)). `python -m pipelines.sweep --list settings` prints the same, `--list rank` a part.",
-        "A list is typed with commas (`evaluate.corruptions=fog,frost`); nothing is `none`, a switch `true` or `false`.",
+        "A list has commas (`evaluate.corruptions=fog,frost`); nothing is `none`, a switch is `true` or `false`.",
     ]
     for group in grouped(explain_settings().values()):
         lines += ["", f"## {group.name}", "", group.what, "", f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]

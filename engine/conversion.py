@@ -10,7 +10,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from engine.documentation import attribute_texts, without_range
@@ -136,6 +136,8 @@ def convert(value: Any, hint: Any, path: str) -> Any:
         return int(value)
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if hint is str and isinstance(value, PurePath):
+        return str(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise refused(path, f"of type {hint.__name__}", value)
     return value

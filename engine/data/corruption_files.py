@@ -47,8 +47,8 @@ class CorruptionFiles:
             labels that are not those of the clean images.
     """
 
-    def __init__(self, folder: Path, clean: Split, names: Sequence[str] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: str | Path, clean: Split, names: Sequence[str] | None = None) -> None:
+        self.folder = folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"folder of corrupted images does not exist: {folder}")
         if names is None:
@@ -130,7 +130,7 @@ class CorruptionFiles:
 
 
 def write_corruption_files(
-    folder: Path,
+    folder: str | Path,
     clean: Split,
     names: Sequence[str],
     corrupt: Callable[[Tensor, str, int, Tensor], Tensor],
@@ -156,6 +156,7 @@ def write_corruption_files(
         InputError: the folder holds files of another kind, nobody's or damaged ones, cannot be written, or lacks the
             space; or there are labels over 255, which the format cannot hold.
     """
+    folder = Path(folder)
     n, channels, side = len(clean), clean.images.shape[1], clean.images.shape[2]
     total = N_SEVERITIES * n
     if int(clean.labels.max()) > 255:

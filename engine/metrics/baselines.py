@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ NAMED_BASELINES = {
 }
 
 
-def load_baseline(name: str) -> Baseline:
+def load_baseline(name: str | os.PathLike[str]) -> Baseline:
     """Return a baseline.
 
     Args:
@@ -54,6 +55,7 @@ def load_baseline(name: str) -> Baseline:
     Raises:
         InputError: no such name or file, or what is wrong in the file.
     """
+    name = os.fspath(name)
     if name in NAMED_BASELINES:
         errors, clean, severities = NAMED_BASELINES[name]
         fractions = {corruption: error / 100 for corruption, error in errors.items()}

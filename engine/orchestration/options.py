@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
@@ -99,6 +103,30 @@ class SweepOptions:
     list: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="WHAT ...")] = None
     """Only list what exists: spaces, samplers, pruners, recipes, names (of data sets, models, …), settings; or the
     settings under a name, such as rank or rank.top; everything without a word."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.settings, Mapping | str):
+            object.__setattr__(self, "settings", _as_words(self.settings))
+        for name, hint in type_hints(SweepOptions).items():
+            object.__setattr__(self, name, convert(getattr(self, name), hint, name))
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> SweepOptions:
+        """Return the options of {name: value}, as ``run_sweep`` gets them.
+
+        Raises:
+            InputError: a name that no option has (with the nearest, or what it is called here), or a value of another
+                type.
+        """
+        known = [item.name for item in dataclasses.fields(cls) if item.name not in COMMAND_ONLY]
+        for name in options:
+            if name in COMMAND_ONLY:
+                raise InputError(f"option {name!r} is for the command line alone: in Python a sweep is run")
+            if name in FLAGS:
+                raise InputError(f"option {name!r} of the command line is {FLAGS[name]!r} in Python")
+            if name not in known:
+                raise unknown_name("option", name, known)
+        return cls(**options)
 
     def check(self) -> None:
         """Check every option that can be checked alone.
@@ -196,6 +224,23 @@ class SweepOptions:
         if space.axes:
             search.append("proposals on a seed of their own")  # studies from before are others
         return f"{space.name}-{digest(search)[:8]}"
+
+
+def _as_words(settings: Mapping[str, Any] | str) -> tuple[str, ...]:
+    """Return settings that are given as {path: value}, or one of them, as the words of ``--set``."""
+    if isinstance(settings, str):
+        return (settings,)
+    try:
+        return tuple(f"{path}={json.dumps(value)}" for path, value in settings.items())
+    except TypeError as error:
+        raise InputError(f"`settings` has a value that is no setting's: {error}") from error
+
+
+COMMAND_ONLY = ("dry_run", "list")
+"""Options that only print."""
+
+FLAGS = {"set": "settings", "import": "imports"}
+"""{what the command line calls an option: its name in Python}, where these differ."""
 
 
 def as_params(options: SweepOptions) -> dict[str, Any]:

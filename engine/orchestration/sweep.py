@@ -44,19 +44,20 @@ if TYPE_CHECKING:
 TRACKING_WAIT_S = 120.0
 
 
-def run_sweep(space: Space | str, *, console: Console | None = None, **options: Any) -> Results:
+def run_sweep(space: Space | str | Path, *, console: Console | None = None, **options: Any) -> Results:
     """Explore a space, or go on with the study that does, and return its trials.
 
     Args:
         space: a space, or a name or file as of ``--space``.
         console: where progress and answer are printed; None for the terminal.
-        options: fields of ``SweepOptions``.
+        options: those of the command line, by the names of ``SweepOptions``: ``home="runs"`` for ``--home runs``,
+            ``settings={"pretrain.epochs": 20}`` for ``--set pretrain.epochs=20``; docs/options.md has all.
 
     Raises:
         InputError: anything in the options, the space or the data that cannot work, before anything starts.
     """
-    name = space if isinstance(space, str) else space.name
-    prepared = prepare(SweepOptions(**{**options, "space": name}), space if isinstance(space, Space) else None)
+    name = space.name if isinstance(space, Space) else str(space)
+    prepared = prepare(SweepOptions.of({**options, "space": name}), space if isinstance(space, Space) else None)
     return Sweep(prepared, console or make_console()).run()
 
 
@@ -71,7 +72,7 @@ def load_results(study: str, *, home: str | Path = "runs", storage: str | None =
     Raises:
         InputError: there is no such study.
     """
-    return read_results(SweepOptions(home=Path(home), storage=storage).storage_url, study)
+    return read_results(SweepOptions.of({"home": home, "storage": storage}).storage_url, study)
 
 
 class Sweep:

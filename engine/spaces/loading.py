@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import pkgutil
+import traceback
 from pathlib import Path
 
 from engine.errors import InputError, unknown_name
@@ -20,7 +22,7 @@ def space_names() -> tuple[str, ...]:
     return tuple(sorted(module.name.replace("_", "-") for module in modules if not module.name.startswith("_")))
 
 
-def load_space(name: str) -> Space:
+def load_space(name: str | os.PathLike[str]) -> Space:
     """Return a space.
 
     Args:
@@ -28,8 +30,9 @@ def load_space(name: str) -> Space:
             ``Space.to_json``.
 
     Raises:
-        InputError: an unknown name, or a file that is missing or defines no space.
+        InputError: an unknown name, or a file that is missing, fails or defines no space.
     """
+    name = os.fspath(name)
     if name.endswith((".py", ".json")) or "/" in name:
         return _load_file(Path(name).expanduser())
     if name not in space_names():
@@ -49,8 +52,19 @@ def _load_file(path: Path) -> Space:
     if specification is None or specification.loader is None:
         raise InputError(f"space file must end in .py or .json: {path}")
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    try:
+        specification.loader.exec_module(module)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"space file {path} fails{_line(error, path)}: {type(error).__name__}: {error}") from error
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         raise InputError(f"{path} must define SPACE = Space(...), got {type(space).__name__}")
     return space
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Return where in a file an error came up, as far as that is known."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f" in line {lines[-1]}" if lines else ""

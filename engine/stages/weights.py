@@ -59,7 +59,7 @@ class InitialWeights:
         return {path: value for path, value in settings.items() if path not in given}
 
 
-def prepare_weights(path: Path, store: Store) -> InitialWeights:
+def prepare_weights(path: str | Path, store: Store) -> InitialWeights:
     """Read a file of weights and put them into the store, so that the file itself need not be reached again.
 
     Args:
@@ -71,7 +71,7 @@ def prepare_weights(path: Path, store: Store) -> InitialWeights:
         InputError: no such file, one that is cut off or damaged, or that holds more than weights, none, or some that
             are not finite. Whether they fit a network is for ``check_weights``.
     """
-    path = path.expanduser()
+    path = Path(path).expanduser()
     checkpoint = read_checkpoint(path)
     facts = _facts(checkpoint, path)
     tensors = with_cifar_statistics(checkpoint.weights, facts) if facts else checkpoint.weights

@@ -22,7 +22,7 @@ from tests.engine.orchestration.spaces import TINY
 
 SPACE = Space(
     name="extended",
-    base=TINY,
+    base=TINY.with_settings({"push_pull.where": "first"}),
     axes=(Float("push_pull.alpha", 0.1, 1.0),),
     arms=(Arm("plain", {"push_pull.where": "none"}, control=True),),
     n_seeds=2,

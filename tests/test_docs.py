@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.settings import TrialConfig
 from engine.spaces import load_space, space_names
+from engine.stages.plan import OBJECTIVES
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,3 +42,9 @@ def test_the_users_module_of_the_documentation_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for word in ("stripes: ", "mlp on cpu", "pretrain → rank → finetune → evaluate", "invert"):
         assert word in done.stdout
+
+
+def test_the_page_of_the_answer_says_what_decides() -> None:
+    rows = [line for line in (ROOT / "docs" / "answer.md").read_text().splitlines() if line.startswith("| nothing")]
+    said = {re.findall("`([^`]*)`", row)[0]: tuple(re.findall("`([^`]*)`", row.split("|")[2])) for row in rows}
+    assert {table: names[: len(OBJECTIVES[table])] for table, names in said.items()} == OBJECTIVES

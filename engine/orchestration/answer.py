@@ -124,7 +124,8 @@ def group_lines(groups: Sequence[GroupSummary]) -> list[str]:
         if group.dead:
             seeds = ", ".join(str(trial.seed) for trial in group.dead)
             lines.append(
-                f"dead: {group.name}, seed {seeds}: the network answers every image alike; it counts in the mean"
+                f"dead: {group.name}, seed {seeds}: the network answers (nearly) every image alike; it counts in the "
+                "mean"
             )
     missing = [f"{group.name} {group.n_missing}" for group in groups if group.n_missing]
     if missing:

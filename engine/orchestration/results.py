@@ -19,8 +19,10 @@ from engine.spaces.space import WINNER
 from engine.stages.evaluate import rows_to_table
 
 CORRUPTED = "corrupted"
+DEAD_SHARE = 0.95
+"""A network is dead that has one answer for so many of the images, while no more than half of them are of one class."""
 DEAD_ERROR = 0.5
-"""A network that answers every image alike errs at least so often, unless most images are of one class."""
+"""One that answers every image alike errs at least so often, unless most images are of one class."""
 
 OBJECTIVES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "clean": lambda errors: errors["validation"]["clean"],
@@ -72,11 +74,15 @@ class TrialResult:
 
     @property
     def dead(self) -> bool:
-        """Return whether the network answers every image alike: whatever the images suffer, its error is the same."""
+        """Return whether the network answers every image alike, or nearly."""
         if self.errors is None:
             return False
-        clean, cells = self.errors["test"]["clean"], self.table.values()
-        return clean >= DEAD_ERROR and len(cells) > 1 and set(cells) == {clean}
+        test = self.errors["test"]
+        if "most_answered" in test:
+            answered, labelled = test["most_answered"], test["most_labelled"]
+            return labelled < answered == 1 or (answered >= DEAD_SHARE and labelled <= 0.5)
+        cells = self.table.values()  # an older record does not say: then whatever the images suffer, its error is one
+        return test["clean"] >= DEAD_ERROR and len(cells) > 1 and set(cells) == {test["clean"]}
 
     def test_errors(self) -> dict[str, float]:
         """Return the error on test images by "clean", each kind of corruption, each corruption, and "all", over all

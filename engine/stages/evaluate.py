@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.data import CorruptionFiles, Split
 from engine.digest import digest
-from engine.metrics import classification_error, corrupted_split, corrupted_splits, errors_by_cell
+from engine.metrics import classification_error, corrupted_split, corrupted_splits, errors_by_cell, predict
 from engine.metrics.table import ErrorTable
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
@@ -28,7 +28,8 @@ def evaluate(context: StageContext) -> None:
     test images' errors are for the report only. The validation cells are told in batches, while they are measured.
 
     Files: ``errors.json``: {"objective", "validation": {"n_images", "clean", "corrupted": rows}, "test": {"n_images",
-    "clean", "tuned_distortion", "corrupted": rows}}.
+    "clean", "most_answered", "most_labelled", "tuned_distortion", "corrupted": rows}}, where the shares of the clean
+    images that have the most frequent answer and the most frequent label show a network that is dead.
     """
     settings = context.spec.settings
     network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
@@ -51,11 +52,18 @@ def evaluate(context: StageContext) -> None:
             "test": {
                 "n_images": len(test),
                 "clean": classification_error(network, test),
+                "most_answered": _largest_share(predict(network, test.images).argmax(1)),
+                "most_labelled": _largest_share(test.labels),
                 "tuned_distortion": tuned_error,
                 "corrupted": table_to_rows(on_test),
             },
         },
     )
+
+
+def _largest_share(classes: Tensor) -> float:
+    """Return the share of the most frequent class, in (0, 1]."""
+    return float(classes.bincount().max()) / len(classes)
 
 
 def _corrupted_test(context: StageContext) -> Iterator[tuple[tuple[str, int], Split]]:

@@ -270,7 +270,7 @@ def test_a_dead_network_is_counted_and_named() -> None:
     perfect = with_rows(make_trial(2, "arm/push-pull/0", "push-pull", 11, 0.0), clean=0.0, contrast=0.0, fog=0.0)
     results = Results("study", SPACE, (dead, alive, perfect))
     assert [group.count for group in results.groups()] == ["2 of 2, 1 dead", "1 of 2"]
-    assert "dead: plain, seed 11: the network answers every image alike; it counts in the mean" in as_text(
+    assert "dead: plain, seed 11: the network answers (nearly) every image alike; it counts in the mean" in as_text(
         answer_tables(results)
     )
 
@@ -377,3 +377,14 @@ def test_results_are_short_at_a_prompt() -> None:
         "GroupSummary('winner', 2 of 2)]"
     )
     assert len(repr(trials[0])) < 100
+
+
+@pytest.mark.parametrize(
+    ("answered", "labelled", "dead"),
+    [(1.0, 0.1, True), (0.96, 0.1, True), (0.94, 0.1, False), (0.97, 0.9, False), (1.0, 0.9, True), (1.0, 1.0, False)],
+)
+def test_a_network_is_dead_that_has_one_answer_for_images_of_many_classes(answered, labelled, dead) -> None:
+    trial = make_trial(0, "arm/plain/0", "plain", 11, 0.3)
+    assert trial.errors is not None
+    test = {**trial.errors["test"], "most_answered": answered, "most_labelled": labelled}
+    assert dataclasses.replace(trial, errors={**trial.errors, "test": test}).dead is dead

@@ -3,7 +3,7 @@ import torch
 
 from engine.corruptions import corrupt, distort
 from engine.data import Digits
-from engine.metrics import as_input
+from engine.metrics import as_input, predict
 from engine.ranking import activation_maps
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
@@ -142,6 +142,9 @@ def test_the_errors_equal_a_loop_over_the_images(workshop):
     assert errors["validation"]["clean"] == pytest.approx(
         wrong_share(network, data.validation.images, data.validation.labels)
     )
+    answers = predict(network, data.test.images).argmax(1).bincount()
+    assert errors["test"]["most_answered"] == pytest.approx(float(answers.max()) / len(data.test))
+    assert errors["test"]["most_labelled"] == pytest.approx(float(data.test.labels.bincount().max()) / len(data.test))
     on_test = rows_to_table(errors["test"]["corrupted"])
     assert list(on_test) == [(name, severity) for name in ("gaussian_noise", "contrast") for severity in (1, 5)]
     on_validation = rows_to_table(errors["validation"]["corrupted"])

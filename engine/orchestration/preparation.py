@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from engine.data import DataInfo
-from engine.errors import InputError
+from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.data_limits import fit_axes, with_limited
@@ -114,13 +114,22 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
     agenda = Agenda(space, options.n_trials, options.seed, n_points)
     prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out, notes)
-    for slot in agenda.arms():
-        check_weights(prepared.plan(space.config(slot.settings or {}, seed=slot.seed)), store)
+    check_arms(prepared)
     if agenda.n_proposals:
         check_proposals_differ(space)
     check_axes(prepared)
     check_baseline(prepared)
     return prepared
+
+
+def check_arms(prepared: Prepared) -> None:
+    """Plan every trial of the arms: what the network or the data rule out is found now."""
+    for slot in prepared.agenda.arms():
+        try:
+            config = prepared.space.config(slot.settings or {}, seed=slot.seed)
+            check_weights(prepared.plan(config), prepared.store)
+        except DataLimitError as error:
+            raise InputError(f"arm {slot.group!r}: {error}") from error
 
 
 def check_baseline(prepared: Prepared) -> None:

@@ -92,6 +92,19 @@ def test_the_commands_of_the_page_run_as_printed(place, tmp_path, monkeypatch, c
     assert said[place] in capsys.readouterr().out
 
 
+def test_an_arm_that_asks_for_more_than_there_is_is_named(folder, tmp_path, capsys):
+    path = plain_space(tmp_path)
+    tuned = 'Arm("tuned", {"finetune.which": "all", "distortion.n_images": 60})'
+    path.write_text(path.read_text().replace("arms=(", f"arms=({tuned}, "))
+    arguments = ["--home", str(tmp_path / "runs"), "--dataset", f"folder:{folder}", "--set", *QUICK]
+    assert sweep.command_line([*arguments, "--space", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "error: arm 'tuned': `distortion.n_images` must be at most the 39 training images, got 60: ask for fewer"
+        in error
+    )
+
+
 def plain_space(tmp_path: Path) -> Path:
     path = tmp_path / "plain.py"
     path.write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -38,9 +39,9 @@ class ComputeOptions:
     """Where everything that is written goes; finished stages and decoded images are found there again."""
     device: str | None = None
     """cpu or cuda; whichever there is, if not given."""
-    threads: int = 1
-    """CPU threads to compute with. On CPUs another number gives other last digits, and finds none of the stages in the
-    store."""
+    threads: int | None = None
+    """CPU threads to compute with; as many as there are cores if not given. On CPUs another number gives other last
+    digits: what a sweep has stored is found with as many as its slots have (--cpus-per-slot, 1 if not given)."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
     """Modules of yours that register models, data sets, corruptions, distances and so on."""
 
@@ -53,13 +54,18 @@ class ComputeOptions:
         import torch  # here: commands that compute nothing should start quickly
 
         import_modules(self.imports)
-        if self.threads < 1:
+        if self.threads is not None and self.threads < 1:
             raise InputError(f"`--threads` must be ≥ 1, got {self.threads}")
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.threads or n_cores())
         available = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
         if self.device is not None and self.device not in available:
             raise unknown_name("device on this machine", self.device, available)
         return torch.device(self.device or available[0])
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(

@@ -1,7 +1,9 @@
 import re
 
 import pytest
+import torch
 
+from pipelines._command_line import ComputeOptions, n_cores
 from pipelines.trial import command_line
 
 TINY = (
@@ -105,6 +107,15 @@ def test_a_user_s_module_is_imported(trial, tmp_path, monkeypatch):
     code, printed, errors = trial("--import", "my_tiny_model", settings=("model.name=my-tiny-model",))
     assert (code, errors) == (0, "")
     assert "my-tiny-model on" in printed
+
+
+def test_a_single_command_computes_on_all_cores_unless_told(monkeypatch):
+    monkeypatch.setattr("pipelines._command_line.n_cores", lambda: 3)
+    ComputeOptions().set_up()
+    assert torch.get_num_threads() == 3
+    ComputeOptions(threads=2).set_up()
+    assert torch.get_num_threads() == 2
+    assert n_cores() >= 1
 
 
 @pytest.mark.parametrize(

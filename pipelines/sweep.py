@@ -15,6 +15,9 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.printing import make_console
 from pipelines._command_line import INTERRUPTED, run
 
+NOTHING_COMPLETE = 1
+"""The exit code of a sweep of which no trial has a result."""
+
 
 def main(options: SweepOptions) -> int:
     """List, dry-run or run a sweep; return the exit code."""
@@ -34,10 +37,12 @@ def main(options: SweepOptions) -> int:
         print_dry_run(console, prepared)
         return 0
     sweep = Sweep(prepared, console)
-    sweep.run()
+    results = sweep.run()
     if sweep.fault:
         return 1
-    return 0 if sweep.complete else INTERRUPTED
+    if not sweep.complete:
+        return INTERRUPTED
+    return 0 if results.with_state("COMPLETE") else NOTHING_COMPLETE
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ filled once: a sweep that is resumed fills those that are left. Nothing here kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,9 @@ from engine.digest import digest
 from engine.spaces import Space
 
 Purpose = Literal["arm", "proposal", "winner"]
+
+N_PROPOSALS = 10
+"""Proposals of a sweep whose number of trials is not given."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +45,35 @@ class Slot:
         return self.purpose == "proposal"
 
 
+def suitable_n_trials(space: Space, max_proposals: int | None = None) -> int:
+    """Return how many trials suit a space: the arms on every seed, proposals, and always the winner's repeats.
+
+    Args:
+        space: what is explored.
+        max_proposals: how many proposals there are to be had, if that is known: all of them are made. Else there are
+            ``N_PROPOSALS``, or as many as there are repeats, which is the least that a winner is computed again for.
+    """
+    n_arms = len(space.arms) * space.n_seeds
+    if not space.axes:
+        return n_arms
+    n_proposals = max(N_PROPOSALS, space.n_seeds) if max_proposals is None else max_proposals
+    return n_arms + n_proposals + space.n_seeds
+
+
 @dataclass(frozen=True)
 class Agenda:
     """How a number of trials is spent.
 
     ``n_trials`` is exact: the arms come first, seed by seed, so that any number of them compares like with like; what
     is left goes to proposals, less one trial a seed to compute the winner on the arms' seeds. Where that would leave
-    fewer proposals than repeats, there is no such check.
+    fewer proposals than repeats, and more proposals are to be had, there is no such check.
 
     Attributes:
         space: what is explored.
         n_trials: how many trials there may be.
         study_seed: the seed that the repeats' are derived from.
-        max_proposals: how many proposals there are to be had (the points of a grid); None for any number.
+        max_proposals: how many proposals there are to be had (the points of a grid, of a small space); None for any
+            number.
     """
 
     space: Space
@@ -70,8 +89,18 @@ class Agenda:
     @property
     def n_winner_trials(self) -> int:
         """Return how many trials compute the winner again."""
-        left = self.n_trials - self.n_arm_trials
-        return self.space.n_seeds if self.space.axes and left >= 2 * self.space.n_seeds else 0
+        left = self.n_trials - len(self.space.arms) * self.space.n_seeds
+        return self.space.n_seeds if self.space.axes and left >= self._least_for_a_winner else 0
+
+    @property
+    def _least_for_a_winner(self) -> int:
+        n_seeds = self.space.n_seeds
+        return n_seeds + (n_seeds if self.max_proposals is None else min(n_seeds, self.max_proposals))
+
+    @property
+    def least_with_a_winner(self) -> int:
+        """Return the least number of trials of which some compute the winner again."""
+        return len(self.space.arms) * self.space.n_seeds + self._least_for_a_winner
 
     @property
     def n_proposals(self) -> int:
@@ -105,6 +134,10 @@ class Agenda:
         seed = self.space.search_seed(self.study_seed)
         for index in range(self.n_proposals):
             yield Slot("proposal", f"proposal/{index}", seed)
+
+    def left(self, done: Collection[str]) -> list[Slot]:
+        """Return the slots of arms and proposals that are not among those which are done, by name."""
+        return [slot for slot in (*self.arms(), *self.proposals()) if slot.name not in done]
 
     def winner(self, settings: Mapping[str, Any]) -> Iterator[Slot]:
         """Yield the slots of the winner's settings, one a seed."""

@@ -142,8 +142,12 @@ class Conductor:
                 self._study.fail(proposal.number, Reason("settings", text=str(error)))
                 self._board.ended(proposal, "failed")
                 continue
-            trial = self._live[trial_id] = LiveTrial(proposal, config, plan)
+            trial = LiveTrial(proposal, config, plan, prune_reason=proposal.end)
             self._tracker.start_trial(proposal.slot.name, proposal.number, config.flat(), self._tags(trial))
+            if proposal.end is not None:
+                self._end(trial, error=False)
+                continue
+            self._live[trial_id] = trial
             return {"plan": json.dumps(self._travelling(trial_id, plan))}
         return None
 

@@ -1,53 +1,103 @@
-"""What ``--dry-run`` shows: the trials, their stages, and what sharing would save."""
+"""What ``--dry-run`` shows: the trials that are left, their stages, and what sharing would save."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from engine.orchestration.agenda import Agenda, Slot
 from engine.orchestration.printing import say
-from engine.orchestration.results import describe_settings
-from engine.orchestration.search import SAMPLERS, Identities, make_draws
+from engine.orchestration.results import Results, describe_settings
+from engine.orchestration.search import SAMPLERS, Identities, make_draws, results_so_far
 from engine.orchestration.tables import Table
 from engine.settings import TrialConfig
+from engine.spaces import Axis
 from engine.stages import StageSpec
 
 if TYPE_CHECKING:
     from engine.orchestration.preparation import Prepared
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What a study has still to run.
+
+    Attributes:
+        slots: the arms' and proposals' that are not filled.
+        n_done: how many slots of the agenda are filled.
+        n_winner: how many of the winner's repeats are left; the most that may be, while the winner is not known.
+        winner: the slots of these repeats; None while the winner is not known.
+    """
+
+    slots: tuple[Slot, ...]
+    n_done: int
+    n_winner: int
+    winner: tuple[Slot, ...] | None = None
+
+    @property
+    def n_left(self) -> int:
+        """Return how many trials are left, at most."""
+        return len(self.slots) + self.n_winner
+
+    def count(self, purpose: str) -> int:
+        """Return how many arms' trials ("arm") or proposals ("proposal") are left."""
+        return sum(slot.purpose == purpose for slot in self.slots)
+
+
+def rest_of(agenda: Agenda, results: Results | None) -> Rest:
+    """Return what a study has still to run; ``results`` is None for one that is not begun."""
+    done = {trial.slot for trial in results.trials} if results is not None else set()
+    slots = tuple(agenda.left(done))
+    n_done = agenda.n_arm_trials + agenda.n_proposals - len(slots)
+    if results is None or any(slot.purpose == "proposal" for slot in slots) or not agenda.n_winner_trials:
+        return Rest(slots, n_done, agenda.n_winner_trials)
+    best = results.best()
+    repeats = () if best is None else tuple(agenda.winner(best.settings))
+    left = tuple(slot for slot in repeats if slot.name not in done)
+    return Rest(slots, n_done + len(repeats) - len(left), len(left), left)
+
+
 def print_dry_run(console: Console, prepared: Prepared) -> None:
-    """Print the stage tree of the sweep; nothing is started and nothing computed.
+    """Print the stage tree of what is left of the sweep; nothing is started and nothing computed.
 
     What a sampler will propose is not known beforehand: its trials are estimated from random draws.
+
+    Raises:
+        InputError: the study exists, and is another sweep's.
     """
     from engine.orchestration.sentences import opening_notes
 
-    agenda, space = prepared.agenda, prepared.space
+    agenda, space, options = prepared.agenda, prepared.space, prepared.options
+    so_far = results_so_far(
+        space,
+        agenda.study_seed,
+        storage=options.storage_url,
+        name=prepared.study_name,
+        objectives=options.objective_names,
+    )
+    rest = rest_of(agenda, so_far)
     say(
         console,
         f"study {prepared.study_name}: space {space.name} (digest {space.digest}) on {prepared.info.settings.name}\n"
         f"{agenda.n_total} trials: {agenda.n_arm_trials} of the arms, {agenda.n_proposals} proposed by "
-        f"{prepared.options.sampler_name}, {agenda.n_winner_trials} to compute the best again",
+        f"{options.sampler_name}, {agenda.n_winner_trials} to compute the best again"
+        + ("; so many suit the space, --n-trials N runs others" if options.n_trials is None else ""),
     )
-    for note in opening_notes(prepared):
+    for note in [*opening_notes(prepared), *_notes(prepared, rest)]:
         say(console, note)
     for arm in space.arms:
         say(console, f"  arm {arm.name}: {describe_settings(arm.settings)}")
     for axis in space.axes:
-        values = (
-            ", ".join(map(str, axis.extremes())) if hasattr(axis, "values") else " … ".join(map(str, axis.extremes()))
-        )
-        when = (
-            f"   if {describe_settings({k: '|'.join(map(str, v)) for k, v in axis.when.items()})}" if axis.when else ""
-        )
-        say(console, f"  axis {axis.label}: {values}{when}")
-    say(console, stage_table(prepared))
-    exact = SAMPLERS[prepared.options.sampler_name].source == "drawn" or not agenda.n_proposals
-    if agenda.n_winner_trials or not exact:
+        say(console, f"  axis {_described(axis)}")
+    if not rest.n_left:
+        return
+    say(console, stage_table(prepared, rest))
+    exact = SAMPLERS[options.sampler_name].source == "drawn" or not rest.count("proposal")
+    if not exact or (rest.n_winner and rest.winner is None):
         say(
             console,
             ("Proposals" if not exact else "The winner's trials")
@@ -55,12 +105,35 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         )
 
 
-def stage_table(prepared: Prepared) -> Table:
+def _notes(prepared: Prepared, rest: Rest) -> Iterator[str]:
+    """Yield what a person should know of the rest, and of the device that it is planned for."""
+    if not rest.n_left:
+        yield f"all {rest.n_done} trials are done: nothing is left to run"
+    elif rest.n_done:
+        yield (
+            f"{rest.n_done} are done; left are {rest.count('arm')} of the arms, {rest.count('proposal')} to propose, "
+            + ("" if rest.winner is not None or not rest.n_winner else "up to ")
+            + f"{rest.n_winner} to compute the best again: what follows is of these"
+        )
+    if not prepared.device_is_known:
+        yield (
+            f"planned for {prepared.device}: the cluster is not asked before the sweep starts; where it has GPUs the "
+            "stages are others; --gpus-per-slot 1 plans those"
+        )
+
+
+def _described(axis: Axis) -> str:
+    values = (", " if hasattr(axis, "values") else " … ").join(map(str, axis.extremes()))
+    when = describe_settings({path: "|".join(map(str, among)) for path, among in axis.when.items()})
+    return f"{axis.label}: {values}" + (f"   if {when}" if when else "")
+
+
+def stage_table(prepared: Prepared, rest: Rest) -> Table:
     """Return, for each kind of stage, how often trials want it, how many distinct ones that is, and what is stored."""
     wanted: Counter[str] = Counter()
     distinct: dict[str, dict[str, StageSpec]] = defaultdict(dict)
-    for config in _configs(prepared):
-        for spec in prepared.plan(config, device="cuda" if (prepared.options.gpus_per_slot or 0) > 0 else "cpu"):
+    for config in _configs(prepared, rest):
+        for spec in prepared.plan(config, device=prepared.device):
             wanted[spec.stage] += 1
             distinct[spec.stage][spec.key] = spec
     rows: list[tuple[str, ...]] = []
@@ -74,19 +147,19 @@ def stage_table(prepared: Prepared) -> Table:
     return Table("Stages", ("stage", "wanted by trials", "distinct", "in the store", "shared"), rows, align="lrrrr")
 
 
-def _configs(prepared: Prepared) -> Iterator[TrialConfig]:
-    """Yield a configuration for every trial: the arms' own, and draws for those that are not known yet."""
+def _configs(prepared: Prepared, rest: Rest) -> Iterator[TrialConfig]:
+    """Yield a configuration for every trial that is left; draws stand for those that are not known yet."""
     agenda, space = prepared.agenda, prepared.space
     name = prepared.options.sampler_name
     known = name if SAMPLERS[name].source == "drawn" else "random"
     draws = make_draws(known, agenda, Identities(space, prepared.identity))
-    drawn = []
-    for slot in agenda.arms():
-        yield space.config(slot.settings or {}, seed=slot.seed)
-    for index, slot in enumerate(agenda.proposals()):
-        settings = draws[index]
-        drawn.append(settings)
+    drawn = None
+    for slot in rest.slots:
+        settings = slot.settings
+        if settings is None:
+            settings = draws[int(slot.name.removeprefix("proposal/"))]
+            drawn = settings if drawn is None else drawn
         yield space.config(settings, seed=slot.seed)
-    if drawn:
-        for slot in agenda.winner(drawn[0]):
-            yield space.config(drawn[0], seed=slot.seed)
+    repeats = rest.winner if rest.winner is not None else agenda.winner(drawn or {})
+    for slot in repeats:
+        yield space.config(slot.settings or {}, seed=slot.seed)

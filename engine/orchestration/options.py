@@ -54,8 +54,10 @@ class SweepOptions:
     DenseNet, which decides the architecture, or one with the names of the space's network (torch's or safetensors)."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
-    n_trials: int = 28
-    """Trials in all: the space's arms on every seed, then proposals, last the best proposal on the arms' seeds."""
+    n_trials: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Trials in all: the space's arms on every seed, then proposals, last the best proposal on the arms' seeds. If not
+    given, what suits the space (--dry-run says how many): all arms; ten proposals, or as many as there are in a grid or
+    in a small space; and the best one's repeats."""
     sampler: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """What proposes trials: tpe, random, cma-es, gp, qmc, nsga-ii or grid (see --list); if not given tpe, and nsga-ii
     for several objectives."""
@@ -245,7 +247,7 @@ FLAGS = {"set": "settings", "import": "imports"}
 
 def as_params(options: SweepOptions) -> dict[str, Any]:
     """Return what a record should say of the options; locations may hold credentials and stay out."""
-    names = ("n_trials", "seed", "slots", "cpus_per_slot", "gpus_per_slot")
+    names = ("seed", "slots", "cpus_per_slot", "gpus_per_slot")
     search = {
         "sampler": options.sampler_name,
         "pruner": options.pruner_name,

@@ -12,11 +12,11 @@ import torch
 from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
-from engine.orchestration.agenda import Agenda
+from engine.orchestration.agenda import N_PROPOSALS, Agenda, suitable_n_trials
 from engine.orchestration.data_limits import fit_axes, with_limited
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.scores import ARM, check_arm
-from engine.orchestration.search import check_search, grid_settings
+from engine.orchestration.search import check_search, count_of_few, grid_settings
 from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import check_tracking
 from engine.orchestration.yardstick import Yardstick, planned_yardstick
@@ -78,6 +78,18 @@ class Prepared:
         return planned_yardstick(settings, n_validation=self.info.n_validation, n_test=self.info.n_test)
 
     @property
+    def device(self) -> str:
+        """Return the device type that stages will run on, as far as that is known before a cluster is asked."""
+        if is_private(self.options):
+            return slots_of_this_machine(self.options).device
+        return "cuda" if (self.options.gpus_per_slot or 0) > 0 else "cpu"
+
+    @property
+    def device_is_known(self) -> bool:
+        """Return whether the device type does not depend on what a cluster turns out to have."""
+        return is_private(self.options) or self.options.gpus_per_slot is not None
+
+    @property
     def given_keys(self) -> list[str]:
         """Return the keys of what is in the store before anything runs: the data set, and weights to start from."""
         weights = self.space.base.model.weights
@@ -111,8 +123,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
         space, notes = space.with_base(weights.settings(given=settings)), weights.notes
     space, left_out = fit_axes(space, info)
     check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
-    n_points = len(grid_settings(space)) if options.sampler_name == "grid" else None
-    agenda = Agenda(space, options.n_trials, options.seed, n_points)
+    agenda = make_agenda(options, space)
     prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out, notes)
     check_arms(prepared)
     if agenda.n_proposals:
@@ -120,6 +131,16 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     check_axes(prepared)
     check_baseline(prepared)
     return prepared
+
+
+def make_agenda(options: SweepOptions, space: Space) -> Agenda:
+    """Return which trials there are: as many as are asked for, or as suit the space."""
+    n_points = None
+    if options.sampler_name == "grid":
+        n_points = len(grid_settings(space))
+    elif options.n_trials is None:
+        n_points = count_of_few(space, N_PROPOSALS)
+    return Agenda(space, options.n_trials or suitable_n_trials(space, n_points), options.seed, n_points)
 
 
 def check_arms(prepared: Prepared) -> None:

@@ -22,7 +22,12 @@ def opening_notes(prepared: Prepared) -> list[str]:
             f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
             "layers are not those that the weights were trained with"
         )
-    if agenda.max_proposals is not None and agenda.n_proposals:
+    if agenda.n_proposals and not agenda.n_winner_trials:
+        notes.append(
+            f"{agenda.n_trials} trials are too few to compute the best proposal on the arms' seeds: from "
+            f"{agenda.least_with_a_winner} on it is"
+        )
+    if options.sampler_name == "grid" and agenda.max_proposals is not None and agenda.n_proposals:
         notes.append(
             f"all {agenda.max_proposals} points of the grid are run"
             if agenda.n_proposals == agenda.max_proposals

@@ -296,7 +296,12 @@ class Sweep:
         space = self.prepared.space
         tracker.start_sweep(
             self.name,
-            params={"space": space.name, "data": space.base.data.name, **as_params(options)},
+            params={
+                "space": space.name,
+                "data": space.base.data.name,
+                "n_trials": self.prepared.agenda.n_trials,
+                **as_params(options),
+            },
             tags={
                 "space_digest": space.digest,
                 "git_commit": git_commit() or "unknown",
@@ -320,6 +325,8 @@ class Sweep:
 
     def _end_tracking(self, tracker: Tracker, status: str, statistics: dict[str, Any]) -> None:
         results = read_results(self.options.storage_url, self.name)
+        if status == "FINISHED" and not results.with_state("COMPLETE"):
+            status = "FAILED"
         groups = {
             f"{group.name} ({group.count})": [
                 trial.errors["test"]["corrupted"] for trial in group.trials if trial.errors

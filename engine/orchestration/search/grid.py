@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,14 @@ def grid_settings(space: Space) -> list[dict[str, Any]]:
                 f"the grid of space {space.name!r} has more than {MAX_POINTS} points: use --sampler random"
             )
     return points
+
+
+def count_of_few(space: Space, most: int) -> int | None:
+    """Return how many combinations a space has; None where those are more than ``most``, or without number."""
+    if any(n_values(axis) is None for axis in space.axes):
+        return None
+    n_points = sum(1 for _ in itertools.islice(_combinations(space, 0, space.base.flat(), {}), most + 1))
+    return n_points if n_points <= most else None
 
 
 def axis_values(axis: Axis) -> tuple[Any, ...]:

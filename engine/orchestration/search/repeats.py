@@ -57,18 +57,16 @@ class Repeats:
         """Return the number of the trial that has this configuration, or None."""
         return self._numbers.get(self._identities(settings, seed))
 
+    def find_known(self, identity: str) -> int | None:
+        """Return the number of the trial that has this identity, or None."""
+        return self._numbers.get(identity)
+
     def identity(self, settings: Mapping[str, Any], seed: int) -> str:
         """Return a configuration's identity."""
         return self._identities(settings, seed)
 
-    def add(self, settings: Mapping[str, Any], seed: int, number: int) -> str:
-        """Note a trial; return its identity."""
-        identity = self._identities(settings, seed)
-        self.add_known(identity, number)
-        return identity
-
     def add_known(self, identity: str, number: int) -> None:
-        """Note a trial whose identity was kept."""
+        """Note a trial, unless an earlier one has this identity."""
         self._numbers.setdefault(identity, number)
 
     def forget(self, number: int) -> None:

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError, unknown_name
 from engine.orchestration.agenda import Agenda, Slot
-from engine.orchestration.databases import check_sqlite
+from engine.orchestration.databases import check_sqlite, sqlite_file
 from engine.orchestration.patience import Patience
 from engine.orchestration.reasons import Reason
 from engine.orchestration.redaction import hide_credentials
@@ -60,11 +60,19 @@ N_RANDOM_ASKS = 50
 
 @dataclass(frozen=True)
 class Proposal:
-    """A trial to be run: its slot, its number in the study, and its settings."""
+    """A trial to be run.
+
+    Attributes:
+        slot: what it is for.
+        number: its own, in the study.
+        settings: {dotted path: value} over the space's base.
+        end: why it is not run at all, but ends as pruned: it repeats a trial that was.
+    """
 
     slot: Slot
     number: int
     settings: Mapping[str, Any]
+    end: Reason | None = None
 
 
 class SweepStudy:
@@ -134,9 +142,7 @@ class SweepStudy:
         for trial in finished:
             self._remember(trial)
         done = {trial.user_attrs[SLOT] for trial in finished}
-        self._todo = deque(
-            self._as_left(slot) for slot in [*agenda.arms(), *agenda.proposals()] if slot.name not in done
-        )
+        self._todo = deque(self._as_left(slot) for slot in agenda.left(done))
         self._winner: list[Slot] | None = None if agenda.n_winner_trials else []
 
     def _check_steps(self, steps: str) -> None:
@@ -184,21 +190,40 @@ class SweepStudy:
         slot = self._todo.popleft()
         draft = self._draft(slot)
         notes = {SLOT: slot.name, SETTINGS: draft.settings, SEED: slot.seed, GROUP: slot.group}
-        repeated = self._repeats.find(draft.settings, slot.seed)
+        identity = notes[IDENTITY] = self._repeats.identity(draft.settings, slot.seed)
+        repeated = self._repeated(identity)
         if slot.purpose == "proposal" and repeated is not None:
             notes[REPEAT_OF] = repeated
-        identity = notes[IDENTITY] = self._repeats.identity(draft.settings, slot.seed)
         parameters = parameters_of(draft.settings, self.agenda.space)
         distributions = {label: self._distributions[label] for label in parameters}
         memory = {MEMORY: draft.memory} if draft.memory else {}
         number = self._ledger.open(parameters, distributions, notes=notes, memory=memory)
-        self._repeats.add_known(identity, number)
+        self._remember_identity(identity, number)
         if self._mirror is not None and draft.number is not None:
             self._mirror.accept(draft, number)
         elif self._mirror is not None and slot.purpose == "proposal":
             self._mirror.add(self._ledger[number])
         self._live[number] = slot
-        return Proposal(slot, number, draft.settings)
+        return Proposal(slot, number, draft.settings, end=self._fate(number))
+
+    def _repeated(self, identity: str) -> int | None:
+        """Return the trial that a configuration repeats; one that failed came to nothing that could be had again."""
+        number = self._repeats.find_known(identity)
+        return None if number is None or self._ledger[number].state == TrialState.FAIL else number
+
+    def _remember_identity(self, identity: str, number: int) -> None:
+        """Note a trial's configuration, in place of a trial of the same that failed."""
+        earlier = self._repeats.find_known(identity)
+        if earlier is not None and self._repeated(identity) is None:
+            self._repeats.forget(earlier)
+        self._repeats.add_known(identity, number)
+
+    def _fate(self, number: int) -> Reason | None:
+        """Return why a trial need not be run: it repeats one that was pruned, and would compute what that did not."""
+        earlier = self._ledger[number].user_attrs.get(REPEAT_OF)
+        if earlier is None or self._ledger[earlier].state != TrialState.PRUNED:
+            return None
+        return Reason("repeat", trial=earlier)
 
     def note(self, number: int, name: str, value: Any) -> None:
         """Keep a fact about a live trial in the study."""
@@ -226,6 +251,9 @@ class SweepStudy:
         self._own_epochs[number] = self._own_epochs.get(number, 0) + own
         if len(self.objectives) > 1:
             return None  # Optuna knows intermediate values of a single objective only
+        fate = self._fate(number)
+        if fate is not None:
+            return fate
         for step, value in values.items():
             self._ledger.report(number, step, value)
         by_rungs = self._pruner.by_rungs
@@ -295,10 +323,8 @@ class SweepStudy:
     def _remember(self, trial: FrozenTrial) -> None:
         """Take over a trial from before: it is not proposed again, and the sampler learns from what was proposed."""
         noted = trial.user_attrs
-        if IDENTITY in noted:
-            self._repeats.add_known(noted[IDENTITY], trial.number)
-        else:
-            self._repeats.add(noted.get(SETTINGS, {}), noted.get(SEED, 0), trial.number)
+        identity = noted.get(IDENTITY) or self._repeats.identity(noted.get(SETTINGS, {}), noted.get(SEED, 0))
+        self._remember_identity(identity, trial.number)
         if self._mirror is not None and noted[SLOT].startswith("proposal/"):
             self._mirror.add(trial)
 
@@ -361,37 +387,73 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _create(storage, name, n_objectives=len(objectives))
-    known = study.user_attrs.get(SPACE_DIGEST)
+    if not _check_same(study, space, study_seed, objectives):
+        study.set_user_attr(SPACE, space.to_json())
+        study.set_user_attr(STUDY_SEED, study_seed)
+        study.set_user_attr(OBJECTIVES, list(objectives))
+        study.set_user_attr(SPACE_DIGEST, space.digest)
+    return study
+
+
+def results_so_far(
+    space: Space, study_seed: int, *, storage: str, name: str, objectives: tuple[str, ...] = (CORRUPTED,)
+) -> Results | None:
+    """Return what the study says already that a sweep would go on with; None where it would be a new one.
+
+    Nothing is made or changed.
+
+    Raises:
+        InputError: as of ``open_study``.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    file = sqlite_file(storage)
+    if file is not None and not file.exists():
+        return None
+    try:
+        if not holds_studies(storage):
+            return None
+    except Exception as error:  # each storage has its own kinds of errors
+        raise _refusal(storage, error) from None
+    if name not in study_names(storage):
+        return None
+    study = _load(storage, name)
+    return _results(study) if _check_same(study, space, study_seed, objectives) else None
+
+
+def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: tuple[str, ...]) -> bool:
+    """Return whether a study has been begun, by a sweep of the same space, seed and objectives.
+
+    Raises:
+        InputError: it is another's.
+    """
+    name, known = study.study_name, study.user_attrs.get(SPACE_DIGEST)
     if known is None:
         if study.get_trials(deepcopy=False):
             raise InputError(
                 f"study {name!r} exists in this storage, but was not made by a sweep; choose another --study"
             )
-        study.set_user_attr(SPACE, space.to_json())
-        study.set_user_attr(STUDY_SEED, study_seed)
-        study.set_user_attr(OBJECTIVES, list(objectives))
-        study.set_user_attr(SPACE_DIGEST, space.digest)
-    elif known != space.digest:
+        return False
+    if known != space.digest:
         other = study.user_attrs[SPACE]["name"]
         raise InputError(
             f"study {name!r} exists with another space ({other}, digest {known}; this one: {space.name}, digest "
             f"{space.digest}); choose another --study, or the space that it was made with"
         )
-    elif study.user_attrs[STUDY_SEED] != study_seed:
+    if study.user_attrs[STUDY_SEED] != study_seed:
         raise InputError(
             f"study {name!r} exists with seed {study.user_attrs[STUDY_SEED]}, got {study_seed}; choose another --study"
         )
-    elif objectives_of(study) != objectives:
+    if objectives_of(study) != objectives:
         raise InputError(
             f"study {name!r} exists with the objectives {', '.join(objectives_of(study))}, got "
             f"{', '.join(objectives)}; choose another --study"
         )
-    elif any(seed != space.search_seed(study_seed) for seed in _proposals_seeds(study)):
+    if any(seed != space.search_seed(study_seed) for seed in _proposals_seeds(study)):
         raise InputError(
             f"study {name!r} is an earlier version's, whose proposals ran on a seed that the winner is compared on; "
             "choose another --study: the store has the stages that are the same"
         )
-    return study
+    return True
 
 
 def _proposals_seeds(study: optuna.Study) -> set[int]:
@@ -458,19 +520,27 @@ def read_results(storage: str, name: str) -> Results:
         InputError: there is no such study, or it was not made by a sweep, or the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = _load(storage, name)
+    if SPACE not in study.user_attrs:
+        raise InputError(f"study {name!r} was not made by a sweep")
+    return _results(study)
+
+
+def _load(storage: str, name: str) -> optuna.Study:
     opened = _open_existing(storage)
     try:
-        study = optuna.load_study(storage=opened, study_name=name)
+        return optuna.load_study(storage=opened, study_name=name)
     except KeyError:
         raise unknown_name("study", name, study_names(storage)) from None
     except Exception as error:  # each storage has its own kinds of errors
         raise _refusal(storage, error) from None
-    if SPACE not in study.user_attrs:
-        raise InputError(f"study {name!r} was not made by a sweep")
+
+
+def _results(study: optuna.Study) -> Results:
     objectives = objectives_of(study)
     trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ENDED) if _counts(trial)]
     experiment = study.user_attrs.get(EXPERIMENT, "")
-    return Results(name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment, objectives)
+    return Results(study.study_name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment, objectives)
 
 
 def _counts(trial: FrozenTrial) -> bool:

@@ -1,6 +1,8 @@
+import dataclasses
+
 import pytest
 
-from engine.orchestration.agenda import Agenda
+from engine.orchestration.agenda import Agenda, suitable_n_trials
 from engine.spaces import Space
 from tests.engine.orchestration.spaces import SPACE
 
@@ -49,3 +51,40 @@ def test_a_small_grid_ends_the_proposals(n_trials: int, total: int, proposals: i
     agenda = Agenda(SPACE, n_trials, 0, max_proposals=5)
     assert agenda.n_total == total
     assert agenda.n_proposals == len(list(agenda.proposals())) == proposals
+
+
+@pytest.mark.parametrize(
+    ("n_arms", "n_seeds", "max_proposals", "arms", "proposals", "winner"),
+    [
+        (3, 6, None, 18, 10, 6),
+        (2, 20, None, 40, 20, 20),
+        (0, 1, None, 0, 10, 1),
+        (2, 6, 4, 12, 4, 6),
+        (2, 2, 300, 4, 300, 2),
+    ],
+)
+def test_what_suits_a_space_has_all_arms_and_the_winners_repeats(
+    n_arms: int, n_seeds: int, max_proposals: int | None, arms: int, proposals: int, winner: int
+) -> None:
+    named = tuple(dataclasses.replace(SPACE.arms[0], name=f"arm {place}") for place in range(n_arms))
+    space = dataclasses.replace(SPACE, arms=named, n_seeds=n_seeds)
+    agenda = Agenda(space, suitable_n_trials(space, max_proposals), 0, max_proposals)
+    assert (agenda.n_arm_trials, agenda.n_proposals, agenda.n_winner_trials) == (arms, proposals, winner)
+    assert agenda.n_total == agenda.n_trials == arms + proposals + winner
+    assert agenda.least_with_a_winner <= agenda.n_trials
+    assert Agenda(space, agenda.least_with_a_winner, 0, max_proposals).n_winner_trials == n_seeds
+    assert Agenda(space, agenda.least_with_a_winner - 1, 0, max_proposals).n_winner_trials == 0
+
+
+def test_of_arms_alone_their_number_suits() -> None:
+    space = Space(name="ablation", base=SPACE.base, arms=SPACE.arms, n_seeds=5)
+    assert suitable_n_trials(space) == 10
+
+
+def test_what_is_left_are_the_slots_that_are_not_done() -> None:
+    agenda = Agenda(SPACE, 8, 0)
+    assert [slot.name for slot in agenda.left({"arm/plain/0", "arm/plain/1", "proposal/1", "winner/x/0"})] == [
+        "arm/push-pull/0",
+        "arm/push-pull/1",
+        "proposal/0",
+    ]

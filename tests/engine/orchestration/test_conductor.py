@@ -1,5 +1,6 @@
 """How trials begin and end between the study and the processes that run them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
-from engine.orchestration.search import SweepStudy
+from engine.orchestration.reasons import Reason
+from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Spool, Tracker
 from tests.engine.orchestration.spaces import SPACE
 
@@ -118,6 +120,26 @@ def test_a_pruned_trial_is_kept_with_stage_epoch_and_step(tmp_path: Path) -> Non
         "value": 0.9,
         "bound": 0.6,
     }
+
+
+def test_a_repeat_of_a_pruned_trial_ends_without_a_process(scene: Scene, monkeypatch) -> None:
+    ask = scene.study.ask
+
+    def ask_for_a_repeat() -> Proposal | None:
+        proposal = ask()
+        if proposal is None or not proposal.slot.name.startswith("proposal/"):
+            return proposal
+        return replace(proposal, end=Reason("repeat", trial=1))
+
+    monkeypatch.setattr(scene.study, "ask", ask_for_a_repeat)
+    while not scene.conductor.finished:
+        for trial in scene.begin_all():
+            scene.say_last_word(trial)
+            scene.conductor.on_end(trial, error=False)
+    assert scene.begun == 4, "the arms alone; there is no winner"
+    ends = {event["slot"]: event["tags"] for event in scene.spool.all_events() if event["event"] == "end"}
+    assert ends["proposal/0"] == {"state": "PRUNED", "prune_reason": "it repeats trial 1, which was pruned"}
+    assert {trial.state.name for trial in scene.study.finished()[4:]} == {"PRUNED"}
 
 
 def test_the_next_trial_begins_when_a_process_is_free(scene: Scene) -> None:

@@ -36,8 +36,10 @@ def test_impossible_settings_are_known_by_themselves() -> None:
 
 def test_the_first_trial_of_a_configuration_is_found_until_it_is_interrupted() -> None:
     repeats = Repeats(Identities(SPACE))
-    repeats.add({"push_pull.h": 3.0}, 1, 4)
-    repeats.add({"push_pull.h": 3.0}, 1, 7)
+    identity = repeats.identity({"push_pull.h": 3.0}, 1)
+    repeats.add_known(identity, 4)
+    repeats.add_known(identity, 7)
+    assert repeats.find_known(identity) == 4
     assert repeats.find({"push_pull.h": 3.0}, 1) == 4
     assert repeats.find({"push_pull.h": 3.0}, 2) is None
     repeats.forget(4)

@@ -124,6 +124,40 @@ def test_an_exhausted_space_is_repeated_and_says_so(storage: str, sampler: str) 
         assert earlier.number < trial.number
 
 
+def make_repeats(storage: str) -> SweepStudy:
+    """Return a study of two configurations, 8 proposals of them."""
+    space = Space(name="two", base=TINY, axes=(Choice("push_pull.where", ("none", "first")),), n_seeds=1)
+    return make_study(storage, space, 9, "random")
+
+
+def test_a_repeat_of_a_pruned_trial_is_not_run(storage: str) -> None:
+    study = make_repeats(storage)
+    first, other = ask(study), ask(study)
+    live = ask(study)  # a repeat of one of them, and both are under way
+    assert (first.end, other.end, live.end) == (None, None, None)
+    earlier = first if dict(live.settings) == dict(first.settings) else other
+    study.prune(earlier.number, Reason("pruner", "pretrain", "median", 2, 2, 0.9))
+    assert study.report(live.number, {1: 0.5}, own=False) == Reason("repeat", trial=earlier.number)
+    ends = {proposal.end for proposal in (ask(study) for _ in range(5)) if proposal.settings == earlier.settings}
+    assert ends == {Reason("repeat", trial=earlier.number)}
+
+
+def test_a_repeat_of_a_failed_trial_is_run(storage: str) -> None:
+    study = make_repeats(storage)
+    first, other = ask(study), ask(study)
+    study.fail(first.number, Reason("stage", "pretrain", text="no space left on device"))
+    study.complete(other.number, 0.5)
+    study = make_repeats(storage)  # after a resume as well
+    proposals = [ask(study) for _ in range(6)]
+    again = [proposal.number for proposal in proposals if proposal.settings == first.settings]
+    assert len(again) > 1
+    for proposal in proposals:
+        assert proposal.end is None
+        study.complete(proposal.number, 0.5)
+    trials = read_results(storage, "study").trials
+    assert [trials[number].repeat_of for number in again] == [None, *again[:1] * (len(again) - 1)]
+
+
 def test_what_comes_to_the_same_numbers_is_a_repeat(storage: str) -> None:
     study = make_study(storage, NUMERIC, 14, "tpe", resolve=lambda config: f"{config.push_pull.h} {config.seed}")
     proposals = finish_all(study)

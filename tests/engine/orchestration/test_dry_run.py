@@ -1,0 +1,169 @@
+"""What the dry run says is what the run would do."""
+
+import dataclasses
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from engine.errors import InputError
+from engine.orchestration.dry_run import print_dry_run
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import Prepared, prepare
+from engine.orchestration.search import SweepStudy
+from engine.orchestration.slots import plan_slots
+from engine.settings import TrialConfig
+from engine.spaces import Choice, Space
+from engine.stages import TrialPlan
+from pipelines.sweep import command_line
+from tests.engine.orchestration.spaces import SPACE, TINY
+
+
+def prepared(tmp_path: Path, space: Space = SPACE, **options) -> Prepared:
+    return prepare(SweepOptions(**{"home": tmp_path / "home", "study": "s", "sampler": "random", **options}), space)
+
+
+def dry_run(of: Prepared) -> str:
+    out = StringIO()
+    print_dry_run(Console(file=out, width=200), of)
+    return out.getvalue()
+
+
+def study_of(of: Prepared) -> SweepStudy:
+    options = of.options
+    return SweepStudy(of.agenda, storage=options.storage_url, name="s", sampler="random", pruner="none")
+
+
+def run_some(study: SweepStudy, n_trials: int) -> None:
+    """Complete trials, each better than the one before."""
+    for place in range(n_trials):
+        proposal = study.ask()
+        assert proposal is not None
+        study.complete(proposal.number, 1 - place / 100)
+
+
+def wanted(output: str, stage: str) -> int:
+    """Return how many trials want a stage, by the table."""
+    (row,) = [line for line in output.splitlines() if line.startswith(f"│ {stage} ")]
+    return int(row.split("│")[2])
+
+
+def test_the_default_number_of_trials_is_said(tmp_path: Path, capsys) -> None:
+    assert command_line(["--home", str(tmp_path / "home"), "--dry-run"]) == 0
+    output = capsys.readouterr().out
+    assert (
+        "34 trials: 18 of the arms, 10 proposed by tpe, 6 to compute the best again; so many suit the space" in output
+    )
+    assert "too few" not in output
+    assert not (tmp_path / "home" / "optuna.db").exists()
+
+
+def test_too_few_trials_for_the_winners_repeats_are_said(tmp_path: Path) -> None:
+    said = "7 trials are too few to compute the best proposal on the arms' seeds: from 8 on it is"
+    assert said in dry_run(prepared(tmp_path, n_trials=7))
+    assert said not in dry_run(prepared(tmp_path, n_trials=8))
+    assert "too few" not in dry_run(prepared(tmp_path, n_trials=4)), "of arms alone nothing is the best"
+
+
+def test_a_space_of_few_configurations_has_as_many_proposals(tmp_path: Path) -> None:
+    few = dataclasses.replace(SPACE, axes=(Choice("push_pull.where", ("none", "first", "first_block")),))
+    agenda = prepared(tmp_path, few).agenda
+    assert (agenda.n_arm_trials, agenda.n_proposals, agenda.n_winner_trials) == (4, 3, 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"gpus_per_slot": 0}, {"gpus_per_slot": 0.5}])
+def test_the_stages_are_planned_for_the_device_that_the_run_would_use(tmp_path: Path, monkeypatch, options) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    devices = set()
+
+    class Watched(Prepared):
+        def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
+            plan = super().plan(config, device=device)
+            devices.add(next(iter(plan)).numerics["device"])
+            return plan
+
+        def identity(self, config: TrialConfig) -> str:
+            return config.digest
+
+    of = prepared(tmp_path, n_trials=8, **options)
+    watched = Watched(**{field.name: getattr(of, field.name) for field in dataclasses.fields(Prepared)})
+    dry_run(watched)
+    assert devices == {plan_slots(of.options, n_cpus=2, n_gpus=1).device}
+
+
+def test_what_only_the_cluster_knows_is_said(tmp_path: Path) -> None:
+    address = {"ray_address": "10.0.0.1:6379"}
+    assert "planned for cpu: the cluster is not asked" in dry_run(prepared(tmp_path, **address))
+    assert "the cluster is not asked" not in dry_run(prepared(tmp_path, **address, gpus_per_slot=1))
+
+
+def test_of_a_study_that_was_begun_the_rest_is_shown(tmp_path: Path) -> None:
+    of = prepared(tmp_path, n_trials=8)
+    assert wanted(dry_run(of), "evaluate") == 8
+    study = study_of(of)
+    run_some(study, 3)
+    output = dry_run(of)
+    assert "3 are done; left are 1 of the arms, 2 to propose, up to 2 to compute the best again" in output
+    assert wanted(output, "evaluate") == 5
+    run_some(study, 4)
+    output = dry_run(of)
+    assert "7 are done; left are 0 of the arms, 0 to propose, 1 to compute the best again" in output
+    assert wanted(output, "evaluate") == 1
+    assert "estimated" not in output, "the winner is known"
+    run_some(study, 1)
+    output = dry_run(of)
+    assert "all 8 trials are done: nothing is left to run" in output
+    assert "Stages" not in output
+    longer = dry_run(prepared(tmp_path, n_trials=9))
+    assert "6 are done; left are 0 of the arms, 1 to propose, up to 2 to compute the best again" in longer
+
+
+def test_the_left_repeats_are_the_ones_that_are_planned(tmp_path: Path) -> None:
+    of = prepared(tmp_path, n_trials=8)
+    study = study_of(of)
+    run_some(study, 6)
+    first, second = study.ask(), study.ask()
+    assert first is not None
+    assert second is not None
+    study.complete(second.number, 0.5)
+    seeds = []
+
+    class Watched(Prepared):
+        def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
+            seeds.append(config.seed)
+            return super().plan(config, device=device)
+
+    dry_run(Watched(**{field.name: getattr(of, field.name) for field in dataclasses.fields(Prepared)}))
+    assert seeds == [first.slot.seed]
+
+
+def test_a_study_of_another_space_is_refused_as_the_run_would(tmp_path: Path, capsys) -> None:
+    of = prepared(tmp_path, n_trials=8)
+    study_of(of)
+    other = dataclasses.replace(SPACE, base=TINY.with_settings({"pretrain.epochs": 3}))
+    with pytest.raises(InputError, match="study 's' exists with another space"):
+        dry_run(prepared(tmp_path, other))
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(other.to_json()))
+    words = ["--home", str(tmp_path / "home"), "--study", "s", "--space", str(path), "--dry-run"]
+    assert command_line(words) == 2
+    assert "exists with another space" in capsys.readouterr().err
+
+
+def test_the_dry_run_changes_nothing(tmp_path: Path) -> None:
+    of = prepared(tmp_path, n_trials=8)
+    run_some(study_of(of), 3)
+    (tmp_path / "home" / "other.db").write_bytes(b"")
+
+    def files() -> dict[Path, bytes]:
+        found = (path for path in (tmp_path / "home").rglob("*") if path.is_file() and path.suffix != ".db-shm")
+        return {path: path.read_bytes() for path in found}
+
+    before = files()
+    dry_run(of)
+    dry_run(prepared(tmp_path, n_trials=8, storage=f"sqlite:///{tmp_path}/home/none.db"))
+    dry_run(prepared(tmp_path, n_trials=8, storage=f"sqlite:///{tmp_path}/home/other.db"))
+    assert files() == before

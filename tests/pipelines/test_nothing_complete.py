@@ -1,0 +1,66 @@
+"""A sweep of which no trial has a result says so, and does not end as if it had."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import Prepared, prepare
+from engine.orchestration.reasons import Reason
+from engine.orchestration.search import SweepStudy
+from pipelines import sweep
+from tests.engine.orchestration.scripted import Scripted, ScriptedSweep
+from tests.engine.orchestration.spaces import SPACE
+from tests.pipelines.test_sweep import mlflow_runs
+
+SAID = "no trial completed: there is nothing to compare"
+
+
+def words(home: Path) -> list[str]:
+    home.mkdir(exist_ok=True)
+    (home / "space.json").write_text(json.dumps(SPACE.to_json()))
+    return ["--home", str(home), "--study", "tiny", "--space", str(home / "space.json"), "--n-trials", "4"]
+
+
+def fail_all(home: Path) -> None:
+    """Make a finished study of which all trials failed."""
+    prepared = prepare(SweepOptions(home=home, study="tiny", n_trials=4), SPACE)
+    study = SweepStudy(
+        prepared.agenda, storage=prepared.options.storage_url, name="tiny", sampler="tpe", pruner="median"
+    )
+    while (proposal := study.ask()) is not None:
+        study.fail(proposal.number, Reason("stage", "pretrain", text="pretrain: loss became nan"))
+
+
+def test_a_study_without_a_complete_trial_does_not_end_well(tmp_path: Path, capsys) -> None:
+    arguments = words(tmp_path / "home")
+    fail_all(tmp_path / "home")
+    assert sweep.command_line(arguments) == sweep.NOTHING_COMPLETE == 1
+    output = capsys.readouterr().out
+    assert "all 4 trials are done, nothing to run" in output
+    assert "failed: 4 × pretrain: loss became nan\n" in output
+    assert SAID in output
+
+
+def test_what_a_sweep_without_a_complete_trial_returns_can_be_looked_at(tmp_path: Path, capsys) -> None:
+    from engine.orchestration import run_sweep
+
+    fail_all(tmp_path / "home")
+    results = run_sweep(SPACE, home=tmp_path / "home", study="tiny", n_trials=4)
+    assert SAID in capsys.readouterr().out
+    assert results.groups() == []
+    assert len(results.with_state("FAIL")) == 4
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_trials_all_fail_ends_so_everywhere(tmp_path: Path, capsys, monkeypatch) -> None:
+    def scripted(options: SweepOptions) -> Prepared:
+        return Scripted.of(prepare(options), lambda config: {"failure": "loss became nan"})
+
+    monkeypatch.setattr("engine.orchestration.preparation.prepare", scripted)
+    monkeypatch.setattr("engine.orchestration.sweep.Sweep", ScriptedSweep)
+    arguments = words(tmp_path / "home")
+    assert sweep.command_line(arguments) == sweep.NOTHING_COMPLETE
+    assert SAID in capsys.readouterr().out
+    assert {run.info.status for run in mlflow_runs(tmp_path / "home")} == {"FAILED"}

@@ -39,7 +39,7 @@ def test_a_study_without_a_complete_trial_does_not_end_well(tmp_path: Path, caps
     assert sweep.command_line(arguments) == sweep.NOTHING_COMPLETE == 1
     output = capsys.readouterr().out
     assert "all 4 trials are done, nothing to run" in output
-    assert "failed: 4 × pretrain: loss became nan\n" in output
+    assert "loss became nan" in output
     assert SAID in output
 
 
@@ -49,7 +49,7 @@ def test_what_a_sweep_without_a_complete_trial_returns_can_be_looked_at(tmp_path
     fail_all(tmp_path / "home")
     results = run_sweep(SPACE, home=tmp_path / "home", study="tiny", n_trials=4)
     assert SAID in capsys.readouterr().out
-    assert results.groups() == []
+    assert [group.trials for group in results.groups()] == [(), ()]
     assert len(results.with_state("FAIL")) == 4
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from engine.orchestration.figure_text import give_title
+
 
 def corruption_figure(clean: Tensor, rows: Mapping[str, Sequence[Tensor]], title: str) -> Figure:
     """Return a grid with a row a corruption and a column a severity; the first column is the clean image.
@@ -18,7 +20,7 @@ def corruption_figure(clean: Tensor, rows: Mapping[str, Sequence[Tensor]], title
     """
     n_columns = 1 + max(len(images) for images in rows.values())
     figure = Figure(figsize=(0.9 * n_columns + 1.6, 0.9 * len(rows) + 0.8), dpi=110, layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    give_title(figure, title)
     axes = figure.subplots(len(rows), n_columns, squeeze=False)
     for row, (name, images) in enumerate(rows.items()):
         for axis, image in zip(axes[row], (clean, *images), strict=False):

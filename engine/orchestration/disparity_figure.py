@@ -8,6 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from engine.orchestration.figure_text import give_title
+
 
 def disparity_figure(
     images: Mapping[str, Tensor], maps: Mapping[str, Mapping[str, Tensor]], n_filters: Mapping[str, int], title: str
@@ -24,7 +26,7 @@ def disparity_figure(
     """
     n_rows, n_columns = max(len(maps), len(images)), 1 + len(n_filters)
     figure = Figure(figsize=(1.9 * n_columns + 0.9, 1.95 * n_rows + 0.9), dpi=110, layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    give_title(figure, title)
     axes = figure.subplots(n_rows, n_columns, squeeze=False)
     for axis in axes.ravel():
         axis.set_xticks([])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import InputError
+from engine.orchestration.figure_text import as_written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # slow to import, and only who draws needs it
@@ -19,6 +20,7 @@ def require_folder(path: Path, what: str) -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure; raises ``InputError`` where that cannot be."""
+    as_written(figure)
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:  # ValueError: a format that matplotlib does not know

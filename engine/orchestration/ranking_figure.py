@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from engine.orchestration.figure_text import give_title
 from engine.ranking import FilterRanking
 
 PLAIN, CHOSEN, SHARED = "0.75", "tab:orange", "tab:red"
@@ -27,7 +28,7 @@ def borda_figure(
     """
     sizes = [1.0 + 0.05 * min(96, ranking.n_filters) for ranking in next(iter(rankings.values())).values()]
     figure = Figure(figsize=(max(6.0, sum(sizes) + 0.8), 1.7 * len(rankings) + 1.0), dpi=110, layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    give_title(figure, title)
     axes = figure.subplots(len(rankings), len(n_chosen), squeeze=False, sharey=True, width_ratios=sizes)
     for row, (distortion, by_layer) in enumerate(rankings.items()):
         for column, (layer, ranking) in enumerate(by_layer.items()):

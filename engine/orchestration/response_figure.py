@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from engine.metrics import ResponseStability
+from engine.orchestration.figure_text import give_title
 
 LABELS = {"convolution": "convolution alone", "push-pull": "push–pull", "push-pull, rectified": "push–pull, rectified"}
 
@@ -24,7 +25,7 @@ def response_figure(found: ResponseStability, title: str, unit: str) -> Figure:
     """
     n_levels, kinds = len(found.levels), list(found.maps)
     figure = Figure(figsize=(1.35 * n_levels + 1.1, 1.55 * (1 + len(kinds)) + 0.7), dpi=110, layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    give_title(figure, title)
     axes = figure.subplots(1 + len(kinds), n_levels, squeeze=False)
     for column, level in enumerate(found.levels):
         picture = found.images[column].permute(1, 2, 0).numpy()

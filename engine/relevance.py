@@ -106,6 +106,7 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "finetune.across_layers": (_CHOSEN, _BY_FILTER, _IN_LAYERS),
     "finetune.batch_norm": (_TUNED, _is("finetune.method", "filters", "network")),
     "finetune.train_classifier": (_TUNED, _is("finetune.method", "filters")),
+    "finetune.select_by": (_TUNED,),
     "finetune.training.": (_TUNED, _NOT_RETRAINED),
     "finetune.training.momentum": (_by_sgd("finetune.training"),),
     "finetune.training.milestones": (_by_steps("finetune.training"),),

@@ -21,6 +21,7 @@ from engine.errors import InputError, refused, unknown_name
 Which = Literal["most", "least", "random", "all", "none"]
 Method = Literal["filters", "correction", "network", "classifier", "retrain"]
 Place = Literal["convolution", "normalisation", "activation"]
+SelectBy = Literal["held-out", "validation"]
 Augmentation = Literal["none", "crop-flip", "crop-alternate"]
 
 
@@ -175,7 +176,8 @@ class DistortionSettings:
     Attributes:
         name: a registered distortion ("awgn", "blur", …; ``--list names`` has all).
         level: the distortion's level in its own unit (awgn: σ of 255; blur: σ in pixels), > 0.
-        n_images: noisy training images at hand for ranking and fine-tuning, ≥ 2.
+        n_images: labelled noisy training images at hand, ≥ 2. The ranking, which reads no label, uses all of them;
+            fine-tuning trains on those that ``finetune.select_by`` leaves it.
     """
 
     name: str = "awgn"
@@ -240,6 +242,10 @@ class FinetuneSettings:
         batch_norm: what of batch normalisation is tuned: nothing ("frozen"), or γ and β ("affine") of the selected
             filters or the whole network, or ("full", of the whole network alone) its running statistics as well.
         train_classifier: whether the last linear layer is tuned beside the filters.
+        select_by: which labelled noisy images choose the best epoch, and end the training by its patience: "held-out",
+            every fifth of ``distortion.n_images`` (five are the fewest then), which is not trained on; or "validation",
+            all validation images with the distortion, as many labels more than ``distortion.n_images``. For every
+            method.
         training: the training of what is tuned.
     """
 
@@ -252,6 +258,7 @@ class FinetuneSettings:
     across_layers: bool = False
     batch_norm: Literal["frozen", "affine", "full"] = "frozen"
     train_classifier: bool = False
+    select_by: SelectBy = "held-out"
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(epochs=6, learning_rate=1e-3, schedule="constant", patience=15)
     )
@@ -300,7 +307,7 @@ class EvaluateSettings:
         objective: corruptions of the validation images that trials are compared by; empty for the table's own, or,
             where ``corruptions`` are named, for its own of their kinds (and for those named where a kind has none).
         severities: severities of the corruptions, each in [1, 5].
-        n_probe: corrupted validation images that every epoch is judged by, at most, ≥ 2.
+        n_probe: corrupted validation images that every epoch is watched by, at most, ≥ 2: trials are pruned by them.
     """
 
     table: str = "auto"

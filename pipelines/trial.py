@@ -33,6 +33,7 @@ from engine.stages import (
     prepare_weights,
     run_chain,
 )
+from engine.stages.budget import HELD_OUT, NoisyBudget
 from engine.stages.evaluate import rows_to_table
 from engine.training import recipe_settings
 from pipelines._command_line import ComputeOptions, run
@@ -154,10 +155,13 @@ def describe_stage(outcome: StageOutcome) -> str:
         result = outcome.artifact.json("result")
         best = next(record for record in outcome.artifact.history if record["epoch"] == result["best_epoch"])
         probe = f", probe {best['probe_error']:.2%}" if best["watch"] == outcome.spec.watch_digest else ""
+        budget = None if result["labelled_noisy"] is None else NoisyBudget.from_json(result["labelled_noisy"])
+        measured = "held-out" if budget is not None and budget.select_by == HELD_OUT else "validation"
         line += (
-            f"  {result['epochs']} epochs, best {result['best_epoch']}: validation error "
+            f"  {result['epochs']} epochs, best {result['best_epoch']}: {measured} error "
             f"{result['validation_error']:.2%}{probe}, {result['n_trained']:,} trained"
         )
+        line += "" if budget is None else f"; {budget}"
     return line
 
 

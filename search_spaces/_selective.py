@@ -27,7 +27,7 @@ def tuning(distortion: str, level: float, n_images: int, which: str, epochs: int
     Args:
         distortion: what the noisy images suffered.
         level: how much.
-        n_images: how many there are.
+        n_images: how many labelled ones there are, those included that select the epoch.
         which: the filters that are tuned.
         epochs: passes over the noisy images.
         more: other settings, their dots as double underscores (``rank__distance="l2"``).

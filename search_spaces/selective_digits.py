@@ -2,7 +2,8 @@
 
 The paper gives neither its levels nor the sizes of its noisy sets nor how long it tunes. Here the levels are those at
 which the network, ``cnn-2``, errs a little, clearly and much; fewer images are passed over more often, so that 25 of
-them make 20 steps too; the epoch that is best on noisy validation images is kept, as the paper's early stopping does.
+them make 20 steps too. A fifth of them is not trained on: the epoch that is best on that fifth is kept, as the paper's
+early stopping by an 80–20 split does, so that a cell's number of images is all the labelled noisy ones that it used.
 ``python -m studies.selective`` prints the tables and draws the figures.
 """
 
@@ -47,6 +48,7 @@ SPACE = Space(
         *(arm for distance in DISTANCES for arm in grid(MODERATE, EPOCHS, (100,), ("most",), rank__distance=distance)),
         *grid(MODERATE, EPOCHS, (100,), ("most",), rank__pairing="unpaired"),
         *grid(MODERATE, EPOCHS, (100, 800), finetune__layers="first"),
+        *grid(MODERATE, EPOCHS, (25, 100), ("most", "all"), finetune__select_by="validation"),
         *methods(MODERATE, EPOCHS, (100, 800)),
     ),
     n_seeds=5,

@@ -12,9 +12,10 @@ from engine.data import DataSet
 from engine.metrics import classification_error
 from engine.orchestration.results import Results, TrialResult
 from engine.stages import Store
+from engine.stages.budget import NoisyBudget
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
-from engine.stages.probe import TEST, corruption_seed
+from engine.stages.probe import TEST, TUNED, corruption_seed
 from studies.common import artifact_of
 
 CORRUPTION = {"awgn": "gaussian_noise", "blur": "gaussian_blur"}
@@ -43,6 +44,7 @@ class Tuning(NamedTuple):
     n_images: int
     which: str
     method: str
+    select_by: str
     layers: str
     distance: str
     pairing: str
@@ -102,6 +104,10 @@ class Study:
         usual = Tuning(condition, n_images, which, *(self.base[path] for path in _PATHS))
         return usual._replace(**others)
 
+    def budget(self, tuning: Tuning) -> NoisyBudget | None:
+        """Return the labelled noisy images that a tuning used; None if it was not made."""
+        return next((trial.noisy_budget for trial in self.trials(tuning).values()), None)
+
     def trials(self, tuning: Tuning) -> dict[int, TrialResult]:
         """Return a tuning's trials by seed; none if it was not made."""
         return self.tunings.get(tuning, {})
@@ -117,7 +123,7 @@ class Study:
         return found
 
 
-_PATHS = ("finetune.method", "finetune.layers", "rank.distance", "rank.pairing")
+_PATHS = ("finetune.method", "finetune.select_by", "finetune.layers", "rank.distance", "rank.pairing")
 
 
 def _tuning(settings: Mapping[str, Any]) -> Tuning:
@@ -174,20 +180,23 @@ class Course(NamedTuple):
     """How a tuning went, epoch by epoch; an epoch holds as many values as there are seeds.
 
     Attributes:
-        accuracy: on noisy validation images, after each epoch.
+        accuracy: on noisy validation images, after each epoch; they are watched only, and select nothing.
         seconds: since the start, after each epoch; the measuring after each is part of it.
+        kept: the epoch that was kept, of each seed: the best on the images that select.
     """
 
     accuracy: list[list[float]]
     seconds: list[list[float]]
+    kept: list[int]
 
 
 def course_of(trials: Trials, store: Store) -> Course:
     """Return the course of a tuning from its stages' histories, as far as all seeds went."""
-    histories = [artifact_of(trial, "finetune", store).history for trial in trials.values()]
+    artifacts = [artifact_of(trial, "finetune", store) for trial in trials.values()]
+    histories = [artifact.history for artifact in artifacts]
     n_epochs = min(len(history) for history in histories)
     accuracy, seconds = [], []
     for epoch in range(n_epochs):
-        accuracy.append([1 - history[epoch]["validation_error"] for history in histories])
+        accuracy.append([1 - history[epoch][TUNED] for history in histories])
         seconds.append([sum(record["seconds"] for record in history[: epoch + 1]) for history in histories])
-    return Course(accuracy, seconds)
+    return Course(accuracy, seconds, [artifact.json("result")["best_epoch"] for artifact in artifacts])

@@ -13,7 +13,7 @@ from engine.orchestration.columns import corruption_columns, kind_columns, merge
 from engine.orchestration.failures import failure_lines
 from engine.orchestration.groups import GroupSummary, has_tuned
 from engine.orchestration.reasons import Reason
-from engine.orchestration.results import Results, describe_settings
+from engine.orchestration.results import Results, budget_note, describe_settings
 from engine.orchestration.tables import Part, Table, percent_text
 from engine.spaces.space import WINNER
 
@@ -168,7 +168,7 @@ def best_parts(results: Results, groups: Sequence[GroupSummary]) -> list[Part]:
     which = ", the front's point with the least of it" if len(results.objectives) > 1 else ""
     parts.append(
         f"best proposal: trial {best.number}, objective {best.objective:.2%} (mean error on corrupted validation "
-        f"images, one seed{which})\n  {describe_settings(best.settings)}"
+        f"images, one seed{which})\n  {describe_settings(best.settings)}{budget_note([best])}"
     )
     if any(group.name == WINNER for group in groups):
         parts.append(
@@ -189,8 +189,12 @@ def front_table(results: Results) -> Table:
 
 
 def arm_lines(results: Results) -> list[str]:
-    """Return what each arm is."""
-    return [f"{arm.name}: {describe_settings(arm.settings)}" for arm in results.space.arms]
+    """Return what each arm is, and how many labelled noisy images it used."""
+    trials = {group.name: group.trials for group in results.groups()}
+    return [
+        f"{arm.name}: {describe_settings(arm.settings)}{budget_note(trials.get(arm.name, ()))}"
+        for arm in results.space.arms
+    ]
 
 
 def format_difference(difference: PairedDifference | None) -> str:

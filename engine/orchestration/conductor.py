@@ -255,12 +255,14 @@ class Conductor:
     def _tags(self, trial: LiveTrial) -> dict[str, Any]:
         slot = trial.proposal.slot
         keys = {f"stage.{spec.stage}": spec.key for spec in trial.plan}
+        budget = trial.plan.noisy_budget
         return {
             "robustune.trial_number": trial.proposal.number,
             "robustune.purpose": slot.purpose,
             "robustune.group": slot.group or slot.purpose,
             "config_digest": trial.config.digest,
             "git_commit": git_commit() or "unknown",
+            **({"labelled_noisy": str(budget)} if budget is not None else {}),
             **keys,
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from engine.orchestration.reasons import Reason
 from engine.orchestration.yardstick import Yardstick, recorded_yardstick
 from engine.spaces import Space
 from engine.spaces.space import WINNER
+from engine.stages.budget import NoisyBudget
 from engine.stages.evaluate import rows_to_table
 
 CORRUPTED = "corrupted"
@@ -83,6 +84,15 @@ class TrialResult:
             return labelled < answered == 1 or (answered >= DEAD_SHARE and labelled <= 0.5)
         cells = self.table.values()  # an older record does not say: then whatever the images suffer, its error is one
         return test["clean"] >= DEAD_ERROR and len(cells) > 1 and set(cells) == {test["clean"]}
+
+    @property
+    def noisy_budget(self) -> NoisyBudget | None:
+        """Return the labelled noisy images that it was tuned or trained on and its epoch chosen by, if there were any.
+
+        Studies of an older version do not say; their fine-tuning chose by all noisy validation images.
+        """
+        noted = (self.errors or {}).get("labelled_noisy")
+        return None if noted is None else NoisyBudget.from_json(noted)
 
     def test_errors(self) -> dict[str, float]:
         """Return the error on test images by "clean", each kind of corruption, each corruption, and "all", over all
@@ -235,6 +245,12 @@ def describe_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{path}={value:g}" if isinstance(value, float) else f"{path}={value}" for path, value in settings.items()
     )
+
+
+def budget_note(trials: Iterable[TrialResult]) -> str:
+    """Return what follows the settings of trials that differ in their seed alone: "; N labelled noisy images …"."""
+    budgets = dict.fromkeys(trial.noisy_budget for trial in trials if trial.noisy_budget is not None)
+    return "".join(f"; {budget}" for budget in budgets)
 
 
 def _tested_alike(trials: Sequence[TrialResult]) -> list[str]:

@@ -20,7 +20,7 @@ from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.spec import register_stage
 
 
-@register_stage("evaluate", version=4)
+@register_stage("evaluate", version=5)
 def evaluate(context: StageContext) -> None:
     """Test a network: clean, by corruption and severity, and on the distortion that it was tuned on.
 
@@ -28,8 +28,10 @@ def evaluate(context: StageContext) -> None:
     test images' errors are for the report only. The validation cells are told in batches, while they are measured.
 
     Files: ``errors.json``: {"objective", "validation": {"n_images", "clean", "corrupted": rows}, "test": {"n_images",
-    "clean", "most_answered", "most_labelled", "tuned_distortion", "corrupted": rows}}, where the shares of the clean
-    images that have the most frequent answer and the most frequent label show a network that is dead.
+    "clean", "most_answered", "most_labelled", "tuned_distortion", "corrupted": rows}, "labelled_noisy"}. The shares of
+    the clean images that have the most frequent answer and the most frequent label show a network that is dead;
+    "labelled_noisy" is the noisy images that the network was tuned or trained on and its epoch chosen by, as
+    ``NoisyBudget.to_json`` has them, or None.
     """
     settings = context.spec.settings
     network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
@@ -57,6 +59,7 @@ def evaluate(context: StageContext) -> None:
                 "tuned_distortion": tuned_error,
                 "corrupted": table_to_rows(on_test),
             },
+            "labelled_noisy": None if tuned is None else _labelled_noisy(context),
         },
     )
 
@@ -64,6 +67,12 @@ def evaluate(context: StageContext) -> None:
 def _largest_share(classes: Tensor) -> float:
     """Return the share of the most frequent class, in (0, 1]."""
     return float(classes.bincount().max()) / len(classes)
+
+
+def _labelled_noisy(context: StageContext) -> dict[str, Any]:
+    """Return the noisy images that the stage that saw them notes: a fine-tuning, or a training on them alone."""
+    source = context.inputs.get("finetune", context.inputs["pretrain"])
+    return source.json("result")["labelled_noisy"]
 
 
 def _corrupted_test(context: StageContext) -> Iterator[tuple[tuple[str, int], Split]]:

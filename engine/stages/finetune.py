@@ -11,9 +11,9 @@ from engine.data import Split
 from engine.seeds import generator
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
-from engine.stages.noisy import distorted, noisy_and_clean
+from engine.stages.noisy import noisy_sets
 from engine.stages.pretrain import result_of, train
-from engine.stages.probe import make_judge, make_probe
+from engine.stages.probe import make_judge, watched_splits
 from engine.stages.selected import selected_filters
 from engine.stages.spec import register_stage
 from engine.training.correction import CorrectedFilters
@@ -24,29 +24,31 @@ from engine.training.whole import WholeNetwork
 Tuned: TypeAlias = SelectiveFilters | CorrectedFilters | WholeNetwork
 
 
-@register_stage("finetune", version=4)
+@register_stage("finetune", version=5)
 def finetune(context: StageContext) -> None:
-    """Tune a network, or a part of it, on the trial's noisy images; keep the best epoch on noisy validation images.
+    """Tune a network, or a part of it, on the trial's noisy images; keep the epoch that is best on those held out.
+
+    With "select_by" = "validation" none is held out, and all noisy validation images choose the epoch.
 
     What comes before the first tuned parameter is computed once for each image, where that is possible and the images
     are not augmented.
 
     Files: ``changes.safetensors`` (what was changed only), ``filters.json`` ({layer: indices, best first}; empty where
-    no filters were chosen) and ``result.json``.
+    no filters were chosen) and ``result.json``, which has the noisy images used as "labelled_noisy".
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
-    noisy, _, _ = noisy_and_clean(context.data, settings["distortion"], seed=seed)
-    validation = distorted(context.data.validation, settings["distortion"], seed=seed)
-    probe = make_probe(context.data, context.spec.watch["probe"])
+    noisy = noisy_sets(context.data, settings, seed=seed)
+    watched = watched_splits(context.data, context.spec.watch, distortion=settings["distortion"], seed=seed)
     selected = selected_filters(context) if settings["method"] in ("filters", "correction") else {}
-    module = _METHODS[settings["method"]](context, selected, noisy.images[:1].float() / 255)
-    noisy, validation, probe = _as_features(context, module, noisy, validation, probe)
-    trainer = train(context, module.to(context.device), noisy, settings["training"], make_judge(validation, probe))
+    module = _METHODS[settings["method"]](context, selected, noisy.trained_on.images[:1].float() / 255)
+    splits = _as_features(context, module, noisy.trained_on, noisy.selecting, *watched.values())
+    judge = make_judge(splits[1], dict(zip(watched, splits[2:], strict=True)))
+    trainer = train(context, module.to(context.device), splits[0], settings["training"], judge)
     trainer.load_best()
     context.attempt.write_tensors("changes", module.changes())
     context.attempt.write_json("filters", {layer: indices.tolist() for layer, indices in selected.items()})
-    context.attempt.write_json("result", result_of(trainer, context))
+    context.attempt.write_json("result", result_of(trainer, context, noisy.budget))
 
 
 def _tune_filters(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from engine.corruptions import distort
 from engine.data import DataSet, Split
 from engine.seeds import derive_seed, generator
+from engine.stages.budget import HELD_OUT, ONE_IN, NoisyBudget
 
 
 def noisy_and_clean(data: DataSet, distortion: Mapping[str, Any], *, seed: int) -> tuple[Split, Split, Split]:
@@ -29,6 +31,43 @@ def noisy_and_clean(data: DataSet, distortion: Mapping[str, Any], *, seed: int) 
     order = torch.randperm(len(data.train), generator=generator(seed, "noisy images"))
     clean = data.train.take(order[:n])
     return distorted(clean, distortion, seed=seed), clean, data.train.take(order[n : 2 * n])
+
+
+@dataclass(frozen=True)
+class NoisySets:
+    """The labelled noisy images of a training, apart.
+
+    Attributes:
+        trained_on: what the weights are fitted to.
+        selecting: what chooses the best epoch and ends the training.
+        budget: how many they are.
+    """
+
+    trained_on: Split
+    selecting: Split
+    budget: NoisyBudget
+
+
+def noisy_sets(data: DataSet, settings: Mapping[str, Any], *, seed: int) -> NoisySets:
+    """Return the noisy images to train on, and those to select the best epoch by.
+
+    Every fifth of the drawn images is held out, whatever their labels: so both sets of 100 images are parts of those of
+    200, and the held-out ones are drawn as the others are. Classes are not balanced, in neither: five held-out images
+    cannot have ten classes.
+
+    Args:
+        data: whose training images are drawn from.
+        settings: "distortion", as ``noisy_and_clean`` takes it, and "select_by" of ``FinetuneSettings``.
+        seed: the trial's.
+    """
+    noisy, _, _ = noisy_and_clean(data, settings["distortion"], seed=seed)
+    if settings["select_by"] == HELD_OUT:
+        place = torch.arange(len(noisy), device=noisy.labels.device)
+        is_held_out = place % ONE_IN == ONE_IN - 1
+        trained_on, selecting = noisy.take(place[~is_held_out]), noisy.take(place[is_held_out])
+    else:
+        trained_on, selecting = noisy, distorted(data.validation, settings["distortion"], seed=seed)
+    return NoisySets(trained_on, selecting, NoisyBudget(len(trained_on), len(selecting), settings["select_by"]))
 
 
 def distorted(split: Split, distortion: Mapping[str, Any], *, seed: int) -> Split:

@@ -26,6 +26,7 @@ from engine.ranking import DISTANCES, ELECTIONS, filter_layers
 from engine.ranking.exemplars import MAX_CLUSTERED
 from engine.ranking.medoids import k_medoids_package
 from engine.settings import DistortionSettings, EvaluateSettings, TrainingSettings, TrialConfig
+from engine.stages.budget import NoisyBudget
 from engine.stages.catalogue import STAGES
 from engine.stages.limits import check_exemplars, check_images
 from engine.stages.plan_filters import chosen_filters, filter_counts, needs_ranking
@@ -47,10 +48,17 @@ REPORTED = {"digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contras
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """A trial's stages in the order of their dependence."""
+    """A trial's stages in the order of their dependence.
+
+    Attributes:
+        config: the trial.
+        stages: what it consists of.
+        noisy_budget: the labelled noisy images that it uses; None where it uses none.
+    """
 
     config: TrialConfig
     stages: tuple[StageSpec, ...]
+    noisy_budget: NoisyBudget | None = None
 
     def __iter__(self) -> Iterator[StageSpec]:
         return iter(self.stages)
@@ -75,7 +83,7 @@ def plan_trial(config: TrialConfig, data: DataInfo, *, device: str = "cpu", thre
     """
     numerics = {"device": device, "threads": threads} if device == "cpu" else {"device": device}
     planner = _Planner(config, data, numerics)
-    return TrialPlan(config, tuple(planner.stages()))
+    return TrialPlan(config, tuple(planner.stages()), planner.noisy_budget())
 
 
 class _Planner:
@@ -87,6 +95,17 @@ class _Planner:
         self.numerics = numerics
         self.network_settings, self.network = plan_network(config, data)
         self.evaluation = plan_evaluation(config.evaluate, data)
+
+    def noisy_budget(self) -> NoisyBudget | None:
+        """Return the labelled noisy images that the trial uses.
+
+        Raises:
+            InputError: too few to hold out some.
+        """
+        finetune, n_images = self.config.finetune, self.config.distortion.n_images
+        if finetune.which == "none":
+            return None
+        return NoisyBudget.of(n_images, finetune.select_by, n_validation=self.data.n_validation)
 
     def stages(self) -> Iterator[StageSpec]:
         evaluation = dict(self.evaluation)
@@ -110,7 +129,7 @@ class _Planner:
     def _first(self) -> StageSpec:
         """Return the stage that makes the network: trained on clean images, on noisy ones, or from given weights."""
         if self.config.finetune.which != "none" and self.config.finetune.method == "retrain":
-            settings = {**self._pretrain_settings(), "distortion": self._distortion()}
+            settings = {**self._pretrain_settings(), **self._noisy()}
             return self._spec("pretrain", settings, {}, watch=self._probe())
         weights = self.config.model.weights
         if weights is None:
@@ -195,7 +214,7 @@ class _Planner:
         settings: dict[str, Any] = {
             "method": finetune.method,
             "training": relevant_training(finetune.training),
-            "distortion": self._distortion(),
+            **self._noisy(),
         }
         if finetune.method == "classifier" or finetune.train_classifier:
             classifier_name(self.network)  # raises where there is none
@@ -219,6 +238,10 @@ class _Planner:
             for name, parameter in self.network.get_submodule(layer).named_parameters()
         )
         return {name: parameter for name, parameter in owned if parameter.ndim}
+
+    def _noisy(self) -> dict[str, Any]:
+        """Return which labelled noisy images are trained on, and which select the epoch."""
+        return {"distortion": self._distortion(), "select_by": self.config.finetune.select_by}
 
     def _distortion(self, *, with_images: bool = True) -> dict[str, Any]:
         distortion = self.config.distortion

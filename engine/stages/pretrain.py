@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from engine.data import Split
 from engine.settings import TrainingSettings
+from engine.stages.budget import NoisyBudget
 from engine.stages.context import StageContext
 from engine.stages.families import longest_prefix
 from engine.stages.network import build_network, set_input_statistics, to_device
-from engine.stages.noisy import distorted, noisy_and_clean
-from engine.stages.probe import make_judge, make_probe
+from engine.stages.noisy import noisy_sets
+from engine.stages.probe import make_judge, watched_splits
 from engine.stages.spec import register_stage
 from engine.stages.store import CorruptArtifactError
 from engine.training import Trainer
@@ -23,11 +24,12 @@ from engine.training.state import with_prefix
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
 
-@register_stage("pretrain", version=4)
+@register_stage("pretrain", version=5)
 def pretrain(context: StageContext) -> None:
     """Train a network on the clean training images; keep its best epoch by validation.
 
-    With a "distortion" among the settings it is trained on that many noisy images instead, and judged by noisy ones.
+    With a "distortion" among the settings it is trained on noisy images instead, and judged by noisy ones, as many and
+    such as "select_by" says.
 
     Files: ``network.json`` (how it is built), ``model.safetensors`` (the best epoch's weights), ``last.safetensors``
     (weights and optimiser after the last epoch, for a longer training to go on from) and ``result.json``.
@@ -37,11 +39,12 @@ def pretrain(context: StageContext) -> None:
     network = build_network(settings["network"], seed=seed)
     set_input_statistics(network, context.data)
     to_device(network, context.device)
-    images, validation = context.data.train, context.data.validation
-    if "distortion" in settings:
-        images, _, _ = noisy_and_clean(context.data, settings["distortion"], seed=seed)
-        validation = distorted(validation, settings["distortion"], seed=seed)
-    judge = make_judge(validation, make_probe(context.data, context.spec.watch["probe"]))
+    images, selecting, budget = context.data.train, context.data.validation, None
+    distortion = settings.get("distortion")
+    if distortion is not None:
+        noisy = noisy_sets(context.data, settings, seed=seed)
+        images, selecting, budget = noisy.trained_on, noisy.selecting, noisy.budget
+    judge = make_judge(selecting, watched_splits(context.data, context.spec.watch, distortion=distortion, seed=seed))
     trainer = train(context, network, images, settings["training"], judge, begin=begin_from_shorter)
     tensors, state = trainer.checkpoint()
     context.attempt.write_tensors(
@@ -50,7 +53,7 @@ def pretrain(context: StageContext) -> None:
     context.attempt.write_json("last", state)
     context.attempt.write_tensors("model", trainer.state.best)
     context.attempt.write_json("network", dict(settings["network"]))
-    context.attempt.write_json("result", result_of(trainer, context))
+    context.attempt.write_json("result", result_of(trainer, context, budget))
 
 
 def begin_from_shorter(context: StageContext) -> Checkpoint | None:
@@ -106,12 +109,16 @@ def train(
     return trainer
 
 
-def result_of(trainer: Trainer, context: StageContext) -> dict[str, Any]:
-    """Return what a training came to, as JSON; what was only watched is in the history alone."""
+def result_of(trainer: Trainer, context: StageContext, budget: NoisyBudget | None) -> dict[str, Any]:
+    """Return what a training came to, as JSON; what was only watched is in the history alone.
+
+    "labelled_noisy" is the noisy images that it used, None where it used none.
+    """
     best = next(record for record in context.history if record["epoch"] == trainer.state.best_epoch)
     return {
         "epochs": trainer.state.epoch,
         "best_epoch": trainer.state.best_epoch,
         "validation_error": best["validation_error"],
         "n_trained": sum(p.numel() for p in trainer.module.parameters() if p.requires_grad),
+        "labelled_noisy": None if budget is None else budget.to_json(),
     }

@@ -15,10 +15,14 @@ from engine.corruptions import corrupt
 from engine.data import DataSet, Split
 from engine.metrics import classification_error
 from engine.metrics.errors import error_and_loss
+from engine.stages.noisy import distorted
 from engine.training.loop import Judge
 
 CORRUPTION_SEED = 0
 """The corruptions of evaluation are drawn once for all trials: they meet the same images."""
+
+TUNED = "tuned_distortion_error"
+"""By this name records have the error on validation images with the distortion that is trained on."""
 
 VALIDATION = "validation"
 TEST = "test"
@@ -37,9 +41,7 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
             class.
         settings: "table", "corruptions", "severities" and "n_probe".
     """
-    validation = data.validation
-    if len(validation) > settings["n_probe"]:
-        validation = validation.take(torch.arange(settings["n_probe"]) * len(validation) // settings["n_probe"])
+    validation = _spread(data.validation, settings["n_probe"])
     cells = [(name, severity) for name in settings["corruptions"] for severity in settings["severities"]]
     images = validation.images.clone()
     turn = torch.arange(len(validation), device=images.device) % len(cells)
@@ -57,20 +59,40 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
     return Split(images, validation.labels, validation.indices)
 
 
-def make_judge(validation: Split, probe: Split) -> Judge:
+def _spread(split: Split, n: int) -> Split:
+    """Return ``n`` images at most, evenly spread over a split."""
+    return split if len(split) <= n else split.take(torch.arange(n) * len(split) // n)
+
+
+def watched_splits(
+    data: DataSet, watch: Mapping[str, Any], *, distortion: Mapping[str, Any] | None = None, seed: int
+) -> dict[str, Split]:
+    """Return the images on which the epochs of a training are watched, by the name of their error in records.
+
+    Args:
+        data: whose validation images are taken.
+        watch: what the stage's spec says of it: "probe", see ``make_probe``.
+        distortion: that of the noisy images trained on, if there are any: then as many validation images so distorted
+            are watched too.
+        seed: the trial's.
+    """
+    probe = {"probe_error": make_probe(data, watch["probe"])}
+    if distortion is None:
+        return probe
+    return {**probe, TUNED: distorted(_spread(data.validation, watch["probe"]["n_probe"]), distortion, seed=seed)}
+
+
+def make_judge(selecting: Split, watched: Mapping[str, Split]) -> Judge:
     """Return what measures a network after an epoch.
 
     Args:
-        validation: the images whose error and loss decide which epoch is best.
-        probe: images whose error is watched.
+        selecting: the images whose error and loss decide which epoch is best ("validation_error", "validation_loss").
+        watched: {name: images whose error is only watched}.
     """
 
     def judge(network: torch.nn.Module) -> dict[str, float]:
-        error, loss = error_and_loss(network, validation)
-        return {
-            "validation_error": error,
-            "validation_loss": loss,
-            "probe_error": classification_error(network, probe),
-        }
+        error, loss = error_and_loss(network, selecting)
+        errors = {name: classification_error(network, split) for name, split in watched.items()}
+        return {"validation_error": error, "validation_loss": loss, **errors}
 
     return judge

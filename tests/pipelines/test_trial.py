@@ -55,6 +55,8 @@ def test_a_trial_prints_its_stages_times_and_errors_and_finds_them_again(trial, 
         assert line.split()[3] == "s"
         assert float(line.split()[2]) >= 0
     assert "1 epochs, best 1: validation error" in lines["pretrain"]
+    assert "1 epochs, best 1: held-out error" in lines["finetune"]
+    assert lines["finetune"].endswith("; 20 labelled noisy images (16 trained on, 4 held out to select the epoch)")
     table = printed[printed.index("test error in %") :]
     for name in ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast"):
         (row,) = [line for line in table.splitlines() if name in line]

@@ -45,6 +45,7 @@ SPACE = Space(
         *grid(AWGN, EPOCHS, (20,), ("most",), rank__distance="l2"),
         *grid(BLUR, EPOCHS, (20,), ("most",), rank__pairing="unpaired"),
         *grid(BLUR, EPOCHS, (20,), ("all",), finetune__layers="first"),
+        *grid(AWGN, EPOCHS, (10,), ("most",), finetune__select_by="validation"),
         *methods(AWGN, EPOCHS, (20,)),
     ),
     n_seeds=2,
@@ -75,7 +76,7 @@ def swept(tmp_path_factory):
 def test_every_cell_of_the_grids_has_all_choices(name) -> None:
     space = load_space(name)
     assert [arm.name for arm in space.arms if arm.control] == ["none"]
-    others = ("rank.distance", "rank.pairing", "finetune.layers", "finetune.method")
+    others = ("rank.distance", "rank.pairing", "finetune.layers", "finetune.method", "finetune.select_by")
     tuned = [arm.settings for arm in space.arms[1:]]
     cells = Counter(
         (settings["distortion.name"], settings["distortion.level"], settings["distortion.n_images"])
@@ -130,7 +131,9 @@ def test_a_course_has_every_epoch_of_every_seed(swept) -> None:
     trials = study.trials(study.usual(Condition("awgn", 100.0), 10, "least"))
     course = course_of(trials, store)
     history = store.find(trials[1].stages["finetune"]).history
-    assert [epoch[1] for epoch in course.accuracy] == [1 - record["validation_error"] for record in history]
+    assert [epoch[1] for epoch in course.accuracy] == [1 - record["tuned_distortion_error"] for record in history]
+    best = min(history, key=lambda record: (record["validation_error"], record["validation_loss"]))
+    assert course.kept[1] == best["epoch"]
     assert course.seconds[1][1] == pytest.approx(sum(record["seconds"] for record in history))
 
 
@@ -146,6 +149,7 @@ def test_the_study_prints_its_tables_and_writes_its_figures(swept, tmp_path, mon
         "awgn 100, 20 images: l2",
         "tested on gaussian_noise and gaussian_blur (severities 3)",
         "One layer against several",
+        "Which noisy images choose the epoch",
         "Convergence with 20 images",
         *(f"awgn 100, 20 images: {method}" for method in METHODS),
     ):
@@ -164,6 +168,8 @@ def test_the_study_prints_its_tables_and_writes_its_figures(swept, tmp_path, mon
         "network": first + second + classifier,
         "retrain": first + second + classifier,
     }
+    selection = next(line for line in printed[printed.index("Which noisy") :].splitlines() if " validation " in line)
+    assert selection.split()[5:8] == ["validation", "10", "40"], "ten and the 30 validation images"
     verdict = next(line for line in printed.splitlines() if line.startswith("most − random "))
     assert verdict.split()[4] == "3"  # cells: two numbers of images with noise, one with blur
     for what in ("accuracy", "differences", "convergence"):

@@ -19,6 +19,7 @@ _EPOCH_METRICS = {
     "validation_error": "validation/error",
     "validation_loss": "validation/loss",
     "probe_error": "probe/error",
+    "tuned_distortion_error": "probe/tuned_distortion",
 }
 OTHERS_PROBE = "other_probe"
 """Where an epoch's error is told that another trial, with another probe, has run: it compares with none of this one."""

@@ -1,5 +1,7 @@
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from engine.orchestration.failures import failure_lines
 from engine.orchestration.printing import as_text
 from engine.orchestration.reasons import Reason
 from engine.orchestration.results import Results, TrialResult, objective_values
+from engine.stages.budget import NoisyBudget
 from tests.engine.orchestration.spaces import SPACE
 
 
@@ -388,3 +391,22 @@ def test_a_network_is_dead_that_has_one_answer_for_images_of_many_classes(answer
     assert trial.errors is not None
     test = {**trial.errors["test"], "most_answered": answered, "most_labelled": labelled}
     assert dataclasses.replace(trial, errors={**trial.errors, "test": test}).dead is dead
+
+
+def test_labelled_noisy_images_are_named_beside_what_used_them() -> None:
+    def used(errors: Mapping[str, Any] | None, n: int) -> dict[str, Any]:
+        budget = NoisyBudget.of(n, "held-out", n_validation=60)
+        return {**(errors or {}), "labelled_noisy": budget.to_json()}
+
+    trials = [
+        dataclasses.replace(trial, errors=used(trial.errors, 50 if trial.group == "push-pull" else 200))
+        if trial.group == "push-pull" or trial.number == 4
+        else trial
+        for trial in RESULTS.trials
+    ]
+    text = as_text(answer_tables(dataclasses.replace(RESULTS, trials=tuple(trials))), width=300)
+    (arm,) = [line for line in text.splitlines() if line.startswith("push-pull: ")]
+    assert arm.endswith("; 50 labelled noisy images (40 trained on, 10 held out to select the epoch)")
+    assert "push_pull.where=first; 200 labelled noisy images (160 trained on, 40 held out" in text
+    (plain,) = [line for line in text.splitlines() if line.startswith("plain: ")]
+    assert "labelled" not in plain

@@ -196,3 +196,18 @@ def test_only_values_of_a_trial_s_own_probe_are_compared(scene: Scene) -> None:
     assert scene.study._ledger[0].intermediate_values == {2: 0.5}
     shown = [step for event in scene.spool.all_events() if event["event"] == "metrics" for step, _ in event["steps"]]
     assert shown == [1, 2], "both are shown"
+
+
+def test_a_run_is_tagged_with_the_labelled_noisy_images_that_it_uses(scene: Scene) -> None:
+    for trial in scene.begin_all():
+        scene.say_last_word(trial)
+        scene.conductor.on_end(trial, error=False)
+    while scene.begin_all():
+        pass
+    for event in scene.spool.all_events():
+        if event["event"] == "start":
+            tuned = event["params"]["finetune.which"] != "none"
+            words = "20 labelled noisy images (16 trained on, 4 held out to select the epoch)"
+            assert event["tags"].get("labelled_noisy") == (words if tuned else None)
+    tags = [event["tags"] for event in scene.spool.all_events() if event["event"] == "start"]
+    assert {"labelled_noisy" in found for found in tags} == {True, False}

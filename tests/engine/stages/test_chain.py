@@ -5,7 +5,7 @@ from engine.corruptions import corrupt, distort
 from engine.data import Digits
 from engine.metrics import as_input, predict
 from engine.ranking import activation_maps
-from engine.seeds import derive_seed
+from engine.seeds import derive_seed, generator
 from engine.settings import TrialConfig
 from engine.stages import (
     MissingInputError,
@@ -161,9 +161,14 @@ def test_the_errors_equal_a_loop_over_the_images(workshop):
     on_validation_images = distort(
         data.validation.images, "awgn", 25.0, seed=derive_seed(0, "distortion"), indices=data.validation.indices
     )
-    assert artifacts["finetune"].json("result")["validation_error"] == pytest.approx(
+    result, history = artifacts["finetune"].json("result"), artifacts["finetune"].history
+    assert history[result["best_epoch"] - 1]["tuned_distortion_error"] == pytest.approx(
         wrong_share(network, on_validation_images, data.validation.labels)
     )
+    order = torch.randperm(len(data.train), generator=generator(0, "noisy images"))[:20]
+    held_out = data.train.take(order[[4, 9, 14, 19]])
+    on_held_out = distort(held_out.images, "awgn", 25.0, seed=derive_seed(0, "distortion"), indices=held_out.indices)
+    assert result["validation_error"] == pytest.approx(wrong_share(network, on_held_out, held_out.labels))
     assert errors["test"]["tuned_distortion"] == pytest.approx(wrong_share(network, noisy, data.test.labels))
 
 

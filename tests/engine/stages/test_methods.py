@@ -9,7 +9,7 @@ from engine.metrics.errors import error_and_loss
 from engine.ranking import borda_count, filter_distances
 from engine.stages import finetune
 from engine.stages.network import load_network
-from engine.stages.noisy import distorted, noisy_and_clean
+from engine.stages.noisy import distorted, noisy_and_clean, noisy_sets
 from engine.training import CutNetwork
 
 CPU = torch.device("cpu")
@@ -64,12 +64,13 @@ def test_retraining_starts_from_random_weights_and_sees_noisy_images_alone(works
     artifacts = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(plan)}
     assert set(artifacts) == {"pretrain", "evaluate"}
     distortion = {"name": "awgn", "level": 25.0, "n_images": 40}
-    validation = distorted(workshop.data.validation, distortion, seed=0)
+    held_out = noisy_sets(workshop.data, plan.stages[0].settings, seed=0).selecting
     network = load_network(artifacts["pretrain"], None, CPU)
     best = artifacts["pretrain"].history[artifacts["pretrain"].json("result")["best_epoch"] - 1]
-    error, loss = error_and_loss(network, validation)
+    error, loss = error_and_loss(network, held_out)
     assert (best["validation_error"], best["validation_loss"]) == (error, loss)
-    assert loss != error_and_loss(network, workshop.data.validation)[1]
+    validation = distorted(workshop.data.validation, distortion, seed=0)
+    assert best["tuned_distortion_error"] == classification_error(network, validation)
     errors = artifacts["evaluate"].json("errors")["test"]
     noisy = distorted(workshop.data.test, distortion, seed=1)
     assert errors["tuned_distortion"] == pytest.approx(classification_error(network, noisy))
@@ -133,11 +134,11 @@ def test_features_that_are_kept_change_nothing_but_rounding(workshop, tmp_path, 
     features = CutNetwork.features
     monkeypatch.setattr(CutNetwork, "features", lambda cut, split: computed.append(len(split)) or features(cut, split))
     kept = artifacts_of(workshop, **settings)
-    assert computed == [20, 60, 60], "the noisy, validation and probe images, once each"
+    assert computed == [16, 4, 60, 60], "noisy images to train on and to select by, those of both probes, once each"
     monkeypatch.setattr(finetune, "cut_network", lambda *_: None)
     other = type(workshop)(tmp_path / "other")
     whole = artifacts_of(other, **settings)
-    assert len(computed) == 3
+    assert len(computed) == 4
     changes, expected = (found["finetune"].tensors("changes") for found in (kept, whole))
     assert set(changes) == set(expected)
     for name, value in expected.items():

@@ -38,14 +38,14 @@ def changed(info, context: dict[str, Any], setting: dict[str, Any]) -> tuple[str
 
 def test_keys_golden(info):
     assert keys(info, ALL) == {
-        "pretrain": "e79c0dcbc23be10a6ea75c1ce1958a78",
-        "rank": "83e17dcd31a9ec2a06a17d759828bd71",
-        "finetune": "9e7c9945cf00eebf0805ea971ea51671",
-        "evaluate": "f451b74feede7ab05beb8cf4f04d3d57",
+        "pretrain": "9435d513b069031b5990b459f6f0eeeb",
+        "rank": "e0b378a5528f37ba61e68a14450c664a",
+        "finetune": "0d29b50bec4c9113e0b959ee8815aa2b",
+        "evaluate": "299a452c23b5ade33bd6a6f062d88d39",
     }
     assert keys(info) == {
-        "pretrain": "65ce8d9f391660b92ef3ca59f94185c9",
-        "evaluate": "1eaecd33eabb4c8af74fcb1d655d665e",
+        "pretrain": "89cd691255fae34627307b7492576c1c",
+        "evaluate": "d9ae0c10cd644c0d9de53f433068e782",
     }
 
 
@@ -108,6 +108,7 @@ def test_retraining_shares_nothing_with_the_clean_pretraining_but_noisy_images_o
         "random weights, whatever is given"
     )
     assert changed(info, retrain, {"distortion.n_images": 100}) == ("pretrain", "evaluate")
+    assert changed(info, retrain, {"finetune.select_by": "validation"}) == ("pretrain", "evaluate")
 
 
 def test_a_distance_that_says_nothing_of_a_layer_s_maps_is_refused(info):
@@ -183,6 +184,7 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "finetune.method": (ALL, "correction", DOWN_FROM_FINETUNE),
     "finetune.batch_norm": (ALL, "affine", DOWN_FROM_FINETUNE),
     "finetune.train_classifier": (ALL, True, DOWN_FROM_FINETUNE),
+    "finetune.select_by": (ALL, "validation", DOWN_FROM_FINETUNE),
     "finetune.training.epochs": (ALL, 9, DOWN_FROM_FINETUNE),
     "finetune.training.batch_size": (ALL, 32, DOWN_FROM_FINETUNE),
     "finetune.training.optimizer": (ALL, "sgd", DOWN_FROM_FINETUNE),
@@ -318,6 +320,7 @@ FROM_WEIGHTS = {**ALL, "model.weights": "ab" * 16}
             for name, value in (("finetune.which", "random"), ("finetune.layers", "first"), ("finetune.count", 1))
         ),
         ({**ALL, "finetune.method": "retrain"}, {"finetune.training.epochs": 50}),
+        ({"finetune.which": "none"}, {"finetune.select_by": "validation"}),
         ({"finetune.which": "none"}, {"rank.at": "convolution"}),
         ({"finetune.which": "none"}, {"distortion.level": 50.0}),
         ({"finetune.which": "none"}, {"finetune.training.epochs": 50}),

@@ -51,6 +51,7 @@ OTHER: dict[str, Any] = {
     "finetune.across_layers": True,
     "finetune.batch_norm": "affine",
     "finetune.train_classifier": True,
+    "finetune.select_by": "validation",
     "training.epochs": 5,
     "training.batch_size": 32,
     "training.optimizer": "sgd",

@@ -90,9 +90,9 @@ def test_a_trial_that_a_baseline_does_not_cover_is_recorded_without_scores(spool
 def test_another_trial_s_probe_is_shown_under_a_name_of_its_own(spool: Spool) -> None:
     tracker = Tracker(spool)
     tracker.start_trial("a", 0, {}, {})
-    epoch = {"loss": 1.0, "validation_error": 0.25, "probe_error": 0.5}
+    epoch = {"loss": 1.0, "validation_error": 0.25, "probe_error": 0.5, "tuned_distortion_error": 0.75}
     tracker.epochs("a", [{**epoch, "step": 1, "own_watch": False}, {**epoch, "step": 2, "own_watch": True}])
     _, event = spool.pending()[0]
     first, second = (set(metrics) for _, metrics in event["steps"])
-    assert first == {"train/loss", "validation/error", "other_probe/error"}
-    assert second == {"train/loss", "validation/error", "probe/error"}
+    assert first == {"train/loss", "validation/error", "other_probe/error", "other_probe/tuned_distortion"}
+    assert second == {"train/loss", "validation/error", "probe/error", "probe/tuned_distortion"}

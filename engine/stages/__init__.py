@@ -10,6 +10,7 @@ _MODULES = {
     "MissingInputError": "engine.stages.runner",
     "Stage": "engine.stages.spec",
     "StageCancelledError": "engine.stages.context",
+    "StageElsewhereError": "engine.stages.runner",
     "StageContext": "engine.stages.context",
     "StageOutcome": "engine.stages.chain",
     "StageSpec": "engine.stages.spec",

@@ -210,7 +210,12 @@ def stage_lease(root: Path, key: str, inputs: Mapping[str, str]) -> FileLease:
         key: the stage's key.
         inputs: keys of what it reads, which stay in the store meanwhile.
     """
-    return FileLease(root / "leases" / "stages" / f"{key}.json", {"key": key, "inputs": list(inputs.values())})
+    return FileLease(stage_path(root, key), {"key": key, "inputs": list(inputs.values())})
+
+
+def stage_path(root: Path, key: str) -> Path:
+    """Return the file of a stage's lease."""
+    return root / "leases" / "stages" / f"{key}.json"
 
 
 def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Collection[str]]) -> Presence:

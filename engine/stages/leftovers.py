@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.stages.attempts import is_of_the_dead
-from engine.stages.leases import find_live, left_leases, remove_left
+from engine.stages.leases import find_live, left_leases, remove_left, stage_path
 from engine.stages.store import ABANDONED, Store
 
 LEFT_S = 86400.0
@@ -108,7 +108,7 @@ def _key(folder: Path) -> str:
 
 
 def _is_live(store: Store, folder: Path) -> bool:
-    return find_live(store.root / "leases" / "stages" / f"{_key(folder)}.json") is not None
+    return find_live(stage_path(store.root, _key(folder))) is not None
 
 
 def _is_left(store: Store, folder: Path, *, at_once: bool = False) -> bool:

@@ -26,8 +26,10 @@ from engine.stages.store import Artifact, CorruptArtifactError, Store
 from engine.training import TrainingDivergedError
 
 MAX_WAIT_S = 3600.0
-"""How long a stage that another process computes is waited for before it is computed here too."""
+"""How long another process may be at a stage without an epoch before it is computed here too."""
 _POLL_S = (0.1, 2.0)
+Elsewhere = Literal["wait", "leave", "compute"]
+"""What to do about a stage that another process is computing: wait for it, leave it, or compute it here too."""
 Origin = Literal["computed", "store", "elsewhere"]
 """Whence an artifact is: from here and now, from the store, or from another process that was waited for."""
 
@@ -42,6 +44,10 @@ class MissingInputError(Exception):
 
     def __str__(self) -> str:
         return f"input {self.key}: {self.reason}"
+
+
+class StageElsewhereError(Exception):
+    """Another process is computing the stage."""
 
 
 def find_whole(store: Store, key: str) -> Artifact | None:
@@ -79,11 +85,12 @@ def obtain_stage(
     device: torch.device,
     report: Report | None = None,
     progress: Progress = unwatched,
+    elsewhere: Elsewhere = "wait",
 ) -> tuple[Artifact, Origin]:
     """Return the artifact of a stage, and whether it was computed now, found in the store, or waited for.
 
-    A stage under way leaves a checkpoint after each epoch and goes on from the last one. A stage that another process
-    is computing is waited for: a lease file in the store shows it (see ``engine.stages.leases``).
+    A stage under way leaves a checkpoint after each epoch and goes on from the last one. That another process is
+    computing it is shown by a lease file in the store (see ``engine.stages.leases``).
 
     Args:
         spec: what to compute.
@@ -92,9 +99,11 @@ def obtain_stage(
         device: where to compute.
         report: called with each epoch's record; returning False stops the stage.
         progress: told how far the stage is, while it is computed here.
+        elsewhere: what to do where another process is computing the stage. Who waits hears its epochs.
 
     Raises:
         MissingInputError: an input is not in the store.
+        StageElsewhereError: another process is computing the stage, which is to be left.
         StageCancelledError: ``report`` returned False.
         StoreFaultError: the store's disk is full, read-only or away.
     """
@@ -104,7 +113,7 @@ def obtain_stage(
         return found, "store"
     lease = stage_lease(store.root, spec.key, spec.inputs)
     try:
-        found = _take_turn(lease, spec, store, report)
+        found = _take_turn(lease, spec, store, report, elsewhere)
         if found is not None:
             return found, "elsewhere"
         with _checkpoints_noted(spec.key, store):
@@ -113,21 +122,25 @@ def obtain_stage(
         lease.release()
 
 
-def _take_turn(lease: FileLease, spec: StageSpec, store: Store, report: Report) -> Artifact | None:
+def _take_turn(
+    lease: FileLease, spec: StageSpec, store: Store, report: Report, elsewhere: Elsewhere
+) -> Artifact | None:
     """Take a stage's lease; while another process has it, pass its epochs on, and return what it makes.
 
     Returns:
         The artifact, or None where the stage is to be computed here.
     """
-    end, pause_s, n_heard = time.monotonic() + MAX_WAIT_S, _POLL_S[0], 0
-    while not lease.acquire() and time.monotonic() < end:
+    heard, pause_s, n_heard = time.monotonic(), _POLL_S[0], 0
+    while not lease.acquire() and elsewhere != "compute" and time.monotonic() - heard < MAX_WAIT_S:
+        if elsewhere == "leave":
+            raise StageElsewhereError(f"{spec.stage} is being computed by another process")
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _POLL_S[1])
         found = find_whole(store, spec.key)
         if found is not None:
             return found
         for record in store.checkpointed_history(spec.key)[n_heard:]:
-            n_heard += 1
+            n_heard, heard = n_heard + 1, time.monotonic()
             if not report(record):
                 raise StageCancelledError(f"{spec.stage} stopped while another process computed it")
     return find_whole(store, spec.key)  # it may have been finished just before the lease was free

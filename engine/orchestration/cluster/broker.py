@@ -7,7 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.orchestration.cluster.stage_queue import StageQueue, WorkerLostError
+from engine.orchestration.cluster.stage_queue import StageQueue
+from engine.orchestration.cluster.wanted import WorkerLostError
+from engine.stages.leases import find_live, stage_path
 from engine.stages.store import Store
 
 _NODE_DEATH_S = 30.0
@@ -29,16 +31,19 @@ class Broker:
     def queue(self) -> StageQueue:
         """Return the queue, made in the actor's event loop."""
         if self._queue is None:
-            self._queue = StageQueue(self._manifest, begun=self._store.checkpointed_history)
+            self._queue = StageQueue(self._manifest, begun=self._store.checkpointed_history, held=self._is_held)
         return self._queue
 
     def _manifest(self, key: str) -> Mapping[str, Any] | None:
         artifact = self._store.find(key)
         return artifact.manifest if artifact is not None else None
 
+    def _is_held(self, key: str) -> bool:
+        return find_live(stage_path(self._store.root, key)) is not None
+
     async def add_worker(self, name: str, actor: Any, node: str) -> None:
         """Take a stage worker's actor handle, and the id of the node that it runs on."""
-        self.queue.add_worker(name, _RemoteWorker(actor, node))
+        self.queue.add_worker(name, _RemoteWorker(actor, node), node)
 
     async def remove_worker(self, name: str) -> bool:
         """See ``StageQueue``."""
@@ -64,9 +69,9 @@ class Broker:
         """See ``StageQueue``."""
         await self.queue.refuse(reason)
 
-    async def submit(self, trial: str, spec: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
+    async def submit(self, trial: str, spec: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> bool:
         """See ``StageQueue``."""
-        await self.queue.submit(trial, spec, depth, followers)
+        return await self.queue.submit(trial, spec, depth, followers)
 
     async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
         """See ``StageQueue``."""
@@ -76,9 +81,9 @@ class Broker:
         """See ``StageQueue``."""
         return await self.queue.report(key, record)
 
-    async def release(self, trial: str) -> None:
+    async def release(self, trial: str, for_good: bool = False) -> None:
         """See ``StageQueue``."""
-        self.queue.release(trial)
+        self.queue.release(trial, for_good=for_good)
 
     async def forget(self, key: str) -> None:
         """See ``StageQueue``."""
@@ -96,11 +101,11 @@ class _RemoteWorker:
         self._actor = actor
         self._node = node
 
-    async def run(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
         from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
         try:
-            result = await self._actor.run.remote(dict(spec))
+            result = await self._actor.run.remote(dict(spec), anyway)
         except RayTaskError as error:  # it lives: its code has a fault that it does not report itself
             reason = f"the stage worker raised {type(error.cause).__name__}: {error.cause}"
             return {"state": "failed", "reason": reason}

@@ -93,20 +93,20 @@ class StagePool:
         self._thread = threading.Thread(target=self._supply, name="stage-pool", daemon=True)
         self._thread.start()
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self, timeout_s: float = 5.0) -> dict[str, Any]:
         """Return the broker's counts; empty while it cannot be reached."""
         try:
-            return dict(ray.get(self.broker.statistics.remote(), timeout=5))
+            return dict(ray.get(self._ask("statistics"), timeout=timeout_s))
         except (RayError, TimeoutError):
             return {}
 
     def release(self, trial: str) -> None:
-        """Forget what a trial wanted."""
-        self.broker.release.remote(trial)
+        """Forget what a trial wanted; it has ended for good."""
+        self._ask("release", trial, for_good=True)
 
     def hold_ends(self, holds: bool) -> None:
         """Say whether trials that have ended keep their processes."""
-        self.broker.hold_ends.remote(holds)
+        self._ask("hold_ends", holds)
 
     def close(self) -> None:
         """End broker and workers."""
@@ -114,6 +114,10 @@ class StagePool:
         self._thread.join(15)
         for actor in [*self._workers.values(), self.broker]:
             ray.kill(actor)
+
+    def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call the broker, once: Ray says each of its own retries on the terminal, at the end of a sweep too."""
+        return getattr(self.broker, method).options(max_task_retries=0).remote(*arguments, **options)
 
     def _make_worker(self) -> None:
         name = f"worker-{self._n_made}"
@@ -132,7 +136,7 @@ class StagePool:
 
     def _introduce_workers(self) -> None:
         """Make workers that run known to the broker: new ones, and all again after it was restarted."""
-        known = ray.get(self.broker.worker_names.remote(), timeout=10)
+        known = ray.get(self._ask("worker_names"), timeout=10)
         for name, actor in self._workers.items():
             if name in known:
                 continue
@@ -150,10 +154,10 @@ class StagePool:
                 self._faults[name] = found["fault"]
                 continue
             self._faults.pop(name, None)
-            ray.get(self.broker.add_worker.remote(name, actor, found["node"]), timeout=10)
+            ray.get(self._ask("add_worker", name, actor, found["node"]), timeout=10)
         if self._workers and self._faults.keys() >= self._workers.keys():
             reason = f"no stage worker can start: {next(iter(self._faults.values()))}"
-            ray.get(self.broker.refuse.remote(reason), timeout=10)
+            ray.get(self._ask("refuse", reason), timeout=10)
 
     def _note_loss(self, name: str, reason: str) -> None:
         """Note that a worker did not answer; on a machine that nothing can be added to, not for ever."""
@@ -163,7 +167,7 @@ class StagePool:
 
     def _resize(self) -> None:
         """Have as many workers as stages that want one, up to the slots; return idle ones after a while."""
-        counts = ray.get(self.broker.statistics.remote(), timeout=10)
+        counts = ray.get(self._ask("statistics"), timeout=10)
         wanted = counts["queued"] + counts["running"]
         while len(self._workers) < min(wanted, self._slots.n_slots):
             self._make_worker()
@@ -172,7 +176,7 @@ class StagePool:
             self._busy_at = now
         elif now - self._busy_at > self._idle_s:
             for name in list(self._workers)[wanted:]:
-                if ray.get(self.broker.remove_worker.remote(name), timeout=10):
+                if ray.get(self._ask("remove_worker", name), timeout=10):
                     for known in (self._ready, self._faults, self._lost_since):
                         known.pop(name, None)
                     ray.kill(self._workers.pop(name))

@@ -10,99 +10,23 @@ import contextlib
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
+from engine.orchestration.cluster.choice import StageTimes, choose
+from engine.orchestration.cluster.wanted import WantedStage, Worker, WorkerLostError
 from engine.stages.prefix import family_of, is_prefix
 from engine.stages.spec import StageSpec
 
-State = Literal["queued", "running", "done", "failed"]
 MAX_LOSSES = 3
 """How often a stage's worker may die before the stage counts as failed; preempted nodes do not count."""
 GRACE_S = 60.0
 """How long a stage that nobody wants may go on without coming to the end of an epoch before its worker is killed."""
-
-
-class WorkerLostError(Exception):
-    """A worker died, or cannot be reached, while it ran a stage.
-
-    Attributes:
-        kind: "died"; "preempted", its node was taken away, which is not the stage's fault; "out of memory"; or
-            "unfit", it lives, but can run no stage.
-    """
-
-    def __init__(self, message: str, kind: Literal["died", "preempted", "out of memory", "unfit"] = "died") -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-class Worker(Protocol):
-    """What the broker needs of a stage worker."""
-
-    def run(self, spec: Mapping[str, Any]) -> Awaitable[dict[str, Any]]:
-        """Compute a stage; return {"state": "done" | "failed" | "cancelled", "reason", "seconds", …}.
-
-        A failure by lack of memory has "out_of_memory": True.
-
-        Raises:
-            WorkerLostError: the worker died.
-        """
-
-    def lost_its_node(self) -> Awaitable[bool]:
-        """Return, of a worker that died, whether its node is gone; that may take a while to show."""
-
-    def kill(self) -> None:
-        """End the worker's process; it is started anew."""
-
-
-@dataclass
-class WantedStage:
-    """A stage that somebody asked for.
-
-    Attributes:
-        spec: the stage.
-        order: when it was first asked for.
-        depth: its place in the chain of who asked first.
-        family: of trainings that differ in their length only; None for other stages.
-        state: where it stands.
-        reason: why it failed.
-        missing: the key of an input that was gone.
-        seconds: computing time.
-        from_store: whether it was there before.
-        elsewhere: whether another sweep computed it, and this one waited for it.
-        worker: who runs it, or ran it.
-        losses: how often its worker died, but for those whose node turned out to be gone.
-        inquiries: find out, for each loss, whether the node was gone.
-        starts: how often it was started.
-        alone: whether it ran out of memory once, and is tried again with the machine to itself.
-        unwanted_since: since when it runs for nobody.
-        followers: for each trial that wants it, the stages that come after it there.
-        askers: the trials that want it now.
-        all_askers: the trials that ever wanted it.
-        records: its epochs so far.
-    """
-
-    spec: StageSpec
-    order: int
-    depth: int
-    family: str | None = None
-    state: State = "queued"
-    reason: str = ""
-    missing: str | None = None
-    seconds: float = 0.0
-    from_store: bool = False
-    elsewhere: bool = False
-    worker: str = ""
-    losses: int = 0
-    inquiries: list[asyncio.Task] = field(default_factory=list)
-    starts: int = 0
-    alone: bool = False
-    unwanted_since: float | None = None
-    followers: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    askers: set[str] = field(default_factory=set)
-    all_askers: set[str] = field(default_factory=set)
-    records: list[dict[str, Any]] = field(default_factory=list)
+MAX_WAIT_S = 3600.0
+"""How long another sweep may be at a stage without an epoch before it is computed here too."""
+_UNENDED = ("queued", "running", "elsewhere")
+POLL_S = (0.25, 2.0)
+"""How long a stage that another sweep computes is left alone between two looks: at first, and at most."""
 
 
 class StageQueue:
@@ -111,6 +35,7 @@ class StageQueue:
     Args:
         find: returns an artifact's manifest from the store, or None.
         begun: returns the epochs that a stage's checkpoint in the store has.
+        held: returns whether somebody alive computes a stage for the store.
         grace_s: how long a stage that nobody wants may go on before its worker is killed.
     """
 
@@ -119,18 +44,24 @@ class StageQueue:
         find: Callable[[str], Mapping[str, Any] | None],
         *,
         begun: Callable[[str], Sequence[Mapping[str, Any]]] = lambda key: (),
+        held: Callable[[str], bool] = lambda key: False,
         grace_s: float = GRACE_S,
     ) -> None:
         self._find = find
         self._begun = begun
+        self._held = held
         self._grace_s = grace_s
-        self._times: dict[str, tuple[int, float]] = {}
+        self._times = StageTimes()
         self._stages: dict[str, WantedStage] = {}
         self._trials: set[str] = set()
         self._last_arrival = time.monotonic()
         self._unended: dict[str, WantedStage] = {}
         self._wishes: defaultdict[str, set[str]] = defaultdict(set)
+        self._asking: defaultdict[str, set[object]] = defaultdict(set)
+        self._ended: set[str] = set()
         self._workers: dict[str, Worker] = {}
+        self._machines: dict[str, str] = {}
+        self._killed: set[str] = set()
         self._idle: list[str] = []
         self._order = itertools.count()
         self._tasks: set[asyncio.Task] = set()
@@ -142,10 +73,10 @@ class StageQueue:
         self._n_preempted = 0
         self._run_seconds = 0.0
 
-    def add_worker(self, name: str, worker: Worker) -> None:
-        """Take a worker; it gets a stage at once if one is waiting."""
+    def add_worker(self, name: str, worker: Worker, machine: str = "") -> None:
+        """Take a worker, and where it is; it gets a stage at once if one is waiting."""
         if name not in self._workers:
-            self._workers[name] = worker
+            self._workers[name], self._machines[name] = worker, machine
             self._idle.append(name)
             self._dispatch()
 
@@ -153,10 +84,14 @@ class StageQueue:
         """Forget a worker if it is idle; return whether it is not known any more."""
         if name in self._workers and name not in self._idle:
             return False
+        self._forget_worker(name)
+        return True
+
+    def _forget_worker(self, name: str) -> None:
         self._workers.pop(name, None)
+        self._machines.pop(name, None)
         if name in self._idle:
             self._idle.remove(name)
-        return True
 
     def worker_names(self) -> list[str]:
         """Return the names of the workers that are known."""
@@ -179,29 +114,29 @@ class StageQueue:
                 await asyncio.wait_for(self._changed.wait_for(lambda: not self._ends_are_held), timeout_s)
         return self._ends_are_held
 
-    async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> None:
-        """Want a stage for a trial. What is done, running or queued already is shared; what failed is tried again.
+    async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> bool:
+        """Want a stage for a trial. What is done, running or queued already is shared; what failed is tried again, but
+        for what would fail again.
 
         Args:
             trial: who asks.
             spec_json: the stage.
             depth: its place in the trial's chain.
             followers: the names of the stages that come after it in that chain.
+
+        Returns:
+            Whether the trial still counts; one that was released meanwhile, or has ended for good, wants nothing.
         """
-        spec = StageSpec.from_json(spec_json)
+        spec, ticket = StageSpec.from_json(spec_json), object()
+        self._asking[trial].add(ticket)
         stage = self._known(spec.key)
         if stage is None:
-            manifest, epochs = await asyncio.to_thread(self._look_up, spec.key)
+            found = await asyncio.to_thread(self._look_up, spec.key)
             stage = self._known(spec.key)  # another trial may have asked meanwhile
-        if stage is None:
-            stage = self._stages[spec.key] = WantedStage(spec, next(self._order), depth, family_of(spec))
-            self._unended[spec.key] = stage
-            stage.records = epochs
-            if manifest is not None:
-                stage.state, stage.from_store = "done", True
-                stage.records = list(manifest["history"])
-                stage.seconds = float(manifest.get("seconds", 0.0))
-                self._learn(spec.stage, stage.seconds)
+        if trial in self._ended or ticket not in self._asking[trial]:
+            return False
+        self._asking[trial].discard(ticket)
+        stage = stage or self._add(spec, depth, *found)
         self._wishes[trial].add(spec.key)
         if trial not in self._trials:
             self._trials.add(trial)
@@ -213,9 +148,24 @@ class StageQueue:
             stage.all_askers.add(trial)
             if stage.from_store and len(stage.all_askers) == 1:
                 self._n_from_store += 1
-            elif len(stage.all_askers) > 1:
+            elif len(stage.all_askers) > 1 and stage.state != "failed":
                 self._n_shared += 1
         self._dispatch()
+        return True
+
+    def _add(
+        self, spec: StageSpec, depth: int, manifest: Mapping[str, Any] | None, epochs: list[dict[str, Any]]
+    ) -> WantedStage:
+        """Add a stage that nobody has asked for yet, or not lately."""
+        stage = self._stages[spec.key] = WantedStage(spec, next(self._order), depth, family_of(spec))
+        self._unended[spec.key] = stage
+        stage.records = epochs
+        if manifest is not None:
+            stage.state, stage.from_store = "done", True
+            stage.records = list(manifest["history"])
+            stage.seconds = float(manifest.get("seconds", 0.0))
+            self._times.learn(spec.stage, stage.seconds)
+        return stage
 
     def _look_up(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
         """Return what the store has of a stage: its manifest, or the epochs of one that was begun.
@@ -226,9 +176,13 @@ class StageQueue:
         return manifest, [] if manifest is not None else [dict(record) for record in self._begun(key)]
 
     def _known(self, key: str) -> WantedStage | None:
-        """Return a stage; not one whose failure nobody waits for any more: a new asker gets a new try."""
+        """Return a stage; not one whose failure nobody waits for any more: a new asker gets a new try.
+
+        One that would fail again whoever computed it is not tried again.
+        """
         stage = self._stages.get(key)
-        return None if stage is not None and stage.state == "failed" and not stage.askers else stage
+        is_over = stage is not None and stage.state == "failed" and not stage.askers and not stage.lasting
+        return None if is_over else stage
 
     async def refuse(self, reason: str) -> None:
         """Fail the stages that wait for a worker, because there is none that could run them."""
@@ -267,16 +221,22 @@ class StageQueue:
         stage = self._stages.get(key)
         if stage is None:
             return True  # asked for before this broker was restarted: let it finish, its artifact is good
-        if _place(record) not in map(_place, stage.records):
-            stage.records.append(dict(record))
+        if stage.add_records([record]):
             await self._tell()
         return bool(stage.askers)
 
-    def release(self, trial: str) -> None:
+    def release(self, trial: str, *, for_good: bool = False) -> None:
         """Forget a trial's wishes; a queued stage that nobody else wants leaves the queue, a running one is stopped.
 
         It is asked to stop at the end of its epoch; if that takes longer than the grace, its worker is killed.
+
+        Args:
+            trial: who wants nothing any more, and what it is just asking for neither.
+            for_good: whether it has ended: what it may still ask for, late, is not heard.
         """
+        self._asking.pop(trial, None)
+        if for_good:
+            self._ended.add(trial)
         for key in self._wishes.pop(trial, ()):
             stage = self._stages.get(key)
             if stage is None:
@@ -285,7 +245,7 @@ class StageQueue:
             stage.followers.pop(trial, None)
             if stage.askers:
                 continue
-            if stage.state == "queued":
+            if stage.state in ("queued", "elsewhere"):
                 del self._stages[key]
             elif stage.state == "running" and stage.unwanted_since is None:
                 stage.unwanted_since = time.monotonic()
@@ -294,14 +254,14 @@ class StageQueue:
     def forget(self, key: str) -> None:
         """Forget a stage whose artifact turned out to be missing or corrupt, so that it is computed again."""
         stage = self._stages.get(key)
-        if stage is not None and stage.state in ("done", "failed"):
+        if stage is not None and stage.state in ("done", "failed") and not stage.lasting:
             del self._stages[key]
 
     def statistics(self) -> dict[str, Any]:
         """Return counts and times: what ran, what was shared or found, and the seconds that this saved."""
         states = [stage.state for stage in self._stages.values()]
         shared = sum(
-            stage.seconds * (len(stage.all_askers) - (0 if stage.from_store or stage.elsewhere else 1))
+            stage.seconds * (len(stage.all_askers) - (0 if stage.from_store or stage.shared else 1))
             for stage in self._stages.values()
             if stage.state == "done"
         )
@@ -310,6 +270,7 @@ class StageQueue:
             "idle": len(self._idle),
             "queued": states.count("queued"),
             "running": states.count("running"),
+            "elsewhere": states.count("elsewhere"),
             "done": states.count("done"),
             "run": self._n_run,
             "run_seconds": self._run_seconds,
@@ -323,58 +284,35 @@ class StageQueue:
     def _news(self, stage: WantedStage, after: int) -> bool:
         return len(stage.records) > after or stage.state in ("done", "failed")
 
-    def priority(self, stage: WantedStage) -> tuple[float, int, int]:
-        """Return what a stage is queued by: the work that it unblocks, then its depth, then its age.
-
-        The work is what comes after it in the chains of all trials that wait for it, in seconds by the times of the
-        stages that ended so far; a kind of stage that none has ended of counts as one second.
-        """
-        work = sum(self._expected(name) for names in stage.followers.values() for name in names)
-        return (-work, -stage.depth, stage.order)
-
-    def _expected(self, name: str) -> float:
-        count, seconds = self._times.get(name, (0, 0.0))
-        return seconds / count if count else 1.0
-
-    def _learn(self, name: str, seconds: float) -> None:
-        count, total = self._times.get(name, (0, 0.0))
-        self._times[name] = (count + 1, total + seconds)
-
     def _dispatch(self) -> None:
-        """Give idle workers the waiting stages that unblock most work.
-
-        A stage that ran out of memory gets the machine to itself; a training waits for a shorter one that it can go on
-        from.
-        """
+        """Give idle workers waiting stages; a training waits for a shorter one that it can go on from."""
         unended = self._unended_stages()
         running = [stage for stage in unended if stage.state == "running"]
         waiting = [stage for stage in unended if stage.state == "queued" and stage.askers]
-        lonely = next((stage for stage in [*running, *waiting] if stage.alone), None)
-        if lonely is not None:
-            waiting = [lonely] if lonely.state == "queued" and not running else []
         waiting = [stage for stage in waiting if not self._waits_for_shorter(stage)]
-        for stage in sorted(waiting, key=self.priority)[: len(self._idle)]:
-            name = self._idle.pop(0)
-            stage.state, stage.worker = "running", name
+        waiting.sort(key=self._times.priority)
+        for stage, name in list(choose(waiting, running, self._idle, self._machines)):
+            self._idle.remove(name)
+            stage.state, stage.worker, stage.machine = "running", name, self._machines[name]
             stage.starts += 1
             self._start(self._run(stage, name))
 
     def _waits_for_shorter(self, stage: WantedStage) -> bool:
-        """Return whether a training that this one can go on from is queued or running."""
+        """Return whether a training that this one can go on from is queued or under way."""
         return stage.family is not None and any(
             other.family == stage.family
-            and other.state in ("queued", "running")
+            and other.state in _UNENDED
             and other.askers
             and is_prefix(other.spec, stage.spec)
             for other in self._unended.values()
         )
 
     def _unended_stages(self) -> list[WantedStage]:
-        """Return the stages that are queued or running: few, however many have ended since the broker was started."""
+        """Return the stages that have not ended: few, however many have since the broker was started."""
         self._unended = {
             key: stage
             for key, stage in self._unended.items()
-            if stage.state in ("queued", "running") and self._stages.get(key) is stage
+            if stage.state in _UNENDED and self._stages.get(key) is stage
         }
         return list(self._unended.values())
 
@@ -392,22 +330,31 @@ class StageQueue:
         if same and since is not None and time.monotonic() - since >= self._grace_s * 0.99:
             worker = self._workers.get(stage.worker)
             if worker is not None:
+                self._killed.add(stage.worker)
                 worker.kill()
 
     async def _run(self, stage: WantedStage, name: str) -> None:
         """Run a stage on a worker and note how it ended; a lost worker is forgotten until it is added again."""
         worker = self._workers[name]
         try:
-            result = await worker.run(stage.spec.to_json())
+            result = await worker.run(stage.spec.to_json(), anyway=stage.anyway)
             self._idle.append(name)
         except WorkerLostError as error:
             out_of_memory = error.kind == "out of memory"
             result = {"state": "lost", "reason": str(error), "out_of_memory": out_of_memory}
-            self._workers.pop(name, None)
-            if error.kind == "died":
+            self._forget_worker(name)
+            if name in self._killed:  # by this broker, whatever its worker ran by then
+                self._killed.discard(name)
+            elif error.kind == "died":
                 await self._count_loss(stage, worker)
             elif error.kind == "preempted":
                 self._n_preempted += 1
+        except Exception as error:  # a fault of the broker's own must not leave the trials waiting
+            result = {
+                "state": "failed",
+                "reason": f"{stage.spec.stage} could not be run: {type(error).__name__}: {error}",
+            }
+            self._idle.append(name)
         self._settle(stage, result)
         await self._tell()
         self._dispatch()
@@ -432,17 +379,20 @@ class StageQueue:
         stage.seconds += float(result.get("seconds", 0.0))
         if state == "done":
             stage.state, stage.alone = "done", False
-            stage.from_store, stage.elsewhere = bool(result.get("from_store")), bool(result.get("shared"))
+            stage.from_store, stage.shared = bool(result.get("from_store")), bool(result.get("shared"))
             if "history" in result:
                 stage.records = list(result["history"])
             if stage.from_store:
                 self._n_from_store += 1
-            elif stage.elsewhere:
+            elif stage.shared:
                 self._n_shared += 1
             else:
                 self._n_run += 1
                 self._run_seconds += float(result.get("seconds", 0.0))
-            self._learn(stage.spec.stage, float(result.get("seconds", 0.0)))
+            self._times.learn(stage.spec.stage, float(result.get("seconds", 0.0)))
+        elif state == "elsewhere" and stage.askers:
+            stage.state = "elsewhere"
+            self._start(self._wait_for_elsewhere(stage))
         elif result.get("out_of_memory") and not stage.alone:
             stage.alone = True
             self._queue_again(stage)
@@ -451,7 +401,7 @@ class StageQueue:
             stage.reason = f"out of memory, with the machine to itself too: {result['reason']}"
         elif state == "failed" or (state == "lost" and stage.losses >= MAX_LOSSES):
             stage.state = "failed"
-            stage.missing = result.get("missing")
+            stage.missing, stage.lasting = result.get("missing"), bool(result.get("lasting"))
             stage.reason = str(result["reason"])
             if state == "lost":
                 stage.reason = f"worker lost {stage.losses} times: {stage.reason}"
@@ -465,11 +415,40 @@ class StageQueue:
         else:
             self._stages.pop(stage.spec.key, None)
 
+    async def _wait_for_elsewhere(self, stage: WantedStage) -> None:
+        """Pass on the epochs of a stage that another sweep computes, until it is done, is left, or nobody wants it.
+
+        Meanwhile it holds no worker. It is queued again when the other sweep gives it up, or dies; and when that has
+        come to no epoch for so long that it may never do so.
+        """
+        pause_s, heard = POLL_S[0], time.monotonic()
+        while True:
+            await asyncio.sleep(pause_s)
+            manifest, epochs, held = await asyncio.to_thread(self._look_elsewhere, stage.spec.key)
+            if self._stages.get(stage.spec.key) is not stage or stage.state != "elsewhere":
+                return
+            if manifest is not None or not held:
+                break
+            if stage.add_records(epochs):
+                heard = time.monotonic()
+                await self._tell()
+            stage.anyway = time.monotonic() - heard > MAX_WAIT_S
+            if stage.anyway:
+                break
+            pause_s = min(2 * pause_s, POLL_S[1])
+        if manifest is not None:
+            seconds, history = float(manifest.get("seconds", 0.0)), manifest["history"]
+            self._settle(stage, {"state": "done", "shared": True, "seconds": seconds, "history": history})
+        else:
+            self._queue_again(stage)
+        await self._tell()
+        self._dispatch()
+
+    def _look_elsewhere(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]], bool]:
+        """Return what ``_look_up`` does, and whether somebody is at it; he may have ended it between the two."""
+        held = self._held(key)
+        return *self._look_up(key), held
+
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-
-def _place(record: Mapping[str, Any]) -> Any:
-    """Return a record's place in its stage: its epoch, or its batch of cells."""
-    return record.get("epoch", record.get("batch"))

@@ -29,6 +29,8 @@ HOLD_S = 10.0
 """How long a process's first trial waits, at its end, for another trial to arrive."""
 MAX_HOLD_S = 300.0
 """How long a trial that has ended waits at most for the next ones, which depend on the results of others."""
+_ENDED = {"state": "failed", "reason": "the sweep has ended this trial"}
+"""What is said instead of a stage's end to a trial that the driver has released already."""
 _served: list[str] = []
 """The trials that this process has served."""
 
@@ -129,19 +131,21 @@ class _Walk:
     def release(self) -> None:
         """Tell the broker that this trial wants nothing any more."""
         try:
-            ray.get(self.broker.release.remote(self.trial), timeout=5)
+            ray.get(self.broker.release.options(max_task_retries=0).remote(self.trial), timeout=5)
         except Exception:  # the trial is over either way, and the driver releases it too
             return
 
     def _follow(self, spec: StageSpec, depth: int) -> dict[str, Any]:
         """Ask for a stage and report its epochs until it ends; return the broker's last word."""
         followers = [later.stage for later in self.stages[depth + 1 :]]
-        self._call("submit", self.trial, spec.to_json(), depth, followers)
+        if not self._call("submit", self.trial, spec.to_json(), depth, followers):
+            return _ENDED
         heard, already = 0, spec.stage in self.summaries
         while True:
             news = self._call("follow", self.trial, spec.key, heard, POLL_S)
             if news["state"] == "unknown":  # the broker was restarted
-                self._call("submit", self.trial, spec.to_json(), depth, followers)
+                if not self._call("submit", self.trial, spec.to_json(), depth, followers):
+                    return _ENDED
                 continue
             heard += len(news["records"])
             records = _thinned([record for record in news["records"] if self.by_cells or "cells" not in record])

@@ -74,13 +74,18 @@ class StageWorker:
         self._broker = ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
         self._is_set_up = True
 
-    def run(self, spec_json: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, spec_json: Mapping[str, Any], anyway: bool = False) -> dict[str, Any]:
         """Compute a stage and return how it ended; a stage's own error is a result, not an exception.
+
+        Args:
+            spec_json: the stage.
+            anyway: whether to compute it even while another process does.
 
         Returns:
             {"state": "done", "seconds", "from_store", "shared" (another process computed it meanwhile), "history"},
-            {"state": "cancelled"}, or {"state": "failed",
-            "reason", "missing" (the key of an input that the store lacks), "out_of_memory" (True for lack of it)};
+            {"state": "cancelled"}, {"state": "elsewhere"} where another process is at it, or {"state": "failed",
+            "reason", "missing" (the key of an input that the store lacks), "out_of_memory" (True for lack of it),
+            "lasting" (True where it would fail again)};
             {"state": "unfit", "reason"} where the worker cannot run any stage.
         """
         fault = self.ready()["fault"]  # it may have been started anew since it was asked
@@ -90,7 +95,7 @@ class StageWorker:
         import ray
         import torch
 
-        from engine.stages import MissingInputError, StageCancelledError, StageSpec, obtain_stage
+        from engine.stages import MissingInputError, StageCancelledError, StageElsewhereError, StageSpec, obtain_stage
         from engine.training import TrainingDivergedError
 
         spec = StageSpec.from_json(spec_json)
@@ -103,13 +108,22 @@ class StageWorker:
             return time.perf_counter() - started
 
         try:
-            artifact, origin = obtain_stage(spec, self._store, self._get_data, device=self._device, report=report)
+            artifact, origin = obtain_stage(
+                spec,
+                self._store,
+                self._get_data,
+                device=self._device,
+                report=report,
+                elsewhere="compute" if anyway else "leave",
+            )
+        except StageElsewhereError:
+            return {"state": "elsewhere"}
         except StageCancelledError:
             return {"state": "cancelled", "seconds": seconds()}
         except MissingInputError as error:
             return {"state": "failed", "reason": str(error), "missing": error.key, "seconds": seconds()}
-        except TrainingDivergedError as error:
-            return {"state": "failed", "reason": f"{spec.stage}: {error}", "seconds": seconds()}
+        except (TrainingDivergedError, InputError) as error:  # what its settings, or its inputs, lead to
+            return {"state": "failed", "reason": f"{spec.stage}: {error}", "lasting": True, "seconds": seconds()}
         except (torch.cuda.OutOfMemoryError, MemoryError) as error:
             torch.cuda.empty_cache()
             reason = f"{spec.stage}: {type(error).__name__}: {error}"

@@ -18,10 +18,11 @@ def test_a_stage_that_another_process_computes_is_counted_as_shared(pool, tmp_pa
     epoch = {"epoch": 1, "loss": 0.5, "probe_error": 0.5}
     with stage_lease(store.root, spec.key, {}):
         futures = start_trials(made, store, [[spec]])
-        wait_for(lambda: made.statistics()["running"] == 1)
+        wait_for(lambda: made.statistics()["elsewhere"] == 1)
+        assert made.statistics()["idle"] == 2, "nobody's slot is held"
         store.save_checkpoint(spec.key, 1, {"x": torch.tensor(1)}, {"epoch": 1, "history": [epoch]})
         news = ray.get(made.broker.follow.remote("watcher", spec.key, 0, 30), timeout=40)
-        assert news["records"] == [epoch], "the worker waits, and passes the other process's epochs on"
+        assert news["records"] == [epoch], "the broker waits, and passes the other process's epochs on"
         with store.attempt(spec.key) as attempt:
             attempt.write_json("errors", {"objective": 0.25})
             store.publish(attempt, {"spec": spec.to_json(), "history": [epoch], "seconds": 5.0})

@@ -12,6 +12,7 @@ from typing import Any
 from engine.orchestration.cluster.names import REPORT
 from engine.stages import StageSpec, Store
 from engine.stages.spec import STAGES
+from tests.chaos.processes import Process, descendants, wait_until_gone
 
 
 def make_spec(data: str, folder: Path, name: str = "a", **settings: Any) -> StageSpec:
@@ -159,3 +160,42 @@ def test_a_trial_knows_the_values_of_another_trial_s_probe(pool, tmp_path: Path)
     ((_, reports),) = get(start_trials(made, store, [[probes[2]]]))
     assert whose(reports) == [False] * 3
     assert [record["value"] for report in reports for record in report["records"]] == [1.0, 0.5, 1 / 3], "it is shown"
+
+
+def test_a_training_that_diverged_is_not_computed_again_for_later_trials(pool, tmp_path: Path) -> None:
+    made, store, data = pool
+    spec = make_spec(data, tmp_path / "count", epochs=1, epoch_s=0.0, diverges=True)
+    for _ in range(3):
+        ((_, reports),) = get(start_trials(made, store, [[spec]]))
+        assert reports[-1]["failure"] == "counting: loss became nan"
+    assert len(files(tmp_path / "count", "start-*")) == 1
+
+
+def test_a_trial_that_the_driver_has_released_asks_for_nothing(pool, tmp_path: Path) -> None:
+    made, store, data = pool
+    spec = make_spec(data, tmp_path / "count", epochs=1)
+    made.release("t0")
+    ((_, reports),) = get(start_trials(made, store, [[spec]]))
+    assert reports[-1]["failure"] == "the sweep has ended this trial"
+    assert files(tmp_path / "count", "start-*") == []
+
+
+def test_what_the_broker_no_longer_hears_at_the_end_is_no_error(pool, capsys) -> None:
+    made, _, _ = pool
+    wait_for(lambda: made.statistics().get("workers") == 2)
+    broker = broker_process()
+    os.kill(broker.number, signal.SIGSTOP)
+    made.release("t")
+    made.hold_ends(False)
+    assert made.statistics(timeout_s=0.1) == {}
+    began = time.monotonic()
+    made.close()
+    assert wait_until_gone([broker], 30) == []
+    time.sleep(3)  # Ray tells its errors once a second
+    assert time.monotonic() - began < 30
+    assert "failed" not in "".join(capsys.readouterr())
+
+
+def broker_process() -> Process:
+    (found,) = [process for process in descendants(os.getpid()) if process.title.startswith("ray::Broker")]
+    return found

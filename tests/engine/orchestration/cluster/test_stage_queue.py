@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue, WorkerLostError
+from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
+from engine.orchestration.cluster.wanted import WorkerLostError
 from engine.stages.spec import StageSpec
 
 
@@ -35,7 +36,7 @@ class FakeWorker:
         await asyncio.sleep(0.02)
         return self.node_is_gone
 
-    async def run(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
         key = StageSpec.from_json(spec).key
         self.started.append(key)
         for epoch in (1, 2):
@@ -161,7 +162,7 @@ def test_a_new_asker_during_the_stopping_gets_the_stage_again() -> None:
         stopping = asyncio.Event()
         real_run = worker.run
 
-        async def slow_to_stop(spec_json: Mapping[str, Any]) -> dict[str, Any]:
+        async def slow_to_stop(spec_json: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
             result = await real_run(spec_json)
             if result["state"] == "cancelled":
                 stopping.set()
@@ -612,7 +613,7 @@ def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None
         assert first.key == second.key
         run = workers[0].run
 
-        async def run_as_a_stage_does(spec_json: Mapping[str, Any]) -> dict[str, Any]:
+        async def run_as_a_stage_does(spec_json: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
             workers[0].watch = StageSpec.from_json(spec_json).watch_digest
             return await run(spec_json)
 

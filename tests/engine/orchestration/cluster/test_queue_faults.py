@@ -1,0 +1,262 @@
+"""What the queue does about memory that runs out, stages that would fail again, kills of its own, and late words."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
+from tests.engine.orchestration.cluster.test_stage_queue import (
+    FakeWorker,
+    killed_for_memory,
+    lose,
+    make_spec,
+    settle,
+    until_ended,
+    with_broker,
+)
+
+
+def machines(core: StageQueue, *names: str) -> list[FakeWorker]:
+    """Give a queue one worker for each name of a machine."""
+    workers = [FakeWorker(core) for _ in names]
+    for number, (worker, name) in enumerate(zip(workers, names, strict=True)):
+        core.add_worker(f"w{number}", worker, name)
+    return workers
+
+
+def run(scenario) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def done() -> dict[str, Any]:
+    return {"state": "done", "seconds": 1.0}
+
+
+def cuda_out_of_memory() -> dict[str, Any]:
+    return {"state": "failed", "reason": "CUDA out of memory", "out_of_memory": True}
+
+
+@pytest.mark.parametrize("runs_out", [killed_for_memory, cuda_out_of_memory])
+def test_out_of_memory_drains_its_machine_and_no_other(runs_out) -> None:
+    async def scenario() -> None:
+        core = StageQueue({}.get)
+        large, small, *others = [make_spec(name) for name in ("large", "small", "b", "c", "d", "e")]
+        first, beside, elsewhere = machines(core, "one", "one", "two")
+        for number, spec in enumerate((large, small, *others)):
+            await core.submit(f"t{number}", spec.to_json(), 0)
+        await settle()
+        assert [worker.started for worker in (first, beside, elsewhere)] == [[large.key], [small.key], [others[0].key]]
+        outcomes = [runs_out, done]
+        first.outcome = lambda: outcomes.pop(0)()
+        first.go.set()
+        elsewhere.go.set()
+        await settle()
+        core.add_worker("w0", first, "one")  # started anew, where its process was killed
+        for number in range(2, 6):
+            assert (await until_ended(core, f"t{number}", others[number - 2].key))["state"] == "done"
+        assert elsewhere.started == [spec.key for spec in others], "the other machine goes on"
+        assert core.statistics()["running"] == 1, "the first one waits for the small stage to end"
+        beside.go.set()
+        assert (await until_ended(core, "t0", large.key))["state"] == "done"
+        assert sorted(first.started + beside.started) == sorted([large.key, small.key, large.key])
+
+    run(scenario)
+
+
+def test_nothing_else_is_started_beside_a_stage_that_has_its_machine_to_itself() -> None:
+    async def scenario() -> None:
+        core = StageQueue({}.get)
+        first, beside, elsewhere = machines(core, "one", "one", "two")
+        large, *others = [make_spec(name) for name in ("large", "b", "c")]
+        first.outcome = cuda_out_of_memory
+        first.go.set()
+        await core.submit("t0", large.to_json(), 0)
+        await settle()
+        assert first.started + beside.started == [large.key] * 2, "it is alone there"
+        first.go.clear()
+        beside.go.clear()
+        for number, spec in enumerate(others):
+            await core.submit(f"t{number + 1}", spec.to_json(), 0)
+        await settle()
+        assert elsewhere.started == [others[0].key]
+        assert len(first.started + beside.started) == 2
+
+    run(scenario)
+
+
+def test_a_stage_whose_machine_is_gone_gets_another_to_itself() -> None:
+    async def scenario() -> None:
+        core = StageQueue({}.get)
+        lost, left, right = machines(core, "one", "two", "two")
+        large, b, c, later = [make_spec(name) for name in ("large", "b", "c", "later")]
+        lost.outcome = killed_for_memory
+        for number, spec in enumerate((large, b, c)):
+            await core.submit(f"t{number}", spec.to_json(), 0)
+        await settle()
+        lost.go.set()
+        await core.submit("t3", later.to_json(), 9)
+        await settle()
+        left.go.set()
+        await settle()
+        assert left.started == [b.key], "it waits for the other one's stage"
+        right.go.set()
+        for number, spec in enumerate((large, b, c, later)):
+            assert (await until_ended(core, f"t{number}", spec.key))["state"] == "done"
+        assert large.key in left.started + right.started
+
+    run(scenario)
+
+
+def test_two_stages_that_ran_out_of_memory_on_one_machine_have_it_one_after_the_other() -> None:
+    async def scenario() -> None:
+        core = StageQueue({}.get)
+        workers = machines(core, "one", "one", "two")
+        a, b = make_spec("a"), make_spec("b")
+        for number, (worker, spec) in enumerate(zip(workers, (a, b), strict=False)):
+            worker.outcome = cuda_out_of_memory
+            await core.submit(f"t{number}", spec.to_json(), 0)
+        await settle()
+        workers[0].go.set()
+        await settle()
+        for worker in workers:
+            worker.outcome = done
+        workers[1].outcome = cuda_out_of_memory
+        workers[1].go.set()
+        await settle()
+        workers[1].outcome = done
+        for number, spec in enumerate((a, b)):
+            await until_ended(core, f"t{number}", spec.key)
+        assert workers[2].started == []
+
+    run(scenario)
+
+
+def test_a_failure_that_would_come_again_is_remembered() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        workers[0].outcome = lambda: {"state": "failed", "reason": "pretrain: loss became nan", "lasting": True}
+        workers[0].go.set()
+        for trial in ("t1", "t2", "t3"):
+            await core.submit(trial, spec.to_json(), 0)
+            end = await until_ended(core, trial, spec.key)
+            assert (end["state"], end["reason"]) == ("failed", "pretrain: loss became nan")
+            assert [record["epoch"] for record in end["records"]] == [1, 2]
+            core.forget(spec.key)  # a trial that misses an input has all of its stages forgotten
+            core.release(trial)
+        assert len(workers[0].started) == 1
+        assert core.statistics()["shared"] == 0, "a failure saves nobody anything"
+
+    with_broker(scenario)
+
+
+def test_a_kill_of_its_own_is_no_loss_of_the_stage() -> None:
+    async def scenario() -> None:
+        core = StageQueue({}.get, grace_s=0.05)
+        (worker,) = machines(core, "one")
+        worker.outcome = lose
+        spec = make_spec("pretrain")
+        for number in range(MAX_LOSSES + 1):
+            worker.go.clear()
+            await core.submit(f"t{number}", spec.to_json(), 0)
+            await settle()
+            core.release(f"t{number}")
+            while worker.killed == number:
+                await asyncio.sleep(0.01)
+            await core.submit("again", spec.to_json(), 0)  # before the death is known
+            worker.go.set()
+            await settle()
+            assert core.statistics()["lost_workers"] == 0
+            core.release("again")
+            core.add_worker("w0", worker, "one")
+        worker.outcome = done
+        await core.submit("last", spec.to_json(), 0)
+        core.add_worker("w0", worker, "one")
+        assert (await until_ended(core, "last", spec.key))["state"] == "done"
+
+    run(scenario)
+
+
+def test_a_kill_that_meets_the_next_stage_is_no_loss_of_that_either() -> None:
+    async def scenario() -> None:
+        core = StageQueue({}.get, grace_s=0.05)
+        (worker,) = machines(core, "one")
+        unwanted, wanted = make_spec("unwanted"), make_spec("wanted")
+        await core.submit("t1", unwanted.to_json(), 0)
+        await settle()
+        core.release("t1")
+        while not worker.killed:
+            await asyncio.sleep(0.01)
+        await core.submit("t2", wanted.to_json(), 0)
+        outcomes = [lose, done]
+        worker.outcome = lambda: outcomes.pop(0)()
+        worker.go.set()  # the unwanted stage has stopped as it was asked to, just before the kill comes
+        await settle()
+        assert worker.started == [unwanted.key, wanted.key]
+        core.add_worker("w0", worker, "one")
+        assert (await until_ended(core, "t2", wanted.key))["state"] == "done"
+        assert core.statistics()["lost_workers"] == 0
+
+    run(scenario)
+
+
+class SlowStore:
+    """A store whose answer comes when the test lets it."""
+
+    def __init__(self) -> None:
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def find(self, key: str) -> None:
+        self.asked.set()
+        assert self.answers.wait(10)
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_a_trial_that_is_released_while_it_asks_wants_nothing(for_good: bool) -> None:
+    async def scenario() -> None:
+        store = SlowStore()
+        core = StageQueue(store.find)
+        (worker,) = machines(core, "one")
+        spec = make_spec("pretrain")
+        asking = asyncio.create_task(core.submit("t", spec.to_json(), 0))
+        while not store.asked.is_set():
+            await asyncio.sleep(0.01)
+        core.release("t", for_good=for_good)
+        store.answers.set()
+        assert await asking is False
+        await settle()
+        assert worker.started == [], "it would run for nobody"
+        assert core.statistics()["queued"] == 0
+
+    run(scenario)
+
+
+def test_what_a_trial_asks_for_after_its_end_is_not_heard() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        core.release("t", for_good=True)
+        assert not await core.submit("t", spec.to_json(), 0)
+        await settle()
+        assert workers[0].started == []
+        core.release("t2")
+        assert await core.submit("t2", spec.to_json(), 0), "its process has died, and was started anew"
+
+    with_broker(scenario)
+
+
+def test_a_fault_of_the_broker_s_own_fails_the_stage_and_keeps_the_worker() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+
+        def fault() -> dict[str, Any]:
+            raise TypeError("it cannot be pickled")
+
+        workers[0].outcome = fault
+        workers[0].go.set()
+        await core.submit("t", spec.to_json(), 0)
+        end = await until_ended(core, "t", spec.key)
+        assert (end["state"], end["reason"]) == ("failed", "pretrain could not be run: TypeError: it cannot be pickled")
+        assert core.statistics()["idle"] == 1
+
+    with_broker(scenario)

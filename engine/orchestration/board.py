@@ -94,6 +94,7 @@ class Board:
         if stages:
             parts.append(
                 f"stages: {stages['run']} run, {stages['shared']} shared, {stages['from_store']} from the store"
+                + _elsewhere(stages)
             )
         if self._best is not None:
             parts.append(f"best {self._best[0]:.2%} ({self._best[1]})")
@@ -141,5 +142,11 @@ def _stages_line(stages: Mapping[str, Any]) -> str:
     return (
         f"{stages['run']} run in {stages['run_seconds']:.0f} s, {stages['shared']} shared, "
         f"{stages['from_store']} from the store ({stages['saved_seconds']:.0f} s saved); "
-        f"{stages['running']} running on {stages['workers']} workers, {stages['queued']} waiting"
+        f"{stages['running']} running on {stages['workers']} workers, {stages['queued']} waiting" + _elsewhere(stages)
     )
+
+
+def _elsewhere(stages: Mapping[str, Any]) -> str:
+    """Return that other sweeps are at work for this one, where they are."""
+    count = stages.get("elsewhere", 0)
+    return f", {count} being computed by other sweeps" if count else ""

@@ -6,8 +6,11 @@ A beat is one small write every ``BEAT_S`` (some 20 ms with sqlite), in a thread
 
 A driver that died on this machine is known by its process and replaced at once; one elsewhere once its last beat is
 ``DEAD_S`` old and no other follows while it is watched. Optuna cannot compare and set, so a driver reads its own claim
-back after a moment, and again before each beat: of two that start in the same instant one is refused, and a driver that
-finds another in its place (it slept, or lost the database, for a minute) stops.
+back after ``SETTLE_S``, and again before each beat. A claim must stand ``CLAIM_S`` after the study was seen to be free:
+whoever has claimed it meanwhile then finds another in his place when he reads back, and of any number of drivers that
+start in the same instant one remains at most. A claim that took longer is withdrawn, and made again once a driver that
+it may have been written over has shown itself. A driver that finds another in its place (it slept, or lost the
+database, for a minute) stops.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ DRIVER = "driver"
 """The study's user attribute: {"holder", "beat": time of the last beat}, or None."""
 BEAT_S = 10.0
 DEAD_S = 60.0
-SETTLE_S = 0.2
+CLAIM_S = 0.5
+"""How long after the study was seen to be free a claim may stand, at the latest."""
+SETTLE_S = CLAIM_S
 
 
 class DriverLease:
@@ -53,11 +58,8 @@ class DriverLease:
 
     def __enter__(self) -> Self:
         """Take the study or refuse."""
-        found = self._read()
-        if found is not None and not _is_dead(found, self._read):
-            raise InputError(self._refusal(found))
         try:
-            self._write()
+            self._claim()
             time.sleep(SETTLE_S)
             found = self._read()
             if found is None or not self._is_ours(found):
@@ -80,6 +82,25 @@ class DriverLease:
                 "sign of life; its trials go on there"
             ) from error
         self._release()
+
+    def _claim(self) -> None:
+        """Write a claim shortly after the study was seen to be free.
+
+        Where the database is too slow for that twice, the second claim stands: the beats will show who is alone.
+        """
+        for is_last in (False, True):
+            found = self._read()
+            if found is not None and not _is_dead(found, self._read):
+                raise InputError(self._refusal(found))
+            began = time.monotonic()
+            again = self._read()
+            if again != found and again is not None:
+                raise InputError(self._refusal(again))
+            self._write()
+            if is_last or time.monotonic() - began <= CLAIM_S:
+                return
+            self._release()
+            time.sleep(1.5 * BEAT_S)
 
     def _beat(self) -> None:
         found = self._read()

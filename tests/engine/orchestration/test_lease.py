@@ -108,6 +108,45 @@ def test_of_two_that_start_in_the_same_moment_the_later_claim_stands(storage: st
     assert open_study(storage).user_attrs[DRIVER]["holder"]["host"] == "elsewhere"
 
 
+def slowly(method, seconds: float):
+    def slow(*arguments) -> None:
+        time.sleep(seconds)
+        method(*arguments)
+
+    return slow
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.5, 1.0])
+def test_however_long_the_database_takes_to_write_a_claim_one_driver_is_left(storage, monkeypatch, delay_s) -> None:
+    monkeypatch.setattr(lease, "SETTLE_S", lease.CLAIM_S)
+    monkeypatch.setattr(lease, "BEAT_S", 0.3)
+    open_study(storage)
+    slow, quick = DriverLease(open_study(storage), lambda: None), DriverLease(open_study(storage), lambda: None)
+    slow._write = slowly(slow._write, delay_s)  # type: ignore[method-assign]
+    entered, refused = [], []
+
+    def drive(one: DriverLease) -> None:
+        try:
+            one.__enter__()
+        except InputError as error:
+            refused.append(str(error))
+        else:
+            entered.append(one)
+
+    threads = [threading.Thread(target=drive, args=(one,)) for one in (slow, quick)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)  # the slow one has seen the study free
+    for thread in threads:
+        thread.join(30)
+    assert len(entered) <= 1
+    assert len(entered) + len(refused) == 2
+    for one in entered:
+        time.sleep(0.5)  # a few beats: what the slow one wrote over is there again
+        assert one._other is None
+        one.__exit__(None, None, None)
+
+
 def wait_for(condition) -> None:
     end = time.monotonic() + 30
     while not condition():

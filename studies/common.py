@@ -40,7 +40,15 @@ def load(given: argparse.Namespace, *spaces: str) -> tuple[Results, Store]:
         )
     if not trials_by_arm(results):
         raise InputError(f"study {given.study!r} has no finished trial of an arm")
+    for line in fewer_seeds(results):
+        print(line)
     return results, Store(given.store or given.home / "store", read_only=True)
+
+
+def fewer_seeds(results: Results) -> list[str]:
+    """Return which arms' means are over fewer seeds than there are, or have a dead network in them."""
+    counts = [f"{group.name} {group.count}" for group in results.groups() if group.n_incomplete or group.dead]
+    return [f"seeds: {', '.join(counts)}; all others are complete"] if counts else []
 
 
 def trials_by_arm(results: Results) -> dict[str, dict[int, TrialResult]]:

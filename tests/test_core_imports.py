@@ -108,3 +108,9 @@ def test_a_light_trial_imports_neither_torch_nor_mlflow_nor_optuna():
 def test_importing_the_engine_imports_nothing_heavy():
     loaded = run("import engine, engine.stages, engine.orchestration, sys; print(sorted(sys.modules))")
     assert not [name for name in ("torch", "numpy", "ray", "optuna", "mlflow") if f"'{name}'" in loaded]
+
+
+def test_what_a_study_says_needs_none_of_what_ran_it():
+    names = ("ray", "mlflow", "optuna", "tyro", "matplotlib")
+    rooms = ("answer", "results", "groups", "columns", "yardstick", "failures", "scores", "tables", "printing")
+    run(without(*names) + "import " + ", ".join(f"engine.orchestration.{room}" for room in rooms))

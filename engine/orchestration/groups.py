@@ -49,6 +49,11 @@ class GroupSummary:
         return tuple(trial for trial in self.trials if trial.dead)
 
     @property
+    def n_incomplete(self) -> int:
+        """Return how many seeds are not in the means."""
+        return self.n_seeds - len(self.trials)
+
+    @property
     def n_missing(self) -> int:
         """Return how many seeds have not been run."""
         return max(0, self.n_seeds - len(self.trials) - len(self.failed))

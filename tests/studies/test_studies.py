@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from engine.orchestration.results import TrialResult
 from engine.spaces import load_space
 from search_spaces.inhibition import ALPHA, H
 from studies import common, inhibition, lenet_noise, recipes, selective
+from tests.engine.orchestration.test_answer import FAILING
 
 
 def make_trial(seed: int, errors: list[float]) -> TrialResult:
@@ -77,3 +80,11 @@ def test_a_study_of_another_space_is_refused(tmp_path) -> None:
         common.load(given, *recipes.SPACES)
     with pytest.raises(InputError, match="has no finished trial of an arm"):
         common.load(given, "tiny")
+
+
+def test_arms_with_fewer_seeds_are_named() -> None:
+    assert common.fewer_seeds(FAILING) == ["seeds: plain 0 of 2, push-pull 1 of 2; all others are complete"]
+    complete = dataclasses.replace(
+        FAILING, space=dataclasses.replace(FAILING.space, n_seeds=1), trials=FAILING.trials[1:2]
+    )
+    assert common.fewer_seeds(complete) == ["seeds: plain 0 of 1; all others are complete"]

@@ -44,6 +44,7 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
             ("--baseline", "alexnet-paper", "--set", "evaluate.severities=[1,2]"),
             "baseline alexnet-paper is over the severities 1, 2, 3, 4, 5, not 1, 2",
         ),
+        (("--by", "corruptions"), "unknown way to open the tables up (by) 'corruptions' (did you mean 'corruption'?)"),
         (("--n-trials", "0"), "--n-trials must be ≥ 1, got 0"),
         (("--slots", "1000"), "1000 slots of 1 cores and 0 GPUs do not fit"),
         (("--study", "x" * 200), "--study has letters, digits, '.', '-' and '_', got 'xxx"),

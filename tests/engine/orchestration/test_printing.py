@@ -130,6 +130,8 @@ def test_a_report_shows_names_and_reasons_as_they_are(study, tmp_path, capsys):
     printed = capsys.readouterr().out
     for text in OUTSIDE[:4]:
         assert text in printed
+    assert report.command_line(["--study", "study", "--home", str(tmp_path), "--by", "corruption"]) == 0
+    assert "Test error in %: digital" in capsys.readouterr().out
     assert report.command_line(["--study", "study", "--home", str(tmp_path), "--baseline", f"arm:{PATH}"]) == 2
     assert f"arm '{PATH}' has no complete trial yet" in capsys.readouterr().err
 

@@ -101,9 +101,6 @@ class SleepingSweep(Prepared):
             stages.append(self._spec(name, {"trial": config.digest}, {"before": stages[-1].key}))
         return TrialPlan(config, tuple(stages))
 
-    def check(self, config: TrialConfig) -> None:
-        """Accept every configuration."""
-
     def _spec(self, stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> StageSpec:
         numerics = {"device": "cpu"}
         without = StageSpec(stage, 1, settings, inputs, self.info.key, None, numerics)

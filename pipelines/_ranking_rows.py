@@ -18,8 +18,6 @@ Row = dict[str, Any]
 Rankings = Mapping[str, FilterRanking]
 Compare = Callable[[FilterRanking, FilterRanking], Agreement]
 
-MEASURES = ("matches", "n_selected", "by_chance", "jaccard", "rank_correlation")
-
 
 def make_row(agreement: Agreement, **what: Any) -> Row:
     """Return an agreement as a row, after what it is of."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,8 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.layers.strided import is_overrun, without_stride
-
-Convolve = Callable[[Tensor, Tensor, Tensor | None, tuple[int, int]], Tensor]
 
 
 def limit_weight_gradient(convolution: nn.Module, filters: Tensor) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from engine.corruptions import DISTORTIONS, SEVERITY_TABLES, table_corruptions
+from engine.corruptions import SEVERITY_TABLES, default_levels, table_corruptions
+from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import READERS
 from engine.errors import unknown_name
 from engine.explanation import COLUMNS, Explanation, explain, explain_settings, grouped, sections
@@ -73,11 +74,16 @@ def _names() -> Iterator[Table]:
         "models (model.name)": model_names(),
         "distances (rank.distance)": DISTANCES,
         "elections (rank.election)": ELECTIONS,
-        "distortions (distortion.name)": DISTORTIONS,
+        "distortions (distortion.name) and their usual levels": map(_with_levels, DISTORTION_REGISTRY),
         "stages": STAGES,
         **{f"corruptions, table {table}": table_corruptions(table) for table in SEVERITY_TABLES},
     }
     yield Table("Registered names", ("what", "names"), [(kind, ", ".join(known)) for kind, known in registered.items()])
+
+
+def _with_levels(distortion: str) -> str:
+    levels = ", ".join(f"{level:g}" for level in default_levels(distortion))
+    return f"{distortion} ({levels})" if levels else distortion
 
 
 def _settings(explanations: Iterable[Explanation]) -> Iterator[Table]:

@@ -97,7 +97,7 @@ class SweepOptions:
     trials_in_flight: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Trials that are open at once; enough to keep the slots busy if not given."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
-    """Modules of yours that register models, data sets, distances, stages and so on."""
+    """Modules of yours that register models, data sets, distances, corruptions and so on."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What the answer's tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     dry_run: bool = False

@@ -75,7 +75,9 @@ STAGES: Registry[Stage] = Registry("stage")
 
 
 def register_stage(name: str, *, version: int) -> Callable[[Callable[[StageContext], None]], Callable]:
-    """Return a decorator that makes a function a stage.
+    """Return a decorator that makes a function a stage, which ``run_stage`` runs by a spec.
+
+    The stages of a trial are those that its plan names (``engine.stages.plan``), the engine's own.
 
     Args:
         name: the stage's name.

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from engine.corruptions import register_distortion
+from engine.corruptions.distortions import DISTORTION_REGISTRY
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
 
@@ -214,6 +216,16 @@ def test_the_list_names_every_space(capsys) -> None:
     assert "push-pull" in output
     assert "genetic algorithm" in output
     assert "stops a trial whose error is above a bound: threshold:0.6" in output
+
+
+def test_the_list_has_a_user_s_own_names_and_the_levels_of_distortions(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(DISTORTION_REGISTRY, "_entries", dict(DISTORTION_REGISTRY._entries))
+    register_distortion("own-darker", levels=(10, 20))(lambda images, level, draws: images)
+    register_distortion("own-plain")(lambda images, level, draws: images)
+    assert command_line(["--list", "names"]) == 0
+    output = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "awgn (5, 15, 25)" in output
+    assert "own-darker (10, 20), own-plain" in output
 
 
 def test_the_list_explains_settings_all_or_some(capsys) -> None:

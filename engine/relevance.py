@@ -80,10 +80,25 @@ _IN_LAYERS = Condition(
     lambda s: s["finetune.threshold"] is None and s["finetune.layers"].strip() not in ("first", "first-1"),
 )
 _PAIRED, _UNPAIRED = _is("rank.pairing", "paired"), _is("rank.pairing", "unpaired")
+_VOTED = Condition(
+    "`finetune.which` is most or least",
+    ("finetune.which",),
+    lambda s: s["finetune.which"] != "random",
+)
+_OF_PLACES = Condition(
+    "`rank.election` counts places: borda, or one of yours",
+    ("rank.election",),
+    lambda s: s["rank.election"] not in ("copeland", "mean_rank", "mean_distance"),
+)
+_FELT = Condition(
+    "`push_pull.alpha` is not 0, or learned",
+    ("push_pull.alpha", "push_pull.learn_alpha"),
+    lambda s: s["push_pull.alpha"] != 0 or s["push_pull.learn_alpha"] is not None,
+)
 
 MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "model.weights": (_NOT_RETRAINED,),
-    "push_pull.h": (_INHIBITED,),
+    "push_pull.h": (_INHIBITED, _FELT),
     "push_pull.alpha": (_INHIBITED,),
     "push_pull.learn_alpha": (_INHIBITED,),
     "pretrain.": (_PRETRAINED,),
@@ -92,8 +107,8 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "pretrain.patience": (_impatient("pretrain"),),
     "distortion.": (_TUNED,),
     "rank.": (_BY_FILTER, _RANKED),
-    "rank.election": (_PAIRED,),
-    "rank.top": (_PAIRED,),
+    "rank.election": (_PAIRED, _VOTED),
+    "rank.top": (_PAIRED, _VOTED, _OF_PLACES),
     "rank.features": (_UNPAIRED,),
     "rank.metric": (_UNPAIRED,),
     "rank.n_exemplars": (_UNPAIRED,),

@@ -157,16 +157,19 @@ READERS: Registry = Registry("data set")
 register_dataset = READERS.register
 
 
-def split_key(raw_key: str, settings: DataSettings, *, with_test: bool = True) -> str:
+def split_key(raw_key: str, data: DataSet, settings: DataSettings, *, with_test: bool = True) -> str:
     """Return the content hash of a data set's images and of how they are set apart (32 hexadecimal digits).
+
+    Limits count by what they leave: one beyond the images that there are is none.
 
     Args:
         raw_key: of the images.
-        settings: how they are set apart.
+        data: the images set apart.
+        settings: how that was done.
         with_test: whether the test images count: how many there are changes nothing for a stage that never sees them.
     """
-    how = [settings.n_train, settings.n_validation, settings.validation_fraction, settings.split_seed]
-    return digest(["data", raw_key, how, settings.n_test] if with_test else ["training data", raw_key, how])[:32]
+    how = [len(data.train), len(data.validation), settings.validation_fraction, settings.split_seed]
+    return digest(["data", raw_key, how, len(data.test)] if with_test else ["training data", raw_key, how])[:32]
 
 
 def split_data(raw: RawData, settings: DataSettings) -> DataSet:

@@ -12,15 +12,27 @@ from engine.registry import Registry
 Election = Callable[[torch.Tensor, int], torch.Tensor]
 
 ELECTIONS: Registry[Election] = Registry("election rule")
+_OF_ALL_PLACES: set[str] = set()
 
 
-def register_election(name: str) -> Callable[[Election], Election]:
+def register_election(name: str, *, counts_places: bool = True) -> Callable[[Election], Election]:
     """Return a decorator that makes a function usable as ``rule=name``.
 
-    The function gets ``(n, f)`` finite distances and the number of places that count (which a rule may ignore), and
-    returns a score for each filter, ``(f,)``: the higher, the more the filter is affected.
+    The function gets ``(n, f)`` finite distances and the number of places that count, and returns a score for each
+    filter, ``(f,)``: the higher, the more the filter is affected.
+
+    Args:
+        name: the rule's name.
+        counts_places: whether the number of places can change a score; else trials that differ in it alone are one.
     """
+    if not counts_places:
+        _OF_ALL_PLACES.add(name)
     return ELECTIONS.register(name)
+
+
+def counts_places(rule: str) -> bool:
+    """Return whether the number of places that count (``top``) can change what a rule finds."""
+    return rule not in _OF_ALL_PLACES
 
 
 def check_distances(distances: torch.Tensor) -> torch.Tensor:
@@ -65,7 +77,7 @@ def borda_count(distances: torch.Tensor, top: int = 10) -> torch.Tensor:
 register_election("borda")(borda_count)
 
 
-@register_election("copeland")
+@register_election("copeland", counts_places=False)
 def copeland(distances: torch.Tensor, top: int) -> torch.Tensor:
     """Duels won minus duels lost, int64: a filter wins against another if more images place it higher than lower."""
     n_filters = distances.shape[1]
@@ -75,7 +87,7 @@ def copeland(distances: torch.Tensor, top: int) -> torch.Tensor:
     return (ahead - ahead.T).sign().sum(dim=1)
 
 
-@register_election("mean_rank")
+@register_election("mean_rank", counts_places=False)
 def mean_rank(distances: torch.Tensor, top: int) -> torch.Tensor:
     """How many filters it is above in an image, half of those at its own distance counted, averaged, float64: 0…f − 1.
 
@@ -88,7 +100,7 @@ def mean_rank(distances: torch.Tensor, top: int) -> torch.Tensor:
     return (below + up_to - 1).double().mean(dim=0) / 2
 
 
-@register_election("mean_distance")
+@register_election("mean_distance", counts_places=False)
 def mean_distance(distances: torch.Tensor, top: int) -> torch.Tensor:
     """The mean distance itself, float64: no vote."""
     return distances.mean(dim=0)

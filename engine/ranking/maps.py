@@ -84,6 +84,14 @@ def _batches(
         }
 
 
+def place_of_maps(at: str, units: Iterable[FilterUnit]) -> str:
+    """Return the first place at which some units have the maps that they have ``at`` another one."""
+    units = tuple(units)
+    if at == "activation":
+        return at  # nothing else ends in an activation, the ReLU by rule included
+    return next(place for place in PLACES if all(_source(unit, place) == _source(unit, at) for unit in units))
+
+
 def _source(unit: FilterUnit, at: str) -> str:
     """Return the place where the map is taken from: the last one up to ``at`` that the unit has."""
     has = {"activation": unit.function, "normalisation": unit.normalisation, "convolution": unit.convolution}

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from engine.corruption_kinds import kind_of
 from engine.corruptions import distort, frost_source, table_corruptions, why_impossible
@@ -22,18 +21,20 @@ from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
 from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
-from engine.ranking import DISTANCES, ELECTIONS, filter_layers
+from engine.ranking import DISTANCES, ELECTIONS, FilterUnit, filter_layers
+from engine.ranking.elections import counts_places
 from engine.ranking.exemplars import MAX_CLUSTERED
+from engine.ranking.maps import place_of_maps
 from engine.ranking.medoids import k_medoids_package
 from engine.settings import DistortionSettings, EvaluateSettings, TrainingSettings, TrialConfig
 from engine.stages.budget import NoisyBudget
 from engine.stages.catalogue import STAGES
 from engine.stages.limits import check_exemplars, check_images
 from engine.stages.plan_filters import chosen_filters, filter_counts, needs_ranking
-from engine.stages.plan_network import check_maps, plan_network
+from engine.stages.plan_network import check_maps, plan_network, units_of
 from engine.stages.spec import StageSpec
-from engine.training.loop import is_strength
 from engine.training.selective import classifier_name
+from engine.training.whole import batch_norms
 
 OBJECTIVES = {
     "digits": ("gaussian_noise", "shot_noise"),
@@ -129,11 +130,11 @@ class _Planner:
     def _first(self) -> StageSpec:
         """Return the stage that makes the network: trained on clean images, on noisy ones, or from given weights."""
         if self.config.finetune.which != "none" and self.config.finetune.method == "retrain":
-            settings = {**self._pretrain_settings(), **self._noisy()}
+            settings = {**self._pretrain_settings(self._n_noisy()), **self._noisy()}
             return self._spec("pretrain", settings, {}, watch=self._probe())
         weights = self.config.model.weights
         if weights is None:
-            return self._spec("pretrain", self._pretrain_settings(), {}, watch=self._probe())
+            return self._spec("pretrain", self._pretrain_settings(self.data.n_train), {}, watch=self._probe())
         return self._spec("init", {"network": self.network_settings}, {"weights": weights}, seeded=False)
 
     def _spec(
@@ -157,12 +158,8 @@ class _Planner:
             watch=watch or {},
         )
 
-    def _pretrain_settings(self) -> dict[str, Any]:
-        return {
-            "network": self.network_settings,
-            "training": relevant_training(self.config.pretrain),
-            **_undecayed(self.config.pretrain, dict(self.network.named_parameters())),
-        }
+    def _pretrain_settings(self, n_images: int) -> dict[str, Any]:
+        return {"network": self.network_settings, "training": relevant_training(self.config.pretrain, n_images)}
 
     def _probe(self) -> dict[str, Any]:
         """Return what the epochs of trainings are watched by."""
@@ -181,23 +178,26 @@ class _Planner:
 
     def _rank_settings(self, finetune: Mapping[str, Any]) -> dict[str, Any]:
         rank = self.config.rank
+        layers = list(finetune["n_filters"])
         settings: dict[str, Any] = {
-            "layers": list(finetune["n_filters"]),
+            "layers": layers,
             "distance": rank.distance,
-            "at": rank.at,
             "pairing": rank.pairing,
             "distortion": self._distortion(),
         }
         if "count" in finetune:
             settings["across_layers"] = True
         if rank.pairing == "paired":
-            settings["election"] = rank.election
-            settings["top"] = rank.top
+            _ = ELECTIONS[rank.election]
+            by_distance = finetune["which"] == "random"  # as many as are above the threshold: no vote on which
+            settings["election"] = "mean_distance" if by_distance else rank.election
+            if counts_places(settings["election"]):
+                settings["top"] = rank.top
         else:
-            settings["features"] = rank.features
             rankable = filter_layers(self.network)
             if rank.features not in ("pixels", "maps", *rankable):
                 raise unknown_name("features for `rank.features`", rank.features, ["pixels", "maps", *rankable])
+            settings["features"] = "maps" if [rank.features] == layers else rank.features
             settings["metric"] = rank.metric
             settings["n_exemplars"] = rank.n_exemplars
             if rank.n_exemplars > 1:
@@ -206,14 +206,17 @@ class _Planner:
             if rank.n_exemplars > MAX_CLUSTERED:
                 raise InputError(f"`rank.n_exemplars` must be at most {MAX_CLUSTERED}, got {rank.n_exemplars}")
         settings = _with_sources(settings, {"distance": DISTANCES, "election": ELECTIONS})
-        check_maps(canonical_json(self.network_settings), tuple(settings["layers"]), rank.distance)
+        check_maps(canonical_json(self.network_settings), tuple(layers), rank.distance)
+        looked_at = {*layers, settings.get("features")}
+        units = [unit for layer, unit in self._units().items() if layer in looked_at]
+        settings["at"] = place_of_maps(rank.at, units)
         return settings
 
     def _finetune_settings(self) -> dict[str, Any]:
         finetune = self.config.finetune
         settings: dict[str, Any] = {
             "method": finetune.method,
-            "training": relevant_training(finetune.training),
+            "training": relevant_training(finetune.training, self._n_noisy()),
             **self._noisy(),
         }
         if finetune.method == "classifier" or finetune.train_classifier:
@@ -221,23 +224,29 @@ class _Planner:
         if finetune.method == "classifier":
             return settings
         if finetune.method == "network":
-            undecayed = _undecayed(finetune.training, dict(self.network.named_parameters()))
-            return {**settings, "batch_norm": finetune.batch_norm, **undecayed}
+            return {**settings, "batch_norm": finetune.batch_norm if batch_norms(self.network) else "frozen"}
         n_filters = filter_counts(self.network, finetune.layers)
         settings |= {"n_filters": n_filters, **chosen_filters(finetune, n_filters)}
         if finetune.method == "filters":
-            settings |= {"batch_norm": finetune.batch_norm, "train_classifier": finetune.train_classifier}
-            settings |= _undecayed(finetune.training, self._tuned_parameters(n_filters))
+            batch_norm = finetune.batch_norm
+            if batch_norm == "affine" and not self._has_affine_norms(n_filters):
+                batch_norm = "frozen"
+            settings |= {"batch_norm": batch_norm, "train_classifier": finetune.train_classifier}
         return settings
 
-    def _tuned_parameters(self, layers: Iterable[str]) -> dict[str, nn.Parameter]:
-        """Return what filters of some layers own, by name; a strength that a layer shares belongs to no filter."""
-        owned = (
-            (f"{layer}.{name}", parameter)
-            for layer in layers
-            for name, parameter in self.network.get_submodule(layer).named_parameters()
-        )
-        return {name: parameter for name, parameter in owned if parameter.ndim}
+    def _units(self) -> dict[str, FilterUnit]:
+        return units_of(canonical_json(self.network_settings))
+
+    def _has_affine_norms(self, layers: Iterable[str]) -> bool:
+        """Return whether a normalisation with parameters of its own belongs to the filters of some layers."""
+        units = self._units()
+        norms = [units[layer].normalisation for layer in layers if layer in units]
+        return any(True for norm in norms if norm for _ in self.network.get_submodule(norm).parameters(recurse=False))
+
+    def _n_noisy(self) -> int:
+        """Return how many noisy images are trained on."""
+        budget = self.noisy_budget()
+        return 0 if budget is None else budget.trained_on
 
     def _noisy(self) -> dict[str, Any]:
         """Return which labelled noisy images are trained on, and which select the epoch."""
@@ -253,30 +262,31 @@ class _Planner:
         return _with_sources(settings, {"name": DISTORTION_REGISTRY})
 
 
-def relevant_training(training: TrainingSettings) -> dict[str, Any]:
-    """Return the training settings that matter, as JSON."""
+def relevant_training(training: TrainingSettings, n_images: int) -> dict[str, Any]:
+    """Return the training settings that matter, as JSON.
+
+    Args:
+        training: all of them.
+        n_images: how many images are trained on: a batch cannot have more.
+    """
+    stepped = training.schedule == "step" and training.milestones
     settings: dict[str, Any] = {
         "epochs": training.epochs,
-        "batch_size": training.batch_size,
+        "batch_size": training.batch_size if training.batch_size < n_images - 1 else n_images,
         "optimizer": training.optimizer,
         "learning_rate": training.learning_rate,
-        "schedule": training.schedule,
+        "schedule": "constant" if training.schedule == "step" and not stepped else training.schedule,
         "weight_decay": training.weight_decay,
         "label_smoothing": training.label_smoothing,
         "augmentation": training.augmentation,
     }
     if training.optimizer == "sgd":
         settings["momentum"] = training.momentum
-    if training.schedule == "step":
-        settings["milestones"] = list(training.milestones)
+    if stepped:
+        settings["milestones"] = sorted(training.milestones)
     if training.patience is not None and training.patience < training.epochs:
         settings["patience"] = training.patience
     return settings
-
-
-def _undecayed(training: TrainingSettings, parameters: Iterable[str]) -> dict[str, Any]:
-    """Return what weight decay leaves alone, if that matters: an older rule let learned strengths decay."""
-    return {"undecayed": ["raw_alpha"]} if training.weight_decay and any(map(is_strength, parameters)) else {}
 
 
 def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any]:
@@ -306,12 +316,18 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
         raise InputError(f"folder of corrupted images {data.corruption_folder} lacks {missing}")
     return {
         "table": table,
-        "corruptions": list(corruptions),
-        "objective": list(objective),
-        "severities": sorted(evaluate.severities),
+        "corruptions": _in_order(corruptions, covered),
+        "objective": _in_order(objective, covered),
+        "severities": sorted(set(evaluate.severities)),
         **({"files": files} if files else {}),
-        **_corruption_sources((*corruptions, *objective)),
+        **_corruption_sources(objective if files else (*corruptions, *objective)),
     }
+
+
+def _in_order(names: Iterable[str], covered: Sequence[str]) -> list[str]:
+    """Return corruptions, each once, in the table's order, then a user's own by their names."""
+    own = {name for name in covered if CORRUPTION_REGISTRY.source_digest(name) is not None}
+    return sorted(set(names), key=lambda name: (name in own, name if name in own else covered.index(name)))
 
 
 def _following(asked: Sequence[str], usual: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.layers import PushPull2d
 from engine.models import model_source_digest
 from engine.models.build import places
-from engine.ranking import check_distance
+from engine.ranking import FilterUnit, check_distance, filter_units
 from engine.settings import TrialConfig
 from engine.stages.network import build_network, build_on_meta
 
@@ -33,6 +33,8 @@ def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], n
     source = model_source_digest(config.model.name)
     if source:
         settings["source"] = source
+    elif is_own_width(canonical_json(settings)):
+        settings["width"] = None
     push_pull = config.push_pull
     if push_pull.where.strip() != "none":
         settings["push_pull"] = {
@@ -44,7 +46,8 @@ def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], n
     network = build_on_meta(settings)
     if settings["push_pull"] is not None:
         layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
-        settings["push_pull"] |= {"where": list(layers), "h": canonical_h(layers.values())}
+        h = canonical_h(layers.values()) if push_pull.alpha else 1.0  # nothing is taken away, whatever the pull's size
+        settings["push_pull"] |= {"where": list(layers), "h": h}
     _check_forward(canonical_json(settings))
     return settings, network
 
@@ -94,6 +97,39 @@ def check_maps(settings_json: str, layers: tuple[str, ...], distance: str) -> No
         raise
     except Exception:  # what cannot run without weights raises as it likes
         check_distance(build_network(settings, seed=0), torch.zeros(shape), layers, distance=distance)
+
+
+@lru_cache(maxsize=256)
+def units_of(settings_json: str) -> dict[str, FilterUnit]:
+    """Return what belongs to the filters of a network's rankable layers, by layer, as far as a forward pass gets there.
+
+    Args:
+        settings_json: what builds the network, as canonical JSON.
+    """
+    settings = json.loads(settings_json)
+    shape = (1, settings["in_channels"], settings["image_size"], settings["image_size"])
+    try:
+        return filter_units(build_on_meta(settings), torch.zeros(shape, device="meta"))
+    except Exception:  # what cannot run without weights raises as it likes
+        return filter_units(build_network(settings, seed=0), torch.zeros(shape))
+
+
+@lru_cache(maxsize=256)
+def is_own_width(settings_json: str) -> bool:
+    """Return whether a width is the one that the network has if none is given.
+
+    Args:
+        settings_json: what builds a plain network of the engine's own, as canonical JSON.
+    """
+    settings = json.loads(settings_json)
+    if settings["width"] is None:
+        return True
+    given, own = build_on_meta(settings), build_on_meta({**settings, "width": None})
+    return repr(given) == repr(own) and _shapes(given) == _shapes(own)
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items()}
 
 
 @torch.no_grad()

@@ -37,8 +37,8 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
     folder = None if settings.corruption_files is None else str(Path(settings.corruption_files).expanduser().absolute())
     files = {} if folder is None else CorruptionFiles(Path(folder), data.test).content_hashes()
     info = DataInfo(
-        key=split_key(raw_key, settings),
-        training_key=split_key(raw_key, settings, with_test=False),
+        key=split_key(raw_key, data, settings),
+        training_key=split_key(raw_key, data, settings, with_test=False),
         raw_key=raw_key,
         settings=settings,
         n_classes=data.n_classes,

@@ -52,7 +52,7 @@ def _elect(distances: Tensor, settings: Mapping[str, Any]) -> FilterRanking:
     """Return the ranking by the images' votes, or, of distances between exemplars, by the distances themselves."""
     if distances.ndim == 1:
         return rank_filters(distances)
-    return rank_filters(distances, rule=settings["election"], top=settings["top"])
+    return rank_filters(distances, rule=settings["election"], top=settings.get("top", 1))
 
 
 def _paired(network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any]) -> dict[str, Tensor]:

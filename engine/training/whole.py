@@ -21,7 +21,7 @@ class WholeNetwork(nn.Module):
         super().__init__()
         self.network = network.requires_grad_(True)
         self._batch_norm = batch_norm
-        for module in self._norms():
+        for module in batch_norms(network):
             module.requires_grad_(batch_norm != "frozen")
 
     @property
@@ -37,7 +37,7 @@ class WholeNetwork(nn.Module):
         """Set the mode; statistics that are not tuned stand still in both."""
         super().train(mode)
         if self._batch_norm != "full":
-            for module in self._norms():
+            for module in batch_norms(self.network):
                 module.eval()
         return self
 
@@ -45,5 +45,7 @@ class WholeNetwork(nn.Module):
         """Return all values of the network, buffers included, as ``SelectiveFilters.changes`` has them."""
         return {f"{name}:values": value.detach() for name, value in self.network.state_dict().items()}
 
-    def _norms(self) -> list[nn.Module]:
-        return [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Return the batch normalisations of a network."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]

@@ -127,25 +127,31 @@ def test_notes_tell_of_flat_images_and_a_narrow_range():
     )
 
 
+def key_of(raw_key: str = "raw", *, with_test: bool = True, **settings: object) -> str:
+    found = DataSettings(**settings)
+    return split_key(raw_key, split_data(make_raw(), found), found, with_test=with_test)
+
+
 def test_split_key_changes_with_the_images_and_every_way_of_splitting():
-    base = DataSettings()
-    keys = [split_key("raw", base), split_key("other", base)]
+    keys = [key_of(), key_of("other")]
     for name, value in (
         ("n_train", 50),
-        ("n_validation", 50),
-        ("n_test", 50),
+        ("n_validation", 10),
+        ("n_test", 30),
         ("validation_fraction", 0.25),
         ("split_seed", 1),
     ):
-        keys.append(split_key("raw", DataSettings(**{name: value})))
+        keys.append(key_of(**{name: value}))
     assert len(set(keys)) == 7
-    assert split_key("raw", DataSettings(name="folder:x", image_size=8, channels=3)) == keys[0]
+    assert key_of(name="folder:x", image_size=8, channels=3) == keys[0]
+
+
+def test_split_key_takes_a_limit_beyond_the_images_for_none():
+    assert key_of(n_train=80, n_validation=20, n_test=40) == key_of(n_train=5000, n_test=41) == key_of()
+    assert key_of(n_train=79) != key_of()
 
 
 def test_split_key_for_training_does_not_depend_on_the_number_of_test_images():
-    few, all_of_them = DataSettings(n_test=10), DataSettings()
-    assert split_key("a" * 32, few, with_test=False) == split_key("a" * 32, all_of_them, with_test=False)
-    assert split_key("a" * 32, few) != split_key("a" * 32, all_of_them)
-    assert split_key("a" * 32, all_of_them, with_test=False) != split_key("a" * 32, all_of_them)
-    fewer = DataSettings(n_train=50)
-    assert split_key("a" * 32, fewer, with_test=False) != split_key("a" * 32, all_of_them, with_test=False)
+    assert key_of(n_test=10, with_test=False) == key_of(with_test=False)
+    assert key_of(n_test=10) != key_of() != key_of(with_test=False)
+    assert key_of(n_train=50, with_test=False) != key_of(with_test=False)

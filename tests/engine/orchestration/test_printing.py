@@ -165,8 +165,8 @@ def test_a_dry_run_and_the_first_lines_say_what_decides(tmp_path, capsys):
     assert sweep.command_line([*given, "--set", 'evaluate.corruptions=["gaussian_blur","contrast"]']) == 0
     printed = capsys.readouterr().out
     assert (
-        "trials are compared by their mean error on 60 validation images under gaussian_blur and contrast, severities "
-        "1 to 5; they are tested on 60 test images under gaussian_blur and contrast\n"
+        "trials are compared by their mean error on 60 validation images under contrast and gaussian_blur, severities "
+        "1 to 5; they are tested on 60 test images under contrast and gaussian_blur\n"
     ) in printed
     assert sweep.command_line(given) == 0
     assert "\nblur and digital have no part in the comparison of trials" in capsys.readouterr().out

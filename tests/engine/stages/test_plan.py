@@ -10,6 +10,7 @@ from engine.corruptions import CORRUPTION_REGISTRY, CORRUPTIONS, register_corrup
 from engine.errors import InputError
 from engine.layers.pull_kernel import pull_size
 from engine.models import MODELS, register_model, registry
+from engine.ranking import ELECTIONS, register_election
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import StageSpec, plan_trial
 from engine.stages.plan import relevant_training
@@ -41,11 +42,11 @@ def test_keys_golden(info):
         "pretrain": "9435d513b069031b5990b459f6f0eeeb",
         "rank": "e0b378a5528f37ba61e68a14450c664a",
         "finetune": "0d29b50bec4c9113e0b959ee8815aa2b",
-        "evaluate": "299a452c23b5ade33bd6a6f062d88d39",
+        "evaluate": "a5f964553c8e2b69439fadda38d53237",
     }
     assert keys(info) == {
         "pretrain": "89cd691255fae34627307b7492576c1c",
-        "evaluate": "d9ae0c10cd644c0d9de53f433068e782",
+        "evaluate": "d0ee58387658e2869747c925aa79fda6",
     }
 
 
@@ -274,6 +275,12 @@ def test_the_threads_of_the_cpu_are_not_in_the_keys_of_what_a_gpu_computes(info)
 
 PLAIN: dict[str, Any] = {"push_pull.where": "none"}
 FROM_WEIGHTS = {**ALL, "model.weights": "ab" * 16}
+WITHOUT_NORMS = {**ALL, "model.name": "cnn-2"}
+TESTED = {
+    **ALL,
+    "evaluate.corruptions": ["gaussian_noise", "contrast"],
+    "evaluate.objective": ["gaussian_noise", "shot_noise"],
+}
 
 
 @pytest.mark.parametrize(
@@ -324,6 +331,25 @@ FROM_WEIGHTS = {**ALL, "model.weights": "ab" * 16}
         ({"finetune.which": "none"}, {"rank.at": "convolution"}),
         ({"finetune.which": "none"}, {"distortion.level": 50.0}),
         ({"finetune.which": "none"}, {"finetune.training.epochs": 50}),
+        *(({**ALL, "rank.election": rule}, {"rank.top": 3}) for rule in ("copeland", "mean_rank", "mean_distance")),
+        ({**ALL, "finetune.which": "random", "finetune.threshold": 0.1}, {"rank.election": "copeland"}),
+        ({**UNPAIRED, "finetune.layers": "first", "rank.features": "maps"}, {"rank.features": "conv1"}),
+        ({**ALL, "push_pull.alpha": 0.0}, {"push_pull.h": 3.0}),
+        (ALL, {"model.width": 16}),
+        (WITHOUT_NORMS, {"model.width": 32}),
+        (WITHOUT_NORMS, {"finetune.batch_norm": "affine"}),
+        ({**WITHOUT_NORMS, "rank.at": "convolution"}, {"rank.at": "normalisation"}),
+        *(
+            ({**WITHOUT_NORMS, "finetune.method": "network"}, {"finetune.batch_norm": batch_norm})
+            for batch_norm in ("affine", "full")
+        ),
+        (BY_STEPS, {"pretrain.milestones": [0.8, 0.4, 0.6]}),
+        ({**ALL, "pretrain.schedule": "constant"}, {"pretrain.schedule": "step", "pretrain.milestones": []}),
+        ({**ALL, "pretrain.batch_size": 957}, {"pretrain.batch_size": 5000}),
+        ({**ALL, "finetune.training.batch_size": 200}, {"finetune.training.batch_size": 300}),
+        (TESTED, {"evaluate.corruptions": ["contrast", "gaussian_noise", "contrast"]}),
+        (TESTED, {"evaluate.objective": ["shot_noise", "gaussian_noise"]}),
+        (ALL, {"evaluate.severities": [5, 5, 4, 3, 2, 1]}),
         (ALL, {"evaluate.table": "digits"}),
         (ALL, {"evaluate.objective": ["gaussian_noise", "shot_noise"]}),
         (ALL, {"evaluate.severities": [5, 4, 3, 2, 1]}),
@@ -339,6 +365,22 @@ def test_the_other_side_of_each_of_these_does_matter(info):
     assert changed(info, {**ALL, "push_pull.h": 1.5}, {"push_pull.h": 2.0}) == STAGES
     assert changed(info, {**ALL, "finetune.layers": "first", "model.width": 16}, {"finetune.fraction": 0.3}) != ()
     assert changed(info, {**ALL, "finetune.fraction": 0.25, "model.width": 64}, {"finetune.fraction": 0.26}) != ()
+
+
+def test_what_a_user_s_rule_makes_of_the_number_of_places_is_not_known(info, monkeypatch):
+    monkeypatch.setattr(ELECTIONS, "_entries", dict(ELECTIONS._entries))
+    register_election("own")(lambda distances, top: distances.mean(dim=0))
+    assert changed(info, {**ALL, "rank.election": "own"}, {"rank.top": 3}) == DOWN_FROM_RANK
+
+
+def test_a_folder_s_corruptions_need_no_code(info, monkeypatch):
+    """Of test images from files, what makes corruptions plays no part; of validation images it does."""
+    monkeypatch.setattr(CORRUPTION_REGISTRY, "_sources", dict.fromkeys(CORRUPTION_REGISTRY, "0" * 16))
+    files = {"contrast": "a" * 64}
+    from_files = dataclasses.replace(info, corruption_folder="/files", corruption_files=files)
+    settings = TrialConfig().with_settings({"evaluate.corruptions": ["contrast"], "evaluate.objective": ["shot_noise"]})
+    evaluated = [plan_trial(settings, data).stages[-1].settings["source"] for data in (info, from_files)]
+    assert [sorted(source) for source in evaluated] == [["contrast", "shot_noise"], ["shot_noise"]]
 
 
 def test_all_filters_by_most_or_random_are_all_filters_but_random_ones_are_not_ranked_ones(info):
@@ -358,17 +400,6 @@ def test_weights_take_the_place_of_pretraining(info):
     assert changed(info, FROM_WEIGHTS, {"seed": 1}) == DOWN_FROM_RANK
 
 
-def test_what_does_not_decay_is_in_the_keys_where_a_learned_strength_would(info):
-    decay = {"pretrain.weight_decay": 1e-4, "finetune.training.weight_decay": 1e-4}
-    for learn_alpha, pretrain, finetune in ((None, False, False), ("layer", True, False), ("kernel", True, True)):
-        settings = {**ALL, **decay, "push_pull.learn_alpha": learn_alpha}
-        plan = {spec.stage: spec for spec in plan_trial(TrialConfig().with_settings(settings), info)}
-        assert ("undecayed" in plan["pretrain"].settings) is pretrain
-        assert ("undecayed" in plan["finetune"].settings) is finetune
-    learned = plan_trial(TrialConfig().with_settings({**ALL, "push_pull.learn_alpha": "kernel"}), info)
-    assert not any("undecayed" in spec.settings for spec in learned)
-
-
 def test_the_placebo_is_not_the_plain_network(info):
     placebo = {"push_pull.where": "first", "push_pull.h": 1.0, "push_pull.alpha": 1.0}
     assert changed(info, PLAIN, placebo) == ("pretrain", "evaluate")
@@ -386,7 +417,7 @@ def test_canonical_h_gives_the_same_pull_kernels(side, pulls, h):
 
 
 def test_relevant_training_of_the_defaults():
-    assert relevant_training(TrainingSettings()) == {
+    assert relevant_training(TrainingSettings(), 958) == {
         "epochs": 8,
         "batch_size": 64,
         "optimizer": "adam",
@@ -508,7 +539,7 @@ COLOUR = {"channels": 3, "image_size": 32, "severity_table": "cifar-c"}
     [
         (COLOUR, ["defocus_blur", "motion_blur"], ["gaussian_blur"]),
         (COLOUR, ["fog", "gaussian_noise"], ["speckle_noise", "spatter"]),
-        ({**COLOUR, "channels": 1}, ["pixelate", "fog"], ["spatter", "pixelate"]),  # grey has no saturation
+        ({**COLOUR, "channels": 1}, ["pixelate", "fog"], ["pixelate", "spatter"]),  # grey has no saturation
         ({}, ["contrast"], ["contrast"]),  # digits are compared by noise: there is none of this kind
         ({}, ["contrast", "impulse_noise"], ["gaussian_noise", "shot_noise", "contrast"]),
         ({}, [], ["gaussian_noise", "shot_noise"]),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InputError
+from engine.ranking import ELECTIONS
 from engine.relevance import MATTERS_IF, conditions_of, matters
 from engine.settings import TrialConfig
 from engine.stages import plan_trial
@@ -15,6 +16,9 @@ BASE = {"model.width": 16, "push_pull.where": "first"}
 VARIED: tuple[dict[str, Any], ...] = (
     {},
     {"push_pull.where": "none"},
+    {"push_pull.alpha": 0.0},
+    {"push_pull.alpha": 0.0, "push_pull.learn_alpha": "layer"},
+    *({"rank.election": name} for name in ELECTIONS if name != "borda"),
     {"model.weights": "ab" * 16},
     {"finetune.threshold": 0.2},
     {"finetune.fraction": 1.0},

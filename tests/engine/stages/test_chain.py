@@ -114,6 +114,14 @@ def test_stages_run_on_the_threads_that_their_keys_say_whatever_the_process_has(
     assert found[0] == found[1]
 
 
+def test_threads_change_what_a_training_computes(workshop):
+    """If not, they need not be in the keys."""
+    workshop.plan()
+    one, two = (plan_trial(TrialConfig().with_settings(TINY), workshop.info, threads=threads) for threads in (1, 2))
+    weights = [files_of(workshop.run(plan)[0].artifact)["model.safetensors"] for plan in (one, two)]
+    assert weights[0] != weights[1]
+
+
 def test_what_is_shared_is_taken_from_the_store(done):
     workshop, _, _ = done
     outcomes = workshop.run(workshop.plan(finetune__which="least"))

@@ -131,7 +131,10 @@ def convert(value: Any, hint: Any, path: str) -> Any:
     if origin is tuple:
         return tuple(convert(item, options[0], path) for item in _listed(value, options[0], path))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return as_written(float(value))
+        try:
+            return as_written(float(value))
+        except OverflowError:
+            raise refused(path, "a number below 1.8e308", value) from None
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if hint is Path and isinstance(value, str):

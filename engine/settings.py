@@ -197,7 +197,7 @@ class RankSettings:
         distance: a registered distance between the clean and the noisy activation map (``--list names`` has all).
         at: where a layer's maps are taken: behind its "convolution", its "normalisation" or its "activation".
         election: a registered rule that turns the images' distances into one ranking (``--list names`` has all).
-        top: places that get points in an image's vote (Algorithm 1), ≥ 1.
+        top: places that get points in an image's vote (Algorithm 1), in [1, 2**31).
         pairing: what is compared: "paired" (clean and noisy version of one image) or "unpaired" (exemplars of each
             set).
         features: what exemplars are chosen on: "pixels", the "maps" of each ranked layer itself, or those of the layer
@@ -217,7 +217,7 @@ class RankSettings:
     n_exemplars: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.top >= 1, "rank.top", "≥ 1", self.top)
+        _require(1 <= self.top < 2**31, "rank.top", "in [1, 2**31)", self.top)
         _require(self.n_exemplars >= 1, "rank.n_exemplars", "≥ 1", self.n_exemplars)
 
 

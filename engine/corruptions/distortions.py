@@ -24,6 +24,8 @@ DistortionFunction = Callable[..., torch.Tensor]
 
 DISTORTION_REGISTRY: Registry[DistortionFunction] = Registry("distortion")
 _default_levels: dict[str, tuple[float, ...]] = {}
+_NO_BLUR = 1e-3
+"""Below that σ the neighbours weigh nothing in floats, and its square may be 0."""
 
 
 def register_distortion(
@@ -124,7 +126,7 @@ def blur(images: torch.Tensor, sigma: float, draws: Draws) -> torch.Tensor:
     """Blur by a Gaussian of ``sigma`` pixels in DeepCorrect's window of 4·sigma + 1, edge pixels repeated."""
     _check_range("blur", sigma, 0, 64, "sigma in pixels")
     radius = math.ceil(2 * sigma)
-    if radius == 0:
+    if sigma < _NO_BLUR:
         return images.clone()
     weights = gaussian_weights(sigma, radius)
     return _round_to_bytes(blur_axis(blur_axis(images.double(), weights, -2), weights, -1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -44,6 +46,26 @@ def check_split(part: str, images: Tensor, labels: Tensor, indices: Tensor, n_cl
         first = images[0].flatten()
         value = f", the value {int(first[0])} everywhere" if bool((first == first[0]).all()) else ""
         raise InputError(f"all {len(images):,} {part} images are the same{value}: there is nothing to tell apart")
+
+
+def check_memory(n_images: int, channels: int, side: int) -> None:
+    """Raise ``InputError`` if a decoded set is larger than this machine's memory.
+
+    Args:
+        n_images: how many images it has.
+        channels: of each.
+        side: of each, in pixels.
+    """
+    needed = n_images * channels * side**2
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return
+    if needed > there:
+        raise InputError(
+            f"{n_images:,} pictures of {channels}×{side}×{side} take {needed / 1e9:,.1f} GB, this machine has "
+            f"{there / 1e9:.1f} GB of memory: say a smaller data.image_size"
+        )
 
 
 def all_alike(images: Tensor | np.ndarray) -> bool:

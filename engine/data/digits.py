@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from engine.data.checks import check_memory
 from engine.data.dataset import RawData, Split, register_dataset
 from engine.digest import digest
+from engine.errors import InputError
 from engine.seeds import generator
 from engine.settings import DataSettings
 
+_CHUNK = 256  # as floats they take four times the memory
 _N_TEST = 599  # a third, as in scikit-learn's own examples of this set
 
 
@@ -17,6 +20,8 @@ class Digits:
     """The reader of ``digits``: grey 8×8 images of 17 levels, upsampled (bilinear) to ``image_size``, 16 by default."""
 
     def __init__(self, argument: str | None, settings: DataSettings) -> None:
+        if argument:
+            raise InputError(f"data set 'digits' comes with scikit-learn and takes nothing after it, got {argument!r}")
         self.image_size = settings.image_size or 16
         self.channels = settings.channels or 1
 
@@ -31,8 +36,13 @@ class Digits:
         source = load_digits()
         small = torch.from_numpy(source.images).float()[:, None] * (255 / 16)
         side = self.image_size
-        large = F.interpolate(small, size=(side, side), mode="bilinear", align_corners=False)
-        images = large.round().clamp(0, 255).to(torch.uint8).expand(-1, self.channels, -1, -1).contiguous()
+        check_memory(len(small), self.channels, side)
+        resized = (
+            F.interpolate(part, size=(side, side), mode="bilinear", align_corners=False).round().clamp(0, 255)
+            for part in small.split(_CHUNK)
+        )
+        large = torch.cat([part.to(torch.uint8) for part in resized])
+        images = large.expand(-1, self.channels, -1, -1).contiguous()
         labels = torch.from_numpy(source.target).long()
         order = torch.randperm(len(labels), generator=generator(0, "digits", "test"))
         test, train = order[:_N_TEST].sort().values, order[_N_TEST:].sort().values

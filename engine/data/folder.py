@@ -15,6 +15,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 import torch
 
+from engine.data.checks import check_memory
 from engine.data.dataset import RawData, Split, register_dataset
 from engine.data.listing import shown
 from engine.data.parts import find_parts
@@ -86,7 +87,7 @@ class ImageFolder:
         """
         self.fingerprint()  # what is wrong with the files is said first
         side, channels = self._shape
-        self._check_memory(side, channels)
+        check_memory(self._total, channels, side)
         scales = self._scales()
         decoder = partial(self._decode, side=side, channels=channels, scales=scales)
         bad: dict[Path, str] = {}
@@ -179,18 +180,6 @@ class ImageFolder:
 
         with _quiet():
             yield from counted(outcomes(), len(paths), what)
-
-    def _check_memory(self, side: int, channels: int) -> None:
-        needed = self._total * channels * side**2
-        try:
-            there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (AttributeError, ValueError, OSError):  # a system that does not say
-            return
-        if needed > there:
-            raise InputError(
-                f"{self._total:,} pictures of {channels}×{side}×{side} take {needed / 1e9:.1f} GB, this machine has "
-                f"{there / 1e9:.1f} GB of memory: say a smaller data.image_size"
-            )
 
     def _note_on_copies(self) -> tuple[str, ...]:
         """Return that test pictures are training pictures too, if any are."""

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.data.checks import check_memory
 from engine.data.dataset import RawData, Split, register_dataset
 from engine.digest import digest
 from engine.errors import InputError
@@ -108,6 +109,7 @@ class OfficialFiles(ABC):
                     f"the files of data set {self.name!r} in {self.root} must have uint8 images of {shape}, got "
                     f"{images.dtype} of {tuple(images.shape[1:])}"
                 )
+            check_memory(len(images), self.channels, self.image_size)
             images = fit(images, self.image_size, self.channels)
             parts.append(Split(images, labels, torch.arange(len(images))))
         return RawData(parts[0], parts[1], self.class_names(), self.severity_table)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from engine.errors import InputError
 
+_MOST_STEPS = 2**27
+
 
 def check_h(h: object) -> float:
     """Return the upsampling factor as a float, or raise ``InputError`` unless it is a finite number ≥ 1."""
@@ -58,7 +60,16 @@ def interpolation_steps(s: int, stretched: int) -> tuple[Tensor, int]:
 
 
 def upsampling_steps(size: tuple[int, int], stretched: tuple[int, int]) -> tuple[Tensor, int]:
-    """Return integers N (s·s, ŝ·ŝ) and d, so that k N / d upsamples flattened kernels k (…, s·s) bilinearly."""
+    """Return integers N (s·s, ŝ·ŝ) and d, so that k N / d upsamples flattened kernels k (…, s·s) bilinearly.
+
+    Raises:
+        InputError: N would take gigabytes.
+    """
+    if math.prod(size) * math.prod(stretched) > _MOST_STEPS:
+        raise InputError(
+            f"`h` makes pull kernels of {stretched[0]:,}×{stretched[1]:,} of kernels of {size[0]}×{size[1]}: "
+            "more than can be computed with; choose a smaller one"
+        )
     rows, row_divisor = interpolation_steps(size[0], stretched[0])
     columns, column_divisor = interpolation_steps(size[1], stretched[1])
     return torch.kron(rows, columns).T.contiguous(), row_divisor * column_divisor

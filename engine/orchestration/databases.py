@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -93,7 +94,7 @@ def is_same_database(url: str, other: str) -> bool:
 
     file, other_file = sqlite_file(url), sqlite_file(other)
     if file is not None or other_file is not None:
-        return file is not None and other_file is not None and file.absolute().resolve() == other_file.resolve()
+        return file is not None and other_file is not None and os.path.realpath(file) == os.path.realpath(other_file)
     one, two = make_url(url), make_url(other)
     kinds = [parsed.drivername.partition("+")[0] for parsed in (one, two)]
     return (kinds[0], one.host, one.port, one.database) == (kinds[1], two.host, two.port, two.database)

@@ -169,6 +169,8 @@ def base_settings(options: SweepOptions) -> dict[str, Any]:
     """Return {dotted path: value} that the options change in the space's base: the recipe's, and over them --set's."""
     settings = {} if options.recipe is None else recipe_settings(options.recipe)
     settings |= parse_settings(options.settings)
+    if "seed" in settings:
+        raise InputError("a sweep derives the seeds of its trials: not --set seed, but --seed is the study's")
     if options.dataset is not None:
         settings["data.name"] = options.dataset
     return settings

@@ -70,7 +70,7 @@ def borda_count(distances: torch.Tensor, top: int = 10) -> torch.Tensor:
         raise InputError(f"`top` must be ≥ 1, got {top}")
     n_images, n_filters = votes.shape
     placed = votes.sort(dim=1, descending=True, stable=True).indices[:, :top]
-    points = torch.arange(top, 0, -1)[: placed.shape[1]].expand(n_images, -1)
+    points = torch.arange(top, top - placed.shape[1], -1).expand(n_images, -1)
     return torch.zeros(n_filters, dtype=torch.int64).index_add_(0, placed.flatten(), points.flatten())
 
 

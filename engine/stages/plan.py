@@ -353,7 +353,14 @@ def _corruption_sources(names: Iterable[str]) -> dict[str, Any]:
 
 def _check_distortion(distortion: DistortionSettings, data: DataInfo) -> None:
     blank = torch.zeros(1, data.channels, data.image_size, data.image_size, dtype=torch.uint8)
-    distort(blank, distortion.name, distortion.level, seed=0)
+    try:
+        distort(blank, distortion.name, distortion.level, seed=0)
+    except InputError:
+        raise
+    except Exception as error:  # a user's own raises as it likes
+        raise InputError(
+            f"distortion {distortion.name!r} of level {distortion.level:g} fails: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _with_sources(settings: dict[str, Any], registries: Mapping[str, Any]) -> dict[str, Any]:

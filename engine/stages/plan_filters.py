@@ -57,7 +57,8 @@ def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
     names = [name.strip() for name in words.split(",") if name.strip()]
     if not names:
         raise InputError(f"`finetune.layers` must be first, all, first-K or layer names, got {layers!r}")
+    words_too = ["first", "all", "first-K"] if len(names) == 1 else []
     for name in names:
         if name not in rankable:
-            raise unknown_name("layer for `finetune.layers`", name, ["first", "all", "first-K", *rankable])
+            raise unknown_name("layer for `finetune.layers`", name, [*words_too, *rankable])
     return {name: layer for name, layer in rankable.items() if name in names}

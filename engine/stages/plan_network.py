@@ -43,13 +43,27 @@ def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], n
             "alpha": push_pull.alpha,
             "learn_alpha": push_pull.learn_alpha,
         }
-    network = build_on_meta(settings)
+    network = _built(settings)
     if settings["push_pull"] is not None:
         layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
         h = canonical_h(layers.values()) if push_pull.alpha else 1.0  # nothing is taken away, whatever the pull's size
         settings["push_pull"] |= {"where": list(layers), "h": h}
     _check_forward(canonical_json(settings))
     return settings, network
+
+
+def _built(settings: dict[str, Any]) -> nn.Module:
+    """Return the network without weights.
+
+    Raises:
+        InputError: it cannot be built.
+    """
+    try:
+        return build_on_meta(settings)
+    except InputError:
+        raise
+    except Exception as error:  # a user's builder raises as it likes
+        raise InputError(f"model {settings['name']!r} cannot be built: {type(error).__name__}: {error}") from error
 
 
 @lru_cache(maxsize=256)

@@ -104,7 +104,9 @@ def test_a_setting_or_a_section_can_be_asked_for():
 
 
 def test_an_error_says_what_the_setting_is():
-    with pytest.raises(InputError, match=r"`rank.top` must be ≥ 1, got 0 \(places that get points in an image's vote"):
+    with pytest.raises(
+        InputError, match=r"`rank.top` must be in \[1, 2\*\*31\), got 0 \(places that get points in an image's vote"
+    ):
         TrialConfig().with_settings({"rank.top": 0})
     with pytest.raises(InputError, match=r"must be one of paired, unpaired, got 'pairs' \(what is compared: "):
         TrialConfig().with_settings({"rank.pairing": "pairs"})

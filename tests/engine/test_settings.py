@@ -175,7 +175,7 @@ def test_settings_that_a_method_cannot_honour_are_refused(settings, message):
         ("finetune.training.patience", 0, "`finetune.training.patience` must be ≥ 1 or None, got 0"),
         ("distortion.level", 0.0, "`distortion.level` must be finite and > 0"),
         ("distortion.n_images", 1, "`distortion.n_images` must be ≥ 2"),
-        ("rank.top", 0, "`rank.top` must be ≥ 1"),
+        ("rank.top", 0, r"`rank.top` must be in \[1, 2\*\*31\)"),
         ("rank.n_exemplars", 0, "`rank.n_exemplars` must be ≥ 1"),
         ("finetune.fraction", 1.01, r"`finetune.fraction` must be in \(0, 1\], got 1.01"),
         ("finetune.count", 0, "`finetune.count` must be ≥ 1"),
@@ -201,3 +201,16 @@ def test_an_unknown_setting_suggests_the_nearest():
         DEFAULT.with_settings({"push_pull.alhpa": 1.0})
     with pytest.raises(InputError, match=r"unknown setting 'pretrain.epoch' \(did you mean 'pretrain.epochs'\?\)"):
         TrialConfig.from_flat({"pretrain.epoch": 1})
+
+
+def test_one_setting_with_two_values_is_refused():
+    with pytest.raises(InputError, match=r"setting 'pretrain.epochs' has two values, got 3 and 4"):
+        parse_settings(["pretrain.epochs=3", "pretrain.epochs=4"])
+    assert parse_settings(["pretrain.epochs=3", "pretrain.epochs=3"]) == {"pretrain.epochs": 3}
+
+
+def test_numbers_beyond_what_floats_hold_are_refused():
+    with pytest.raises(InputError, match=r"`pretrain.learning_rate` must be a number below"):
+        DEFAULT.with_settings({"pretrain.learning_rate": 10**400})
+    with pytest.raises(InputError, match=r"`rank.top` must be in"):
+        DEFAULT.with_settings({"rank.top": 10**23})

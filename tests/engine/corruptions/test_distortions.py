@@ -111,3 +111,9 @@ def test_register_distortion_adds_a_name():
     finally:
         DISTORTION_REGISTRY._entries.pop("darken", None)
         _default_levels.pop("darken", None)
+
+
+@pytest.mark.parametrize("sigma", [1e-300, 1e-160, 1e-4])
+def test_a_blur_too_narrow_to_be_one_changes_nothing(sigma):
+    images = torch.randint(0, 256, (1, 1, 8, 8), dtype=torch.uint8)
+    assert torch.equal(distort(images, "blur", sigma, seed=0), images)

@@ -61,3 +61,10 @@ def test_digits_fingerprint_depends_on_what_is_read_alone():
 def test_an_unknown_data_set_lists_the_known_ones():
     with pytest.raises(InputError, match=r"unknown data set 'digit' \(did you mean 'digits'\?\)"):
         load_dataset(DataSettings(name="digit"))
+
+
+def test_digits_that_memory_cannot_hold_or_with_an_argument_are_refused():
+    with pytest.raises(InputError, match=r"1,797 pictures of 1×1000000×1000000 take 1,797,000\.0 GB"):
+        open_reader(DataSettings(image_size=10**6)).read()
+    with pytest.raises(InputError, match="takes nothing after it, got 'x'"):
+        open_reader(DataSettings(name="digits:x"))

@@ -95,7 +95,7 @@ def test_folder_of_too_small_pictures_is_refused(folder):
 
 def test_folder_that_memory_cannot_hold_is_refused(folder):
     with pytest.raises(
-        InputError, match=r"14 pictures of 3×1000000×1000000 take 42000\.0 GB, this machine has .* GB of"
+        InputError, match=r"14 pictures of 3×1000000×1000000 take 42,000\.0 GB, this machine has .* GB of"
     ):
         reader(folder, image_size=10**6).read()
 

@@ -123,3 +123,9 @@ def test_a_database_of_something_else_is_not_changed_by_a_report(tmp_path, capsy
 def test_a_folder_in_the_place_of_a_database_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="is not a file"):
         check_sqlite(f"sqlite:///{tmp_path}")
+
+
+def test_a_home_that_is_a_link_to_itself_is_refused(tmp_path, capsys) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert sweep(["--home", str(tmp_path / "loop"), "--dry-run"]) == 2
+    assert "error: home folder cannot be made: " in capsys.readouterr().err

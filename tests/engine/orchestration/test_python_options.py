@@ -167,3 +167,8 @@ def test_a_space_file_that_fails_is_a_sentence_with_its_line(tmp_path):
 if __name__ == "__main__":
     PAGE.write_text(options_page())
     print(f"wrote {PAGE}")
+
+
+def test_the_seed_of_trials_is_no_setting_of_a_sweep():
+    with pytest.raises(InputError, match="a sweep derives the seeds of its trials"):
+        base_settings(SweepOptions(settings={"seed": 3}))

@@ -82,3 +82,8 @@ def test_every_rule_ignores_the_order_of_the_images(rule):
     distances = torch.rand(9, 6, dtype=torch.float64)
     one, other = rank_filters(distances, rule=rule), rank_filters(distances.flip(0), rule=rule)
     torch.testing.assert_close(one.points, other.points)
+
+
+def test_borda_points_of_many_places_take_no_memory_of_their_own():
+    distances = torch.tensor([[1.0, 3.0, 2.0]])
+    assert borda_count(distances, top=2**31 - 1).tolist() == [2**31 - 3, 2**31 - 1, 2**31 - 2]

@@ -4,9 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
-from engine.corruptions import CORRUPTION_REGISTRY, CORRUPTIONS, register_corruption
+from engine.corruptions import CORRUPTION_REGISTRY, CORRUPTIONS, register_corruption, register_distortion
+from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.errors import InputError
 from engine.layers.pull_kernel import pull_size
 from engine.models import MODELS, register_model, registry
@@ -563,3 +565,27 @@ def test_a_corruption_of_ones_own_is_chosen_by_where_it_is_asked_for(info, monke
 
     config = TrialConfig().with_settings({"evaluate.corruptions": ["invert"]})
     assert plan_trial(config, info).stages[-1].settings["objective"] == ["invert"]
+
+
+def test_what_cannot_be_had_is_refused_when_it_is_planned(info, monkeypatch):
+    monkeypatch.setattr(DISTORTION_REGISTRY, "_entries", dict(DISTORTION_REGISTRY._entries))
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
+
+    @register_distortion("broken")
+    def broken(images, level, draws):
+        return images[level]
+
+    @register_model("takes-nothing")
+    def build():
+        return torch.nn.Identity()
+
+    tuned = {"finetune.which": "most"}
+    for settings, words in {
+        ("push_pull.h", 1e6): r"`h` makes pull kernels of 3,000,001×3,000,001 of kernels of 3×3: more than",
+        ("distortion.name", "broken"): "distortion 'broken' of level 25 fails: IndexError: ",
+        ("model.name", "takes-nothing"): "model 'takes-nothing' cannot be built: TypeError: .* unexpected keyword",
+        ("finetune.layers", "conv1,all"): "unknown layer for `finetune.layers` 'all'; known: conv1",
+    }.items():
+        config = TrialConfig().with_settings({**tuned, "push_pull.where": "first", settings[0]: settings[1]})
+        with pytest.raises(InputError, match=words):
+            plan_trial(config, info)

@@ -194,9 +194,9 @@ def test_filter_distances_refuses_bad_maps():
 def test_a_registered_distance_can_be_used(monkeypatch):
     monkeypatch.setattr(DISTANCES, "_entries", dict(DISTANCES._entries))
 
-    @register_distance("largest difference")
+    @register_distance("largest-difference")
     def largest(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
         return (clean - noisy).abs().amax(dim=(2, 3))
 
     clean = torch.zeros(1, 1, 2, 2)
-    assert filter_distances(clean, clean + torch.eye(2), "largest difference").item() == 1
+    assert filter_distances(clean, clean + torch.eye(2), "largest-difference").item() == 1

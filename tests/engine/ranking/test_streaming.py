@@ -59,7 +59,7 @@ def test_paired_distances_hold_no_more_maps_for_more_images(model, monkeypatch):
     monkeypatch.setattr(DISTANCES, "_entries", dict(DISTANCES._entries))
     held: list[int] = []
 
-    @register_distance("bytes held")
+    @register_distance("bytes-held")
     def bytes_held(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
         tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor and thing.ndim == 4]
         maps = [tensor.untyped_storage() for tensor in tensors if tensor.shape[1] != 3]  # images have 3 channels
@@ -70,7 +70,7 @@ def test_paired_distances_hold_no_more_maps_for_more_images(model, monkeypatch):
     for n in (6, 60):
         held.clear()
         images = torch.rand(n, 3, 8, 8)
-        assert len(paired_distances(model, images, images, distance="bytes held", batch_size=2)["first"]) == n
+        assert len(paired_distances(model, images, images, distance="bytes-held", batch_size=2)["first"]) == n
         peaks.append(max(held))
     assert peaks[0] >= 2 * 2 * 4 * 8 * 8 * 4  # the maps of two images by four filters, clean and noisy
     assert peaks[1] == peaks[0]

@@ -71,7 +71,7 @@ def test_a_recipe_of_ones_own(monkeypatch):
         register_recipe("mine", "three epochs", {"pretrain.epochs": 3})
     with pytest.raises(InputError, match=r"unknown setting 'pretrain.epoch' \(did you mean 'pretrain.epochs'\?\)"):
         register_recipe("typo", "", {"pretrain.epoch": 2})
-    with pytest.raises(InputError, match="`epochs` must be ≥ 1, got 0"):
+    with pytest.raises(InputError, match=r"`pretrain\.epochs` must be ≥ 1, got 0"):
         register_recipe("none", "", {"pretrain.epochs": 0})
 
 

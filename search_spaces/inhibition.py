@@ -1,7 +1,7 @@
 """Upsampling factor and inhibition strength of the first layer under Gaussian noise (push–pull paper, Table 4).
 
 On digits, with ResNet-8 and ResNet-14: every h and alpha of the table, the plain network and, with h = 1 and alpha = 1,
-the placebo. ``python -m studies.inhibition`` prints the paper's figures beside the results.
+the placebo. In a checkout ``python -m studies.inhibition`` prints the paper's figures beside the results.
 """
 
 from engine.settings import EvaluateSettings, ModelSettings, TrainingSettings, TrialConfig

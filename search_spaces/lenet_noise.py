@@ -1,7 +1,7 @@
 """LeNet A–D against PA–PD under noise and changed contrast (push–pull paper, section 4.1, Figs. 4 and 5).
 
 Reduced: 30 of the paper's 90 epochs, with the rate divided at the same thirds, and as many images as there are (the
-paper trains on 50,000). ``python -m studies.lenet_noise`` prints the paper's figures beside the results.
+paper trains on 50,000). In a checkout ``python -m studies.lenet_noise`` prints the paper's figures beside the results.
 """
 
 from engine.settings import DataSettings, EvaluateSettings, ModelSettings, TrialConfig

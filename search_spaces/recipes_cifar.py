@@ -1,6 +1,6 @@
 """The fast recipe for small data sets against the papers' for ResNets, on CIFAR-10: errors and seconds.
 
-Reduced: ResNet-8 on 2,000 training images. ``python -m studies.recipes`` prints the times.
+Reduced: ResNet-8 on 2,000 training images. In a checkout ``python -m studies.recipes`` prints the times.
 """
 
 from engine.settings import DataSettings, EvaluateSettings, ModelSettings, TrialConfig

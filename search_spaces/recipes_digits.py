@@ -1,6 +1,7 @@
 """The recipe ``fast`` against the papers' for ResNets, on digits: errors and seconds.
 
-Without the recipes' crops and flips: a mirrored digit is another one. ``python -m studies.recipes`` prints the times.
+Without the recipes' crops and flips: a mirrored digit is another one. In a checkout
+``python -m studies.recipes`` prints the times.
 """
 
 from engine.settings import DataSettings, EvaluateSettings, ModelSettings, TrialConfig

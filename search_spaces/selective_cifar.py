@@ -3,7 +3,7 @@
 Reduced: at most 3,000 training images, 1,000 test images, and fewer cells than on digits. The paper does not give its
 levels; here are a later thesis's for the noise, and the lower two of DeepCorrect's whole numbers for the blur. A fifth
 of the noisy images is held out, to keep the epoch that is best on it.
-``python -m studies.selective`` prints the tables and draws the figures.
+In a checkout ``python -m studies.selective`` prints the tables and draws the figures.
 """
 
 from engine.settings import (

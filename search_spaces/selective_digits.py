@@ -4,7 +4,7 @@ The paper gives neither its levels nor the sizes of its noisy sets nor how long 
 which the network, ``cnn-2``, errs a little, clearly and much; fewer images are passed over more often, so that 25 of
 them make 20 steps too. A fifth of them is not trained on: the epoch that is best on that fifth is kept, as the paper's
 early stopping by an 80–20 split does, so that a cell's number of images is all the labelled noisy ones that it used.
-``python -m studies.selective`` prints the tables and draws the figures.
+In a checkout ``python -m studies.selective`` prints the tables and draws the figures.
 """
 
 from engine.settings import EvaluateSettings, FinetuneSettings, ModelSettings, TrainingSettings, TrialConfig

@@ -1,50 +1,201 @@
-"""What the documents tell a person to write and to run works as it stands."""
+"""Every command and every block of the README and of the docs works as printed; `tests/documents.py` makes it small."""
 
+from __future__ import annotations
+
+import argparse
+import importlib.util
 import os
 import re
-import shlex
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-from engine.settings import TrialConfig
+import pytest
+import tyro
+from ray.scripts.scripts import cli as ray_cli
+
 from engine.spaces import load_space, space_names
-from engine.stages.plan import OBJECTIVES
+from tests.documents import (
+    DOCUMENTS,
+    PRELUDE,
+    ROOT,
+    Block,
+    blocks,
+    furnish,
+    inline_commands,
+    is_module,
+    module_name,
+    small,
+)
 
-ROOT = Path(__file__).parents[1]
+SECONDS = 300
+"""The longest that a command may take."""
+ELSEWHERE = (["python3", "-m", "venv"], [".venv/bin/pip", "install"], [".venv/bin/python", "-m", "pytest"])
+"""Beginnings of commands that `.ci/run` runs in a fresh environment, not this file."""
+CLOUD = ("ray", "pip", "export")
+"""First words of commands that need an account with a cloud: they are checked for their spelling alone."""
 
 
-def blocks(document: str, language: str) -> list[str]:
-    text = (ROOT / "docs" / document).read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+class UnderstoodError(BaseException):
+    """A command's arguments have been understood."""
 
 
-def test_the_space_of_the_documentation_is_a_space(tmp_path: Path) -> None:
-    path = tmp_path / "strength.py"
-    path.write_text(blocks("spaces.md", "python")[0])
-    space = load_space(str(path))
-    assert space.name == path.stem
-    assert space.name not in space_names()
-    assert [axis.setting for axis in space.axes] == ["push_pull.where", "push_pull.alpha"]
-    assert space.config({"push_pull.where": "first"}, seed=1) == TrialConfig().with_settings(
-        {"push_pull.where": "first", "seed": 1}
+def test_a_block_is_run_or_is_output():
+    assert {block.language for block in blocks()} == {"", "sh", "python"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_what_is_not_installed_is_said_to_need_a_checkout(document: Path):
+    text = re.sub(r"<!--.*?-->", "", document.read_text(), flags=re.DOTALL)
+    assert "checkout" in text or not re.search(r"python -m (?:studies|benchmarks|tests)\b", text)
+
+
+def commands(*, run: bool) -> list[tuple[str, list[str]]]:
+    """Return (document, words) of the commands in blocks that this file runs, or of the others."""
+    found = [(str(block), words) for block in blocks("sh") for words in block.commands()]
+    return [(place, words) for place, words in found if is_module(words) == run]
+
+
+def test_a_command_is_run_here_or_by_the_checks_or_needs_a_cloud():
+    for place, words in commands(run=False):
+        elsewhere = any(words[: len(beginning)] == beginning for beginning in ELSEWHERE)
+        assert elsewhere or (words[0] in CLOUD and place.startswith("cluster.md")), (place, words)
+
+
+def understand(words: list[str], monkeypatch) -> None:
+    """Parse the arguments of a command of this project; it exits with 2 where it would for a person."""
+    cli, parse = tyro.cli, argparse.ArgumentParser.parse_args
+
+    def only_cli(options, **others):
+        cli(options, **others)
+        raise UnderstoodError
+
+    def only_parse(self, args=None, namespace=None):
+        parse(self, args, namespace)
+        raise UnderstoodError
+
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(tyro, "cli", only_cli)
+    if not words[0].startswith("pipelines."):  # tyro is made of argparse
+        monkeypatch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+    with pytest.raises(UnderstoodError):
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize(("place", "words"), commands(run=True), ids=str)
+def test_a_command_is_spelled_right(place, words, monkeypatch):
+    if "--help" in words:
+        words = [word for word in words if word != "--help"]
+    understand(words[2:], monkeypatch)
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize(("place", "words"), list(inline_commands()), ids=str)
+def test_a_command_in_a_sentence_is_spelled_right(place, words, monkeypatch):
+    if len(words) > 3:
+        understand(words[2:], monkeypatch)
+    else:  # a command's name: what it needs is said elsewhere
+        assert importlib.util.find_spec(words[2]) is not None
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize(("place", "words"), [c for c in commands(run=False) if c[1][0] in CLOUD], ids=str)
+def test_a_command_for_the_cloud_is_spelled_right(place, words, monkeypatch):
+    if words[0] == "ray":
+        command = ray_cli.commands[words[1]]
+        command.make_context(words[1], words[2:])
+        inner = re.search(r"python -m (pipelines.*)", words[-1])
+        if inner:
+            understand(inner[1].split(), monkeypatch)
+    elif words[0] == "pip":
+        (extra,) = re.findall(r"\.\[(\w+)\]", words[-1])
+        assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    else:
+        assert re.fullmatch(r"RAY_AUTH_MODE=\w+", words[1])
+
+
+def test_the_spaces_of_the_docs_are_spaces_with_names_of_their_own(tmp_path):
+    found = 0
+    for block in blocks("python"):
+        name = module_name(block)
+        if "SPACE = " in block.text:
+            assert name is not None
+            (tmp_path / name).write_text(block.text)
+            space = load_space(tmp_path / name)
+            assert space.name not in space_names(), "another space of the project has this name"
+            found += 1
+        else:
+            compile(block.text, str(block), "exec")
+    assert found
+
+
+class Workplace:
+    """A folder in which a person follows the documents: what one block has made is there for the next."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._done: set[tuple[str, ...]] = set()
+        furnish(folder)
+
+    def python(self, *words: str) -> str:
+        """Run Python there unless the same was run before; return what was printed."""
+        if words in self._done:
+            return ""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "120"}
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=self.folder,
+            env={name: value for name, value in environment.items() if name != "ROBUSTUNE_DATA"},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        self._done.add(words)
+        return done.stdout
+
+    def command(self, words: list[str]) -> str:
+        """Run a command of the documents, made small; the study that is called NAME there is made first."""
+        if "NAME" in words and "sweep" not in words[2]:
+            self.python("-m", *small(["pipelines.sweep", "--study", "NAME"]))
+        if any(word.endswith(".pth.tar") and not (self.folder / word).is_file() for word in words):
+            pytest.skip("the published checkpoints are not on this machine (ROBUSTUNE_REFERENCE)")
+        return self.python("-m", *small(words[2:]))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Workplace:
+    return Workplace(tmp_path_factory.mktemp("documents"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("block", [block for block in blocks("sh") if any(map(is_module, block.commands()))], ids=str)
+def test_the_commands_of_a_block_run_as_printed(workplace: Workplace, block: Block):
+    for words in block.commands():
+        if is_module(words):
+            workplace.command(words)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("block", [block for block in blocks("python") if not module_name(block)], ids=str)
+def test_the_scripts_of_the_docs_run_as_printed(workplace: Workplace, block: Block):
+    workplace.python("-c", PRELUDE + block.text)
+
+
+def test_what_is_made_small_is_what_costs_time_alone():
+    assert small(["pipelines.sweep", "--dry-run"]) == ["pipelines.sweep", "--dry-run"]
+    words = small(
+        ["pipelines.sweep", "--set", "data.n_train=5000", "model.width=8", "--n-trials", "200", "--seed", "1"]
     )
-
-
-def test_the_users_module_of_the_documentation_runs(tmp_path: Path) -> None:
-    (tmp_path / "my_module.py").write_text(blocks("extending.md", "python")[0])
-    (command,) = [line for line in blocks("extending.md", "sh")[0].splitlines() if line]
-    words = [sys.executable, *shlex.split(command)[1:], 'evaluate.corruptions=["invert"]', "pretrain.epochs=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    for word in ("stripes: ", "mlp on cpu", "pretrain → rank → finetune → evaluate", "invert"):
-        assert word in done.stdout
-
-
-def test_the_page_of_the_answer_says_what_decides() -> None:
-    rows = [line for line in (ROOT / "docs" / "answer.md").read_text().splitlines() if line.startswith("| nothing")]
-    said = {re.findall("`([^`]*)`", row)[0]: tuple(re.findall("`([^`]*)`", row.split("|")[2])) for row in rows}
-    assert {table: names[: len(OBJECTIVES[table])] for table, names in said.items()} == OBJECTIVES
+    assert words[:3] == ["pipelines.sweep", "--set", "model.width=8"]
+    assert words[-4:] == ["--n-trials", "4", "--seed", "1"]
+    assert "data.n_train=60" in words
+    assert small(["studies.recipes", "--study", "x"]) == ["studies.recipes", "--study", "x"]
+    assert small(["pipelines.rankings", "--n-seeds", "5"])[1:3] == ["--n-seeds", "2"]

@@ -20,7 +20,7 @@ class Broker:
     """The broker as an asynchronous Ray actor.
 
     Args:
-        store: the store's folder; it is only read here.
+        store: the store's folder; no artifact is written here.
     """
 
     def __init__(self, store: str) -> None:
@@ -31,7 +31,12 @@ class Broker:
     def queue(self) -> StageQueue:
         """Return the queue, made in the actor's event loop."""
         if self._queue is None:
-            self._queue = StageQueue(self._manifest, begun=self._store.checkpointed_history, held=self._is_held)
+            self._queue = StageQueue(
+                self._manifest,
+                begun=self._store.checkpointed_history,
+                held=self._is_held,
+                abandon=self._store.abandon_checkpoints,
+            )
         return self._queue
 
     def _manifest(self, key: str) -> Mapping[str, Any] | None:

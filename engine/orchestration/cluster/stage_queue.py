@@ -36,6 +36,7 @@ class StageQueue:
         find: returns an artifact's manifest from the store, or None.
         begun: returns the epochs that a stage's checkpoint in the store has.
         held: returns whether somebody alive computes a stage for the store.
+        abandon: notes in the store that nobody wants a stage whose worker was killed.
         grace_s: how long a stage that nobody wants may go on before its worker is killed.
     """
 
@@ -45,11 +46,13 @@ class StageQueue:
         *,
         begun: Callable[[str], Sequence[Mapping[str, Any]]] = lambda key: (),
         held: Callable[[str], bool] = lambda key: False,
+        abandon: Callable[[str], None] = lambda key: None,
         grace_s: float = GRACE_S,
     ) -> None:
         self._find = find
         self._begun = begun
         self._held = held
+        self._abandon = abandon
         self._grace_s = grace_s
         self._times = StageTimes()
         self._stages: dict[str, WantedStage] = {}
@@ -345,6 +348,8 @@ class StageQueue:
             self._forget_worker(name)
             if name in self._killed:  # by this broker, whatever its worker ran by then
                 self._killed.discard(name)
+                if not stage.askers:
+                    await asyncio.to_thread(self._abandon, stage.spec.key)
             elif error.kind == "died":
                 await self._count_loss(stage, worker)
             elif error.kind == "preempted":

@@ -29,7 +29,13 @@ def make_pool(ray_session, tmp_path: Path) -> Iterator[Callable[..., tuple[Any, 
 
     pools: list[StagePool] = []
 
-    def make(store: Store, *, imports: tuple[str, ...] = (COUNTING,), before: Callable[[], Any] = lambda: None) -> Any:
+    def make(
+        store: Store,
+        *,
+        imports: tuple[str, ...] = (COUNTING,),
+        before: Callable[[], Any] = lambda: None,
+        n_slots: int = 2,
+    ) -> Any:
         info, _ = prepare_data(DataSettings(n_train=20, n_validation=20, n_test=20), store)
         before()
         pools.append(
@@ -38,7 +44,7 @@ def make_pool(ray_session, tmp_path: Path) -> Iterator[Callable[..., tuple[Any, 
                 store=str(store.root),
                 data=info_to_json(info),
                 imports=imports,
-                slots=SlotPlan(2, 1, 0.0),
+                slots=SlotPlan(n_slots, 1, 0.0),
             )
         )
         return pools[-1], info.key

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.stages import StageSpec
+from engine.stages import StageSpec, Store
 from engine.stages.leases import stage_lease
-from tests.engine.orchestration.cluster.test_stage_pool import get, make_spec, start_trials, wait_for
+from tests.engine.orchestration.cluster.test_stage_pool import files, get, make_spec, start_trials, wait_for
 
 
 def test_a_stage_that_another_process_computes_is_counted_as_shared(pool, tmp_path: Path) -> None:
@@ -47,3 +47,23 @@ def test_what_was_cleaned_up_behind_the_broker_s_back_is_computed_again(pool, tm
     ((_, reports),) = get(start_trials(made, store, [[first, last]]))
     assert reports[-1]["objective"] == 0.5
     assert store.find(last.key) is not None
+
+
+def test_a_sweep_goes_on_with_what_another_one_was_computing_when_it_ended(make_pool, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (first, data), (second, _) = (make_pool(store, n_slots=1) for _ in range(2))
+    folder = tmp_path / "count"
+    shared = make_spec(data, folder, epochs=6, epoch_s=0.5)
+    others = [make_spec(data, tmp_path / name, name=name, epochs=1) for name in "bcd"]
+    start_trials(first, store, [[shared]])
+    wait_for(lambda: len(files(folder, "epoch-2-*")) == 1)
+    futures = start_trials(second, store, [[shared], *([spec] for spec in others)])
+    assert [reports[-1]["objective"] for _, reports in get(futures[1:])] == [0.5] * 3
+    wait_for(lambda: second.statistics()["elsewhere"] == 1)
+    assert second.statistics()["idle"] == 1, "its worker is free while it waits"
+    first.close()
+    ((_, reports),) = get(futures[:1])
+    assert reports[-1]["objective"] == 0.5
+    assert [record["epoch"] for report in reports for record in report["records"]] == [1, 2, 3, 4, 5, 6]
+    assert len(files(folder, "start-*")) == 2
+    assert len(files(folder, "epoch-1-*")) == 1, "what a checkpoint holds is not computed again"

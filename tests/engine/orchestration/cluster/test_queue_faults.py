@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -174,6 +175,36 @@ def test_a_kill_of_its_own_is_no_loss_of_the_stage() -> None:
         await core.submit("last", spec.to_json(), 0)
         core.add_worker("w0", worker, "one")
         assert (await until_ended(core, "last", spec.key))["state"] == "done"
+
+    run(scenario)
+
+
+class Deaf(FakeWorker):
+    """A worker that comes to no epoch, so that it does not hear that nobody wants its stage, and dies."""
+
+    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
+        await self.go.wait()
+        return lose()
+
+
+@pytest.mark.parametrize("is_wanted_again", [True, False])
+def test_a_stage_that_was_killed_for_nobody_is_noted_as_abandoned(is_wanted_again: bool) -> None:
+    async def scenario() -> None:
+        abandoned: list[str] = []
+        core = StageQueue({}.get, abandon=abandoned.append, grace_s=0.05)
+        worker = Deaf(core)
+        core.add_worker("w", worker)
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        await settle()
+        core.release("t")
+        while not worker.killed:
+            await asyncio.sleep(0.01)
+        if is_wanted_again:
+            await core.submit("t2", spec.to_json(), 0)
+        worker.go.set()
+        await settle()
+        assert abandoned == ([] if is_wanted_again else [spec.key])
 
     run(scenario)
 

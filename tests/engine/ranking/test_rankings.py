@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from engine.errors import InputError
-from engine.ranking import borda_count, make_ranking, rank_filters
+from engine.ranking import ELECTIONS, borda_count, find_exemplar, make_ranking, rank_filters
 
 
 def test_rank_filters_orders_by_points_then_mean_distance_then_index():
@@ -45,3 +45,21 @@ def test_rank_filters_refuses_bad_input():
         rank_filters(torch.rand(0))
     with pytest.raises(InputError, match=r"must be \(f,\) both"):
         make_ranking(torch.rand(2), torch.rand(3), rule="borda", n_images=1)
+
+
+def test_what_a_gpu_s_ranking_has_the_cpu_do_is_the_same_on_any_number_of_threads():
+    """Elections and exemplars: so the keys of what a GPU computes leave the threads out."""
+    draws = torch.Generator().manual_seed(0)
+    distances = torch.rand(20_000, 16, generator=draws, dtype=torch.float64)
+    points = torch.rand(1500, 300, generator=draws)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            rankings = [rank_filters(distances, rule=rule) for rule in ELECTIONS]
+            exemplars = [find_exemplar(points, "euclidean", n_exemplars=1), find_exemplar(points - 0.5, "hamming", 1)]
+            found.append([ranking.points for ranking in rankings] + [rankings[0].mean_distance] + exemplars)
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))

@@ -137,13 +137,25 @@ def convert(value: Any, hint: Any, path: str) -> Any:
             raise refused(path, "a number below 1.8e308", value) from None
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if hint is Path and isinstance(value, str):
-        return Path(value)
+    if hint is Path and isinstance(value, str | PurePath):
+        return home_found(Path(value))
     if hint is str and isinstance(value, PurePath):
         return str(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise refused(path, f"of type {hint.__name__}", value)
     return value
+
+
+def home_found(path: Path) -> Path:
+    """Return a path with the "~" that a shell leaves alone, as in ``--home=~/runs``, replaced by the home folder.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise InputError(f"path {str(path)!r} is of a user that cannot be found: {error}") from None
 
 
 def _listed(value: Any, kind: type, path: str) -> Sequence[Any]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
+from engine.conversion import home_found
 from engine.errors import InputError, unknown_name
 from engine.extensions import import_modules
 from engine.orchestration.interruption import as_ctrl_c
@@ -63,6 +65,18 @@ class ComputeOptions:
         return torch.device(self.device or available[0])
 
 
+def _with_home_found(options: Options) -> Options:
+    """Return options, and those of a subcommand within, with "~" in their paths replaced."""
+    changed: dict[str, Any] = {}
+    for item in dataclasses.fields(options):  # type: ignore[arg-type]
+        value = getattr(options, item.name)
+        if isinstance(value, Path):
+            changed[item.name] = home_found(value)
+        elif dataclasses.is_dataclass(value):
+            changed[item.name] = _with_home_found(value)
+    return dataclasses.replace(options, **changed)  # type: ignore[type-var]
+
+
 def n_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -85,7 +99,7 @@ def run(
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
         with as_ctrl_c():
-            return main(parsed)
+            return main(_with_home_found(parsed))
     except InputError as error:
         print(hide_credentials(f"error: {error}"), file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -106,7 +107,8 @@ def print_list(console: Console, found: list[Entry]) -> None:
 
 def verify(console: Console, options: VerifyOptions) -> int:
     """Check every artifact; return 1 if one is corrupt."""
-    store = Store(options.folder, read_only=not options.quarantine)
+    store = Store(options.folder, read_only=True)  # refuses what is not there, and makes nothing
+    store = Store(options.folder) if options.quarantine else store
     n_whole = n_corrupt = 0
     for entry in entries(store):
         artifact = store.look_at(entry.key)
@@ -127,10 +129,9 @@ def verify(console: Console, options: VerifyOptions) -> int:
 
 def prune(console: Console, options: PruneOptions) -> int:
     """Clean the store up; print what that freed."""
-    if not options.max_gb >= 0:
+    if not 0 <= options.max_gb < math.inf:
         raise InputError(f"--max-gb must be ≥ 0, got {options.max_gb}")
-    if not options.folder.is_dir():
-        raise InputError(f"there is no store in {options.folder}")
+    Store(options.folder, read_only=True)  # refuses what is not there, and makes nothing
     done = clean(Store(options.folder), int(options.max_gb * _GB), dry_run=options.dry_run)
     say(console, describe_cleaned(done, dry_run=options.dry_run))
     if done.left_bytes > options.max_gb * _GB:

@@ -11,6 +11,11 @@ from urllib.parse import quote
 from engine.errors import InputError
 from engine.orchestration.redaction import hide_credentials
 
+_MARKS = {
+    "Optuna": {"studies": {"study_id", "study_name"}, "version_info": {"schema_version"}},
+    "MLflow": {"experiments": {"experiment_id", "artifact_location"}, "runs": {"run_uuid"}},
+}
+"""{program: {table: columns of it}} by which its databases are known."""
 LOCK_WAIT_S = 300.0
 """How long a write waits for a SQLite database that another process has locked, a backup say."""
 
@@ -54,15 +59,16 @@ def sqlite_file(url: str) -> Path | None:
     return Path(str(parsed.database))
 
 
-def check_sqlite(url: str, *, must_exist: bool = False) -> None:
+def check_sqlite(url: str, of: str, *, must_exist: bool = False) -> None:
     """Check that the file of a SQLite address, if there is one, is a whole database; other kinds are not asked.
 
     Args:
         url: the address.
+        of: whose database it is to be, "Optuna" or "MLflow".
         must_exist: whether the file must be there.
 
     Raises:
-        InputError: it is damaged, something else than a database, unreadable, or missing.
+        InputError: it is damaged, something else than a database, another program's, unreadable, or missing.
     """
     file = sqlite_file(url)
     if file is None:
@@ -76,16 +82,35 @@ def check_sqlite(url: str, *, must_exist: bool = False) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as connection:
             [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+            columns = _columns(connection) if found == "ok" else {}
     except sqlite3.OperationalError as error:
         if "locked" in str(error):  # whoever holds it will let it go: writes wait for that
             return
         raise InputError(f"database cannot be opened: {file} ({error})") from None
     except sqlite3.DatabaseError as error:
-        found = str(error)
+        found, columns = str(error), {}
+    if columns and not _is_of(of, columns):
+        raise InputError(
+            f"database {file} is another program's, not {of}'s: it has the tables {', '.join(sorted(columns)[:5])}"
+            f"{' and others' if len(columns) > 5 else ''}; name another file"
+        )
     if found != "ok":
         raise InputError(
             f"database is damaged, or no database: {file} ({found}); restore it, or move it out of the way"
         )
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    """Return {table: its columns} of a database."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    found = "SELECT name FROM pragma_table_info(?)"
+    return {table: {name for (name,) in connection.execute(found, (table,))} for (table,) in tables}
+
+
+def _is_of(program: str, columns: dict[str, set[str]]) -> bool:
+    """Return whether a database can be a program's; one whose making was interrupted lacks tables."""
+    known = {table: wanted for table, wanted in _MARKS[program].items() if table in columns}
+    return bool(known) and all(wanted <= columns[table] for table, wanted in known.items())
 
 
 def is_same_database(url: str, other: str) -> bool:

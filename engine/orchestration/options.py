@@ -140,7 +140,7 @@ class SweepOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"--{name.replace('_', '-')} must be ≥ {least}, got {value}")
-        if self.gpus_per_slot is not None and self.gpus_per_slot < 0:
+        if self.gpus_per_slot is not None and not 0 <= self.gpus_per_slot < math.inf:
             raise InputError(f"--gpus-per-slot must be ≥ 0, got {self.gpus_per_slot}")
         if self.store_max_gb is not None and not 0 < self.store_max_gb < math.inf:
             raise InputError(f"--store-max-gb must be > 0, got {self.store_max_gb}")
@@ -164,7 +164,7 @@ class SweepOptions:
         self.load_baseline()
 
     def _check_databases(self) -> None:
-        check_sqlite(self.storage_url)
+        check_sqlite(self.storage_url, "Optuna")
         if "://" in self.tracking_url and is_same_database(self.storage_url, self.tracking_url):
             raise InputError(
                 "--storage and --tracking-uri name one database, got "

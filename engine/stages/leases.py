@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from typing import Any, Self
 from engine.stages.claims import content_of, end, look, take, written
 from engine.stages.holders import Heartbeat, Holder
 
+_OWN_NAME = re.compile(r"\.?[0-9a-f]{16,64}(\.json|\.new)?")
+"""Files among the leases that are no person's: leases, and what was to become one."""
 BEAT_S = 5.0
 """How often a holder shows that it lives."""
 
@@ -183,7 +186,8 @@ def left_leases(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder, and of those below it, that the dead left: leases, and what was to become one."""
     for path in sorted(folder.rglob("*")):
         with contextlib.suppress(OSError):
-            claim = look(path) if path.is_file() and not path.is_symlink() else None
+            ours = _OWN_NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+            claim = look(path) if ours else None
             if claim is not None and not claim.is_live:
                 yield path
 

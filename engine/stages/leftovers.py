@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Collection, Iterator
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from engine.stages.attempts import is_of_the_dead
 from engine.stages.leases import find_live, left_leases, remove_left, stage_path
-from engine.stages.store import ABANDONED, Store
+from engine.stages.store import ABANDONED, Store, is_key
 
+_ASIDE = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{8}")
 LEFT_S = 86400.0
 """Age at which what may be a dead process's (attempts, checkpoints) is removed."""
 
@@ -41,8 +43,8 @@ def leftovers(
 ) -> Iterator[Path]:
     """Yield the folders and files that nobody can need.
 
-    Those are quarantine, broken artifacts, leases and attempts of the dead, checkpoints of finished stages, and
-    whatever else was neither finished nor touched for a day.
+    Only what a store has named itself is among them: quarantine, broken artifacts, leases and attempts of the dead,
+    checkpoints of finished stages, and whatever else was neither finished nor touched for a day.
 
     Args:
         store: the store.
@@ -50,12 +52,12 @@ def leftovers(
         broken: keys of those that are not.
         kept: keys of what is needed.
     """
-    yield from (path for path in (store.root / "quarantine").glob("*") if path.is_dir())
+    yield from (path for path in _folders(store.root / "quarantine", "*") if _ASIDE.fullmatch(path.name))
     yield from (folder for folder in (_artifact(store, key) for key in broken) if not folder.is_symlink())
-    for folder in _folders(store.root / "attempts", "*"):
+    for folder in _attempts(store):
         if is_of_the_dead(folder.name) or (_is_left(store, folder) and _key(folder) not in kept):
             yield folder
-    for folder in _folders(store.root / "checkpoints", "??/*"):
+    for folder in _checkpointed(store):
         if _is_left(store, folder, at_once=folder.name in whole) and folder.name not in kept:
             yield folder
     yield from left_leases(store.root / "leases")
@@ -63,7 +65,7 @@ def leftovers(
 
 def unfinished(store: Store) -> Iterator[Unfinished]:
     """Yield the checkpoints of stages that nobody is at; they are worth going on from, but no more than that."""
-    for folder in _folders(store.root / "checkpoints", "??/*"):
+    for folder in _checkpointed(store):
         if not _is_live(store, folder):
             is_abandoned = (folder / ABANDONED).exists()
             yield Unfinished(folder.name, folder, tree_bytes(folder), _written_at(folder), is_abandoned)
@@ -101,6 +103,17 @@ def _artifact(store: Store, key: str) -> Path:
 
 def _folders(place: Path, pattern: str) -> Iterator[Path]:
     yield from (path for path in sorted(place.glob(pattern)) if path.is_dir() and not path.is_symlink())
+
+
+def _attempts(store: Store) -> Iterator[Path]:
+    """Yield the folders of attempts: a person's own files may lie beside them, in a folder that was no store before."""
+    yield from (path for path in _folders(store.root / "attempts", "*") if is_key(_key(path)))
+
+
+def _checkpointed(store: Store) -> Iterator[Path]:
+    """Yield the folders of stages' checkpoints."""
+    found = _folders(store.root / "checkpoints", "??/*")
+    yield from (path for path in found if is_key(path.name) and path.name.startswith(path.parent.name))
 
 
 def _key(folder: Path) -> str:

@@ -150,7 +150,7 @@ class Store:
     def keys(self) -> Iterator[str]:
         """Yield the keys of all artifacts."""
         for path in sorted((self.root / "artifacts").glob("??/*")):
-            if _KEY.fullmatch(path.name):
+            if is_key(path.name):
                 yield path.name
 
     def save_checkpoint(self, key: str, epoch: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -221,6 +221,11 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             path.rename(aside)
             _discard(aside)
+
+
+def is_key(name: str) -> bool:
+    """Return whether a name is a key of artifacts."""
+    return _KEY.fullmatch(name) is not None
 
 
 def folder_of(place: str | Path, name: str = "store") -> Path:

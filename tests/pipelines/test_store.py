@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -103,3 +104,30 @@ def test_the_address_of_a_bucket_is_no_store(tmp_path, monkeypatch, capsys, comm
 def test_a_size_is_not_negative(home, capsys, size):
     assert command_line(["prune", "--home", str(home), "--max-gb", size]) == 2
     assert capsys.readouterr().err == f"error: --max-gb must be ≥ 0, got {float(size)}\n"
+
+
+def test_nothing_that_is_not_a_stores_own_is_removed(tmp_path, capsys):
+    """Somebody names a project's folder, which has folders of the same names."""
+    for place in ("checkpoints", "attempts", "artifacts", "artifacts/ab", "leases", "leases/stages", "quarantine"):
+        (tmp_path / place / "my model").mkdir(parents=True)
+        (tmp_path / place / "my model" / "weights.pt").write_text("mine")
+        (tmp_path / place / "weights.pt").write_text("mine")
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0))
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert command_line(["prune", "--max-gb", "0", "--store", str(tmp_path)]) == 0
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before
+
+
+def test_a_quarantine_needs_a_store_and_a_prune_a_size(tmp_path, capsys):
+    for command in (["verify", "--quarantine"],):
+        assert command_line([*command, "--store", str(tmp_path / "no")]) == 2
+        assert f"there is no store in {tmp_path}/no" in capsys.readouterr().err
+    assert command_line(["prune", "--max-gb", "inf", "--store", str(tmp_path)]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_home_folder_that_the_shell_left_alone_is_found(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "s").mkdir()
+    assert command_line(["list", "--store=~/s"]) == 0

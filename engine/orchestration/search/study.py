@@ -498,7 +498,7 @@ def _open_existing(storage: str) -> BaseStorage:
     Raises:
         InputError: it is not there, is damaged, has no studies, or cannot be used.
     """
-    check_sqlite(storage, must_exist=True)
+    check_sqlite(storage, "Optuna", must_exist=True)
     try:
         if holds_studies(storage):
             return open_storage(storage, to_write=False)

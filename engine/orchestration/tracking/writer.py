@@ -293,7 +293,7 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
             if not os.access(folder, os.W_OK):
                 raise InputError(f"tracking folder cannot be written: {folder}")
     if scheme == "sqlite":
-        check_sqlite(uri)
+        check_sqlite(uri, "MLflow")
 
 
 def follow_move(uri: str, experiment: str, artifacts: Path) -> None:

@@ -116,13 +116,28 @@ def test_a_database_of_something_else_is_not_changed_by_a_report(tmp_path, capsy
         connection.execute("CREATE TABLE mine (a)")
     before = file.read_bytes()
     assert report(["--storage", f"sqlite:///{file}"]) == 2
-    assert f"no studies in the database sqlite:///{file}: no sweep has written there" in capsys.readouterr().err
+    assert (
+        f"database {file} is another program's, not Optuna's: it has the tables mine; name" in capsys.readouterr().err
+    )
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("table", ["mine (a)", "studies (a)", "alembic_version (version_num)", "experiments (a)"])
+def test_another_programs_database_is_refused_and_stays_as_it_is(tmp_path, capsys, table) -> None:
+    file = tmp_path / "other.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute(f"CREATE TABLE {table}")
+    before = file.read_bytes()
+    for option, program in (("--storage", "Optuna"), ("--tracking-uri", "MLflow")):
+        assert sweep(["--home", str(tmp_path / "home"), option, f"sqlite:///{file}", "--dry-run"]) == 2
+        assert f"database {file} is another program's, not {program}'s" in capsys.readouterr().err
+    assert report(["--storage", f"sqlite:///{file}"]) == 2
     assert file.read_bytes() == before
 
 
 def test_a_folder_in_the_place_of_a_database_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="is not a file"):
-        check_sqlite(f"sqlite:///{tmp_path}")
+        check_sqlite(f"sqlite:///{tmp_path}", "Optuna")
 
 
 def test_a_home_that_is_a_link_to_itself_is_refused(tmp_path, capsys) -> None:

@@ -261,6 +261,7 @@ def test_a_token_that_is_a_path_leads_nowhere(path, tmp_path):
 
 
 def test_what_the_dead_left_is_found_and_removed_and_what_lives_stays(path, tmp_path):
+    path = path.with_name("b" * 32 + ".json")
     take_and_die(path)
     dead_right = path.with_name("." + "a" * 32)
     write_as(dead_right, replace(Holder.this_process(), born="1"))

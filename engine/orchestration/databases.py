@@ -16,8 +16,6 @@ _MARKS = {
     "MLflow": {"experiments": {"experiment_id", "artifact_location"}, "runs": {"run_uuid"}},
 }
 """{program: {table: columns of it}} by which its databases are known."""
-LOCK_WAIT_S = 300.0
-"""How long a write waits for a SQLite database that another process has locked, a backup say."""
 
 
 def sqlite_url(path: Path) -> str:

@@ -31,7 +31,7 @@ from engine.stages import (
     prepare_data,
     prepare_weights,
 )
-from engine.stages.plan import plan_evaluation
+from engine.stages.plan_evaluation import plan_evaluation
 from engine.training import recipe_settings
 
 _MAX_PLANS = 256

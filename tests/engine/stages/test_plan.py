@@ -439,7 +439,7 @@ def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeyp
         context = {**ALL, "evaluate.table": "cifar-c", **setting}
         before = keys(info, context)
         with monkeypatch.context() as patch:
-            patch.setattr("engine.stages.plan.frost_source", Other)
+            patch.setattr("engine.stages.plan_evaluation.frost_source", Other)
             return tuple(stage for stage in STAGES if before[stage] != keys(info, context)[stage])
 
     assert with_and_without({"evaluate.corruptions": ["frost", "fog"]}) == ("evaluate",)

@@ -1,0 +1,85 @@
+"""From a trial's settings to what its network is tested on and compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.corruption_kinds import kind_of
+from engine.corruptions import frost_source, table_corruptions, why_impossible
+from engine.corruptions.apply import CORRUPTION_REGISTRY
+from engine.data import DataInfo
+from engine.errors import InputError, unknown_name
+from engine.settings import EvaluateSettings
+
+OBJECTIVES = {
+    "digits": ("gaussian_noise", "shot_noise"),
+    "cifar-c": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+}
+"""By severity table, the corruptions that choices are made by. CIFAR-C's four are those that the benchmark's authors
+set aside for validation; digits have no colour and little texture, and are compared under noise."""
+
+REPORTED = {"digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast")}
+"""By severity table, the corruptions that a trial is tested on unless it names others; else all of it."""
+
+
+def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any]:
+    """Return what networks are tested on and compared by, as JSON: "table", "corruptions", "objective", "severities".
+
+    Raises:
+        InputError: a corruption that the table or the images do not have.
+    """
+    table = data.severity_table if evaluate.table == "auto" else evaluate.table
+    covered = table_corruptions(table)
+    for name in (*evaluate.corruptions, *evaluate.objective):
+        if name not in covered:
+            raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
+
+    def why_not(name: str) -> str | None:
+        return why_impossible(name, table, data.channels, data.image_size)
+
+    for name in (*evaluate.corruptions, *evaluate.objective):
+        if why_not(name) is not None:
+            raise InputError(f"corruption {name!r} cannot be had of these images: {why_not(name)}")
+    usual = [name for name in OBJECTIVES.get(table, covered) if why_not(name) is None]
+    objective = evaluate.objective or _following(evaluate.corruptions, usual)
+    corruptions = evaluate.corruptions or [name for name in REPORTED.get(table, covered) if why_not(name) is None]
+    files = {name: data.corruption_files[name] for name in corruptions if name in data.corruption_files}
+    if data.corruption_folder is not None and len(files) < len(corruptions):
+        missing = ", ".join(f"{name}.npy" for name in corruptions if name not in files)
+        raise InputError(f"folder of corrupted images {data.corruption_folder} lacks {missing}")
+    return {
+        "table": table,
+        "corruptions": _in_order(corruptions, covered),
+        "objective": _in_order(objective, covered),
+        "severities": sorted(set(evaluate.severities)),
+        **({"files": files} if files else {}),
+        **corruption_sources(objective if files else (*corruptions, *objective)),
+    }
+
+
+def _in_order(names: Iterable[str], covered: Sequence[str]) -> list[str]:
+    """Return corruptions, each once, in the table's order, then a user's own by their names."""
+    own = {name for name in covered if CORRUPTION_REGISTRY.source_digest(name) is not None}
+    return sorted(set(names), key=lambda name: (name in own, name if name in own else covered.index(name)))
+
+
+def _following(asked: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Return the corruptions that choices are made by where networks are tested on those asked for.
+
+    They are the usual ones of the kinds asked for, so that what is tested stays unseen; a kind that has none is chosen
+    by what is asked for itself. All usual ones where nothing in particular is asked for.
+    """
+    kinds = {kind_of(name) for name in asked}
+    held_out = [name for name in usual if kind_of(name) in kinds or not asked]
+    covered = {kind_of(name) for name in held_out}
+    return [*held_out, *(name for name in dict.fromkeys(asked) if kind_of(name) not in covered)]
+
+
+def corruption_sources(names: Iterable[str]) -> dict[str, Any]:
+    """Return {"source": {corruption: hash of a user's own code, or the pictures of frost}}, or nothing."""
+    sources = {name: CORRUPTION_REGISTRY.source_digest(name) for name in sorted(set(names))}
+    if "frost" in sources and sources["frost"] is None:
+        sources["frost"] = frost_source().key
+    own = {name: source for name, source in sources.items() if source}
+    return {"source": own} if own else {}

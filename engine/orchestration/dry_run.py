@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from engine.orchestration.agenda import Agenda, Slot
 from engine.orchestration.printing import say
-from engine.orchestration.results import Results, describe_settings
+from engine.orchestration.rest import Rest, rest_of
+from engine.orchestration.results import describe_settings
 from engine.orchestration.search import SAMPLERS, Identities, make_draws, results_so_far
 from engine.orchestration.tables import Table
+from engine.orchestration.yardstick import check_agreement
 from engine.settings import TrialConfig
 from engine.spaces import Axis
 from engine.stages import StageSpec
@@ -22,52 +22,13 @@ if TYPE_CHECKING:
     from engine.orchestration.preparation import Prepared
 
 
-@dataclass(frozen=True)
-class Rest:
-    """What a study has still to run.
-
-    Attributes:
-        slots: the arms' and proposals' that are not filled.
-        n_done: how many slots of the agenda are filled.
-        n_winner: how many of the winner's repeats are left; the most that may be, while the winner is not known.
-        winner: the slots of these repeats; None while the winner is not known.
-    """
-
-    slots: tuple[Slot, ...]
-    n_done: int
-    n_winner: int
-    winner: tuple[Slot, ...] | None = None
-
-    @property
-    def n_left(self) -> int:
-        """Return how many trials are left, at most."""
-        return len(self.slots) + self.n_winner
-
-    def count(self, purpose: str) -> int:
-        """Return how many arms' trials ("arm") or proposals ("proposal") are left."""
-        return sum(slot.purpose == purpose for slot in self.slots)
-
-
-def rest_of(agenda: Agenda, results: Results | None) -> Rest:
-    """Return what a study has still to run; ``results`` is None for one that is not begun."""
-    done = {trial.slot for trial in results.trials} if results is not None else set()
-    slots = tuple(agenda.left(done))
-    n_done = agenda.n_arm_trials + agenda.n_proposals - len(slots)
-    if results is None or any(slot.purpose == "proposal" for slot in slots) or not agenda.n_winner_trials:
-        return Rest(slots, n_done, agenda.n_winner_trials)
-    best = results.best()
-    repeats = () if best is None else tuple(agenda.winner(best.settings))
-    left = tuple(slot for slot in repeats if slot.name not in done)
-    return Rest(slots, n_done + len(repeats) - len(left), len(left), left)
-
-
 def print_dry_run(console: Console, prepared: Prepared) -> None:
     """Print the stage tree of what is left of the sweep; nothing is started and nothing computed.
 
     What a sampler will propose is not known beforehand: its trials are estimated from random draws.
 
     Raises:
-        InputError: the study exists, and is another sweep's.
+        InputError: the study exists, and the sweep cannot go on with it.
     """
     from engine.orchestration.sentences import opening_notes
 
@@ -79,6 +40,8 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         name=prepared.study_name,
         objectives=options.objective_names,
     )
+    if so_far is not None:
+        check_agreement(prepared.study_name, so_far.yardsticks, prepared.yardstick)
     rest = rest_of(agenda, so_far)
     say(
         console,

@@ -20,6 +20,7 @@ from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
 from engine.orchestration.printing import as_text, make_console, say
+from engine.orchestration.rest import rest_of
 from engine.orchestration.results import Results
 from engine.orchestration.scores import baseline_of_study, score_tables
 from engine.orchestration.search import SweepStudy, read_results
@@ -103,10 +104,9 @@ class Sweep:
             InputError: another driver is at work on the study.
             RefusedError: the study's database, or the disk, refuses, and there is no answer yet to be read.
         """
-        n_done = 0
         try:
             with as_ctrl_c():
-                n_done = self._run_study()
+                self._run_study()
         except Exception as error:
             self._note_refusal(error)
         try:
@@ -114,20 +114,16 @@ class Sweep:
         except InputError as error:
             raise RefusedError(self.fault or str(error)) from error
         self.print_answer(results)
+        agenda = self.prepared.agenda
+        done = f"{rest_of(agenda, results).n_done} of {agenda.n_total} trials are done"
         if self.fault:
-            self._say(
-                f"stopped: {self.fault}; {len(results.trials)} of {self.prepared.agenda.n_total} trials are done; once "
-                "that is mended, the same command goes on from here"
-            )
+            self._say(f"stopped: {self.fault}; {done}; once that is mended, the same command goes on from here")
         elif not self.complete:
-            self._say(
-                f"stopped early: {n_done} of {self.prepared.agenda.n_total} trials are done; the same command goes on "
-                "from here"
-            )
+            self._say(f"stopped early: {done}; the same command goes on from here")
         return results
 
-    def _run_study(self) -> int:
-        """Run what is missing; return how many trials are done."""
+    def _run_study(self) -> None:
+        """Run what is missing."""
         options, agenda, prepared = self.options, self.prepared.agenda, self.prepared
         held = open_study(
             agenda.space,
@@ -155,7 +151,6 @@ class Sweep:
             else:
                 self._run_trials(study, n_done)
             self.complete = study.exhausted and not self.fault
-            return study.n_finished
 
     def _note_refusal(self, error: Exception) -> None:
         """Note what database or disk said, and wait for them no more; raise any other error."""

@@ -15,7 +15,8 @@ from engine.errors import InputError
 from engine.orchestration.dry_run import print_dry_run
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.search import SweepStudy
+from engine.orchestration.rest import rest_of
+from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.slots import plan_slots
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
@@ -40,11 +41,11 @@ def study_of(of: Prepared) -> SweepStudy:
 
 
 def run_some(study: SweepStudy, n_trials: int) -> None:
-    """Complete trials, each better than the one before."""
-    for place in range(n_trials):
+    """Complete trials, each better than all before."""
+    for _ in range(n_trials):
         proposal = study.ask()
         assert proposal is not None
-        study.complete(proposal.number, 1 - place / 100)
+        study.complete(proposal.number, 1 - proposal.number / 100)
 
 
 def wanted(output: str, stage: str) -> int:
@@ -121,6 +122,18 @@ def test_of_a_study_that_was_begun_the_rest_is_shown(tmp_path: Path) -> None:
     assert "Stages" not in output
     longer = dry_run(prepared(tmp_path, n_trials=9))
     assert "6 are done; left are 0 of the arms, 1 to propose, up to 2 to compute the best again" in longer
+
+
+def test_what_is_done_and_left_is_what_the_study_counts_also_where_a_winner_was_displaced(tmp_path: Path) -> None:
+    run_some(study_of(prepared(tmp_path, n_trials=8)), 8)
+    longer = prepared(tmp_path, n_trials=10)
+    study = study_of(longer)
+    for n_more in (0, 2, 1, 1):
+        run_some(study, n_more)
+        results = read_results(longer.options.storage_url, "s")
+        rest = rest_of(longer.agenda, results)
+        assert (rest.n_done, rest.n_left) == (study.n_finished, study.n_left)
+    assert (rest.n_done, len(results.trials)) == (10, 12)
 
 
 def test_the_left_repeats_are_the_ones_that_are_planned(tmp_path: Path) -> None:

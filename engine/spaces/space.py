@@ -60,6 +60,7 @@ class Space:
     n_seeds: int = 6
 
     def __post_init__(self) -> None:
+        self._check_types()
         object.__setattr__(self, "axes", tuple(self.axes))
         object.__setattr__(self, "arms", tuple(self.arms))
         if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
@@ -81,6 +82,25 @@ class Space:
                 )
             self.base.with_settings(arm.settings)
         self._check_axes()
+
+    def _check_types(self) -> None:
+        """Refuse what is of another kind than it has to be, before anything is made of it."""
+        if not isinstance(self.name, str):
+            raise InputError(f"a space's name must be a word, got {self.name!r}")
+        if not isinstance(self.base, TrialConfig):
+            raise InputError(f"the base of space {self.name!r} must be a TrialConfig, got {self.base!r}")
+        if isinstance(self.n_seeds, bool) or not isinstance(self.n_seeds, int):
+            raise InputError(f"`n_seeds` must be a whole number, got {self.n_seeds!r}")
+        for what, kinds, given in (("axes", tuple(AXIS_KINDS.values()), self.axes), ("arms", (Arm,), self.arms)):
+            wrong = (
+                [item for item in given if not isinstance(item, kinds)] if isinstance(given, list | tuple) else given
+            )
+            if wrong or not isinstance(given, list | tuple):
+                names = " or ".join(kind.__name__ for kind in kinds)
+                raise InputError(f"the {what} of space {self.name!r} must be a list of {names}, got {wrong!r}")
+        for arm in self.arms:
+            if not isinstance(arm.settings, Mapping):
+                raise InputError(f"arm {arm.name!r} needs settings as {{path: value}}, got {arm.settings!r}")
 
     def _check_axes(self) -> None:
         """Try every axis's values where it applies, and every condition."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +15,7 @@ from engine.errors import InputError
 Conditions = Mapping[str, tuple[Any, ...]]
 """{dotted path of a setting: the values under which the axis applies}; all must hold."""
 
+_LARGEST = int(sys.float_info.max)
 _TOLERANCE = 1e-8
 """By how much of a step a value may miss its place: floats do not hold every decimal."""
 
@@ -200,6 +202,10 @@ def applies(axis: Axis, settings: Mapping[str, Any]) -> bool:
 def _normalise(axis: Axis) -> None:
     """Complete the label, and write the conditions as tuples."""
     object.__setattr__(axis, "label", axis.label or axis.setting)
+    for name in ("setting", "label"):
+        value = getattr(axis, name)
+        if not isinstance(value, str) or not value.isprintable():
+            raise InputError(f"an axis's {name} is a word, without line breaks and the like, got {value!r}")
     if not isinstance(axis.when, Mapping):
         raise InputError(f"axis {axis.label!r} needs conditions as {{setting: values}}, got {axis.when!r}")
     conditions = {path: tuple(v if isinstance(v, list | tuple) else (v,)) for path, v in axis.when.items()}
@@ -211,6 +217,10 @@ def _number(axis: Float | Int, name: str) -> int | float:
     value = getattr(axis, name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"axis {axis.label!r} needs a number for {name}, got {value!r}")
+    if abs(value) > _LARGEST and value != math.inf and value != -math.inf:
+        raise InputError(
+            f"axis {axis.label!r} needs a number that floats can hold for {name}, got one of {len(str(value))} digits"
+        )
     return value
 
 

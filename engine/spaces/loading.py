@@ -46,7 +46,7 @@ def _load_file(path: Path) -> Space:
     if path.suffix == ".json":
         try:
             return Space.from_json(json.loads(path.read_text()))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is not a space: {error}") from error
     specification = importlib.util.spec_from_file_location(f"space_{path.stem}", path)
     if specification is None or specification.loader is None:

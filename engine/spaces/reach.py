@@ -26,12 +26,15 @@ def check_axis_matters(space: Space, axis: Axis) -> Settings:
     Raises:
         InputError: there are none, so that a search over the axis would try one network again and again.
     """
+    overriding = [other for other in space.axes[space.axes.index(axis) + 1 :] if other.setting == axis.setting]
     idle: Settings | None = None
     impossible: Settings | None = None
     for place, context in enumerate(_contexts(space, axis)):
         if place == MAX_CONTEXTS:
             return context
         settings, possible = _all_settings(space, context)
+        if any(applies(later, settings) for later in overriding):
+            continue
         if not matters(axis.setting, settings):
             idle = settings if idle is None else idle
         elif possible:
@@ -40,6 +43,11 @@ def check_axis_matters(space: Space, axis: Axis) -> Settings:
             impossible = context if impossible is None else impossible
     if impossible is not None:
         return impossible  # trying the axis's values will say what is wrong with them
+    if idle is None and overriding:
+        raise InputError(
+            f"axis {axis.label!r} can change nothing: axis {overriding[0].label!r}, which comes after it, decides the "
+            f"same setting wherever it applies; give them conditions that exclude each other"
+        )
     if idle is None:
         raise InputError(f"axis {axis.label!r} can change nothing: no proposal meets its conditions")
     raise InputError(f"axis {axis.label!r} can change nothing: it matters only {_where(axis, idle)}")
@@ -107,6 +115,7 @@ def _contexts(space: Space, axis: Axis, *, base_alone: bool = False) -> Iterator
 def _deciding(space: Space, axis: Axis) -> set[str]:
     """Return the settings that decide whether an axis applies and matters."""
     wanted = {path for condition in conditions_of(axis.setting) for path in condition.reads} | set(axis.when)
+    wanted |= {path for other in space.axes if other.setting == axis.setting for path in other.when}
     while True:
         more = {path for other in space.axes if other.setting in wanted for path in other.when} - wanted
         if not more:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from engine.spaces.axes import AXIS_KINDS, Axis, Choice, Float, applies, can_tak
 from engine.spaces.reach import check_axis_matters
 
 _MAX_NAME = 80
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 WINNER = "winner"
 """What the best proposal's repeats are called beside the arms."""
 
@@ -34,6 +36,12 @@ class Arm:
     name: str
     settings: Mapping[str, Any]
     control: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isprintable():
+            raise InputError(f"an arm's name is a word or several, without line breaks and the like, got {self.name!r}")
+        if not isinstance(self.control, bool):
+            raise InputError(f"arm {self.name!r}: `control` must be True or False, got {self.control!r}")
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class Space:
         self._check_types()
         object.__setattr__(self, "axes", tuple(self.axes))
         object.__setattr__(self, "arms", tuple(self.arms))
-        if not self.name or not self.name.replace("-", "").replace("_", "").isalnum():
+        if not _NAME.fullmatch(self.name):  # a study of its name must be one that --study takes
             raise InputError(f"a space's name has letters, digits, '-' and '_', got {self.name!r}")
         if len(self.name) > _MAX_NAME:  # studies, and with them files, are named after it
             raise InputError(f"a space's name has at most {_MAX_NAME} letters, got {len(self.name)}: {self.name!r}")
@@ -99,7 +107,7 @@ class Space:
                 names = " or ".join(kind.__name__ for kind in kinds)
                 raise InputError(f"the {what} of space {self.name!r} must be a list of {names}, got {wrong!r}")
         for arm in self.arms:
-            if not isinstance(arm.settings, Mapping):
+            if not isinstance(arm.settings, Mapping) or not all(isinstance(path, str) for path in arm.settings):
                 raise InputError(f"arm {arm.name!r} needs settings as {{path: value}}, got {arm.settings!r}")
 
     def _check_axes(self) -> None:

@@ -90,3 +90,10 @@ def test_bad_space_files_are_refused(tmp_path, name, content, message):
         path.write_text(content)
     with pytest.raises(InputError, match=message):
         load_space(str(path))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"name": "x", "description": "", "axes": [], "base": []}', "\0", "["])
+def test_a_json_file_that_is_no_space_is_one_sentence(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InputError, match="is not a space"):
+        load_space(tmp_path / "x.json")

@@ -364,3 +364,39 @@ def test_what_trials_are_tested_on_is_the_same_for_all(setting, value):
 def test_no_arm_is_called_as_what_is_not_one(name):
     with pytest.raises(InputError, match=f"an arm needs a name, and another than 'winner', .* got '{name}'"):
         make_space(arms=(Arm(name, {}),))
+
+
+@pytest.mark.parametrize("name", ["-x", "_x", "ünï", "٢"])
+def test_a_space_has_a_name_that_a_study_can_have(name):
+    with pytest.raises(InputError, match="a space's name has letters"):
+        make_space(name=name)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Arm(3, {}), "an arm's name is a word"),
+        (lambda: Arm("a\nb", {}), "an arm's name is a word"),
+        (lambda: Arm("a\ud800", {}), "an arm's name is a word"),
+        (lambda: make_space(arms=(Arm("a", {("x",): 3}),)), "needs settings as"),
+        (lambda: Arm("a", {}, control="yes"), "`control` must be True or False"),
+        (lambda: Int(None, 1, 2), "an axis's setting is a word"),
+        (lambda: Int("pretrain.epochs", 1, 2, label="a\0"), "an axis's label is a word"),
+        (lambda: Int("pretrain.epochs", 1, 10**400), "needs a number that floats can hold for high"),
+    ],
+)
+def test_arms_and_axes_of_the_wrong_things_are_one_sentence(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def test_an_axis_that_another_one_overrules_can_change_nothing():
+    levels = (Float("distortion.level", 1, 2, label="mild"), Float("distortion.level", 3, 4, label="strong"))
+    with pytest.raises(InputError, match="axis 'mild' can change nothing: axis 'strong', which comes after it"):
+        make_space(axes=levels)
+    named = [
+        dataclasses.replace(axis, when={"distortion.name": (n,)})
+        for axis, n in zip(levels, ("awgn", "blur"), strict=True)
+    ]
+    make_space(axes=(Choice("distortion.name", ("awgn", "blur")), *named))
+    make_space(axes=(Choice("distortion.name", ("awgn", "blur")), levels[0], named[1]))  # where it is awgn

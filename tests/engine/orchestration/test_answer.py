@@ -13,6 +13,7 @@ from engine.orchestration.failures import failure_lines
 from engine.orchestration.printing import as_text
 from engine.orchestration.reasons import Reason
 from engine.orchestration.results import Results, TrialResult, objective_values
+from engine.spaces import Arm
 from engine.stages.budget import NoisyBudget
 from tests.engine.orchestration.spaces import SPACE
 
@@ -410,3 +411,8 @@ def test_labelled_noisy_images_are_named_beside_what_used_them() -> None:
     assert "push_pull.where=first; 200 labelled noisy images (160 trained on, 40 held out" in text
     (plain,) = [line for line in text.splitlines() if line.startswith("plain: ")]
     assert "labelled" not in plain
+
+
+def test_an_arm_without_settings_is_the_base() -> None:
+    space = dataclasses.replace(SPACE, arms=(*SPACE.arms, Arm("base", {})))
+    assert "base: the base as it is" in as_text(answer_tables(dataclasses.replace(RESULTS, space=space)))

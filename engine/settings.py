@@ -264,10 +264,10 @@ class FinetuneSettings:
     )
 
     def __post_init__(self) -> None:
-        sizes = {name.rpartition(".")[2]: getattr(self, name.rpartition(".")[2]) for name in _SIZES}
+        sizes = {name.rpartition(".")[2]: getattr(self, name.rpartition(".")[2]) for name in SIZES}
         if sum(size is not None for size in sizes.values()) != 1:
             got = ", ".join(f"{name}={size!r}" for name, size in sizes.items())
-            raise InputError(f"exactly one of {', '.join(f'`{name}`' for name in _SIZES)} must be given, got {got}")
+            raise InputError(f"exactly one of {', '.join(f'`{name}`' for name in SIZES)} must be given, got {got}")
         _require(self.fraction is None or 0 < self.fraction <= 1, "finetune.fraction", "in (0, 1]", self.fraction)
         _require(self.count is None or self.count >= 1, "finetune.count", "≥ 1", self.count)
         valid = self.threshold is None or (math.isfinite(self.threshold) and self.threshold >= 0)
@@ -293,7 +293,7 @@ class FinetuneSettings:
             )
 
 
-_SIZES = ("finetune.fraction", "finetune.count", "finetune.threshold")
+SIZES = ("finetune.fraction", "finetune.count", "finetune.threshold")
 """Settings of which exactly one is given: giving another drops it."""
 
 
@@ -354,8 +354,8 @@ class TrialConfig:
             if path not in flat:
                 raise unknown_name("setting", path, flat)
             flat[path] = value
-            if path in _SIZES and value is not None:
-                flat.update({other: None for other in _SIZES if other not in settings})
+            if path in SIZES and value is not None:
+                flat.update({other: None for other in SIZES if other not in settings})
         return type(self).from_flat(flat)
 
     @classmethod

@@ -140,6 +140,9 @@ class SweepOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"--{name.replace('_', '-')} must be ≥ {least}, got {value}")
+        for name in ("storage", "tracking_uri", "ray_address", "dataset", "recipe", "baseline"):
+            if getattr(self, name) == "":
+                raise InputError(f"--{name.replace('_', '-')} is empty; leave it out for its default")
         if self.gpus_per_slot is not None and not 0 <= self.gpus_per_slot < math.inf:
             raise InputError(f"--gpus-per-slot must be ≥ 0, got {self.gpus_per_slot}")
         if self.store_max_gb is not None and not 0 < self.store_max_gb < math.inf:

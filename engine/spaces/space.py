@@ -13,7 +13,7 @@ from typing import Any, Self
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.seeds import derive_seed
-from engine.settings import TrialConfig
+from engine.settings import SIZES, TrialConfig
 from engine.spaces.axes import AXIS_KINDS, Axis, Choice, Float, applies, can_take, describe_values, is_among
 from engine.spaces.reach import check_axis_matters
 
@@ -112,6 +112,7 @@ class Space:
 
     def _check_axes(self) -> None:
         """Try every axis's values where it applies, and every condition."""
+        self._check_sizes()
         flat = self.base.flat()
         for place, axis in enumerate(self.axes):
             for path in axis.when:
@@ -125,6 +126,18 @@ class Space:
                 tried += (axis.low + (axis.step or (axis.high - axis.low) / 3),)
             for value in tried:
                 self.base.with_settings({**context, axis.setting: value})
+
+    def _check_sizes(self) -> None:
+        """Refuse two axes that would both say how many filters are tuned: of these settings one is given."""
+        sized = [axis for axis in self.axes if axis.setting in SIZES]
+        for one, other in itertools.combinations(sized, 2):
+            shared = one.when.keys() & other.when.keys()
+            apart = any(not any(is_among(value, other.when[path]) for value in one.when[path]) for path in shared)
+            if one.setting != other.setting and not apart:
+                raise InputError(
+                    f"axes {one.label!r} and {other.label!r} both say how many filters are tuned, and one of "
+                    f"{', '.join(SIZES)} is given at a time: their conditions must exclude each other"
+                )
 
     def _check_condition(self, place: int, path: str) -> None:
         """Check that a condition of an axis is on what is decided before it, and on values that can come to be.

@@ -47,6 +47,8 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
             "baseline alexnet-paper is over the severities 1, 2, 3, 4, 5, not 1, 2",
         ),
         (("--by", "corruptions"), "unknown way to open the tables up (by) 'corruptions' (did you mean 'corruption'?)"),
+        (("--storage", ""), "--storage is empty; leave it out for its default"),
+        (("--tracking-uri", ""), "--tracking-uri is empty"),
         (("--n-trials", "0"), "--n-trials must be ≥ 1, got 0"),
         (("--slots", "1000"), "1000 slots of 1 cores and 0 GPUs do not fit"),
         (("--study", "x" * 200), "--study has letters, digits, '.', '-' and '_', got 'xxx"),

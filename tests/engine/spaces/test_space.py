@@ -400,3 +400,13 @@ def test_an_axis_that_another_one_overrules_can_change_nothing():
     ]
     make_space(axes=(Choice("distortion.name", ("awgn", "blur")), *named))
     make_space(axes=(Choice("distortion.name", ("awgn", "blur")), levels[0], named[1]))  # where it is awgn
+
+
+def test_two_axes_that_both_say_how_many_filters_are_refused_unless_they_exclude_each_other():
+    most = {"finetune.which": ("most",)}
+    sizes = (Float("finetune.fraction", 0.1, 0.5, when=most), Int("finetune.count", 1, 4, when=most))
+    which = Choice("finetune.which", ("most", "least"))
+    with pytest.raises(InputError, match=r"axes 'finetune.fraction' and 'finetune.count' both say how many filters"):
+        make_space(axes=(which, *sizes))
+    apart = dataclasses.replace(sizes[1], when={"finetune.which": ("least",)})
+    make_space(axes=(which, sizes[0], apart))

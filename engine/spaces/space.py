@@ -69,8 +69,6 @@ class Space:
 
     def __post_init__(self) -> None:
         self._check_types()
-        object.__setattr__(self, "axes", tuple(self.axes))
-        object.__setattr__(self, "arms", tuple(self.arms))
         if not _NAME.fullmatch(self.name):  # a study of its name must be one that --study takes
             raise InputError(f"a space's name has letters, digits, '-' and '_', got {self.name!r}")
         if len(self.name) > _MAX_NAME:  # studies, and with them files, are named after it
@@ -92,20 +90,21 @@ class Space:
         self._check_axes()
 
     def _check_types(self) -> None:
-        """Refuse what is of another kind than it has to be, before anything is made of it."""
+        """Refuse what is of another kind than it has to be, before anything is made of it; make lists tuples."""
         if not isinstance(self.name, str):
             raise InputError(f"a space's name must be a word, got {self.name!r}")
         if not isinstance(self.base, TrialConfig):
             raise InputError(f"the base of space {self.name!r} must be a TrialConfig, got {self.base!r}")
         if isinstance(self.n_seeds, bool) or not isinstance(self.n_seeds, int):
             raise InputError(f"`n_seeds` must be a whole number, got {self.n_seeds!r}")
-        for what, kinds, given in (("axes", tuple(AXIS_KINDS.values()), self.axes), ("arms", (Arm,), self.arms)):
-            wrong = (
-                [item for item in given if not isinstance(item, kinds)] if isinstance(given, list | tuple) else given
-            )
-            if wrong or not isinstance(given, list | tuple):
+        for what, kinds in (("axes", tuple(AXIS_KINDS.values())), ("arms", (Arm,))):
+            given = getattr(self, what)
+            items = tuple(given) if isinstance(given, Iterable) else (given,)
+            wrong = [item for item in items if not isinstance(item, kinds)]
+            if wrong or not isinstance(given, Iterable):
                 names = " or ".join(kind.__name__ for kind in kinds)
-                raise InputError(f"the {what} of space {self.name!r} must be a list of {names}, got {wrong!r}")
+                raise InputError(f"the {what} of space {self.name!r} must be a list of {names}, got {wrong or given!r}")
+            object.__setattr__(self, what, items)
         for arm in self.arms:
             if not isinstance(arm.settings, Mapping) or not all(isinstance(path, str) for path in arm.settings):
                 raise InputError(f"arm {arm.name!r} needs settings as {{path: value}}, got {arm.settings!r}")

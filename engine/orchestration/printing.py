@@ -7,10 +7,12 @@ Names, paths, reasons and settings come from outside, and may hold anything: bra
 from __future__ import annotations
 
 import io
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from rich.console import Console, ConsoleRenderable
+from rich.cells import cell_len
+from rich.console import Console, ConsoleRenderable, JustifyMethod
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Drawing
 from rich.text import Text
@@ -19,6 +21,9 @@ from engine.orchestration.tables import Part, Table
 
 _PAGE = 120
 """Columns of a page where the output goes to a file: wide enough for the tables."""
+
+_INTERVAL = re.compile(r" (?=\[)|\n")
+"""What a cell of numbers is broken at: before an interval."""
 
 _CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: "\u2421"}
 """{sign that steers a terminal: its picture}."""
@@ -74,19 +79,55 @@ def _say_table(console: Console, table: Table) -> None:
     """Print a table; its title and caption are as long as they are, however narrow it is."""
     if table.title:
         console.print(literal(table.title, style="italic"), soft_wrap=True)
-    console.print(_drawing(table))
+    console.print(_drawing(table, console.width))
     if table.caption:
         console.print(literal(table.caption, style="dim italic"), soft_wrap=True)
 
 
-def _drawing(table: Table) -> Drawing:
+def _drawing(table: Table, width: int) -> Drawing:
     drawing = Drawing()
-    for name, side in zip(table.columns, table.align.ljust(len(table.columns), "l"), strict=True):
-        drawing.add_column(literal(name), justify="right" if side == "r" else "left", overflow="fold")
+    sides = table.align.ljust(len(table.columns), "l")
+    widths = _widths(table, width)
+    for name, side, wanted in zip(table.columns, sides, widths, strict=True):
+        justify: JustifyMethod = "right" if side == "r" else "left"
+        drawing.add_column(literal(name), justify=justify, overflow="fold", width=wanted)
     for place, row in enumerate(table.rows):
         if row:
-            drawing.add_row(*map(literal, row), end_section=_ends_section(table.rows, place))
+            cells = [_broken(cell, wanted) for cell, wanted in zip(row, widths, strict=False)]
+            drawing.add_row(*map(literal, cells), end_section=_ends_section(table.rows, place))
     return drawing
+
+
+def _broken(cell: str, width: int | None) -> str:
+    """Return a cell with its intervals on lines of their own, if its column is too narrow for all of it."""
+    return cell if width is None or cell_len(cell) <= width else "\n".join(_INTERVAL.split(cell))
+
+
+def _widths(table: Table, width: int) -> list[int | None]:
+    """Return the columns' widths on a page where intervals must be broken, and can be: what is left goes to the first.
+
+    On other pages Rich finds them, which is what None stands for.
+    """
+    columns = range(len(table.columns))
+    numbers = [column for column in columns if table.align[column : column + 1] == "r"]
+    whole = [_width(table, column, lambda cell: cell.split("\n")) for column in columns]
+    broken = [_width(table, column, _INTERVAL.split if column in numbers else str.split) for column in columns]
+    frame = 3 * len(columns) + 1
+    spare = width - frame - sum(broken)
+    has_intervals = any(broken[column] < whole[column] for column in numbers)
+    if sum(whole) + frame <= width or spare < 0 or not has_intervals:
+        return [None] * len(columns)
+    widths: list[int | None] = []
+    for least, most in zip(broken, whole, strict=True):
+        widths.append(min(most, least + spare))
+        spare -= min(most, least + spare) - least
+    return widths
+
+
+def _width(table: Table, column: int, split: Callable[[str], list[str]]) -> int:
+    """Return the width of a column that is broken into lines like this."""
+    cells = [table.columns[column], *(row[column] for row in table.rows if column < len(row))]
+    return max((cell_len(piece) for cell in cells for piece in split(cell)), default=0)
 
 
 def _ends_section(rows: Sequence[Sequence[str]], place: int) -> bool:

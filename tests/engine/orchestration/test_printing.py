@@ -65,6 +65,26 @@ def test_rows_that_are_empty_are_lines_and_none_ends_a_table():
     assert [line[0] for line in text.splitlines()] == ["┏", "┃", "┡", "│", "├", "│", "└"]
 
 
+DIFFERENCES = Table(
+    "",
+    ("", "seeds", *(f"column {i}" for i in range(5))),
+    [("winner − placebo", "6 of 6", *["-31.7 [-37.5, -25.9] *"] * 5), ("short",)],
+    align="lrrrrrr",
+)
+
+
+def test_intervals_stay_whole_where_the_page_is_wide_enough():
+    text = as_text([DIFFERENCES], width=120)
+    assert text.count("[-37.5, -25.9] *") == 5
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_page_that_is_too_narrow_for_whole_intervals_loses_nothing():
+    rows = [line.split("│")[3:8] for line in as_text([DIFFERENCES], width=80).splitlines() if line.startswith("│")]
+    columns = ["".join("".join(cells).split()) for cells in zip(*rows, strict=True)]
+    assert columns == ["-31.7[-37.5,-25.9]*"] * 5
+
+
 def test_nothing_else_draws_or_prints_on_a_console():
     """Text reaches Rich through one file alone; elsewhere a console is only passed on."""
     passed_on = {"Console", "ConsoleRenderable", "Group", "Live", "ProgressBar"}

@@ -117,7 +117,7 @@ def grouped(explanations: Iterable[Explanation]) -> list[Group]:
 
 def as_typed(value: Any) -> str:
     """Return a value as a person types it after ``--set PATH=``."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ",".join(map(as_typed, value)) or "[]"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 

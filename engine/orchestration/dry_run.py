@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from engine.explanation import as_typed
 from engine.orchestration.printing import say
 from engine.orchestration.rest import Rest, rest_of
 from engine.orchestration.results import describe_settings
@@ -86,8 +87,8 @@ def _notes(prepared: Prepared, rest: Rest) -> Iterator[str]:
 
 
 def _described(axis: Axis) -> str:
-    values = (", " if hasattr(axis, "values") else " … ").join(map(str, axis.extremes()))
-    when = describe_settings({path: "|".join(map(str, among)) for path, among in axis.when.items()})
+    values = (", " if hasattr(axis, "values") else " … ").join(map(as_typed, axis.extremes()))
+    when = describe_settings({path: "|".join(map(as_typed, among)) for path, among in axis.when.items()})
     return f"{axis.label}: {values}" + (f"   if {when}" if when else "")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.corruption_kinds import TUNED_ON
+from engine.explanation import as_typed
 from engine.metrics import PairedDifference, paired_difference
 from engine.metrics.table import ErrorTable
 from engine.orchestration.columns import errors_by_column
@@ -241,9 +242,10 @@ def _no_worse(values: Sequence[float], others: Sequence[float]) -> bool:
 
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
-    """Return settings in a line, without what cannot matter."""
+    """Return settings in a line, as a person types them."""
     return ", ".join(
-        f"{path}={value:g}" if isinstance(value, float) else f"{path}={value}" for path, value in settings.items()
+        f"{path}={value:g}" if isinstance(value, float) else f"{path}={as_typed(value)}"
+        for path, value in settings.items()
     )
 
 

@@ -184,3 +184,16 @@ def test_the_dry_run_changes_nothing(tmp_path: Path) -> None:
     dry_run(prepared(tmp_path, n_trials=8, storage=f"sqlite:///{tmp_path}/home/none.db"))
     dry_run(prepared(tmp_path, n_trials=8, storage=f"sqlite:///{tmp_path}/home/other.db"))
     assert content() == before
+
+
+def test_values_are_shown_as_they_are_typed(tmp_path):
+    axes = (
+        Choice("push_pull.learn_alpha", (None, "kernel"), when={"push_pull.where": "first"}),
+        Choice("push_pull.alpha", (0.5, 1.5), when={"push_pull.where": "first", "push_pull.learn_alpha": None}),
+        Choice("finetune.across_layers", (True, False), when={"push_pull.where": "first"}),
+    )
+    base = SPACE.base.with_settings({"push_pull.where": "first", "finetune.which": "most"})
+    shown = dry_run(prepared(tmp_path, Space("typed", "None?", base, axes), n_trials=4))
+    assert "push_pull.learn_alpha: none, kernel" in shown
+    assert "push_pull.learn_alpha=none" in shown
+    assert "finetune.across_layers: true, false" in shown

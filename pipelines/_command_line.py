@@ -19,6 +19,7 @@ from engine.extensions import import_modules
 from engine.orchestration.interruption import as_ctrl_c
 from engine.orchestration.patience import RefusedError
 from engine.orchestration.redaction import hide_credentials
+from pipelines._help import plain, with_help
 
 if TYPE_CHECKING:
     import torch
@@ -32,16 +33,16 @@ INTERRUPTED = 130
 class ComputeOptions:
     """What commands share that compute in this process."""
 
-    dataset: str | None = None
+    dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
     a folder per class in each (or to be split: --set data.test_fraction=0.2)."""
     download: bool = False
     """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     home: Path = Path("runs")
     """Where everything that is written goes; finished stages and decoded images are found there again."""
-    device: str | None = None
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """cpu or cuda; whichever there is, if not given."""
-    threads: int | None = None
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """CPU threads to compute with; as many as there are cores if not given. On CPUs another number gives other last
     digits: what a sweep has stored is found with as many as its slots have (--cpus-per-slot, 1 if not given)."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
@@ -93,13 +94,13 @@ def run(
     sys.path.insert(0, str(Path.cwd()))  # modules of --import and spaces lie where the command is given
     try:
         parsed = tyro.cli(
-            options,
+            with_help(options),
             prog=f"python -m pipelines.{program}",
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
         with as_ctrl_c():
-            return main(_with_home_found(parsed))
+            return main(_with_home_found(plain(options, parsed)))
     except InputError as error:
         print(hide_credentials(f"error: {error}"), file=sys.stderr)
         return 2

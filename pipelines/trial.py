@@ -46,18 +46,18 @@ class NetworkOptions(ComputeOptions):
 
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings to change, such as push_pull.h=2 or finetune.which=most (an unknown one lists them all)."""
-    space: str | None = None
+    space: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """A search space whose base configuration and arms to start from; a name or a file."""
-    arm: str | None = None
+    arm: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """The arm of --space to run."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Training recipe: lenet, resnet, densenet, alexnet, adam, fast or fast-small; --set comes on top."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights to start from in place of pretraining: the push-pull authors' or another file of a CIFAR ResNet or
     DenseNet, which decides the architecture, or one with the names of the network (torch's or safetensors)."""
-    seed: int | None = None
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The trial's seed."""
-    store: Path | None = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where the stages' artifacts go, if not into HOME/store."""
 
 

@@ -1,0 +1,47 @@
+"""What ``--help`` prints: whole paragraphs, no inner words of the parser."""
+
+import itertools
+
+import pytest
+
+from pipelines import corrupt, disparity, rankings, report, responses, store, sweep, sync, trial
+
+COMMANDS = (corrupt, disparity, rankings, report, responses, store, sweep, sync, trial)
+
+
+def help_of(command, capsys, monkeypatch, *arguments: str, width: int) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit) as ended:
+        command.command_line([*arguments, "--help"])
+    assert ended.value.code in (0, None)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_no_default_is_shown_where_there_is_none(command, width, capsys, monkeypatch):
+    text = help_of(command, capsys, monkeypatch, width=width)
+    flat = " ".join(text.replace("│", " ").split())
+    assert "None" not in flat
+    assert "(default: )" not in flat
+    assert all(len(line) <= width for line in text.splitlines() if line.startswith("│"))
+
+
+def test_an_option_is_one_paragraph_with_its_default(capsys, monkeypatch):
+    """A line of a docstring that the next one goes on from is filled like any other."""
+    text = help_of(sweep, capsys, monkeypatch, width=80)
+    lines = [line.strip("│ ") for line in text.splitlines()]
+    start = next(n for n, line in enumerate(lines) if line.startswith("--n-trials"))
+    end = next(n for n, line in enumerate(lines) if line.startswith("--sampler"))
+    words = [line.removeprefix("--n-trials N").split() for line in lines[start:end]]
+    room = max(sum(map(len, line)) + len(line) - 1 for line in words)
+    for line, following in itertools.pairwise(words):
+        assert sum(map(len, line)) + len(line) + len(following[0]) > room, f"{' '.join(line)} is cut short"
+    assert "(default: push-pull)" in " ".join(" ".join(lines).split())
+
+
+def test_commands_of_a_command_have_help_too(capsys, monkeypatch):
+    text = help_of(store, capsys, monkeypatch, "prune", width=80)
+    assert "--max-gb" in text
+    assert "(required)" in text
+    assert "None" not in text

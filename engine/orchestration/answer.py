@@ -192,7 +192,7 @@ def arm_lines(results: Results) -> list[str]:
     """Return what each arm is, and how many labelled noisy images it used."""
     trials = {group.name: group.trials for group in results.groups()}
     return [
-        f"{arm.name}: {describe_settings(arm.settings)}{budget_note(trials.get(arm.name, ()))}"
+        f"{arm.name}: {describe_settings(arm.settings) or 'the base as it is'}{budget_note(trials.get(arm.name, ()))}"
         for arm in results.space.arms
     ]
 

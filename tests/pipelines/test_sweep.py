@@ -1,5 +1,6 @@
 """The main job as a person runs it: processes, files, servers."""
 
+import http.client
 import json
 import os
 import re
@@ -199,8 +200,15 @@ def serve() -> Iterator[Callable[..., str]]:
 def ask(url: str, body: dict[str, Any] | None = None) -> Any:
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except (http.client.RemoteDisconnected, ConnectionError):  # one of a server's workers that is starting still
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
 
 
 def test_both_servers_show_the_sweep(finished, serve) -> None:

@@ -26,7 +26,7 @@ class SleepingWorker:
 
         return {"node": ray.get_runtime_context().get_node_id(), "fault": ""}
 
-    def run(self, spec_json: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, spec_json: Mapping[str, Any], anyway: bool = False) -> dict[str, Any]:
         """Wait, write an artifact, and return how it ended."""
         spec = StageSpec.from_json(spec_json)
         started, clock = time.time(), time.perf_counter()

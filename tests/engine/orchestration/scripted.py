@@ -26,7 +26,7 @@ class ScriptedWorker:
 
         return {"node": ray.get_runtime_context().get_node_id(), "fault": ""}
 
-    def run(self, spec_json: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, spec_json: Mapping[str, Any], anyway: bool = False) -> dict[str, Any]:
         """Return how the stage ended."""
         spec = StageSpec.from_json(spec_json)
         time.sleep(spec.settings["seconds"])

@@ -27,7 +27,9 @@ def rankings(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, settings: tuple[str, ...] = ()) -> tuple[int, str, str]:
-        code = command_line(["--set", *TINY, *settings, "--n-draws", "3", *arguments])
+        given = {setting.partition("=")[0] for setting in settings}
+        others = [setting for setting in TINY if setting.partition("=")[0] not in given]
+        code = command_line(["--set", *others, *settings, "--n-draws", "3", *arguments])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 

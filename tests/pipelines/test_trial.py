@@ -33,7 +33,9 @@ def trial(tmp_path, capsys):
     """Return a function that runs a trial with a home of its own: (exit code, what it printed, its errors)."""
 
     def run(*arguments: str, settings: tuple[str, ...] = ()) -> tuple[int, str, str]:
-        code = command_line(["--home", str(tmp_path / "runs"), "--set", *TINY, *settings, *arguments])
+        given = {setting.partition("=")[0] for setting in settings}
+        others = [setting for setting in TINY if setting.partition("=")[0] not in given]
+        code = command_line(["--home", str(tmp_path / "runs"), "--set", *others, *settings, *arguments])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 

@@ -169,8 +169,17 @@ class Workplace:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory) -> Workplace:
-    return Workplace(tmp_path_factory.mktemp("documents"))
+def workplaces(tmp_path_factory) -> dict[str, Workplace]:
+    """Return a place for those who use the project and one for those who compute its results again.
+
+    The same studies are made of other data sets there.
+    """
+    return {name: Workplace(tmp_path_factory.mktemp(name)) for name in ("use", "results")}
+
+
+@pytest.fixture
+def workplace(workplaces, block: Block) -> Workplace:
+    return workplaces["results" if block.document.name.startswith("results") else "use"]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def chosen(tmp_path: Path, versions: dict[str, str], **environment: str) -> subp
         script = f"#!/bin/sh\n\"$REAL\" -c \"import sys; sys.version_info = ({numbers}); exec('''$2''')\"\n"
         (tmp_path / name).write_text(script)
         (tmp_path / name).chmod(0o755)
-    real = subprocess.run(["sh", "-c", "command -v python3"], capture_output=True, text=True, check=True).stdout.strip()
+    real = sys.executable
     variables = {"PATH": str(tmp_path), "REAL": real, "HOME": os.environ.get("HOME", "/"), **environment}
     command = ["/bin/bash", str(ROOT / ".ci" / "python")]
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)

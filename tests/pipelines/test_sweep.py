@@ -1,11 +1,13 @@
 """The main job as a person runs it: processes, files, servers."""
 
+import contextlib
 import http.client
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -227,13 +229,8 @@ def test_both_servers_show_the_sweep(finished, serve) -> None:
 def test_a_killed_driver_is_resumed_to_the_exact_count(tmp_path: Path) -> None:
     home = tmp_path / "home"
     arguments = ["--sampler", "random", "--pruner", "none"]
-    with subprocess.Popen(
-        command(home, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as driver:
-        end = time.monotonic() + 150
-        while not (home / "optuna.db").exists() or states_or_none(home).count("COMPLETE") < 2:
-            assert time.monotonic() < end, "no trial completed in time"
-            time.sleep(0.3)
+    with subprocess.Popen(command(home, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
+        wait_for_trials(driver, home, 2)
         driver.send_signal(signal.SIGKILL)
     before = finish_times(home)
     output = run(home, *arguments).stdout
@@ -252,10 +249,7 @@ def test_ctrl_c_stops_a_sweep_with_its_answer_so_far(tmp_path: Path) -> None:
     with subprocess.Popen(
         command(home), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as driver:
-        end = time.monotonic() + 150
-        while not (home / "optuna.db").exists() or states_or_none(home).count("COMPLETE") < 2:
-            assert time.monotonic() < end, "no trial completed in time"
-            time.sleep(0.1)
+        wait_for_trials(driver, home, 2)
         driver.send_signal(signal.SIGINT)
         output, _ = driver.communicate(timeout=120)
     assert driver.returncode == 130, output
@@ -265,7 +259,18 @@ def test_ctrl_c_stops_a_sweep_with_its_answer_so_far(tmp_path: Path) -> None:
 
 
 def states_or_none(home: Path) -> list[str]:
+    """Return the trials' states as far as they are written; the sweep may be making its tables: nothing is written."""
     try:
-        return states(home)
-    except Exception:
+        with contextlib.closing(sqlite3.connect(f"file:{home / 'optuna.db'}?mode=ro", uri=True)) as connection:
+            return [state for (state,) in connection.execute("SELECT state FROM trials")]
+    except sqlite3.OperationalError:
         return []
+
+
+def wait_for_trials(driver: subprocess.Popen, home: Path, n: int) -> None:
+    """Wait until a sweep has that many complete trials."""
+    end = time.monotonic() + 150
+    while states_or_none(home).count("COMPLETE") < n:
+        assert driver.poll() is None, f"the sweep ended with {driver.returncode}"
+        assert time.monotonic() < end, "no trial completed in time"
+        time.sleep(0.1)

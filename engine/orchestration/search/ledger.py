@@ -8,6 +8,7 @@ once, kept in memory, and pruners look at them there. Every change reaches the s
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 from engine.orchestration.patience import Patience
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_LOOK_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Pauses in which another program finishes the tables that it makes in the same empty database."""
 
 
 def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
@@ -31,12 +34,28 @@ def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
     Raises:
         Exception: whatever the database's driver raises when it cannot be used.
     """
-    storage = RDBStorage(url)
+    storage = _tables_made(url)
     if to_write and storage.engine.name == "sqlite":
         sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
         storage.scoped_session.remove()
         storage.engine.dispose()  # connections from before have not got it
     return storage
+
+
+def _tables_made(url: str) -> RDBStorage:
+    """Return the storage with its tables, whoever else makes them at this moment.
+
+    Of two programs that open an empty database together (two sweeps, a sweep and its dashboard), one finds that a table
+    or a row which it was about to make is there already; when it looks again it finds all that the other one made.
+    """
+    for pause_s in _LOOK_AGAIN_S:
+        try:
+            return RDBStorage(url)
+        except sqlalchemy.exc.DBAPIError as error:
+            if not (isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error.orig)):
+                raise
+            time.sleep(pause_s)
+    return RDBStorage(url)
 
 
 def holds_studies(url: str) -> bool:

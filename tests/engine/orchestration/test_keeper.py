@@ -79,7 +79,7 @@ def test_a_sweep_that_begins_removes_the_leases_of_the_dead(store, tmp_path):
     folder = store.root / "leases" / "sweeps"
     folder.mkdir(parents=True)
     holder = replace(Holder.this_process(), born="1")
-    (folder / "dead.json").write_text(json.dumps({"holder": asdict(holder), "note": {}}))
+    (folder / f"{holder.token}.json").write_text(json.dumps({"holder": asdict(holder), "note": {}}))
     prepared = SimpleNamespace(
         store=store, options=SimpleNamespace(store_max_gb=None), study_name="mine", given_keys=set()
     )

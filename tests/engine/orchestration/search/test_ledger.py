@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -102,3 +105,17 @@ def test_sqlite_gets_a_write_ahead_log(storage: str) -> None:
     with storage_of_study.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+
+
+def test_programs_that_open_an_empty_database_together_all_get_its_tables(tmp_path):
+    for attempt in range(5):
+        url = f"sqlite:///{tmp_path / str(attempt)}.db"
+        together = Barrier(4)
+
+        def make(name: int, url: str = url, together: Barrier = together) -> str:
+            together.wait(10)
+            return optuna.create_study(storage=open_storage(url), study_name=str(name)).study_name
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(make, range(4))) == ["0", "1", "2", "3"]
+        assert sorted(optuna.get_all_study_names(url)) == ["0", "1", "2", "3"]

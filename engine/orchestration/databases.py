@@ -98,6 +98,21 @@ def check_sqlite(url: str, of: str, *, must_exist: bool = False) -> None:
         )
 
 
+def check_folder(url: str) -> None:
+    """Check that the file of a SQLite address can be written: the folder that it lies in is not made for it.
+
+    Raises:
+        InputError: the folder is missing, is a file, or nobody may write into it.
+    """
+    file = sqlite_file(url)
+    if file is None:
+        return
+    if not file.parent.is_dir():
+        raise InputError(f"no folder for the database {file}: make {file.parent.absolute()} first, or name another")
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"database {file} cannot be written: its folder cannot")
+
+
 def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
     """Return {table: its columns} of a database."""
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()

@@ -14,6 +14,7 @@ from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
 from engine.orchestration.agenda import N_PROPOSALS, Agenda, suitable_n_trials
 from engine.orchestration.data_limits import fit_axes, with_limited
+from engine.orchestration.databases import check_folder
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.scores import ARM, check_arm
 from engine.orchestration.search import check_search, count_of_few, grid_settings
@@ -114,6 +115,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     if is_private(options):
         slots_of_this_machine(options)
     make_home(options.home)
+    check_folder(options.storage_url)
     check_tracking(options.tracking_url, options.artifact_folder)
     store = Store(options.store_folder)
     info, _ = prepare_data(space.base.data, store, download=options.download)

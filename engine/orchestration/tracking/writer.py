@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from engine.digest import digest
 from engine.errors import InputError
@@ -274,7 +275,7 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
     """Make sure that a tracking database can be written, before anything starts. A server may be away: it is not asked.
 
     Raises:
-        InputError: the URI's kind is unknown, or its folder cannot be written.
+        InputError: the URI's kind is unknown, a server's address names none, or its folder cannot be written.
     """
     prepare_environment()
     scheme = uri.split(":", 1)[0]
@@ -283,6 +284,8 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
             "tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got "
             f"{hide_credentials(uri)!r} (no file store)"
         )
+    if scheme in ("http", "https") and not _names_a_server(uri):
+        raise InputError(f"a tracking server's address is like http://HOST:PORT, got {hide_credentials(uri)!r}")
     file = sqlite_file(uri) if scheme == "sqlite" else None
     for folder in (file.parent if file is not None else None, artifacts):
         if folder is not None:
@@ -294,6 +297,15 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
                 raise InputError(f"tracking folder cannot be written: {folder}")
     if scheme == "sqlite":
         check_sqlite(uri, "MLflow")
+
+
+def _names_a_server(address: str) -> bool:
+    """Return whether an address has a host, and a port that can be one if it has any."""
+    try:
+        parsed = urlsplit(address)
+        return bool(parsed.hostname) and parsed.port != 0
+    except ValueError:  # brackets without an address in them, a port that is no number
+        return False
 
 
 def follow_move(uri: str, experiment: str, artifacts: Path) -> None:

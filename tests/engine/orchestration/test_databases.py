@@ -140,6 +140,19 @@ def test_a_folder_in_the_place_of_a_database_is_refused(tmp_path) -> None:
         check_sqlite(f"sqlite:///{tmp_path}", "Optuna")
 
 
+def test_a_database_in_a_folder_that_is_not_there_is_refused_before_anything_starts(tmp_path, capsys) -> None:
+    home, missing = tmp_path / "home", tmp_path / "nodir"
+    assert sweep(["--home", str(home), "--storage", f"sqlite:///{missing}/x.db", "--dry-run"]) == 2
+    assert f"error: no folder for the database {missing}/x.db: make {missing} first" in capsys.readouterr().err
+    assert not missing.exists()
+    assert sweep(["--home", str(home), "--storage", f"sqlite:///{home}/x.db", "--dry-run"]) == 0, "HOME is made"
+
+
+def test_an_address_of_a_tracking_server_without_a_host_is_refused_before_anything_starts(tmp_path, capsys) -> None:
+    assert sweep(["--home", str(tmp_path), "--tracking-uri", "http://", "--dry-run"]) == 2
+    assert "error: a tracking server's address is like http://HOST:PORT, got 'http://'" in capsys.readouterr().err
+
+
 def test_a_home_that_is_a_link_to_itself_is_refused(tmp_path, capsys) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert sweep(["--home", str(tmp_path / "loop"), "--dry-run"]) == 2

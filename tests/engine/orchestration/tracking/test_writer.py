@@ -185,6 +185,13 @@ def test_tracking_uris_that_cannot_work_are_refused(uri: str) -> None:
         check_tracking(uri, None)
 
 
+@pytest.mark.parametrize("uri", ["http://", "https:///mlflow", "http://:5000", "http:host", "http://host:port"])
+def test_a_tracking_server_without_a_host_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="a tracking server's address is like http://HOST:PORT, got"):
+        check_tracking(uri, None)
+    check_tracking("http://host/mlflow", None)
+
+
 def test_a_tracking_folder_that_cannot_be_made_is_refused() -> None:
     with pytest.raises(InputError, match="tracking folder cannot be written: /proc/x"):
         check_tracking("sqlite:////proc/x/mlflow.db", None)

@@ -54,7 +54,8 @@ from engine.settings import (
     TrialConfig,
 )
 from engine.spaces import Float, Space, draw_settings, load_space
-from engine.stages import Store, data_getter, run_chain
+from engine.stages import data_getter, run_chain
+from engine.store import Store
 
 N_REPORTS = 20
 MOST_PROPOSALS = 200

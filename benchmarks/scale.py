@@ -52,8 +52,9 @@ from engine.orchestration.search.study import open_study
 from engine.orchestration.sweep import Sweep
 from engine.settings import DataSettings, DistortionSettings, FinetuneSettings, TrialConfig
 from engine.spaces import Choice, Float, Space
-from engine.stages import Store, TrialPlan
+from engine.stages import TrialPlan
 from engine.stages.spec import StageSpec
+from engine.store import Store
 
 N_GROUPS = 256
 SPACE = Space(

@@ -44,7 +44,8 @@ from engine.orchestration.results import Results
 from engine.orchestration.sweep import Sweep
 from engine.settings import FinetuneSettings, ModelSettings, TrainingSettings, TrialConfig
 from engine.spaces import Arm, Space
-from engine.stages import StageSpec, Store, data_getter, info_from_json, info_to_json, plan_trial, run_chain
+from engine.stages import StageSpec, data_getter, info_from_json, info_to_json, plan_trial, run_chain
+from engine.store import Store
 
 GRID: dict[str, tuple[Any, ...]] = {
     "finetune.which": ("most", "least"),

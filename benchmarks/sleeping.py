@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.stages.spec import StageSpec
-from engine.stages.store import Store
+from engine.store.store import Store
 
 
 class SleepingWorker:

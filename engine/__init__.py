@@ -56,7 +56,6 @@ _ROOMS = {
     "engine.spaces": ("Arm", "Choice", "Float", "Int", "Space", "load_space"),
     "engine.stages": (
         "StageSpec",
-        "Store",
         "plan_trial",
         "prepare_data",
         "prepare_weights",
@@ -64,6 +63,7 @@ _ROOMS = {
         "run_chain",
         "run_stage",
     ),
+    "engine.store": ("Store",),
     "engine.training": (
         "RECIPES",
         "CorrectedFilters",

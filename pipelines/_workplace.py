@@ -15,18 +15,9 @@ from engine.errors import InputError
 from engine.extensions import parse_settings
 from engine.orchestration.printing import say
 from engine.settings import TrialConfig
-from engine.stages import (
-    Artifact,
-    Store,
-    TrialPlan,
-    check_weights,
-    data_getter,
-    plan_trial,
-    prepare_data,
-    prepare_weights,
-    run_chain,
-)
+from engine.stages import TrialPlan, check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
 from engine.stages.network import load_network
+from engine.store import Artifact, Store
 from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config
 

@@ -20,7 +20,8 @@ from engine.extensions import parse_settings
 from engine.orchestration.figure_files import require_folder, save_figure
 from engine.orchestration.printing import make_console, progress_bar, say
 from engine.settings import TrialConfig
-from engine.stages import Store, data_getter, prepare_data
+from engine.stages import data_getter, prepare_data
+from engine.store import Store
 from pipelines._command_line import ComputeOptions, run
 from pipelines._progress import waiting
 

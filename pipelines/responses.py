@@ -18,8 +18,9 @@ from engine.metrics import ResponseStability, response_stability
 from engine.orchestration.figure_files import require_folder, save_figure
 from engine.orchestration.printing import make_console, say
 from engine.orchestration.tables import Table
-from engine.stages import Store, data_getter, prepare_data, run_chain
+from engine.stages import data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
+from engine.store import Store
 from pipelines._command_line import run
 from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config, make_plan

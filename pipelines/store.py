@@ -17,9 +17,9 @@ from rich.console import Console
 from engine.errors import InputError
 from engine.orchestration.printing import make_console, say
 from engine.orchestration.tables import Table
-from engine.stages import CorruptArtifactError, Store
-from engine.stages.cleaning import Cleaned, Entry, clean, describe_bytes, entries
-from engine.stages.store import folder_of
+from engine.store import CorruptArtifactError, Store
+from engine.store.cleaning import Cleaned, Entry, clean, describe_bytes, entries
+from engine.store.store import folder_of
 from pipelines._command_line import run
 
 _GB = 1e9

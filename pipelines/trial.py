@@ -24,7 +24,6 @@ from engine.settings import TrialConfig
 from engine.spaces import load_space
 from engine.stages import (
     StageOutcome,
-    Store,
     TrialPlan,
     check_weights,
     data_getter,
@@ -35,6 +34,7 @@ from engine.stages import (
 )
 from engine.stages.budget import HELD_OUT, NoisyBudget
 from engine.stages.evaluate import rows_to_table
+from engine.store import Store
 from engine.training import recipe_settings
 from pipelines._command_line import ComputeOptions, run
 from pipelines._progress import stage_bar, waiting

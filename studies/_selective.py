@@ -11,11 +11,11 @@ import torch
 from engine.data import DataSet
 from engine.metrics import classification_error
 from engine.orchestration.results import Results, TrialResult
-from engine.stages import Store
 from engine.stages.budget import NoisyBudget
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, TUNED, corruption_seed
+from engine.store import Store
 from studies.common import artifact_of
 
 CORRUPTION = {"awgn": "gaussian_noise", "blur": "gaussian_blur"}

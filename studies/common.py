@@ -12,7 +12,8 @@ from engine.orchestration import load_results
 from engine.orchestration.answer import format_difference
 from engine.orchestration.results import Results, TrialResult
 from engine.orchestration.tables import percent_text
-from engine.stages import Artifact, Store, find_whole
+from engine.stages import find_whole
+from engine.store import Artifact, Store
 
 BySeed = Mapping[int, float]
 """{seed: a number}."""

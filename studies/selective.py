@@ -21,7 +21,8 @@ import torch
 
 from engine.errors import InputError
 from engine.orchestration.figure_files import save_figure
-from engine.stages import Store, prepare_data
+from engine.stages import prepare_data
+from engine.store import Store
 from search_spaces._selective import UNITS, WHICH
 from studies._selective import (
     CORRUPTION,

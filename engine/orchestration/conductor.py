@@ -20,7 +20,8 @@ from engine.orchestration.results import describe_settings, objective_values
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Tracker
 from engine.settings import TrialConfig
-from engine.stages import CorruptArtifactError, StageSpec, Store, TrialPlan, git_commit
+from engine.stages import StageSpec, TrialPlan, git_commit
+from engine.store import CorruptArtifactError, Store
 
 _Taken = TypeVar("_Taken")
 

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import InputError
-from engine.stages.holders import Heartbeat, Holder
+from engine.store.holders import Heartbeat, Holder
 
 if TYPE_CHECKING:
     from optuna import Study

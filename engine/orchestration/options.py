@@ -26,7 +26,7 @@ from engine.orchestration.scores import ARM
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.samplers import check_sampler
 from engine.spaces import Space
-from engine.stages.store import folder_of
+from engine.store.store import folder_of
 
 _LOCAL = "local"
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")

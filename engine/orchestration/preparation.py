@@ -24,15 +24,9 @@ from engine.orchestration.yardstick import Yardstick, planned_yardstick
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
-from engine.stages import (
-    Store,
-    TrialPlan,
-    check_weights,
-    plan_trial,
-    prepare_data,
-    prepare_weights,
-)
+from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, prepare_weights
 from engine.stages.plan_evaluation import plan_evaluation
+from engine.store import Store
 from engine.training import recipe_settings
 
 _MAX_PLANS = 256

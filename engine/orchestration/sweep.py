@@ -14,7 +14,6 @@ from engine.orchestration.answer import answer_tables
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.interruption import as_ctrl_c
-from engine.orchestration.keeper import StoreKeeper
 from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.patience import Patience, RefusedError, passing_reason
@@ -37,7 +36,8 @@ from engine.stages import (
     info_to_json,
 )
 from engine.stages.families import needed_keys
-from engine.stages.leases import remove_all_left, sweep_lease
+from engine.store.leases import remove_all_left, sweep_lease
+from engine.store.size_limit import StoreKeeper
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.session import Cluster

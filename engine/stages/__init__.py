@@ -4,8 +4,6 @@ from engine._lazy import lazy_names
 
 _MODULES = {
     "STAGES": "engine.stages.catalogue",
-    "Artifact": "engine.stages.store",
-    "CorruptArtifactError": "engine.stages.store",
     "InitialWeights": "engine.stages.weights",
     "MissingInputError": "engine.stages.runner",
     "Stage": "engine.stages.spec",
@@ -14,8 +12,7 @@ _MODULES = {
     "StageContext": "engine.stages.context",
     "StageOutcome": "engine.stages.chain",
     "StageSpec": "engine.stages.spec",
-    "Store": "engine.stages.store",
-    "StoreFaultError": "engine.stages.attempts",
+    "Store": "engine.store.store",
     "TrialPlan": "engine.stages.plan",
     "check_weights": "engine.stages.weights",
     "data_getter": "engine.stages.prepared",

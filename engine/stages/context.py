@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from engine.data import DataSet
-from engine.stages.attempts import Attempt
 from engine.stages.spec import StageSpec
-from engine.stages.store import Artifact, Store
+from engine.store.attempts import Attempt
+from engine.store.store import Artifact, Store
 
 Report = Callable[[dict[str, Any]], bool]
 Progress = Callable[[int, int], None]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from engine.stages.prefix import family_of, is_prefix, training_settings, would_have_stopped
 from engine.stages.spec import StageSpec
-from engine.stages.store import Artifact, Store
+from engine.store.store import Artifact, Store
 
 
 def remember(store: Store, spec: StageSpec) -> None:

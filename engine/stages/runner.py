@@ -20,9 +20,9 @@ from engine.seeds import global_draws
 from engine.stages.catalogue import STAGES
 from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
 from engine.stages.families import remember
-from engine.stages.leases import FileLease, stage_lease
 from engine.stages.spec import StageSpec
-from engine.stages.store import Artifact, CorruptArtifactError, Store
+from engine.store.leases import FileLease, stage_lease
+from engine.store.store import Artifact, CorruptArtifactError, Store
 from engine.training import TrainingDivergedError
 
 MAX_WAIT_S = 3600.0
@@ -90,7 +90,7 @@ def obtain_stage(
     """Return the artifact of a stage, and whether it was computed now, found in the store, or waited for.
 
     A stage under way leaves a checkpoint after each epoch and goes on from the last one. That another process is
-    computing it is shown by a lease file in the store (see ``engine.stages.leases``).
+    computing it is shown by a lease file in the store (see ``engine.store.leases``).
 
     Args:
         spec: what to compute.

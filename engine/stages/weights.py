@@ -20,7 +20,7 @@ from engine.models.weights import OPTIONAL, check_fit
 from engine.stages.network import build_on_meta
 from engine.stages.plan import TrialPlan
 from engine.stages.runner import find_whole
-from engine.stages.store import Store
+from engine.store.store import Store
 
 _FILES: dict[str, str] = {}
 """{key: the file that was given in this process}: in the store a file of the same content may have come before it."""

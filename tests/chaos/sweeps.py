@@ -15,7 +15,8 @@ import torch
 from engine.orchestration import load_results
 from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
 from engine.spaces import Arm, Choice, Float, Space
-from engine.stages import Store, data_getter, plan_trial, prepare_data, run_chain
+from engine.stages import data_getter, plan_trial, prepare_data, run_chain
+from engine.store import Store
 from tests.chaos import recording
 from tests.engine.orchestration.spaces import TINY
 

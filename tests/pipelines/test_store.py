@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.stages import Store
-from engine.stages.leases import sweep_lease
+from engine.store import Store
+from engine.store.leases import sweep_lease
 from pipelines.store import command_line
 
 KEYS = ("a" * 32, "b" * 32)

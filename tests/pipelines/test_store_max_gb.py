@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from engine.orchestration import keeper, run_sweep
+from engine.orchestration import run_sweep
 from engine.orchestration.results import Results
-from engine.stages import Store
-from engine.stages.cleaning import entries, tree_bytes
+from engine.store import Store, size_limit
+from engine.store.cleaning import entries, tree_bytes
 from tests.engine.orchestration.spaces import SPACE
 
 ARMS_ALONE = dataclasses.replace(SPACE, n_seeds=3)
@@ -36,7 +36,7 @@ def test_a_sweep_with_a_small_store_comes_to_the_same_and_the_store_stays_small(
     store = tmp_path / "free" / "store"
     data = sum(entry.n_bytes for entry in entries(Store(store)) if entry.stage == "data")
     max_bytes = data + (tree_bytes(store) - data) // 3
-    monkeypatch.setattr(keeper, "CHECK_S", 0.2)
+    monkeypatch.setattr(size_limit, "CHECK_S", 0.2)
     results, said = run(tmp_path / "small", store_max_gb=max_bytes / 1e9)
     assert errors(results) == errors(expected)
     assert {trial.state for trial in results.trials} == {"COMPLETE"}
@@ -49,7 +49,7 @@ def test_a_sweep_with_a_small_store_comes_to_the_same_and_the_store_stays_small(
 
 @pytest.mark.slow
 def test_a_size_that_cannot_be_held_is_said_once_and_the_sweep_goes_on(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(keeper, "CHECK_S", 0.2)
+    monkeypatch.setattr(size_limit, "CHECK_S", 0.2)
     results, said = run(tmp_path, store_max_gb=1e-6)
     assert {trial.state for trial in results.trials} == {"COMPLETE"}
     assert said.count("the store stays larger than --store-max-gb 1e-06") == 1

@@ -114,7 +114,8 @@ def test_mlflow_has_one_finished_run_a_trial_below_the_sweep(finished) -> None:
 def test_a_trial_of_the_sweep_computed_again_alone_gives_the_same_errors(finished, tmp_path: Path) -> None:
     import torch
 
-    from engine.stages import Store, data_getter, plan_trial, prepare_data, run_chain
+    from engine.stages import data_getter, plan_trial, prepare_data, run_chain
+    from engine.store import Store
 
     home, _ = finished
     trial = next(t for t in load_results("tiny", home=home).trials if t.slot == "arm/push-pull/1")

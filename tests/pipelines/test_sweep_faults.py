@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 import pytest
 
-from engine.stages import Store
+from engine.store import Store
 from tests.chaos import recording
 from tests.chaos.processes import descendants
 from tests.engine.orchestration.disks import mounted

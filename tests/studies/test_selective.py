@@ -17,9 +17,10 @@ from engine.settings import (
     TrialConfig,
 )
 from engine.spaces import Arm, Space, load_space
-from engine.stages import Store, data_getter, plan_trial, prepare_data, run_chain
+from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
+from engine.store import Store
 from search_spaces._selective import METHODS, WHICH, grid, methods
 from studies import selective
 from studies._selective import Condition, Study, course_of, tuned_accuracy, untuned_accuracy

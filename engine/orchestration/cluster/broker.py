@@ -9,8 +9,8 @@ from typing import Any
 
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.wanted import WorkerLostError
-from engine.stages.leases import find_live, stage_path
-from engine.stages.store import Store
+from engine.store.leases import find_live, stage_path
+from engine.store.store import Store
 
 _NODE_DEATH_S = 30.0
 """How long Ray may take to notice that a node is gone: it waits for five of its signs of life, 3 s apart."""

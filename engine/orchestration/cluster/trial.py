@@ -17,9 +17,9 @@ from ray.exceptions import RayActorError
 
 from engine.errors import InputError
 from engine.orchestration.cluster.names import BROKER_NAMESPACE, REPORT
-from engine.stages.attempts import StoreFaultError
 from engine.stages.spec import StageSpec
-from engine.stages.store import CorruptArtifactError, Store
+from engine.store.attempts import StoreFaultError
+from engine.store.store import CorruptArtifactError, Store
 
 POLL_S = 20.0
 MAX_REPLAYED = 20

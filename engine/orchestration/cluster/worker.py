@@ -63,7 +63,8 @@ class StageWorker:
         import ray
         import torch
 
-        from engine.stages import Store, data_getter, info_from_json
+        from engine.stages import data_getter, info_from_json
+        from engine.store import Store
 
         torch.set_num_threads(self._threads)
         for module in self._imports:

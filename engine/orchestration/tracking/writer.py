@@ -22,7 +22,7 @@ from engine.errors import InputError
 from engine.orchestration.databases import check_sqlite, sqlite_file
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.tracking.spool import Spool
-from engine.stages.leases import FileLease
+from engine.store.leases import FileLease
 
 STUDY_TAG = "robustune.study"
 SLOT_TAG = "robustune.slot"

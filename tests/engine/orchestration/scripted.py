@@ -11,7 +11,7 @@ from engine.orchestration.yardstick import Yardstick
 from engine.settings import TrialConfig
 from engine.stages import TrialPlan
 from engine.stages.spec import StageSpec
-from engine.stages.store import Store
+from engine.store.store import Store
 
 
 class ScriptedWorker:

@@ -4,7 +4,7 @@ import functools
 import time
 from typing import Any
 
-from engine.stages.attempts import Attempt
+from engine.store.attempts import Attempt
 
 SECONDS = 1.0
 

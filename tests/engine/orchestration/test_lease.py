@@ -11,7 +11,7 @@ import pytest
 from engine.errors import InputError
 from engine.orchestration import lease
 from engine.orchestration.lease import DRIVER, DriverLease
-from engine.stages.holders import Holder
+from engine.store.holders import Holder
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,9 @@ from engine.orchestration import load_results, run_sweep
 from engine.orchestration.options import COMMAND_ONLY, FLAGS, SweepOptions
 from engine.orchestration.preparation import base_settings, prepare
 from engine.spaces import load_space
-from engine.stages import Store, prepare_weights
-from engine.stages.store import folder_of
+from engine.stages import prepare_weights
+from engine.store import Store
+from engine.store.store import folder_of
 from tests.engine.orchestration.spaces import SPACE
 
 PAGE = Path(__file__).parents[3] / "docs" / "options.md"

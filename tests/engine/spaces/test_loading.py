@@ -5,7 +5,8 @@ import pytest
 from engine.errors import InputError
 from engine.settings import DataSettings
 from engine.spaces import draw_settings, load_space, space_names
-from engine.stages import Store, plan_trial, prepare_data
+from engine.stages import plan_trial, prepare_data
+from engine.store import Store
 
 SPACE_FILE = """
 from engine.spaces import Choice, Space

@@ -3,7 +3,8 @@ import torch
 
 from engine.data import DataInfo
 from engine.settings import DataSettings, TrialConfig
-from engine.stages import Store, TrialPlan, data_getter, plan_trial, prepare_data, run_chain
+from engine.stages import TrialPlan, data_getter, plan_trial, prepare_data, run_chain
+from engine.store import Store
 
 TINY = {
     "data.n_train": 100,

@@ -6,7 +6,8 @@ from pathlib import Path
 from PIL import Image
 
 from engine.settings import DataSettings
-from engine.stages import Store, find_whole, prepare_data
+from engine.stages import find_whole, prepare_data
+from engine.store import Store
 
 CLASSES = ("cat", "dog..", "a'b;c")
 

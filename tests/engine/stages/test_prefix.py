@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from engine.settings import DataSettings, ModelSettings, TrialConfig
-from engine.stages import StageSpec, Store, data_getter, plan_trial, prepare_data, run_stage
+from engine.stages import StageSpec, data_getter, plan_trial, prepare_data, run_stage
 from engine.stages.families import longest_prefix
 from engine.stages.prefix import family_of, is_prefix, would_have_stopped
+from engine.store import Store
 
 DEVICE = torch.device("cpu")
 BASE = TrialConfig(

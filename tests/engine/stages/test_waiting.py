@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.stages import StageCancelledError, StageSpec, Store, claims, find_whole, obtain_stage, run_stage, runner
-from engine.stages.leases import stage_lease
-from engine.stages.leftovers import unfinished
+from engine.stages import StageCancelledError, StageSpec, find_whole, obtain_stage, run_stage, runner
+from engine.store import Store, claims
+from engine.store.leases import stage_lease
+from engine.store.leftovers import unfinished
 from engine.training import TrainingDivergedError
 from tests.engine.orchestration import counting_stage
 
 PROGRAM = """
 import json, sys, torch
-from engine.stages import StageSpec, Store, run_stage
+from engine.stages import StageSpec, run_stage
+from engine.store import Store
 from tests.engine.orchestration import counting_stage
 spec = StageSpec.from_json(json.loads(sys.argv[2]))
 run_stage(spec, Store(sys.argv[1]), lambda key: None, device=torch.device("cpu"))

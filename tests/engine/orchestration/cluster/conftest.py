@@ -8,7 +8,8 @@ import pytest
 
 from engine.orchestration.slots import SlotPlan
 from engine.settings import DataSettings
-from engine.stages import Store, info_to_json, prepare_data
+from engine.stages import info_to_json, prepare_data
+from engine.store import Store
 
 COUNTING = "tests.engine.orchestration.counting_stage"
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.stages import Store, find_whole
+from engine.stages import find_whole
+from engine.store import Store
 from tests.engine.orchestration.cluster.conftest import COUNTING
 from tests.engine.orchestration.cluster.test_stage_pool import files, get, make_spec, start_trials, wait_for
 from tests.engine.orchestration.disks import fill, mounted, remount

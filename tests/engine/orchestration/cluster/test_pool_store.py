@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.stages import StageSpec, Store
-from engine.stages.leases import stage_lease
+from engine.stages import StageSpec
+from engine.store import Store
+from engine.store.leases import stage_lease
 from tests.engine.orchestration.cluster.test_stage_pool import files, get, make_spec, start_trials, wait_for
 
 

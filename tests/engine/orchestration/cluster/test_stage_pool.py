@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.orchestration.cluster.names import REPORT
-from engine.stages import StageSpec, Store
+from engine.stages import StageSpec
 from engine.stages.spec import STAGES
+from engine.store import Store
 from tests.chaos.processes import Process, descendants, wait_until_gone
 
 

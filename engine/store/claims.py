@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.stages.holders import Holder
+from engine.store.holders import Holder
 
 DEAD_S = 60.0
 """How long a claim may go without being touched before it counts as left."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.stages import CorruptArtifactError, Store, find_whole
-from engine.stages.artifact import MANIFEST, why_corrupt
-from engine.stages.cleaning import clean
+from engine.stages import find_whole
+from engine.store import CorruptArtifactError, Store
+from engine.store.artifact import MANIFEST, why_corrupt
+from engine.store.cleaning import clean
 
 KEY = "0123456789abcdef" * 2
 CONTENT = list(range(3000))

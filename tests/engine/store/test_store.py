@@ -9,7 +9,8 @@ import torch
 from safetensors import SafetensorError
 
 from engine.errors import InputError
-from engine.stages import CorruptArtifactError, Store, find_whole
+from engine.stages import find_whole
+from engine.store import CorruptArtifactError, Store
 
 KEY = "0123456789abcdef" * 2
 OTHER = "f" * 32

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from engine.orchestration import keeper as module
-from engine.orchestration.keeper import StoreKeeper
 from engine.orchestration.sweep import Sweep
-from engine.stages import Store
-from engine.stages.holders import Holder
-from engine.stages.leases import sweep_lease
-from engine.stages.leftovers import tree_bytes
+from engine.store import Store
+from engine.store import size_limit as module
+from engine.store.holders import Holder
+from engine.store.leases import sweep_lease
+from engine.store.leftovers import tree_bytes
+from engine.store.size_limit import StoreKeeper
 
 KEYS = [letter * 32 for letter in "abcdef"]
 MAX_GB = 4e-6

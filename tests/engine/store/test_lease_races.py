@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from engine.stages.claims import right_to_end
-from engine.stages.holders import Holder
-from engine.stages.leases import FileLease, find_live, remove_left
-from tests.engine.stages.interleaving import Preemptions, gate_files, orders, run_interleaved
+from engine.store.claims import right_to_end
+from engine.store.holders import Holder
+from engine.store.leases import FileLease, find_live, remove_left
+from tests.engine.store.interleaving import Preemptions, gate_files, orders, run_interleaved
 
 
 @pytest.fixture

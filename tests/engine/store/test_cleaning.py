@@ -8,13 +8,14 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from engine.stages import StageSpec, Store, cleaning, find_whole, leases, leftovers, needs
-from engine.stages.cleaning import clean, entries
+from engine.stages import StageSpec, find_whole
 from engine.stages.families import needed_keys, remember
-from engine.stages.holders import Holder
-from engine.stages.leases import live_leases, stage_lease, sweep_lease
-from engine.stages.leftovers import tree_bytes
-from engine.stages.store import ABANDONED, MANIFEST, USE_NOTED_S
+from engine.store import Store, cleaning, leases, leftovers, needs
+from engine.store.cleaning import clean, entries
+from engine.store.holders import Holder
+from engine.store.leases import live_leases, stage_lease, sweep_lease
+from engine.store.leftovers import tree_bytes
+from engine.store.store import ABANDONED, MANIFEST, USE_NOTED_S
 
 A, B, C, D = (letter * 32 for letter in "abcd")
 DAY_S = 86400.0
@@ -287,7 +288,7 @@ def test_what_dead_processes_left_is_removed_after_a_day(store):
 
 def test_an_attempt_of_a_process_that_has_ended_is_removed_at_once(store):
     mine = leave_attempt(store, A, 0)
-    code = "import os, sys; from engine.stages import Store; (a := Store(sys.argv[1]).attempt(sys.argv[2])).__enter__()"
+    code = "import os, sys; from engine.store import Store; (a := Store(sys.argv[1]).attempt(sys.argv[2])).__enter__()"
     subprocess.run([sys.executable, "-c", code + "; os.kill(os.getpid(), 9)", store.root, B], check=False)
     elsewhere = store.root / "attempts" / f"{C}-00000000.1.2-0123456789ab"
     elsewhere.mkdir()

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.stages.artifact import MANIFEST, checksum
-from engine.stages.holders import is_mark_of_the_dead, process_mark
+from engine.store.artifact import MANIFEST, checksum
+from engine.store.holders import is_mark_of_the_dead, process_mark
 
 if TYPE_CHECKING:
     from torch import Tensor

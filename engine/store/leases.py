@@ -2,7 +2,7 @@
 
 A lease is a promise of its holder, not a lock: whoever finds it stale takes it over. A holder that died on this machine
 is known at once by its process, one elsewhere by a file that has not been touched for ``DEAD_S`` (machines' clocks are
-taken to agree better than that). Of any number of contenders one gets it (see ``engine.stages.claims``). Where files
+taken to agree better than that). Of any number of contenders one gets it (see ``engine.store.claims``). Where files
 cannot be written, everybody gets every lease: work is then done twice, which the store allows.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.stages.claims import content_of, end, look, take, written
-from engine.stages.holders import Heartbeat, Holder
+from engine.store.claims import content_of, end, look, take, written
+from engine.store.holders import Heartbeat, Holder
 
 _OWN_NAME = re.compile(r"\.?[0-9a-f]{16,64}(\.json|\.new)?")
 """Files among the leases that are no person's: leases, and what was to become one."""

@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.stages.leftovers import Unfinished, leftovers, remove_leftover, tree_bytes, unfinished
-from engine.stages.needs import Needs
-from engine.stages.store import MANIFEST, Store
+from engine.store.leftovers import Unfinished, leftovers, remove_leftover, tree_bytes, unfinished
+from engine.store.needs import Needs
+from engine.store.store import MANIFEST, Store
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.stages import claims, leases
-from engine.stages.holders import Heartbeat, Holder
-from engine.stages.leases import FileLease, find_live, left_leases, live_leases, remove_left
+from engine.store import claims, leases
+from engine.store.holders import Heartbeat, Holder
+from engine.store.leases import FileLease, find_live, left_leases, live_leases, remove_left
 
-DEAD_CODE = "from engine.stages.leases import FileLease; import os, sys; from pathlib import Path; "
+DEAD_CODE = "from engine.store.leases import FileLease; import os, sys; from pathlib import Path; "
 """The beginning of a program that takes a lease."""
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.stages.leases import LiveLease, live_leases
-from engine.stages.store import USE_NOTED_S, Store
+from engine.store.leases import LiveLease, live_leases
+from engine.store.store import USE_NOTED_S, Store
 
 RECENT_S = 2 * USE_NOTED_S
 """How long after its last use an artifact may belong to a trial that its sweep has not named yet."""

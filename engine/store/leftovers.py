@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.stages.attempts import is_of_the_dead
-from engine.stages.leases import find_live, left_leases, remove_left, stage_path
-from engine.stages.store import ABANDONED, Store, is_key
+from engine.store.attempts import is_of_the_dead
+from engine.store.leases import find_live, left_leases, remove_left, stage_path
+from engine.store.store import ABANDONED, Store, is_key
 
 _ASIDE = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{8}")
 LEFT_S = 86400.0

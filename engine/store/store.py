@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from engine.stages.artifact import MANIFEST, Artifact, CorruptArtifactError, read_manifest, why_corrupt
-from engine.stages.attempts import Attempt, attempt_name, faults_named
+from engine.store.artifact import MANIFEST, Artifact, CorruptArtifactError, read_manifest, why_corrupt
+from engine.store.attempts import Attempt, attempt_name, faults_named
 
 if TYPE_CHECKING:
     from torch import Tensor

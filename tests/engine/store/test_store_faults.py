@@ -13,15 +13,8 @@ import pytest
 import torch
 
 from engine.errors import InputError
-from engine.stages import (
-    CorruptArtifactError,
-    StageSpec,
-    Store,
-    StoreFaultError,
-    attempts,
-    find_whole,
-    run_stage,
-)
+from engine.stages import StageSpec, find_whole, run_stage
+from engine.store import CorruptArtifactError, Store, StoreFaultError, attempts
 from tests.engine.orchestration import counting_stage
 
 KEY = "0123456789abcdef" * 2

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from engine.stages.cleaning import clean, describe_bytes
-from engine.stages.holders import Heartbeat
-from engine.stages.leftovers import tree_bytes
-from engine.stages.store import Store
+from engine.store.cleaning import clean, describe_bytes
+from engine.store.holders import Heartbeat
+from engine.store.leftovers import tree_bytes
+from engine.store.store import Store
 
 CHECK_S = 5.0
 """How often the store's size is looked at, at most."""

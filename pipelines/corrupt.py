@@ -17,7 +17,7 @@ from engine.corruptions import corrupt, frost_source, table_corruptions, why_imp
 from engine.data import DataInfo, Split, write_corruption_files
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
-from engine.orchestration.figure_files import require_folder, save_figure
+from engine.figures.saving import require_folder, save_figure
 from engine.orchestration.printing import make_console, progress_bar, say
 from engine.settings import TrialConfig
 from engine.stages import data_getter, prepare_data
@@ -158,7 +158,7 @@ def describe_written(folder: Path, n_written: int, n_names: int) -> str:
 
 def write_grid(options: CorruptOptions, names: Sequence[str], test: Split, title: str) -> None:
     """Draw one image under every corruption and severity."""
-    from engine.orchestration.corruption_figure import corruption_figure  # here: matplotlib is slow to import
+    from engine.figures.corruption_grid import corruption_figure  # here: matplotlib is slow to import
 
     one = test.take(torch.tensor([options.image]))
     rows = {

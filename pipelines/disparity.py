@@ -12,8 +12,8 @@ import torch
 import tyro
 
 from engine.errors import InputError, unknown_name
+from engine.figures.saving import require_folder, save_figure
 from engine.metrics import PairedDifference, paired_difference
-from engine.orchestration.figure_files import require_folder, save_figure
 from engine.orchestration.printing import make_console, say
 from engine.orchestration.tables import Table
 from engine.ranking import activation_disparity, filter_layers
@@ -174,7 +174,7 @@ def _write_figure(
     options: DisparityOptions,
 ) -> None:
     """Draw the maps into the file of the options."""
-    from engine.orchestration.disparity_figure import disparity_figure  # here: matplotlib is slow to import
+    from engine.figures.disparity_maps import disparity_figure  # here: matplotlib is slow to import
 
     config = work.config
     clean, noisy = (images[0].cpu() for images in _images(work, options))

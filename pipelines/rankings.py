@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from engine.errors import InputError
-from engine.orchestration.figure_files import require_folder, save_figure
+from engine.figures.saving import require_folder, save_figure
 from engine.orchestration.printing import make_console, say
 from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
 from engine.stages import TrialPlan
@@ -203,7 +203,7 @@ def write_figure(
     work: Workplace, rankings: Mapping[str, Mapping[str, FilterRanking]], options: RankingsOptions
 ) -> None:
     """Draw the bars into the file of the options."""
-    from engine.orchestration.ranking_figure import borda_figure  # here: matplotlib is slow to import
+    from engine.figures.borda_bars import borda_figure  # here: matplotlib is slow to import
 
     config = work.config
     sizes = {

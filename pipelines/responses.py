@@ -13,9 +13,9 @@ import tyro
 
 from engine.data import Split
 from engine.errors import InputError
+from engine.figures.saving import require_folder, save_figure
 from engine.layers import PushPull2d
 from engine.metrics import ResponseStability, response_stability
-from engine.orchestration.figure_files import require_folder, save_figure
 from engine.orchestration.printing import make_console, say
 from engine.orchestration.tables import Table
 from engine.stages import data_getter, prepare_data, run_chain
@@ -113,7 +113,7 @@ def stability_table(found: ResponseStability, unit: str) -> Table:
 
 def write_figure(found: ResponseStability, title: str, options: ResponsesOptions) -> None:
     """Draw the maps into the file of the options."""
-    from engine.orchestration.response_figure import response_figure  # here: matplotlib is slow to import
+    from engine.figures.response_maps import response_figure  # here: matplotlib is slow to import
 
     save_figure(response_figure(found, title, UNITS.get(options.distortion, "level")), options.output)
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
+from engine.figures.saving import require_folder
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, load_baseline
-from engine.orchestration.figure_files import require_folder
 from engine.orchestration.printing import make_console, say
 from engine.orchestration.tables import Table
 from engine.settings import TrialConfig

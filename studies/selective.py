@@ -20,7 +20,7 @@ from statistics import fmean
 import torch
 
 from engine.errors import InputError
-from engine.orchestration.figure_files import save_figure
+from engine.figures.saving import save_figure
 from engine.stages import prepare_data
 from engine.store import Store
 from search_spaces._selective import UNITS, WHICH

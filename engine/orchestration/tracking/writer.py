@@ -248,7 +248,7 @@ class TrackingWriter:
                 for name, text in texts.items():
                     (Path(folder) / name).write_text(text, encoding="utf-8")
                 for name, figure in figures.items():
-                    draw(figure).save(Path(folder) / name)
+                    _draw(figure, Path(folder) / name)
                 self._client.log_artifacts(run, folder)
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(slot)
@@ -263,12 +263,10 @@ class TrackingWriter:
                 self._finished.add(slot)
 
 
-def draw(figure: Mapping[str, Any]) -> Any:
-    """Return the image that an event describes: {"kind": a function of ``figures``, and its arguments}."""
-    from engine.orchestration.tracking import figures
+def _draw(figure: Mapping[str, Any], path: Path) -> None:
+    from engine.figures.of_runs import draw  # here: matplotlib is slow to import
 
-    arguments = dict(figure)
-    return getattr(figures, arguments.pop("kind"))(**arguments)
+    draw(figure).save(path)
 
 
 def check_tracking(uri: str, artifacts: Path | None) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from engine.orchestration.figure_text import give_title
+from engine.figures.lettering import give_title
 from engine.ranking import FilterRanking
 
 PLAIN, CHOSEN, SHARED = "0.75", "tab:orange", "tab:red"

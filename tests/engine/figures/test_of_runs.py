@@ -5,16 +5,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from engine.orchestration.figure_files import save_figure
-from engine.orchestration.figure_text import MOST_LINES, give_title, title_lines
-from engine.orchestration.tracking.figures import (
-    CEILINGS,
-    ceiling,
-    error_by_severity,
-    error_heat_map,
-    groups_by_severity,
-    ranking_bars,
-)
+from engine.figures.error_curves import error_by_severity
+from engine.figures.error_heat_map import error_heat_map
+from engine.figures.group_curves import groups_by_severity
+from engine.figures.lettering import MOST_LINES, give_title, title_lines
+from engine.figures.panels import CEILINGS, ceiling
+from engine.figures.ranking_bars import ranking_bars
+from engine.figures.saving import save_figure
 
 
 def rows(error: float, corruption: str = "contrast") -> list[dict]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from engine.orchestration.figure_text import give_title
+from engine.figures.lettering import give_title
 
 
 def corruption_figure(clean: Tensor, rows: Mapping[str, Sequence[Tensor]], title: str) -> Figure:

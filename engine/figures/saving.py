@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import InputError
-from engine.orchestration.figure_text import as_written
+from engine.figures.lettering import as_written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # slow to import, and only who draws needs it

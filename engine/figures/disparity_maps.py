@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from engine.orchestration.figure_text import give_title
+from engine.figures.lettering import give_title
 
 
 def disparity_figure(

@@ -1,8 +1,7 @@
 import torch
 from matplotlib.colors import to_rgba
 
-from engine.orchestration.disparity_figure import disparity_figure
-from engine.orchestration.ranking_figure import CHOSEN, PLAIN, SHARED, borda_figure
+from engine.figures.borda_bars import CHOSEN, PLAIN, SHARED, borda_figure
 from engine.ranking import rank_filters
 
 
@@ -22,13 +21,3 @@ def test_one_distortion_shares_nothing_and_other_rules_show_their_own_scores():
     assert [bar.get_height() for bar in axis.patches] == [5.0, 2.5]
     assert [bar.get_facecolor() for bar in axis.patches] == [to_rgba(CHOSEN), to_rgba(PLAIN)]
     assert "mean_distance" in axis.get_ylabel()
-
-
-def test_heat_maps_of_a_layer_share_their_colours_and_say_their_sums():
-    maps = {"baseline": {"conv1": torch.tensor([[1, 2], [3, 4]])}, "most": {"conv1": torch.tensor([[0, 0], [0, 1000]])}}
-    images = {"clean": torch.zeros(3, 4, 4, dtype=torch.uint8)}
-    figure = disparity_figure(images, maps, {"conv1": 1024}, "title")
-    shown = {axis.get_title(): axis for axis in figure.axes if axis.get_visible()}
-    assert {"clean", "conv1\nbaseline (10)", "most (1,000)"} <= set(shown)
-    for title in ("conv1\nbaseline (10)", "most (1,000)"):
-        assert shown[title].images[0].get_clim() == (0, 1000)

@@ -6,8 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from engine.figures.lettering import give_title
 from engine.metrics import ResponseStability
-from engine.orchestration.figure_text import give_title
 
 LABELS = {"convolution": "convolution alone", "push-pull": "push–pull", "push-pull, rectified": "push–pull, rectified"}
 

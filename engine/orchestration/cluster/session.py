@@ -7,8 +7,7 @@ import os
 import socket
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,8 +94,10 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
     """
     import ray
 
+    from engine.orchestration.cluster.ray_internals import on_loopback
+
     try:
-        with _on_loopback(), children_without_terminal():
+        with on_loopback(), children_without_terminal():
             ray.init(address="local", resources=resources, include_dashboard=False, **common)
     except Exception as error:  # OSError and ValueError of the folder, RuntimeError and more of its processes
         with suppress(Exception):
@@ -115,12 +116,13 @@ def _join(address: str, common: dict[str, Any]) -> None:
         InputError: nothing answers at its address, within a minute.
     """
     import ray
-    from ray import _raylet
+
+    from engine.orchestration.cluster.ray_internals import ask_head_node
 
     try:
         if address != "auto" and "://" not in address:
             _wait_for_port(address)
-            _raylet.GcsClient(address=address)  # type: ignore[attr-defined]  # 45 s, then an error; ``init`` takes minutes
+            ask_head_node(address)
         ray.init(address=address, **common)
     except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
         raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({_first_line(error)})")) from None
@@ -141,24 +143,6 @@ def _wait_for_port(address: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Have the Ray that is started listen on this machine's loopback alone.
-
-    Ray does so by itself where it takes clusters for impossible (macOS, Windows), and by no option of ``ray.init``:
-    elsewhere all its processes listen on every address of the machine. The variable that decides is read when Ray is
-    imported, which may have been long ago.
-    """
-    from ray._private import ray_constants
-
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def disconnect() -> None:

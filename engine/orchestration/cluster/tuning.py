@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,13 +11,12 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from engine.orchestration.cluster.names import REPORT
+from engine.orchestration.cluster.ray_internals import many_pending_trials, searcher_state, silence_experiment_notes
 from engine.orchestration.cluster.session import Cluster
 from engine.orchestration.cluster.trial import run_trial
 
 MAX_DEATHS = 3
 """How often a trial's process may die: it is started anew and finds its stages where they are."""
-
-_MAX_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 
 
 class Conducting(Protocol):
@@ -51,7 +48,7 @@ class StudySearcher(Searcher):
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_metric": self._metric, "_mode": self._mode}  # what Tune pickles has no use for a conductor
+        return searcher_state(self)  # what Tune pickles has no use for a conductor
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or that there are no more."""
@@ -115,13 +112,6 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
             failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
         ),
     )
-    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)  # notes that nobody reads
-    before = os.environ.get(_MAX_PENDING)
-    os.environ[_MAX_PENDING] = str(n_trials)  # the conductor says how many there may be; others set their own
-    try:
+    silence_experiment_notes()
+    with many_pending_trials(n_trials):
         tuner.fit()
-    finally:
-        if before is None:
-            del os.environ[_MAX_PENDING]
-        else:
-            os.environ[_MAX_PENDING] = before

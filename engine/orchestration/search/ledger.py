@@ -19,6 +19,15 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.orchestration.patience import Patience
+from engine.orchestration.search.optuna_internals import (
+    STUDIES_TABLE,
+    database_of,
+    drop_connections,
+    rungs_of,
+    storage_of,
+    study_id,
+    trial_id,
+)
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _LOOK_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -35,10 +44,9 @@ def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
         Exception: whatever the database's driver raises when it cannot be used.
     """
     storage = _tables_made(url)
-    if to_write and storage.engine.name == "sqlite":
-        sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
-        storage.scoped_session.remove()
-        storage.engine.dispose()  # connections from before have not got it
+    if to_write and database_of(storage).name == "sqlite":
+        sqlalchemy.event.listen(database_of(storage), "connect", _write_ahead)
+        drop_connections(storage)
     return storage
 
 
@@ -66,7 +74,7 @@ def holds_studies(url: str) -> bool:
     """
     engine = sqlalchemy.create_engine(url)
     try:
-        return sqlalchemy.inspect(engine).has_table("studies")
+        return sqlalchemy.inspect(engine).has_table(STUDIES_TABLE)
     finally:
         engine.dispose()
 
@@ -93,8 +101,8 @@ class Ledger:
         self, study: optuna.Study, pruner: optuna.pruners.BasePruner, patience: Patience | None = None
     ) -> None:
         self._patience = patience or Patience()
-        self._storage = study._storage
-        self._study_id = study._study_id
+        self._storage = storage_of(study)
+        self._study_id = study_id(study)
         self._pruner = pruner
         self._memory = optuna.storages.InMemoryStorage()
         self._copy = optuna.create_study(
@@ -104,9 +112,10 @@ class Ledger:
             sampler=optuna.samplers.RandomSampler(seed=0),  # never asked
             pruner=pruner,
         )
+        self._copy_id = study_id(self._copy)
         self._ids: list[tuple[int, int]] = []
         for trial in study.get_trials(deepcopy=False):
-            self._ids.append((trial._trial_id, self._memory.create_new_trial(self._copy._study_id, trial)))
+            self._ids.append((trial_id(trial), self._memory.create_new_trial(self._copy_id, trial)))
 
     def __len__(self) -> int:
         """Return how many trials there are."""
@@ -114,12 +123,12 @@ class Ledger:
 
     def __getitem__(self, number: int) -> FrozenTrial:
         """Return a trial as it is now; it must not be changed."""
-        return self._memory.get_all_trials(self._copy._study_id, deepcopy=False)[number]
+        return self._memory.get_all_trials(self._copy_id, deepcopy=False)[number]
 
     def trials(self, states: Collection[TrialState] | None = None) -> list[FrozenTrial]:
         """Return the trials, those in some states only if wanted, by number; they must not be changed."""
         return self._memory.get_all_trials(
-            self._copy._study_id, deepcopy=False, states=tuple(states) if states is not None else None
+            self._copy_id, deepcopy=False, states=tuple(states) if states is not None else None
         )
 
     def open(
@@ -146,7 +155,7 @@ class Ledger:
             system_attrs=dict(memory or {}),
         )
         known = self._patience.call(self._storage.create_new_trial, self._study_id, trial)
-        self._ids.append((known, self._memory.create_new_trial(self._copy._study_id, trial)))
+        self._ids.append((known, self._memory.create_new_trial(self._copy_id, trial)))
         return len(self._ids) - 1
 
     def note(self, number: int, name: str, value: Any) -> None:
@@ -171,9 +180,8 @@ class Ledger:
             last = trial.intermediate_values[trial.last_step]
             values = (last,) if math.isfinite(last) else None
         if self._pruner_notes:
-            for name, value in trial.system_attrs.items():  # what the pruner noted in memory: its rungs
-                if name.startswith("completed_rung_"):
-                    self._patience.call(self._storage.set_trial_system_attr, self._ids[number][0], name, value)
+            for name, value in rungs_of(trial).items():  # what the pruner noted in memory
+                self._patience.call(self._storage.set_trial_system_attr, self._ids[number][0], name, value)
         for storage, known in self._both(number):
             ended = list(values) if values is not None else None
             self._patience.call(storage.set_trial_state_values, known, state, ended)

@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.orchestration.search.distributions import distribution, suggest, suggest_settings
+from engine.orchestration.search.optuna_internals import trial_id
 from engine.orchestration.search.samplers import SAMPLERS, make_sampler
 from engine.seeds import derive_seed
 from engine.spaces import Space
@@ -121,9 +122,9 @@ class Mirror:
         number = self._numbers.pop(trial.number, None)
         if number is None:
             return
-        trial_id = self._study.get_trials(deepcopy=False)[number]._trial_id
+        known = trial_id(self._study.get_trials(deepcopy=False)[number])
         for step, value in trial.intermediate_values.items():
-            self._storage.set_trial_intermediate_value(trial_id, step, value)
+            self._storage.set_trial_intermediate_value(known, step, value)
         if trial.state == TrialState.COMPLETE:
             self._study.tell(number, trial.values)
         else:

@@ -1,0 +1,47 @@
+"""What is used of Optuna beyond its documented interface; a test holds each against the installed version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial
+
+STUDIES_TABLE = "studies"
+"""The table that a database has once Optuna has made its own."""
+_RUNG = "completed_rung_"
+"""How the system attributes begin in which successive halving notes a trial's rungs."""
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """Return the storage that a study is in."""
+    return study._storage
+
+
+def study_id(study: optuna.Study) -> int:
+    """Return what a study's storage knows it by."""
+    return study._study_id
+
+
+def trial_id(trial: FrozenTrial) -> int:
+    """Return what the storage of a trial's study knows it by."""
+    return trial._trial_id
+
+
+def database_of(storage: RDBStorage) -> sqlalchemy.Engine:
+    """Return the engine whose connections a storage uses."""
+    return storage.engine
+
+
+def drop_connections(storage: RDBStorage) -> None:
+    """Have a storage connect anew: connections from before have not heard of what was set up since."""
+    storage.scoped_session.remove()
+    storage.engine.dispose()
+
+
+def rungs_of(trial: FrozenTrial) -> Mapping[str, Any]:
+    """Return the system attributes in which successive halving has noted a trial's rungs."""
+    return {name: value for name, value in trial.system_attrs.items() if name.startswith(_RUNG)}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -119,7 +120,14 @@ def as_typed(value: Any) -> str:
     """Return a value as a person types it after ``--set PATH=``."""
     if isinstance(value, list | tuple):
         return ",".join(map(as_typed, value)) or "[]"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def set_words(settings: Mapping[str, Any]) -> str:
+    """Return settings as they are pasted into a command line: --set PATH=VALUE …, nothing rounded."""
+    return shlex.join(["--set", *(f"{path}={as_typed(value)}" for path, value in settings.items())])
 
 
 def settings_page() -> str:

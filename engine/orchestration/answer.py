@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
 from engine.errors import unknown_name
+from engine.explanation import set_words
 from engine.metrics import PairedDifference
 from engine.orchestration.columns import corruption_columns, kind_columns, merged_kinds
 from engine.orchestration.failures import failure_lines
@@ -168,7 +169,7 @@ def best_parts(results: Results, groups: Sequence[GroupSummary]) -> list[Part]:
     which = ", the front's point with the least of it" if len(results.objectives) > 1 else ""
     parts.append(
         f"best proposal: trial {best.number}, objective {best.objective:.2%} (mean error on corrupted validation "
-        f"images, one seed{which})\n  {describe_settings(best.settings)}{budget_note([best])}"
+        f"images, one seed{which}){budget_note([best])}\n  {set_words(best.settings)}"
     )
     if any(group.name == WINNER for group in groups):
         parts.append(

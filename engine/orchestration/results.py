@@ -243,10 +243,7 @@ def _no_worse(values: Sequence[float], others: Sequence[float]) -> bool:
 
 def describe_settings(settings: Mapping[str, Any]) -> str:
     """Return settings in a line, as a person types them."""
-    return ", ".join(
-        f"{path}={value:g}" if isinstance(value, float) else f"{path}={as_typed(value)}"
-        for path, value in settings.items()
-    )
+    return ", ".join(f"{path}={as_typed(value)}" for path, value in settings.items())
 
 
 def budget_note(trials: Iterable[TrialResult]) -> str:

@@ -1,11 +1,13 @@
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from engine.errors import InputError
+from engine.extensions import parse_settings
 from engine.metrics import PairedDifference
 from engine.orchestration.answer import answer_tables, format_difference
 from engine.orchestration.columns import corruption_columns, errors_by_column, kind_columns
@@ -13,6 +15,7 @@ from engine.orchestration.failures import failure_lines
 from engine.orchestration.printing import as_text
 from engine.orchestration.reasons import Reason
 from engine.orchestration.results import Results, TrialResult, objective_values
+from engine.settings import TrialConfig
 from engine.spaces import Arm
 from engine.stages.budget import NoisyBudget
 from tests.engine.orchestration.spaces import SPACE
@@ -114,6 +117,27 @@ def test_the_answer_names_what_a_person_wants_to_know() -> None:
     assert "best proposal: trial 4, objective 5.00%" in text
     assert "pruned: 1 of 10 trials (1 in finetune)" in text
     assert "failed: 1 × loss became nan — proposals 1 (trial 6)" in text
+
+
+def test_the_best_settings_can_be_pasted_as_they_are() -> None:
+    """To the last digit: another number is another trial."""
+    settings = {
+        "push_pull.where": "first",
+        "push_pull.h": 2.0,
+        "push_pull.learn_alpha": None,
+        "finetune.which": "most",
+        "finetune.fraction": 0.3745401188473625,
+        "finetune.train_classifier": True,
+        "finetune.training.learning_rate": 1e-05,
+        "finetune.training.milestones": [0.25, 0.7],
+        "finetune.layers": "conv1, layer1.0.conv1",
+    }
+    best = dataclasses.replace(RESULTS.trials[4], settings=settings)
+    text = as_text(answer_tables(dataclasses.replace(RESULTS, trials=(*RESULTS.trials[:4], best))))
+    (line,) = [line for line in text.splitlines() if line.startswith("  --set ")]
+    assert "push_pull.h=2 " in line, "short where nothing is lost"
+    _, *words = shlex.split(line)
+    assert TrialConfig().with_settings(parse_settings(words)) == TrialConfig().with_settings(settings)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +432,8 @@ def test_labelled_noisy_images_are_named_beside_what_used_them() -> None:
     text = as_text(answer_tables(dataclasses.replace(RESULTS, trials=tuple(trials))), width=300)
     (arm,) = [line for line in text.splitlines() if line.startswith("push-pull: ")]
     assert arm.endswith("; 50 labelled noisy images (40 trained on, 10 held out to select the epoch)")
-    assert "push_pull.where=first; 200 labelled noisy images (160 trained on, 40 held out" in text
+    (best,) = [line for line in text.splitlines() if line.startswith("best proposal: ")]
+    assert best.endswith("; 200 labelled noisy images (160 trained on, 40 held out to select the epoch)")
     (plain,) = [line for line in text.splitlines() if line.startswith("plain: ")]
     assert "labelled" not in plain
 

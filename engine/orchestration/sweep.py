@@ -37,7 +37,7 @@ from engine.stages import (
 )
 from engine.stages.families import needed_keys
 from engine.store.leases import remove_all_left, sweep_lease
-from engine.store.size_limit import StoreKeeper
+from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.session import Cluster
@@ -181,12 +181,12 @@ class Sweep:
             if max_gb is None:
                 yield
                 return
-            keeper = StoreKeeper(store, max_gb, needed=self._needed_keys, lease=lease.path, say=self._say)
-            keeper.start()
+            size_limit = SizeLimit(store, max_gb, needed=self._needed_keys, lease=lease.path, say=self._say)
+            size_limit.start()
             try:
                 yield
             finally:
-                keeper.close()
+                size_limit.close()
 
     def _needed_keys(self) -> set[str]:
         """Return the keys of what the sweep needs in the store now."""

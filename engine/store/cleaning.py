@@ -159,7 +159,6 @@ def describe_bytes(n_bytes: float) -> str:
 
 
 def _entry(store: Store, key: str) -> Entry:
-    folder = store.root / "artifacts" / key[:2] / key
     artifact = store.look_at(key)
     manifest = artifact.manifest if artifact is not None else {}
     spec = manifest.get("spec") or {}
@@ -167,7 +166,7 @@ def _entry(store: Store, key: str) -> Entry:
     return Entry(
         key=key,
         stage=str(spec.get("stage", "")),
-        n_bytes=tree_bytes(folder),
+        n_bytes=tree_bytes(store.artifact_folder(key)),
         used_at=used_at,
         finished_at=float(manifest.get("finished_at", used_at)),
         seconds=float(manifest.get("seconds", 0.0)),
@@ -184,7 +183,7 @@ def _age_mark(path: Path) -> float:
 
 
 def _used_at(store: Store, key: str) -> float:
-    folder = store.root / "artifacts" / key[:2] / key
+    folder = store.artifact_folder(key)
     return _age_mark(folder / MANIFEST) or _age_mark(folder)
 
 

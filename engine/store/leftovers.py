@@ -53,7 +53,7 @@ def leftovers(
         kept: keys of what is needed.
     """
     yield from (path for path in _folders(store.root / "quarantine", "*") if _ASIDE.fullmatch(path.name))
-    yield from (folder for folder in (_artifact(store, key) for key in broken) if not folder.is_symlink())
+    yield from (folder for folder in (store.artifact_folder(key) for key in broken) if not folder.is_symlink())
     for folder in _attempts(store):
         if is_of_the_dead(folder.name) or (_is_left(store, folder) and _key(folder) not in kept):
             yield folder
@@ -75,7 +75,7 @@ def remove_leftover(store: Store, path: Path) -> None:
     """Remove a leftover; in a broken artifact's place there may be a whole one by now, which stays."""
     if path.is_relative_to(store.root / "leases"):
         remove_left(path)
-    elif path.parent.parent.name != "artifacts":
+    elif path != store.artifact_folder(_key(path)):
         store.discard(path)
     else:
         aside = store.quarantine(path.name)
@@ -95,10 +95,6 @@ def _n_bytes(path: Path) -> int:
         return path.lstat().st_size
     except FileNotFoundError:
         return 0  # its process has just removed it
-
-
-def _artifact(store: Store, key: str) -> Path:
-    return store.root / "artifacts" / key[:2] / key
 
 
 def _folders(place: Path, pattern: str) -> Iterator[Path]:

@@ -14,12 +14,12 @@ from engine.store.store import Store
 CHECK_S = 5.0
 """How often the store's size is looked at, at most."""
 REST = 20
-"""After a look, the keeper rests that many times as long as it took: however large a store, it costs little."""
+"""After a look, the thread rests that many times as long as it took: however large a store, it costs little."""
 LOW = 0.9
 """Share of the size that is cleaned down to, so that the next artifact does not call for the next clean-up."""
 
 
-class StoreKeeper:
+class SizeLimit:
     """Cleans a store up whenever it is larger than it may be, in a thread of its own, and once more at the end.
 
     Args:

@@ -68,6 +68,10 @@ class Store:
         except OSError as error:
             raise InputError(f"store cannot be written: {self.root} ({error.strerror or error})") from error
 
+    def artifact_folder(self, key: str) -> Path:
+        """Return where a key's artifact lies, if there is one."""
+        return self._place("artifacts", key)
+
     def find(self, key: str) -> Artifact | None:
         """Return the artifact of a key, noting its use, or None if it is not there (or its manifest is damaged)."""
         artifact = self.look_at(key)
@@ -77,7 +81,7 @@ class Store:
 
     def look_at(self, key: str) -> Artifact | None:
         """Return what ``find`` does, without taking that for a use."""
-        folder = self._place("artifacts", key)
+        folder = self.artifact_folder(key)
         if folder.is_symlink():
             return None
         try:
@@ -102,7 +106,7 @@ class Store:
         Where another attempt was faster, that one stays and is returned.
         """
         sealed = attempt.seal(manifest)
-        key, target = attempt.key, self._place("artifacts", attempt.key)
+        key, target = attempt.key, self.artifact_folder(attempt.key)
         with faults_named(f"putting {key} into place", self.root):
             _put(
                 attempt.folder,
@@ -117,7 +121,7 @@ class Store:
 
         An artifact that is whole stays: another process has put it there since this one saw that it was not.
         """
-        folder = self._place("artifacts", key)
+        folder = self.artifact_folder(key)
         if not os.path.lexists(folder) or not why_corrupt(folder, key):
             return None
         with faults_named(f"putting the corrupt {key} aside", self.root):
@@ -138,7 +142,7 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Remove an artifact; a reader sees all of it or nothing."""
-        self.discard(self._place("artifacts", key))
+        self.discard(self.artifact_folder(key))
 
     def discard(self, folder: Path) -> None:
         """Remove a folder of the store; who reads it sees all of it or nothing."""

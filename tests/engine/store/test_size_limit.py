@@ -13,7 +13,7 @@ from engine.store import size_limit as module
 from engine.store.holders import Holder
 from engine.store.leases import sweep_lease
 from engine.store.leftovers import tree_bytes
-from engine.store.size_limit import StoreKeeper
+from engine.store.size_limit import SizeLimit
 
 KEYS = [letter * 32 for letter in "abcdef"]
 MAX_GB = 4e-6
@@ -39,36 +39,36 @@ def said() -> list[str]:
     return []
 
 
-def make_keeper(store: Store, said: list[str], needed=(), max_gb: float = MAX_GB, lease: Path = Path("none")):
-    return StoreKeeper(store, max_gb, needed=lambda: needed, lease=lease, say=said.append)
+def make_limit(store: Store, said: list[str], needed=(), max_gb: float = MAX_GB, lease: Path = Path("none")):
+    return SizeLimit(store, max_gb, needed=lambda: needed, lease=lease, say=said.append)
 
 
 def test_a_store_that_is_small_enough_is_left_alone(store, said):
-    keeper = make_keeper(store, said, max_gb=tree_bytes(store.root) / 1e9)
-    keeper.check()
-    keeper.close()
+    limit = make_limit(store, said, max_gb=tree_bytes(store.root) / 1e9)
+    limit.check()
+    limit.close()
     assert list(store.keys()) == KEYS
     assert said == []
 
 
 def test_a_store_that_is_too_large_is_cleaned_up_and_that_is_said_at_the_end(store, said):
-    keeper = make_keeper(store, said, needed=KEYS[:1])
-    keeper.check()
+    limit = make_limit(store, said, needed=KEYS[:1])
+    limit.check()
     assert KEYS[0] in list(store.keys())
     assert tree_bytes(store.root) <= module.LOW * MAX_GB * 1e9
     assert said == []
     n_removed = len(KEYS) - len(list(store.keys()))
-    keeper.close()
+    limit.close()
     (sentence,) = said
     assert sentence.startswith(f"the store was kept below 4e-06 GB: {n_removed} artifacts (")
 
 
 def test_what_is_needed_stays_and_that_is_said_once(store, said):
     with sweep_lease(store.root, "mine", KEYS) as lease:
-        keeper = make_keeper(store, said, needed=KEYS, lease=lease.path)
+        limit = make_limit(store, said, needed=KEYS, lease=lease.path)
         for _ in range(3):
-            keeper.check()
-        keeper.close()
+            limit.check()
+        limit.close()
     assert list(store.keys()) == KEYS
     (sentence,) = said
     assert sentence.startswith("the store stays larger than --store-max-gb 4e-06: ")
@@ -94,10 +94,10 @@ def test_a_disk_that_refuses_is_said_once_and_ends_nothing(store, said, monkeypa
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "rename", refuse)
-    keeper = make_keeper(store, said)
+    limit = make_limit(store, said)
     for _ in range(2):
-        keeper.check()
-    keeper.close()
+        limit.check()
+    limit.close()
     (sentence,) = said
     assert sentence.startswith("the store cannot be cleaned up: the store failed while removing aaaa")
     assert "Read-only file system" in sentence
@@ -105,14 +105,14 @@ def test_a_disk_that_refuses_is_said_once_and_ends_nothing(store, said, monkeypa
 
 def test_it_looks_again_and_again_until_it_is_closed(store, said, monkeypatch):
     monkeypatch.setattr(module, "CHECK_S", 0.01)
-    keeper = make_keeper(store, said)
-    keeper.start()
+    limit = make_limit(store, said)
+    limit.start()
     for key in ("1" * 32, "2" * 32):
         until_small(store)
         for other in "3456":
             publish(store, key[:31] + other)
     until_small(store)
-    keeper.close()
+    limit.close()
     for key in KEYS:
         publish(store, key)
     time.sleep(0.1)
@@ -136,11 +136,11 @@ def test_after_a_look_it_rests_for_longer_than_that_took(store, said, monkeypatc
 
     monkeypatch.setattr(module, "CHECK_S", 0.001)
     monkeypatch.setattr(module, "tree_bytes", look_slowly)
-    keeper = make_keeper(store, said)
-    keeper.start()
+    limit = make_limit(store, said)
+    limit.start()
     end = time.monotonic() + 30
     while len(looks) < 2:
         assert time.monotonic() < end
         time.sleep(0.01)
     assert looks[1] - looks[0] > 0.05 * module.REST
-    keeper.close()
+    limit.close()

@@ -166,7 +166,7 @@ def test_a_reader_of_a_slow_store_sees_all_of_an_artifact_or_nothing(tmp_path, m
 def test_a_link_in_an_artifact_s_place_is_not_followed_and_is_replaced(tmp_path):
     elsewhere, at = Store(tmp_path / "elsewhere"), Store(tmp_path / "store")
     write(elsewhere, {"w": torch.ones(3)})
-    place = at.root / "artifacts" / KEY[:2] / KEY
+    place = at.artifact_folder(KEY)
     place.parent.mkdir(parents=True)
     place.symlink_to(elsewhere.look_at(KEY).folder)
     assert at.find(KEY) is None
@@ -200,7 +200,7 @@ def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path, name):
 
 def test_a_broken_link_can_be_put_into_quarantine(tmp_path):
     at = Store(tmp_path / "store")
-    place = at.root / "artifacts" / KEY[:2] / KEY
+    place = at.artifact_folder(KEY)
     place.parent.mkdir(parents=True)
     place.symlink_to(tmp_path / "nowhere")
     at.quarantine(KEY)

@@ -44,7 +44,7 @@ def look(store: Store) -> bool:
 
 def damage(store: Store) -> None:
     """Write nonsense over the manifest of what is there, if anything is."""
-    with contextlib.suppress(OSError), (store.root / "artifacts" / KEY[:2] / KEY / MANIFEST).open("r+") as file:
+    with contextlib.suppress(OSError), (store.artifact_folder(KEY) / MANIFEST).open("r+") as file:
         file.truncate()
         file.write("[1]")
     time.sleep(0.003)

@@ -44,7 +44,7 @@ def test_what_was_cleaned_up_behind_the_broker_s_back_is_computed_again(pool, tm
         if damage == "cleaned up":
             store.remove(key)
         else:
-            (store.root / "artifacts" / key[:2] / key / "errors.json").write_text("{}")
+            (store.artifact_folder(key) / "errors.json").write_text("{}")
     ((_, reports),) = get(start_trials(made, store, [[first, last]]))
     assert reports[-1]["objective"] == 0.5
     assert store.find(last.key) is not None

@@ -17,7 +17,7 @@ from engine.stages.context import StageContext
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, VALIDATION, corruption_seed
-from engine.stages.spec import register_stage
+from engine.stages.registration import register_stage
 
 
 @register_stage("evaluate", version=5)

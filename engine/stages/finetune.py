@@ -14,8 +14,8 @@ from engine.stages.network import load_network
 from engine.stages.noisy import noisy_sets
 from engine.stages.pretrain import result_of, train
 from engine.stages.probe import make_judge, watched_splits
+from engine.stages.registration import register_stage
 from engine.stages.selected import selected_filters
-from engine.stages.spec import register_stage
 from engine.training.correction import CorrectedFilters
 from engine.training.frozen import cut_network
 from engine.training.selective import SelectiveFilters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.models.weights import load_weights
 from engine.stages.context import StageContext
 from engine.stages.network import build_network, set_input_statistics
-from engine.stages.spec import register_stage
+from engine.stages.registration import register_stage
 
 
 @register_stage("init", version=1)

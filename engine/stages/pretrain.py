@@ -15,7 +15,7 @@ from engine.stages.families import longest_prefix
 from engine.stages.network import build_network, set_input_statistics, to_device
 from engine.stages.noisy import noisy_sets
 from engine.stages.probe import make_judge, watched_splits
-from engine.stages.spec import register_stage
+from engine.stages.registration import register_stage
 from engine.store.store import CorruptArtifactError
 from engine.training import Trainer
 from engine.training.loop import Judge

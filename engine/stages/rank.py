@@ -20,7 +20,7 @@ from engine.ranking import (
 from engine.stages.context import StageContext
 from engine.stages.network import load_network
 from engine.stages.noisy import noisy_and_clean
-from engine.stages.spec import register_stage
+from engine.stages.registration import register_stage
 
 ACROSS = "across"
 """The file with the ranking of all layers' filters together."""

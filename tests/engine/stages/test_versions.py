@@ -25,6 +25,7 @@ LEFT_OUT = (
     "engine.errors",
     "engine.registry",
     "engine.sources",
+    "engine.stages.registration",
     "engine.stages.spec",
     "engine.store",
 )

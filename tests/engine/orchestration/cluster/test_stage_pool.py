@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.orchestration.cluster.names import REPORT
 from engine.stages import StageSpec
-from engine.stages.spec import STAGES
+from engine.stages.registration import STAGES
 from engine.store import Store
 from tests.chaos.processes import Process, descendants, wait_until_gone
 

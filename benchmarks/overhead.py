@@ -167,7 +167,7 @@ def time_store_hits(prepared: Prepared) -> None:
     import ray
 
     from engine.orchestration.cluster.broker import Broker
-    from engine.orchestration.cluster.session import connect, disconnect
+    from engine.orchestration.cluster.connection import connect, disconnect
 
     specs = [spec for config in configurations(prepared) for spec in prepared.plan(config)][:300]
     store = Store(prepared.store.root)

@@ -44,7 +44,7 @@ from rich.console import Console
 
 from benchmarks.machine import CpuMeter, descendants_cpu_s, describe_machine
 from benchmarks.sleeping import SleepingWorker
-from engine.orchestration.cluster.names import TRIAL_SLOT
+from engine.orchestration.cluster.shared_names import TRIAL_SEAT
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
@@ -248,7 +248,7 @@ def start_cluster(n_nodes: int, n_gpus: int) -> tuple[str, Callable[[], None]]:
 
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "resources": {TRIAL_SLOT: 512}, "include_dashboard": False},
+        head_node_args={"num_cpus": 0, "resources": {TRIAL_SEAT: 512}, "include_dashboard": False},
     )
     for _ in range(n_nodes):
         cluster.add_node(num_cpus=n_gpus, num_gpus=n_gpus)

@@ -97,9 +97,8 @@ def test_a_chain_runs_on_digits_without_the_orchestration_s_libraries(tmp_path):
 
 
 def test_a_light_trial_imports_neither_torch_nor_mlflow_nor_optuna():
-    script = (
-        "import engine.orchestration.cluster.trial, sys; print(sorted({name.split('.')[0] for name in sys.modules}))"
-    )
+    module = "engine.orchestration.cluster.light_trial"
+    script = f"import {module}, sys; print(sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = run(script)
     assert "'ray'" in loaded
     assert not [name for name in ("torch", "mlflow", "optuna", "safetensors", "sklearn") if f"'{name}'" in loaded]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.orchestration.cluster.names import TRIAL_SLOT
+from engine.orchestration.cluster.shared_names import TRIAL_SEAT
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "ray_cluster.yaml"
@@ -76,11 +76,11 @@ def test_trials_fit_on_the_head_alone_and_stages_on_workers_alone(cluster, head,
     options = start_options(cluster["head_start_ray_commands"], head=True)
     offered = yaml.safe_load(options["resources"])
     assert options["num-cpus"] == "0"
-    assert offered == {TRIAL_SLOT: head["resources"][TRIAL_SLOT]}
-    assert offered[TRIAL_SLOT] >= 2 * sum(node["max_workers"] for node in workers.values()), "two trials a worker"
+    assert offered == {TRIAL_SEAT: head["resources"][TRIAL_SEAT]}
+    assert offered[TRIAL_SEAT] >= 2 * sum(node["max_workers"] for node in workers.values()), "two trials a worker"
     assert head["resources"]["CPU"] == 0
     for node in workers.values():
-        assert TRIAL_SLOT not in node["resources"]
+        assert TRIAL_SEAT not in node["resources"]
         assert node["resources"]["CPU"] >= 1
         assert node["resources"]["GPU"] >= 1
     assert "resources" not in start_options(cluster["worker_start_ray_commands"], head=False)

@@ -18,7 +18,7 @@ from engine.orchestration.patience import passing_reason
 from engine.orchestration.reasons import Reason
 from engine.orchestration.results import describe_settings, objective_values
 from engine.orchestration.search import Proposal, SweepStudy
-from engine.orchestration.tracking import Tracker
+from engine.orchestration.tracking import TrackingEvents
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.store import CorruptArtifactError, Store
@@ -67,7 +67,7 @@ class Conductor:
         study: SweepStudy,
         *,
         plan: Callable[[TrialConfig], TrialPlan],
-        tracker: Tracker,
+        tracker: TrackingEvents,
         board: Board,
         store: Store,
         release: Callable[[str], None],

@@ -12,7 +12,7 @@ from engine.explanation import as_typed
 from engine.orchestration.printing import say
 from engine.orchestration.rest import Rest, rest_of
 from engine.orchestration.results import describe_settings
-from engine.orchestration.search import SAMPLERS, Identities, make_draws, results_so_far
+from engine.orchestration.search import SAMPLERS, Identities, make_sequence, results_so_far
 from engine.orchestration.tables import Table
 from engine.orchestration.yardstick import check_agreement
 from engine.settings import TrialConfig
@@ -116,7 +116,7 @@ def _configs(prepared: Prepared, rest: Rest) -> Iterator[TrialConfig]:
     agenda, space = prepared.agenda, prepared.space
     name = prepared.options.sampler_name
     known = name if SAMPLERS[name].source == "drawn" else "random"
-    draws = make_draws(known, agenda, Identities(space, prepared.identity))
+    draws = make_sequence(known, agenda, Identities(space, prepared.identity))
     drawn = None
     for slot in rest.slots:
         settings = slot.settings

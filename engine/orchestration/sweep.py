@@ -27,7 +27,7 @@ from engine.orchestration.search.study import open_study
 from engine.orchestration.sentences import opening_notes, sync_command, view_commands
 from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tables import Part
-from engine.orchestration.tracking import Spool, Tracker, TrackingProcess
+from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
 from engine.orchestration.yardstick import check_agreement
 from engine.spaces import Space
 from engine.stages import (
@@ -40,7 +40,7 @@ from engine.store.leases import remove_all_left, sweep_lease
 from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
-    from engine.orchestration.cluster.session import Cluster
+    from engine.orchestration.cluster.connection import Cluster
 
 TRACKING_WAIT_S = 120.0
 
@@ -194,7 +194,7 @@ class Sweep:
 
     def _make_up_tracking(self, study: SweepStudy) -> None:
         """End what a driver that died at the very end left open in the tracking."""
-        if Tracker(self._spool()).open_slots():
+        if TrackingEvents(self._spool()).open_slots():
             with self._tracking(study) as (tracker, _):
                 self._end_tracking(tracker, "FINISHED", {})
 
@@ -202,13 +202,13 @@ class Sweep:
         return Spool(self.options.home / "tracking" / f"{self.name}.jsonl")
 
     def _run_trials(self, study: SweepStudy, n_done: int) -> None:
-        from engine.orchestration.cluster.session import connect, disconnect
+        from engine.orchestration.cluster.connection import connect, disconnect
 
         options = self.options
-        n_trial_slots = options.trials_in_flight
-        if n_trial_slots is None and is_private(options):
-            n_trial_slots = 2 * slots_of_this_machine(options).n_slots
-        cluster = connect(options.cluster_address, n_trial_slots=n_trial_slots)
+        n_trial_seats = options.trials_in_flight
+        if n_trial_seats is None and is_private(options):
+            n_trial_seats = 2 * slots_of_this_machine(options).n_slots
+        cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats)
         try:
             self._say(cluster.description)
             slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic)
@@ -219,14 +219,14 @@ class Sweep:
 
     def _conduct(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
         """Start broker, workers, tracking and board; run the trials; end everything in order."""
-        from engine.orchestration.cluster.pool import StagePool
-        from engine.orchestration.cluster.tuning import run_trials
-        from engine.orchestration.cluster.worker import StageWorker
+        from engine.orchestration.cluster.stage_pool import StagePool
+        from engine.orchestration.cluster.stage_worker import StageWorker
+        from engine.orchestration.cluster.tune_run import run_trials
 
         options, prepared = self.options, self.prepared
         with self._tracking(study) as (tracker, writer):
             n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
-            n_together = min(n_together, study.n_left, cluster.n_trial_slots)
+            n_together = min(n_together, study.n_left, cluster.n_trial_seats)
             pool = StagePool(
                 name=f"broker-{self.name}",
                 store=str(prepared.store.root),
@@ -282,11 +282,11 @@ class Sweep:
         return [note for note in (self._patience.waits, tracking) if note]
 
     @contextmanager
-    def _tracking(self, study: SweepStudy) -> Iterator[tuple[Tracker, TrackingProcess]]:
+    def _tracking(self, study: SweepStudy) -> Iterator[tuple[TrackingEvents, TrackingProcess]]:
         """Give what tells the tracking and what writes it; afterwards the study knows where its runs are."""
         options = self.options
         spool = self._spool()
-        tracker = Tracker(spool, options.load_baseline(), self._patience)
+        tracker = TrackingEvents(spool, options.load_baseline(), self._patience)
         writer = TrackingProcess(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
         space = self.prepared.space
         tracker.start_sweep(
@@ -318,7 +318,7 @@ class Sweep:
                     f"once the server answers, write them with: {sync_command(options)}"
                 )
 
-    def _end_tracking(self, tracker: Tracker, status: str, statistics: dict[str, Any]) -> None:
+    def _end_tracking(self, tracker: TrackingEvents, status: str, statistics: dict[str, Any]) -> None:
         results = read_results(self.options.storage_url, self.name)
         if status == "FINISHED" and not results.with_state("COMPLETE"):
             status = "FAILED"

@@ -22,7 +22,7 @@ import pytest
 
 from engine.corruptions import CORRUPTIONS
 from engine.orchestration import load_results
-from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
 from tests.engine.orchestration.spaces import SPACE
 
 ROOT = Path(__file__).parents[2]

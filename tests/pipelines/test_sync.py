@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.orchestration.tracking import Spool, Tracker, TrackingWriter
-from engine.orchestration.tracking.writer import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking import MlflowTracker, Spool, TrackingEvents
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
 from pipelines.sync import command_line
 
 
 def fill(home: Path, study: str) -> Spool:
     """Leave five events of a sweep with one trial."""
     spool = Spool(home / "tracking" / f"{study}.jsonl")
-    tracker = Tracker(spool)
+    tracker = TrackingEvents(spool)
     tracker.start_sweep(study, {"space": "tiny"}, {"git_commit": "abc"})
     tracker.start_trial("proposal/0", 3, {"push_pull.h": 2.0}, {})
     tracker.epochs("proposal/0", [{"step": step, "probe_error": 0.5} for step in (1, 2)])
@@ -55,7 +55,7 @@ def test_every_study_s_waiting_events_are_written_once(tmp_path: Path, capsys) -
 
 def test_a_study_whose_sweep_is_at_work_is_left_to_it(tmp_path: Path, capsys) -> None:
     spool = fill(tmp_path, "one")
-    writer = TrackingWriter("http://127.0.0.1:9", "one", spool, artifacts=None)
+    writer = MlflowTracker("http://127.0.0.1:9", "one", spool, artifacts=None)
     assert writer.lease.acquire()
     assert command_line(["--home", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "study one: 5 events wait (its sweep, or another sync, is writing them)\n"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.orchestration.cluster.stage_queue import StageQueue
-from engine.orchestration.cluster.wanted import WorkerLostError
+from engine.orchestration.cluster.wanted_stage import WorkerLostError
 from engine.store.leases import find_live, stage_path
 from engine.store.store import Store
 

@@ -13,8 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from engine.orchestration.cluster.choice import StageTimes, choose
-from engine.orchestration.cluster.wanted import WantedStage, Worker, WorkerLostError
+from engine.orchestration.cluster.stage_choice import StageTimes, choose
+from engine.orchestration.cluster.wanted_stage import WantedStage, Worker, WorkerLostError
 from engine.stages.prefix import family_of, is_prefix
 from engine.stages.spec import StageSpec
 

@@ -1,23 +1,23 @@
 """Optuna's room: studies, samplers, pruners."""
 
-from engine.orchestration.search.draws import Draws, make_draws
 from engine.orchestration.search.grid import count_of_few, grid_settings
 from engine.orchestration.search.pruners import PRUNERS
 from engine.orchestration.search.repeats import Identities
 from engine.orchestration.search.samplers import SAMPLERS, check_search, search_notes
+from engine.orchestration.search.sequences import ProposalSequence, make_sequence
 from engine.orchestration.search.study import Proposal, SweepStudy, read_results, results_so_far, study_names
 
 __all__ = [
     "PRUNERS",
     "SAMPLERS",
-    "Draws",
     "Identities",
     "Proposal",
+    "ProposalSequence",
     "SweepStudy",
     "check_search",
     "count_of_few",
     "grid_settings",
-    "make_draws",
+    "make_sequence",
     "read_results",
     "results_so_far",
     "search_notes",

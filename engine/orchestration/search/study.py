@@ -26,12 +26,12 @@ from engine.orchestration.reasons import Reason
 from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.results import CORRUPTED, Results, TrialResult
 from engine.orchestration.search.distributions import distribution, parameters_of
-from engine.orchestration.search.draws import Draws, make_draws
-from engine.orchestration.search.ledger import ENDED, Ledger, holds_studies, open_storage
-from engine.orchestration.search.mirror import MEMORY, Draft, Mirror
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
+from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS, check_search
+from engine.orchestration.search.sequences import ProposalSequence, make_sequence
+from engine.orchestration.search.study_trials import ENDED, StudyTrials, holds_studies, open_storage
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
 from engine.spaces import Space
@@ -118,7 +118,7 @@ class SweepStudy:
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner!r}")
         self._study = open_study(agenda.space, agenda.study_seed, storage=storage, name=name, objectives=objectives)
         self._check_steps("cells" if self._pruner.by_cells else "epochs")
-        self._ledger = Ledger(self._study, self._pruner.optuna, self._patience)
+        self._trials = StudyTrials(self._study, self._pruner.optuna, self._patience)
         self._live: dict[int, Slot] = {}
         self._own_epochs: dict[int, int] = {}
         self._with_gaps: set[int] = set()
@@ -126,15 +126,15 @@ class SweepStudy:
         self.n_recovered = self._recover()
         identities = Identities(agenda.space, resolve)
         self._repeats = Repeats(identities)
-        self._draws: Draws | None = None
-        self._mirror: Mirror | None = None
+        self._sequence: ProposalSequence | None = None
+        self._sampler_study: SamplerStudy | None = None
         if SAMPLERS[sampler].source == "drawn":
-            self._draws = make_draws(sampler, agenda, identities)
+            self._sequence = make_sequence(sampler, agenda, identities)
         else:
-            self._mirror = Mirror(
+            self._sampler_study = SamplerStudy(
                 agenda.space,
                 sampler,
-                seed=derive_seed(agenda.study_seed, "sampler", len(self._ledger)),
+                seed=derive_seed(agenda.study_seed, "sampler", len(self._trials)),
                 n_proposals=agenda.n_proposals,
                 n_objectives=len(objectives),
             )
@@ -160,7 +160,7 @@ class SweepStudy:
 
     def finished(self) -> list[FrozenTrial]:
         """Return the ended trials, without those that were interrupted."""
-        return [trial for trial in self._ledger.trials(ENDED) if _counts(trial)]
+        return [trial for trial in self._trials.trials(ENDED) if _counts(trial)]
 
     @property
     def n_finished(self) -> int:
@@ -197,19 +197,19 @@ class SweepStudy:
         parameters = parameters_of(draft.settings, self.agenda.space)
         distributions = {label: self._distributions[label] for label in parameters}
         memory = {MEMORY: draft.memory} if draft.memory else {}
-        number = self._ledger.open(parameters, distributions, notes=notes, memory=memory)
+        number = self._trials.open(parameters, distributions, notes=notes, memory=memory)
         self._remember_identity(identity, number)
-        if self._mirror is not None and draft.number is not None:
-            self._mirror.accept(draft, number)
-        elif self._mirror is not None and slot.purpose == "proposal":
-            self._mirror.add(self._ledger[number])
+        if self._sampler_study is not None and draft.number is not None:
+            self._sampler_study.accept(draft, number)
+        elif self._sampler_study is not None and slot.purpose == "proposal":
+            self._sampler_study.add(self._trials[number])
         self._live[number] = slot
         return Proposal(slot, number, draft.settings, end=self._fate(number))
 
     def _repeated(self, identity: str) -> int | None:
         """Return the trial that a configuration repeats; one that failed came to nothing that could be had again."""
         number = self._repeats.find_known(identity)
-        return None if number is None or self._ledger[number].state == TrialState.FAIL else number
+        return None if number is None or self._trials[number].state == TrialState.FAIL else number
 
     def _remember_identity(self, identity: str, number: int) -> None:
         """Note a trial's configuration, in place of a trial of the same that failed."""
@@ -220,14 +220,14 @@ class SweepStudy:
 
     def _fate(self, number: int) -> Reason | None:
         """Return why a trial need not be run: it repeats one that was pruned, and would compute what that did not."""
-        earlier = self._ledger[number].user_attrs.get(REPEAT_OF)
-        if earlier is None or self._ledger[earlier].state != TrialState.PRUNED:
+        earlier = self._trials[number].user_attrs.get(REPEAT_OF)
+        if earlier is None or self._trials[earlier].state != TrialState.PRUNED:
             return None
         return Reason("repeat", trial=earlier)
 
     def note(self, number: int, name: str, value: Any) -> None:
         """Keep a fact about a live trial in the study."""
-        self._ledger.note(number, name, value)
+        self._trials.note(number, name, value)
 
     @property
     def by_cells(self) -> bool:
@@ -255,25 +255,25 @@ class SweepStudy:
         if fate is not None:
             return fate
         for step, value in values.items():
-            self._ledger.report(number, step, value)
+            self._trials.report(number, step, value)
         by_rungs = self._pruner.by_rungs
         warm_up = 1 if by_rungs or self.by_cells else WARM_UP_EPOCHS
         may_stop = own and slot.prunable and self._own_epochs[number] >= warm_up
         if by_rungs and number in self._with_gaps:
             return None  # it would count at a rung that it has passed, by an epoch beyond it
-        if not (may_stop or by_rungs) or not self._ledger.should_prune(number) or not may_stop:
+        if not (may_stop or by_rungs) or not self._trials.should_prune(number) or not may_stop:
             return None
-        complete = self._ledger.trials((TrialState.COMPLETE,))
+        complete = self._trials.trials((TrialState.COMPLETE,))
         if self.by_cells:
             best = min(complete, key=lambda trial: trial.values[0])
-            return self._pruner.cells_reason(self._ledger[number].intermediate_values, best)
+            return self._pruner.cells_reason(self._trials[number].intermediate_values, best)
         others = [other.intermediate_values[step] for other in complete if step in other.intermediate_values]
         return self._pruner.reason(step, value, others)
 
     def complete(self, number: int, *values: float) -> None:
         """End a trial with its value of each objective."""
         del self._live[number]
-        self._mirror_end(self._ledger.end(number, TrialState.COMPLETE, values))
+        self._tell_sampler(self._trials.end(number, TrialState.COMPLETE, values))
 
     def prune(self, number: int, reason: Reason) -> None:
         """End a trial as pruned."""
@@ -285,7 +285,7 @@ class SweepStudy:
         if reason.kind == "interrupted":
             self.note(number, INTERRUPTED, True)
             self._repeats.forget(number)
-            self._left[slot.name] = self._ledger[number].user_attrs[SETTINGS]
+            self._left[slot.name] = self._trials[number].user_attrs[SETTINGS]
             self._todo.appendleft(self._as_left(slot))
         self._end(number, TrialState.FAIL, reason)
 
@@ -314,41 +314,41 @@ class SweepStudy:
     def _end(self, number: int, state: TrialState, reason: Reason) -> None:
         self.note(number, REASON, replace(reason, text=hide_credentials(reason.text)).to_json())
         del self._live[number]
-        self._mirror_end(self._ledger.end(number, state))
+        self._tell_sampler(self._trials.end(number, state))
 
-    def _mirror_end(self, trial: FrozenTrial) -> None:
-        if self._mirror is not None:
-            self._mirror.end(trial)
+    def _tell_sampler(self, trial: FrozenTrial) -> None:
+        if self._sampler_study is not None:
+            self._sampler_study.end(trial)
 
     def _remember(self, trial: FrozenTrial) -> None:
         """Take over a trial from before: it is not proposed again, and the sampler learns from what was proposed."""
         noted = trial.user_attrs
         identity = noted.get(IDENTITY) or self._repeats.identity(noted.get(SETTINGS, {}), noted.get(SEED, 0))
         self._remember_identity(identity, trial.number)
-        if self._mirror is not None and noted[SLOT].startswith("proposal/"):
-            self._mirror.add(trial)
+        if self._sampler_study is not None and noted[SLOT].startswith("proposal/"):
+            self._sampler_study.add(trial)
 
     def _draft(self, slot: Slot) -> Draft:
         """Return the settings that a slot is filled with, proposed now where nothing else says them."""
         if slot.settings is not None:
             return Draft(dict(slot.settings))
-        if self._draws is not None:
-            return Draft(dict(self._draws[int(slot.name.removeprefix("proposal/"))]))
-        assert self._mirror is not None
-        return self._propose(self._mirror, slot.seed)
+        if self._sequence is not None:
+            return Draft(dict(self._sequence[int(slot.name.removeprefix("proposal/"))]))
+        assert self._sampler_study is not None
+        return self._propose(self._sampler_study, slot.seed)
 
-    def _propose(self, mirror: Mirror, seed: int) -> Draft:
+    def _propose(self, sampler_study: SamplerStudy, seed: int) -> Draft:
         """Return a proposal that no trial has had; where none is found, the sampler's first one, a repeat."""
         n_asks = SAMPLERS[self._sampler].n_asks
         refused: list[Draft] = []
         for attempt in range(n_asks + N_RANDOM_ASKS):
-            draft = mirror.propose(at_random=attempt >= n_asks)
+            draft = sampler_study.propose(at_random=attempt >= n_asks)
             if self._repeats.find(draft.settings, seed) is None:
                 break
             refused.append(draft)
         else:
             draft = refused.pop(0)
-        mirror.refuse(refused)
+        sampler_study.refuse(refused)
         return draft
 
     def _as_left(self, slot: Slot) -> Slot:
@@ -366,13 +366,13 @@ class SweepStudy:
 
     def _recover(self) -> int:
         """End what a dead driver left running, or somebody else waiting; return how many trials that were."""
-        left = self._ledger.trials((TrialState.RUNNING, TrialState.WAITING))
+        left = self._trials.trials((TrialState.RUNNING, TrialState.WAITING))
         for trial in left:
             if SETTINGS in trial.user_attrs:
                 self._left[trial.user_attrs[SLOT]] = trial.user_attrs[SETTINGS]
-            self._ledger.note(trial.number, INTERRUPTED, True)
-            self._ledger.note(trial.number, REASON, Reason("interrupted").to_json())
-            self._ledger.end(trial.number, TrialState.FAIL)
+            self._trials.note(trial.number, INTERRUPTED, True)
+            self._trials.note(trial.number, REASON, Reason("interrupted").to_json())
+            self._trials.end(trial.number, TrialState.FAIL)
         return len(left)
 
 

@@ -4,10 +4,10 @@ from engine._lazy import lazy_names
 
 _MODULES = {
     "Spool": "engine.orchestration.tracking.spool",
-    "Tracker": "engine.orchestration.tracking.tracker",
-    "TrackingProcess": "engine.orchestration.tracking.process",
-    "TrackingWriter": "engine.orchestration.tracking.writer",
-    "check_tracking": "engine.orchestration.tracking.writer",
+    "TrackingEvents": "engine.orchestration.tracking.events",
+    "TrackingProcess": "engine.orchestration.tracking.writing_process",
+    "MlflowTracker": "engine.orchestration.tracking.mlflow_tracker",
+    "check_tracking": "engine.orchestration.tracking.mlflow_tracker",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

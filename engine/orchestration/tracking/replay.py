@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.orchestration.tracking.mlflow_tracker import MlflowTracker, describe_error
 from engine.orchestration.tracking.spool import Spool
-from engine.orchestration.tracking.writer import TrackingWriter, describe_error
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def replay(home: Path, uri: str, *, artifacts: Path | None) -> Iterator[Replayed
 
 
 def _replay_spool(spool: Spool, study: str, uri: str, artifacts: Path | None, n_before: int) -> Replayed:
-    writer = TrackingWriter(uri, study, spool, artifacts=artifacts)
+    writer = MlflowTracker(uri, study, spool, artifacts=artifacts)
     if not writer.lease.acquire():
         return Replayed(study, 0, n_before, "its sweep, or another sync, is writing them")
     try:

@@ -13,7 +13,7 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
 from engine.orchestration.reasons import Reason
 from engine.orchestration.search import Proposal, SweepStudy
-from engine.orchestration.tracking import Spool, Tracker
+from engine.orchestration.tracking import Spool, TrackingEvents
 from tests.engine.orchestration.spaces import SPACE
 
 N_TOGETHER = 3
@@ -35,7 +35,7 @@ class Scene:
         self.conductor = Conductor(
             self.study,
             plan=self.prepared.plan,
-            tracker=Tracker(self.spool),
+            tracker=TrackingEvents(self.spool),
             board=Board(Console(quiet=True), n_total=8),
             store=self.prepared.store,
             release=self.released.append,
@@ -193,7 +193,7 @@ def test_only_values_of_a_trial_s_own_probe_are_compared(scene: Scene) -> None:
     first, *_ = scene.begin_all()
     records = [epoch(1, 0.9, own_watch=False), epoch(2, 0.5, own_watch=True)]
     scene.conductor.on_result(first, {"records": records, "stages": {}})
-    assert scene.study._ledger[0].intermediate_values == {2: 0.5}
+    assert scene.study._trials[0].intermediate_values == {2: 0.5}
     shown = [step for event in scene.spool.all_events() if event["event"] == "metrics" for step, _ in event["steps"]]
     assert shown == [1, 2], "both are shown"
 

@@ -16,7 +16,7 @@ COUNTING = "tests.engine.orchestration.counting_stage"
 
 @pytest.fixture(scope="package")
 def ray_session() -> Iterator[Any]:
-    from engine.orchestration.cluster.session import connect, disconnect
+    from engine.orchestration.cluster.connection import connect, disconnect
 
     cluster = connect(None)
     yield cluster
@@ -26,7 +26,7 @@ def ray_session() -> Iterator[Any]:
 @pytest.fixture
 def make_pool(ray_session, tmp_path: Path) -> Iterator[Callable[..., tuple[Any, str]]]:
     """Start a pool for a store; return it, and the key of the data set."""
-    from engine.orchestration.cluster.pool import StagePool
+    from engine.orchestration.cluster.stage_pool import StagePool
 
     pools: list[StagePool] = []
 

@@ -106,7 +106,7 @@ def test_a_module_that_fails_on_the_workers_is_the_reason(make_pool, tmp_path: P
 
 
 def test_workers_that_die_while_they_start_are_given_up(make_pool, tmp_path: Path, monkeypatch) -> None:
-    from engine.orchestration.cluster import pool as module
+    from engine.orchestration.cluster import stage_pool as module
 
     monkeypatch.setattr(module, "LOST_S", 2.0)
     store = Store(tmp_path / "store")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.orchestration.cluster.names import REPORT
+from engine.orchestration.cluster.shared_names import REPORT
 from engine.stages import StageSpec
 from engine.stages.registration import STAGES
 from engine.store import Store
@@ -28,7 +28,7 @@ def start_trials(pool: Any, store: Store, chains: list[list[StageSpec]]) -> list
 
     @ray.remote(num_cpus=0, max_retries=0, max_calls=1)
     def trial(plan: str) -> tuple[int, list[dict[str, Any]]]:
-        from engine.orchestration.cluster import trial as module
+        from engine.orchestration.cluster import light_trial as module
 
         reports: list[dict[str, Any]] = []
         module.tune.report = lambda result: reports.append(result[REPORT][0])  # outside of Tune

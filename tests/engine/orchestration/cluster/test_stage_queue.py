@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
-from engine.orchestration.cluster.wanted import WorkerLostError
+from engine.orchestration.cluster.wanted_stage import WorkerLostError
 from engine.stages.spec import StageSpec
 
 

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from engine.orchestration.tracking.mlflow_tracker import MlflowTracker, describe_error
 from engine.orchestration.tracking.spool import Spool
-from engine.orchestration.tracking.writer import TrackingWriter, describe_error
 
 OUTAGE_WAIT_S = 10.0
 """How long the end of a sweep is held up by a server that has not answered so far."""
@@ -29,7 +29,7 @@ FLUSH_S = 2.0
 BACK_OFF_S = (2.0, 5.0, 15.0, 60.0)
 _NICENESS = 19
 """Ray gives its workers 15: training comes first."""
-_START = "from engine.orchestration.tracking.process import main; main()"
+_START = "from engine.orchestration.tracking.writing_process import main; main()"
 
 
 class TrackingProcess:
@@ -122,12 +122,12 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print is not for the driver
     given = json.loads(sys.stdin.readline())
     artifacts = Path(given["artifacts"]) if given["artifacts"] is not None else None
-    writer = TrackingWriter(given["uri"], given["study"], Spool(Path(given["spool"])), artifacts=artifacts)
+    writer = MlflowTracker(given["uri"], given["study"], Spool(Path(given["spool"])), artifacts=artifacts)
     keep_writing(writer, told_to_end=_EndOfInput(sys.stdin), tell=lambda news: print(json.dumps(news), file=out))
 
 
 def keep_writing(
-    writer: TrackingWriter, *, told_to_end: Callable[[float], bool], tell: Callable[[dict[str, Any]], None]
+    writer: MlflowTracker, *, told_to_end: Callable[[float], bool], tell: Callable[[dict[str, Any]], None]
 ) -> None:
     """Write events as they come, and those that are left at the end.
 

@@ -16,7 +16,7 @@ from ray import tune
 from ray.exceptions import RayActorError
 
 from engine.errors import InputError
-from engine.orchestration.cluster.names import BROKER_NAMESPACE, REPORT
+from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, REPORT
 from engine.stages.spec import StageSpec
 from engine.store.attempts import StoreFaultError
 from engine.store.store import CorruptArtifactError, Store

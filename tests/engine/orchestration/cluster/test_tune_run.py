@@ -3,8 +3,8 @@ import os
 import pytest
 from ray import tune
 
-from engine.orchestration.cluster.session import Cluster
-from engine.orchestration.cluster.tuning import run_trials
+from engine.orchestration.cluster.connection import Cluster
+from engine.orchestration.cluster.tune_run import run_trials
 
 LIMIT = "TUNE_MAX_PENDING_TRIALS_PG"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.orchestration.tracking import Spool, Tracker, TrackingProcess
-from engine.orchestration.tracking import process as process_module
-from engine.orchestration.tracking.writer import EXPERIMENT, STUDY_TAG, TrackingWriter, prepare_environment
+from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
+from engine.orchestration.tracking import writing_process as process_module
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, STUDY_TAG, MlflowTracker, prepare_environment
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def uri(home: Path) -> str:
 def filled_spool(home: Path, study: str) -> Spool:
     """Return a spool with the four events of a sweep of one trial."""
     spool = Spool(home / f"{study}.jsonl")
-    tracker = Tracker(spool)
+    tracker = TrackingEvents(spool)
     tracker.start_sweep(study, {"space": "tiny"}, {})
     tracker.start_trial("proposal/0", 0, {"seed": 1}, {})
     tracker.end_trial("proposal/0", "FINISHED", tags={"state": "PRUNED"}, step=0)
@@ -60,8 +60,8 @@ def test_it_writes_while_it_runs_and_tells_the_experiment(home: Path) -> None:
     process.start()
     wait_for(lambda: spool.n_waiting() == 0)
     wait_for(lambda: process.experiment)
-    Tracker(spool).start_trial("proposal/1", 1, {"seed": 2}, {})
-    Tracker(spool).end_trial("proposal/1", "FINISHED", tags={}, step=0)
+    TrackingEvents(spool).start_trial("proposal/1", 1, {"seed": 2}, {})
+    TrackingEvents(spool).end_trial("proposal/1", "FINISHED", tags={}, step=0)
     assert process.close(120)
     assert process.last_error == ""
     assert written_slots(home, "runs") == {"sweep", "proposal/0", "proposal/1"}
@@ -108,7 +108,7 @@ def test_an_outage_does_not_hold_up_the_end_and_hides_the_password(home: Path) -
 
 def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
     spool = filled_spool(home, "twice")
-    first = TrackingWriter(uri(home), "twice", spool, artifacts=home / "mlartifacts")
+    first = MlflowTracker(uri(home), "twice", spool, artifacts=home / "mlartifacts")
     second = process_of(home, "twice", spool)
     assert first.lease.acquire()
     second.start()
@@ -123,7 +123,7 @@ def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
 
 def test_a_writer_whose_lease_was_taken_over_while_it_slept_writes_no_more(home: Path) -> None:
     spool = filled_spool(home, "slept")
-    sleeper, other = (TrackingWriter(uri(home), "slept", spool, artifacts=home / "mlartifacts") for _ in range(2))
+    sleeper, other = (MlflowTracker(uri(home), "slept", spool, artifacts=home / "mlartifacts") for _ in range(2))
     spool.mark(spool.pending()[1])  # all is written so far
     told, rounds = [], []
 
@@ -132,7 +132,7 @@ def test_a_writer_whose_lease_was_taken_over_while_it_slept_writes_no_more(home:
         if len(rounds) == 2:  # it has the lease
             os.utime(other.lease.path, (1, 1))
             assert other.lease.acquire()
-            Tracker(spool).start_trial("proposal/1", 1, {"seed": 1}, {})
+            TrackingEvents(spool).start_trial("proposal/1", 1, {"seed": 1}, {})
         return len(rounds) == 3
 
     process_module.keep_writing(sleeper, told_to_end=sleep, tell=told.append)

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.tracking import Spool, Tracker, TrackingWriter, check_tracking
-from engine.orchestration.tracking import writer as writer_module
-from engine.orchestration.tracking.writer import EXPERIMENT, describe_error, prepare_environment
+from engine.orchestration.tracking import MlflowTracker, Spool, TrackingEvents, check_tracking
+from engine.orchestration.tracking import mlflow_tracker as writer_module
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, describe_error, prepare_environment
 
 ERRORS = {
     "objective": 0.25,
@@ -35,10 +35,10 @@ class Setup:
         self.study = study
         self.home = home
         self.spool = Spool(home / f"{study}.jsonl")
-        self.tracker = Tracker(self.spool)
+        self.tracker = TrackingEvents(self.spool)
 
-    def writer(self, uri: str | None = None) -> TrackingWriter:
-        return TrackingWriter(uri or self.uri, self.study, self.spool, artifacts=self.home / "mlartifacts")
+    def writer(self, uri: str | None = None) -> MlflowTracker:
+        return MlflowTracker(uri or self.uri, self.study, self.spool, artifacts=self.home / "mlartifacts")
 
     def runs(self) -> dict[str, Any]:
         prepare_environment()

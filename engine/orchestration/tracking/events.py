@@ -9,8 +9,8 @@ from engine.errors import InputError
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, mean_by_corruption
 from engine.orchestration.patience import Patience
 from engine.orchestration.results import TrialResult, describe_settings
+from engine.orchestration.tracking.mlflow_tracker import SWEEP_SLOT, now_ms
 from engine.orchestration.tracking.spool import Spool
-from engine.orchestration.tracking.writer import SWEEP_SLOT, now_ms
 from engine.stages.evaluate import rows_to_table
 
 _EPOCH_METRICS = {
@@ -25,7 +25,7 @@ OTHERS_PROBE = "other_probe"
 """Where an epoch's error is told that another trial, with another probe, has run: it compares with none of this one."""
 
 
-class Tracker:
+class TrackingEvents:
     """Turns what happens into events. Every method returns at once, unless the disk is full.
 
     Args:

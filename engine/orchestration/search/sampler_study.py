@@ -22,7 +22,7 @@ from engine.seeds import derive_seed
 from engine.spaces import Space
 
 MEMORY = "robustune:mirror"
-"""System attribute of a trial in the study: what the mirror needs to have the trial again after a resume."""
+"""System attribute of a trial in the study: what the sampler's study needs to have the trial again after a resume."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Draft:
 
     Attributes:
         settings: {dotted path: value}.
-        number: its trial in the mirror; None for settings that were not proposed there.
+        number: its trial in the sampler's study; None for settings that were not proposed there.
         memory: what the study should keep as ``MEMORY``; empty for samplers that need nothing.
     """
 
@@ -44,7 +44,7 @@ def _optunas(seed: int, purpose: str) -> int:
     return derive_seed(seed, purpose) % 2**32  # numpy's generators take no larger one
 
 
-class Mirror:
+class SamplerStudy:
     """Proposes settings by an Optuna sampler.
 
     Args:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
-from engine.orchestration.cluster.names import BROKER_NAMESPACE, TRIAL_SLOT
+from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, TRIAL_SEAT
 from engine.orchestration.interruption import catch_signals, children_without_terminal
 from engine.orchestration.redaction import hide_credentials
 
@@ -32,7 +32,7 @@ class Cluster:
         n_cpus: cores of all nodes.
         n_gpus: GPUs of all nodes.
         trial_resources: what a light trial asks for.
-        n_trial_slots: how many trials may run at once.
+        n_trial_seats: how many trials may run at once.
         elastic: whether machines may come and go.
     """
 
@@ -40,7 +40,7 @@ class Cluster:
     n_cpus: float
     n_gpus: float
     trial_resources: dict[str, float]
-    n_trial_slots: int
+    n_trial_seats: int
     elastic: bool
 
     def n_trials_in_flight(self, n_slots: int) -> int:
@@ -48,15 +48,15 @@ class Cluster:
 
         That is two a slot; with many slots fewer will do, and each is a process of over 100 MB.
         """
-        return max(1, min(self.n_trial_slots, n_slots + min(n_slots, max(MANY_SLOTS, n_slots // 2))))
+        return max(1, min(self.n_trial_seats, n_slots + min(n_slots, max(MANY_SLOTS, n_slots // 2))))
 
 
-def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster:
+def connect(address: str | None, *, n_trial_seats: int | None = None) -> Cluster:
     """Connect to Ray.
 
     Args:
         address: of a running cluster; None for a private Ray on this machine.
-        n_trial_slots: trials that a private Ray has room for, two a core if None.
+        n_trial_seats: trials that a private Ray has room for, two a core if None.
 
     Raises:
         InputError: nothing answers at the address, or a private Ray cannot be started.
@@ -68,7 +68,7 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
     warnings.filterwarnings("ignore", module="ray")
     common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        offered: dict[str, float] = {TRIAL_SLOT: n_trial_slots or 2 * (os.cpu_count() or 1)}
+        offered: dict[str, float] = {TRIAL_SEAT: n_trial_seats or 2 * (os.cpu_count() or 1)}
         _start_private(offered, common)
     else:
         _join(address, common)
@@ -78,12 +78,12 @@ def connect(address: str | None, *, n_trial_slots: int | None = None) -> Cluster
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     where = "private Ray on this machine" if address is None else f"Ray cluster at {hide_credentials(address)}"
     description = f"{where}: {n_nodes} node{'s' * (n_nodes != 1)}, {cpus:g} cores, {gpus:g} GPUs"
-    trial_resources = {TRIAL_SLOT: 1.0}
-    if TRIAL_SLOT not in resources:
+    trial_resources = {TRIAL_SEAT: 1.0}
+    if TRIAL_SEAT not in resources:
         trial_resources = {"cpu": 0.001}
-        description += f"; no node offers the resource {TRIAL_SLOT!r}, so that trials take a sliver of a CPU"
-    n_trial_slots = int(resources.get(TRIAL_SLOT, 2 * cpus))
-    return Cluster(description, cpus, gpus, trial_resources, n_trial_slots, elastic=address is not None)
+        description += f"; no node offers the resource {TRIAL_SEAT!r}, so that trials take a sliver of a CPU"
+    n_trial_seats = int(resources.get(TRIAL_SEAT, 2 * cpus))
+    return Cluster(description, cpus, gpus, trial_resources, n_trial_seats, elastic=address is not None)
 
 
 def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.cluster.session import connect
+from engine.orchestration.cluster.connection import connect
 
 
 def listening(processes) -> dict[str, list[str]]:
@@ -69,7 +69,7 @@ def test_a_server_that_is_no_ray_is_refused_within_a_minute() -> None:
     """In a process of its own: Ray writes its attempts to the standard error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        code = f"from engine.orchestration.cluster.session import connect; connect({address!r})"
+        code = f"from engine.orchestration.cluster.connection import connect; connect({address!r})"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert f"InputError: no Ray cluster answers at '{address}'" in done.stderr
 
@@ -77,7 +77,7 @@ def test_a_server_that_is_no_ray_is_refused_within_a_minute() -> None:
 def test_a_private_ray_that_cannot_start_names_its_folder(tmp_path) -> None:
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
-    code = "from engine.orchestration.cluster.session import connect; connect(None)"
+    code = "from engine.orchestration.cluster.connection import connect; connect(None)"
     environment = {**os.environ, "RAY_TMPDIR": str(folder)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
     last = done.stderr.strip().splitlines()[-1]

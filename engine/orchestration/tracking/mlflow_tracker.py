@@ -55,7 +55,7 @@ def prepare_environment() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-class TrackingWriter:
+class MlflowTracker:
     """Writes a study's events to MLflow.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from engine.orchestration.search.ledger import Ledger, open_storage
+from engine.orchestration.search.study_trials import StudyTrials, open_storage
 
 RATE = {"rate": FloatDistribution(0.0, 1.0)}
 
@@ -16,9 +16,9 @@ def storage(tmp_path) -> str:
     return f"sqlite:///{tmp_path / 'optuna.db'}"
 
 
-def make_ledger(storage: str, pruner: optuna.pruners.BasePruner | None = None) -> Ledger:
+def make_trials(storage: str, pruner: optuna.pruners.BasePruner | None = None) -> StudyTrials:
     study = optuna.create_study(storage=open_storage(storage), study_name="study", load_if_exists=True)
-    return Ledger(study, pruner or optuna.pruners.NopPruner())
+    return StudyTrials(study, pruner or optuna.pruners.NopPruner())
 
 
 def on_disk(storage: str) -> list[optuna.trial.FrozenTrial]:
@@ -27,32 +27,32 @@ def on_disk(storage: str) -> list[optuna.trial.FrozenTrial]:
 
 
 def test_every_change_is_on_disk_at_once_and_the_same_in_memory(storage: str) -> None:
-    ledger = make_ledger(storage)
-    number = ledger.open({"rate": 0.25}, RATE, notes={"slot": "proposal/0"}, memory={"sampler": [1]})
+    trials = make_trials(storage)
+    number = trials.open({"rate": 0.25}, RATE, notes={"slot": "proposal/0"}, memory={"sampler": [1]})
     assert number == 0
     (running,) = on_disk(storage)
     assert (running.state, running.params, running.distributions) == (TrialState.RUNNING, {"rate": 0.25}, RATE)
     assert (running.user_attrs, running.system_attrs) == ({"slot": "proposal/0"}, {"sampler": [1]})
-    ledger.report(0, 1, 0.5)
-    ledger.report(0, 2, 0.375)
-    ledger.note(0, "reason", "why not")
+    trials.report(0, 1, 0.5)
+    trials.report(0, 2, 0.375)
+    trials.note(0, "reason", "why not")
     assert on_disk(storage)[0].intermediate_values == {1: 0.5, 2: 0.375}
     assert on_disk(storage)[0].user_attrs["reason"] == "why not"
-    ended = ledger.end(0, TrialState.COMPLETE, (0.125,))
+    ended = trials.end(0, TrialState.COMPLETE, (0.125,))
     assert ended.state == TrialState.COMPLETE
     (found,) = on_disk(storage)
     assert (found.state, found.value) == (TrialState.COMPLETE, 0.125)
     assert found.datetime_start is not None
     assert found.datetime_complete is not None
     for name in ("number", "params", "values", "user_attrs", "system_attrs", "intermediate_values", "state"):
-        assert getattr(ledger[0], name) == getattr(found, name)
+        assert getattr(trials[0], name) == getattr(found, name)
 
 
 def test_it_goes_on_from_the_trials_that_are_there(storage: str) -> None:
-    first = make_ledger(storage)
+    first = make_trials(storage)
     first.end(first.open({"rate": 0.5}, RATE, notes={}), TrialState.COMPLETE, (0.5,))
     first.open({"rate": 0.75}, RATE, notes={})
-    second = make_ledger(storage)
+    second = make_trials(storage)
     assert len(second) == 2
     assert [trial.number for trial in second.trials((TrialState.RUNNING,))] == [1]
     second.report(1, 1, 0.25)
@@ -66,34 +66,34 @@ def test_it_goes_on_from_the_trials_that_are_there(storage: str) -> None:
 
 
 def test_a_pruned_trial_has_its_last_value_and_one_without_any_has_none(storage: str) -> None:
-    ledger = make_ledger(storage)
+    trials = make_trials(storage)
     for values in ((0.5, 0.25), ()):
-        number = ledger.open({}, {}, notes={})
+        number = trials.open({}, {}, notes={})
         for step, value in enumerate(values, start=1):
-            ledger.report(number, step, value)
-        ledger.end(number, TrialState.PRUNED)
+            trials.report(number, step, value)
+        trials.end(number, TrialState.PRUNED)
     assert [trial.value for trial in on_disk(storage)] == [0.25, None]
 
 
 def test_the_first_value_of_a_step_counts(storage: str) -> None:
-    ledger = make_ledger(storage)
-    ledger.open({}, {}, notes={})
-    ledger.report(0, 1, 0.5)
-    ledger.report(0, 1, 0.75)
-    assert on_disk(storage)[0].intermediate_values == ledger[0].intermediate_values == {1: 0.5}
+    trials = make_trials(storage)
+    trials.open({}, {}, notes={})
+    trials.report(0, 1, 0.5)
+    trials.report(0, 1, 0.75)
+    assert on_disk(storage)[0].intermediate_values == trials[0].intermediate_values == {1: 0.5}
 
 
 def test_rungs_survive_the_driver(storage: str) -> None:
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
-    ledger = make_ledger(storage, pruner)
+    trials = make_trials(storage, pruner)
     for value in (0.1, 0.2):
-        number = ledger.open({}, {}, notes={})
-        ledger.report(number, 1, value)
-        ledger.should_prune(number)
-        ledger.end(number, TrialState.COMPLETE, (value,))
+        number = trials.open({}, {}, notes={})
+        trials.report(number, 1, value)
+        trials.should_prune(number)
+        trials.end(number, TrialState.COMPLETE, (value,))
     rungs = [trial.system_attrs for trial in on_disk(storage)]
     assert rungs[0]["completed_rung_0"] == 0.1
-    resumed = make_ledger(storage, pruner)
+    resumed = make_trials(storage, pruner)
     hopeless = resumed.open({}, {}, notes={})
     resumed.report(hopeless, 1, 0.9)
     assert resumed.should_prune(hopeless)

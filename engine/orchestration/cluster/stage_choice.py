@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from engine.orchestration.cluster.wanted import WantedStage
+from engine.orchestration.cluster.wanted_stage import WantedStage
 
 
 class StageTimes:

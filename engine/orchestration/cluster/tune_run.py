@@ -10,10 +10,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from engine.orchestration.cluster.names import REPORT
+from engine.orchestration.cluster.connection import Cluster
+from engine.orchestration.cluster.light_trial import run_trial
 from engine.orchestration.cluster.ray_internals import many_pending_trials, searcher_state, silence_experiment_notes
-from engine.orchestration.cluster.session import Cluster
-from engine.orchestration.cluster.trial import run_trial
+from engine.orchestration.cluster.shared_names import REPORT
 
 MAX_DEATHS = 3
 """How often a trial's process may die: it is started anew and finds its stages where they are."""

@@ -86,7 +86,7 @@ def _write_ahead(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-class Ledger:
+class StudyTrials:
     """The trials of a study that this process alone writes.
 
     Trials are known by their number in the study; an ended one does not change any more.

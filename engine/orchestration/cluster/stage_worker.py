@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import InputError
-from engine.orchestration.cluster.names import BROKER_NAMESPACE
+from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
 
 
 class StageWorker:

@@ -28,7 +28,7 @@ MAX_DRAWS = 50
 Settings = dict[str, Any]
 
 
-class Draws:
+class ProposalSequence:
     """A sequence of proposals.
 
     Args:
@@ -68,7 +68,7 @@ class Draws:
         return first
 
 
-def make_draws(name: str, agenda: Agenda, identities: Identities) -> Draws:
+def make_sequence(name: str, agenda: Agenda, identities: Identities) -> ProposalSequence:
     """Return the proposals of a sampler that is drawn: "random", "qmc" or "grid"."""
     space, seed = agenda.space, agenda.study_seed
     trial_seed = space.search_seed(seed)
@@ -78,11 +78,11 @@ def make_draws(name: str, agenda: Agenda, identities: Identities) -> Draws:
 
     if name == "grid":
         points = shuffled_grid(space, seed=seed)
-        return Draws(lambda index, attempt: points[index], identity=identity, max_draws=1)
+        return ProposalSequence(lambda index, attempt: points[index], identity=identity, max_draws=1)
     if name == "qmc":
         sequence = sobol_settings(space, seed=seed)
-        return Draws(lambda index, attempt: next(sequence), identity=identity)
-    return Draws(lambda index, attempt: draw_again(space, seed, index, attempt), identity=identity)
+        return ProposalSequence(lambda index, attempt: next(sequence), identity=identity)
+    return ProposalSequence(lambda index, attempt: draw_again(space, seed, index, attempt), identity=identity)
 
 
 def draw_again(space: Space, seed: int, index: int, attempt: int) -> Settings:

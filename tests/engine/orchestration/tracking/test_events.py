@@ -6,8 +6,8 @@ import pytest
 from engine.metrics import Baseline
 from engine.orchestration.reasons import Reason
 from engine.orchestration.results import TrialResult
-from engine.orchestration.tracking import Spool, Tracker
-from tests.engine.orchestration.tracking.test_writer import ERRORS
+from engine.orchestration.tracking import Spool, TrackingEvents
+from tests.engine.orchestration.tracking.test_mlflow_tracker import ERRORS
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def ended(slot: str, state: str, errors: dict[str, Any] | None = None) -> TrialR
     return TrialResult(0, slot, "", 0, state, {"push_pull.h": 2.0}, objective, errors, Reason("words", text="why"), {})
 
 
-def start(tracker: Tracker, *slots: str) -> None:
+def start(tracker: TrackingEvents, *slots: str) -> None:
     for slot in slots:
         tracker.start_trial(slot, 0, {}, {})
         tracker.epochs(slot, [{"step": step, "probe_error": 0.5} for step in (1, 2)])
 
 
 def test_a_slot_is_open_from_its_start_to_its_end(spool: Spool) -> None:
-    tracker = Tracker(spool)
+    tracker = TrackingEvents(spool)
     tracker.start_sweep("s", {}, {})
     start(tracker, "a", "b")
     tracker.end_trial("a", "FINISHED", tags={}, step=2)
@@ -37,11 +37,11 @@ def test_a_slot_is_open_from_its_start_to_its_end(spool: Spool) -> None:
     assert tracker.open_slots() == {}
     start(tracker, "b")
     spool.mark(spool.pending()[1])
-    assert Tracker(Spool(spool.path)).open_slots() == {"b": 2}, "what is written counts too"
+    assert TrackingEvents(Spool(spool.path)).open_slots() == {"b": 2}, "what is written counts too"
 
 
 def test_a_trial_whose_driver_died_after_the_study_knew_is_ended(spool: Spool) -> None:
-    tracker = Tracker(spool)
+    tracker = TrackingEvents(spool)
     start(tracker, "complete", "failed", "pruned", "interrupted")
     spool.mark(spool.pending()[1])
     unknown = ended("unknown", "COMPLETE", ERRORS)
@@ -64,7 +64,7 @@ def test_a_trial_whose_driver_died_after_the_study_knew_is_ended(spool: Spool) -
 
 def test_scores_against_a_baseline_are_metrics(spool: Spool) -> None:
     baseline = Baseline("baseline x", {"gaussian_noise": 0.4}, 0.2, (1, 2))
-    tracker = Tracker(spool, baseline)
+    tracker = TrackingEvents(spool, baseline)
     start(tracker, "a")
     spool.mark(spool.pending()[1])
     tracker.end_trial("a", "FINISHED", tags={"state": "COMPLETE"}, step=2, errors=ERRORS)
@@ -77,7 +77,7 @@ def test_scores_against_a_baseline_are_metrics(spool: Spool) -> None:
 
 
 def test_a_trial_that_a_baseline_does_not_cover_is_recorded_without_scores(spool: Spool) -> None:
-    tracker = Tracker(spool, Baseline("baseline x", {"contrast": 0.4}, 0.2))
+    tracker = TrackingEvents(spool, Baseline("baseline x", {"contrast": 0.4}, 0.2))
     start(tracker, "a")
     spool.mark(spool.pending()[1])
     tracker.end_trial("a", "FINISHED", tags={"state": "COMPLETE"}, step=2, errors=ERRORS)
@@ -88,7 +88,7 @@ def test_a_trial_that_a_baseline_does_not_cover_is_recorded_without_scores(spool
 
 
 def test_another_trial_s_probe_is_shown_under_a_name_of_its_own(spool: Spool) -> None:
-    tracker = Tracker(spool)
+    tracker = TrackingEvents(spool)
     tracker.start_trial("a", 0, {}, {})
     epoch = {"loss": 1.0, "validation_error": 0.25, "probe_error": 0.5, "tuned_distortion_error": 0.75}
     tracker.epochs("a", [{**epoch, "step": 1, "own_watch": False}, {**epoch, "step": 2, "own_watch": True}])

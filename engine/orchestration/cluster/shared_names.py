@@ -3,5 +3,5 @@
 BROKER_NAMESPACE = "robustune"
 REPORT = "report"
 """The key of what a trial reports: a list with one value, because Tune flattens what is nested in dictionaries."""
-TRIAL_SLOT = "trial_slot"
+TRIAL_SEAT = "trial_slot"
 """The custom resource that bounds how many trials are in flight: trials ask for it and for no CPU or GPU."""

@@ -40,8 +40,8 @@ from rich.console import Console
 from benchmarks.machine import describe_machine
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.results import Results
 from engine.orchestration.sweep import Sweep
+from engine.report.results import Results
 from engine.settings import FinetuneSettings, ModelSettings, TrainingSettings, TrialConfig
 from engine.spaces import Arm, Space
 from engine.stages import StageSpec, data_getter, info_from_json, info_to_json, plan_trial, run_chain

@@ -18,7 +18,7 @@ from engine.errors import InputError, unknown_name
 from engine.extensions import import_modules
 from engine.orchestration.interruption import as_ctrl_c
 from engine.orchestration.patience import RefusedError
-from engine.orchestration.redaction import hide_credentials
+from engine.redaction import hide_credentials
 from pipelines._help import plain, with_help
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 
-from engine.orchestration.printing import literal, progress_bar
+from engine.report.terminal import literal, progress_bar
 from engine.stages import StageSpec
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from engine.orchestration.printing import say
-from engine.orchestration.tables import Table
 from engine.ranking import CONTROLS
+from engine.report.terminal import say
+from engine.report.text_tables import Table
 from pipelines._ranking_rows import Row, agreement_cells, select
 
 VARIANTS = {

@@ -13,7 +13,7 @@ from torch import nn
 from engine.data import DataInfo, DataSet
 from engine.errors import InputError
 from engine.extensions import parse_settings
-from engine.orchestration.printing import say
+from engine.report.terminal import say
 from engine.settings import TrialConfig
 from engine.stages import TrialPlan, check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
 from engine.stages.network import load_network

@@ -18,7 +18,7 @@ from engine.data import DataInfo, Split, write_corruption_files
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder, save_figure
-from engine.orchestration.printing import make_console, progress_bar, say
+from engine.report.terminal import make_console, progress_bar, say
 from engine.settings import TrialConfig
 from engine.stages import data_getter, prepare_data
 from engine.store import Store

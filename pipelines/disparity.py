@@ -14,10 +14,10 @@ import tyro
 from engine.errors import InputError, unknown_name
 from engine.figures.saving import require_folder, save_figure
 from engine.metrics import PairedDifference, paired_difference
-from engine.orchestration.printing import make_console, say
-from engine.orchestration.tables import Table
 from engine.ranking import activation_disparity, filter_layers
 from engine.ranking.selection import WHICH
+from engine.report.terminal import make_console, say
+from engine.report.text_tables import Table
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, corruption_seed
 from pipelines._command_line import run

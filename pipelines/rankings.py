@@ -13,8 +13,8 @@ import tyro
 
 from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
-from engine.orchestration.printing import make_console, say
 from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
+from engine.report.terminal import make_console, say
 from engine.stages import TrialPlan
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.rank import ranking_from_json

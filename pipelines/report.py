@@ -10,11 +10,11 @@ from typing import Annotated
 
 import tyro
 
-from engine.orchestration.answer import answer_tables
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.printing import make_console, say
-from engine.orchestration.scores import baseline_of_study, score_tables
 from engine.orchestration.search import read_results, study_names
+from engine.report.baseline_scores import baseline_of_study, score_tables
+from engine.report.study_report import answer_tables
+from engine.report.terminal import make_console, say
 from pipelines._command_line import run
 
 

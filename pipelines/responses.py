@@ -16,8 +16,8 @@ from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
 from engine.layers import PushPull2d
 from engine.metrics import ResponseStability, response_stability
-from engine.orchestration.printing import make_console, say
-from engine.orchestration.tables import Table
+from engine.report.terminal import make_console, say
+from engine.report.text_tables import Table
 from engine.stages import data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
 from engine.store import Store

@@ -15,8 +15,8 @@ import tyro
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.orchestration.printing import make_console, say
-from engine.orchestration.tables import Table
+from engine.report.terminal import make_console, say
+from engine.report.text_tables import Table
 from engine.store import CorruptArtifactError, Store
 from engine.store.cleaning import Cleaned, Entry, clean, describe_bytes, entries
 from engine.store.store import folder_of

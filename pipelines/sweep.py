@@ -12,7 +12,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "60")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's own report: ours says more
 
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.printing import make_console
+from engine.report.terminal import make_console
 from pipelines._command_line import INTERRUPTED, run
 
 NOTHING_COMPLETE = 1

@@ -12,9 +12,9 @@ import tyro
 
 from engine.errors import InputError
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.tracking import check_tracking
 from engine.orchestration.tracking.replay import replay
+from engine.redaction import hide_credentials
 from pipelines._command_line import run
 
 

@@ -18,8 +18,8 @@ from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, load_baseline
-from engine.orchestration.printing import make_console, say
-from engine.orchestration.tables import Table
+from engine.report.terminal import make_console, say
+from engine.report.text_tables import Table
 from engine.settings import TrialConfig
 from engine.spaces import load_space
 from engine.stages import (

@@ -3,9 +3,9 @@
 from engine._lazy import lazy_names
 
 _MODULES = {
-    "Results": "engine.orchestration.results",
+    "Results": "engine.report.results",
     "SweepOptions": "engine.orchestration.options",
-    "TrialResult": "engine.orchestration.results",
+    "TrialResult": "engine.report.results",
     "load_results": "engine.orchestration.sweep",
     "run_sweep": "engine.orchestration.sweep",
 }

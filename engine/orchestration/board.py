@@ -12,8 +12,8 @@ from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 
-from engine.orchestration.printing import grid, literal, say
 from engine.orchestration.search import Proposal
+from engine.report.terminal import grid, literal, say
 
 _REFRESH_S = 0.5
 _LINE_S = 15.0

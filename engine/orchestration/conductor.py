@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 from engine.errors import InputError
 from engine.orchestration.board import Board
 from engine.orchestration.patience import passing_reason
-from engine.orchestration.reasons import Reason
-from engine.orchestration.results import describe_settings, objective_values
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import TrackingEvents
+from engine.report.reasons import Reason
+from engine.report.results import describe_settings, objective_values
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.store import CorruptArtifactError, Store

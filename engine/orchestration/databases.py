@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from engine.errors import InputError
-from engine.orchestration.redaction import hide_credentials
+from engine.redaction import hide_credentials
 
 _MARKS = {
     "Optuna": {"studies": {"study_id", "study_name"}, "version_info": {"schema_version"}},

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from engine.explanation import as_typed
-from engine.orchestration.printing import say
 from engine.orchestration.rest import Rest, rest_of
-from engine.orchestration.results import describe_settings
 from engine.orchestration.search import SAMPLERS, Identities, make_sequence, results_so_far
-from engine.orchestration.tables import Table
-from engine.orchestration.yardstick import check_agreement
+from engine.report.measurement import check_agreement
+from engine.report.results import describe_settings
+from engine.report.terminal import say
+from engine.report.text_tables import Table
 from engine.settings import TrialConfig
 from engine.spaces import Axis
 from engine.stages import StageSpec

@@ -16,10 +16,10 @@ from engine.explanation import COLUMNS, Explanation, explain, explain_settings, 
 from engine.extensions import import_modules
 from engine.models import model_names
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.printing import say
 from engine.orchestration.search import PRUNERS, SAMPLERS
-from engine.orchestration.tables import Table
 from engine.ranking import DISTANCES, ELECTIONS
+from engine.report.terminal import say
+from engine.report.text_tables import Table
 from engine.spaces import load_space, space_names
 from engine.stages.catalogue import STAGES
 from engine.training import RECIPES

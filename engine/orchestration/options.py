@@ -18,13 +18,13 @@ from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
-from engine.orchestration.answer import check_by
 from engine.orchestration.databases import check_sqlite, is_same_database, sqlite_url
-from engine.orchestration.redaction import hide_credentials
-from engine.orchestration.results import CORRUPTED, OBJECTIVES
-from engine.orchestration.scores import ARM
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.samplers import check_sampler
+from engine.redaction import hide_credentials
+from engine.report.baseline_scores import ARM
+from engine.report.results import CORRUPTED, OBJECTIVES
+from engine.report.study_report import check_by
 from engine.spaces import Space
 from engine.store.store import folder_of
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from engine.errors import InputError
-from engine.orchestration.redaction import hide_credentials
+from engine.redaction import hide_credentials
 
 LIMIT_S = 300.0
 """How long is waited for one call."""

@@ -16,11 +16,11 @@ from engine.orchestration.agenda import N_PROPOSALS, Agenda, suitable_n_trials
 from engine.orchestration.data_limits import fit_axes, with_limited
 from engine.orchestration.databases import check_folder
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.scores import ARM, check_arm
 from engine.orchestration.search import check_search, count_of_few, grid_settings
 from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import check_tracking
-from engine.orchestration.yardstick import Yardstick, planned_yardstick
+from engine.report.baseline_scores import ARM, check_arm
+from engine.report.measurement import Yardstick, planned_yardstick
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.orchestration.agenda import Agenda, Slot
-from engine.orchestration.results import Results
+from engine.report.results import Results
 
 
 @dataclass(frozen=True)

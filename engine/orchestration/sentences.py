@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared
-from engine.orchestration.redaction import hide_credentials
-from engine.orchestration.results import Results
 from engine.orchestration.search import search_notes
+from engine.redaction import hide_credentials
+from engine.report.results import Results
 
 
 def opening_notes(prepared: Prepared) -> list[str]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.orchestration.answer import answer_tables
 from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.interruption import as_ctrl_c
@@ -18,17 +17,18 @@ from engine.orchestration.lease import DriverLease
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
-from engine.orchestration.printing import as_text, make_console, say
 from engine.orchestration.rest import rest_of
-from engine.orchestration.results import Results
-from engine.orchestration.scores import baseline_of_study, score_tables
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.study import open_study
 from engine.orchestration.sentences import opening_notes, sync_command, view_commands
 from engine.orchestration.slots import SlotPlan, plan_slots
-from engine.orchestration.tables import Part
 from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
-from engine.orchestration.yardstick import check_agreement
+from engine.report.baseline_scores import baseline_of_study, score_tables
+from engine.report.measurement import check_agreement
+from engine.report.results import Results
+from engine.report.study_report import answer_tables
+from engine.report.terminal import as_text, make_console, say
+from engine.report.text_tables import Part
 from engine.spaces import Space
 from engine.stages import (
     StageSpec,

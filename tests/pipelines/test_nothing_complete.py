@@ -7,8 +7,8 @@ import pytest
 
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.reasons import Reason
 from engine.orchestration.search import SweepStudy
+from engine.report.reasons import Reason
 from pipelines import sweep
 from tests.engine.orchestration.scripted import Scripted, ScriptedSweep
 from tests.engine.orchestration.spaces import SPACE

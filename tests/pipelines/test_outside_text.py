@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines import corrupt, store, trial
-from tests.engine.orchestration.test_printing import SHAPE, STYLE
+from tests.engine.report.test_terminal import SHAPE, STYLE
 
 
 def test_commands_show_paths_and_names_as_they_are(tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from engine.orchestration import run_sweep
-from engine.orchestration.results import Results
+from engine.report.results import Results
 from engine.store import Store, size_limit
 from engine.store.cleaning import entries, tree_bytes
 from tests.engine.orchestration.spaces import SPACE

@@ -5,11 +5,11 @@ import torch
 
 from engine.data import Split
 from engine.errors import InputError
-from engine.orchestration.results import TrialResult
+from engine.report.results import TrialResult
 from engine.spaces import load_space
 from search_spaces.inhibition import ALPHA, H
 from studies import common, inhibition, lenet_noise, recipes, selective
-from tests.engine.orchestration.test_answer import FAILING
+from tests.engine.report.test_study_report import FAILING
 
 
 def make_trial(seed: int, errors: list[float]) -> TrialResult:

@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, TRIAL_SEAT
 from engine.orchestration.interruption import catch_signals, children_without_terminal
-from engine.orchestration.redaction import hide_credentials
+from engine.redaction import hide_credentials
 
 MANY_SLOTS = 16
 """From so many slots on there are less than two trials a slot."""

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from engine.errors import InputError, unknown_name
-from engine.orchestration.reasons import Reason
+from engine.report.reasons import Reason
 from engine.spaces import Space
 
 REDUCTION = 2

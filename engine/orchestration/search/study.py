@@ -22,9 +22,6 @@ from engine.errors import InputError, unknown_name
 from engine.orchestration.agenda import Agenda, Slot
 from engine.orchestration.databases import check_sqlite, sqlite_file
 from engine.orchestration.patience import Patience
-from engine.orchestration.reasons import Reason
-from engine.orchestration.redaction import hide_credentials
-from engine.orchestration.results import CORRUPTED, Results, TrialResult
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
@@ -32,6 +29,9 @@ from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStud
 from engine.orchestration.search.samplers import SAMPLERS, check_search
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
 from engine.orchestration.search.study_trials import ENDED, StudyTrials, holds_studies, open_storage
+from engine.redaction import hide_credentials
+from engine.report.reasons import Reason
+from engine.report.results import CORRUPTED, Results, TrialResult
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
 from engine.spaces import Space

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from engine.digest import digest
 from engine.errors import InputError
 from engine.orchestration.databases import check_sqlite, sqlite_file
-from engine.orchestration.redaction import hide_credentials
 from engine.orchestration.tracking.spool import Spool
+from engine.redaction import hide_credentials
 from engine.store.leases import FileLease
 
 STUDY_TAG = "robustune.study"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.orchestration.redaction import hide_credentials, hide_in
+from engine.redaction import hide_credentials, hide_in
 
 
 class Spool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.orchestration.preparation import Prepared
 from engine.orchestration.sweep import Sweep
-from engine.orchestration.yardstick import Yardstick
+from engine.report.measurement import Yardstick
 from engine.settings import TrialConfig
 from engine.stages import TrialPlan
 from engine.stages.spec import StageSpec

@@ -11,9 +11,9 @@ from engine.orchestration.board import Board
 from engine.orchestration.conductor import Conductor
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
-from engine.orchestration.reasons import Reason
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Spool, TrackingEvents
+from engine.report.reasons import Reason
 from tests.engine.orchestration.spaces import SPACE
 
 N_TOGETHER = 3

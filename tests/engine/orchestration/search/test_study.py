@@ -4,8 +4,8 @@ from optuna.trial import TrialState
 
 from engine.errors import InputError
 from engine.orchestration.agenda import Agenda
-from engine.orchestration.reasons import Reason
 from engine.orchestration.search import SAMPLERS, SweepStudy, read_results
+from engine.report.reasons import Reason
 from engine.spaces import Choice, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
 

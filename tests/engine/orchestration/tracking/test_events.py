@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from engine.metrics import Baseline
-from engine.orchestration.reasons import Reason
-from engine.orchestration.results import TrialResult
 from engine.orchestration.tracking import Spool, TrackingEvents
+from engine.report.reasons import Reason
+from engine.report.results import TrialResult
 from tests.engine.orchestration.tracking.test_mlflow_tracker import ERRORS
 
 

@@ -2,12 +2,12 @@ import pytest
 
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.reasons import Reason
-from engine.orchestration.redaction import hide_credentials, hide_in
-from engine.orchestration.results import Results
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.sentences import sync_command, view_commands
 from engine.orchestration.tracking import Spool, check_tracking
+from engine.redaction import hide_credentials, hide_in
+from engine.report.reasons import Reason
+from engine.report.results import Results
 from pipelines.report import command_line as report
 from pipelines.sweep import command_line as sweep
 from tests.engine.orchestration.spaces import SPACE

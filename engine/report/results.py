@@ -11,10 +11,10 @@ from engine.corruption_kinds import TUNED_ON
 from engine.explanation import as_typed
 from engine.metrics import PairedDifference, paired_difference
 from engine.metrics.table import ErrorTable
-from engine.orchestration.columns import errors_by_column
-from engine.orchestration.groups import GroupSummary, summarise
-from engine.orchestration.reasons import Reason
-from engine.orchestration.yardstick import Yardstick, recorded_yardstick
+from engine.report.columns import errors_by_column
+from engine.report.groups import GroupSummary, summarise
+from engine.report.measurement import Yardstick, recorded_yardstick
+from engine.report.reasons import Reason
 from engine.spaces import Space
 from engine.spaces.space import WINNER
 from engine.stages.budget import NoisyBudget

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Drawing
 from rich.text import Text
 
-from engine.orchestration.tables import Part, Table
+from engine.report.text_tables import Part, Table
 
 _PAGE = 120
 """Columns of a page where the output goes to a file: wide enough for the tables."""

@@ -2,11 +2,11 @@ import pytest
 
 from engine.errors import InputError
 from engine.metrics import Baseline
-from engine.orchestration.printing import as_text
-from engine.orchestration.results import Results
-from engine.orchestration.scores import baseline_of_study, score_tables
+from engine.report.baseline_scores import baseline_of_study, score_tables
+from engine.report.results import Results
+from engine.report.terminal import as_text
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.orchestration.test_answer import FAILING, RESULTS
+from tests.engine.report.test_study_report import FAILING, RESULTS
 
 
 def test_an_arm_is_a_baseline_by_its_mean_over_the_seeds():

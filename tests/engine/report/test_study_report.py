@@ -9,12 +9,12 @@ import pytest
 from engine.errors import InputError
 from engine.extensions import parse_settings
 from engine.metrics import PairedDifference
-from engine.orchestration.answer import answer_tables, format_difference
-from engine.orchestration.columns import corruption_columns, errors_by_column, kind_columns
-from engine.orchestration.failures import failure_lines
-from engine.orchestration.printing import as_text
-from engine.orchestration.reasons import Reason
-from engine.orchestration.results import Results, TrialResult, objective_values
+from engine.report.columns import corruption_columns, errors_by_column, kind_columns
+from engine.report.failures import failure_lines
+from engine.report.reasons import Reason
+from engine.report.results import Results, TrialResult, objective_values
+from engine.report.study_report import answer_tables, format_difference
+from engine.report.terminal import as_text
 from engine.settings import TrialConfig
 from engine.spaces import Arm
 from engine.stages.budget import NoisyBudget

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from engine.orchestration.reasons import Reason
+from engine.report.reasons import Reason
 
 if TYPE_CHECKING:
-    from engine.orchestration.results import TrialResult
+    from engine.report.results import TrialResult
 
 UNKNOWN = Reason("words", text="for no reason that was recorded")
 MOST_NUMBERS = 10

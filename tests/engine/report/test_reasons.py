@@ -2,12 +2,12 @@ import json
 
 import pytest
 
-from engine.orchestration.answer import answer_tables
-from engine.orchestration.printing import as_text
-from engine.orchestration.reasons import Reason
-from engine.orchestration.results import Results
+from engine.report.reasons import Reason
+from engine.report.results import Results
+from engine.report.study_report import answer_tables
+from engine.report.terminal import as_text
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.orchestration.test_answer import make_trial
+from tests.engine.report.test_study_report import make_trial
 
 REASONS = [
     (

@@ -12,7 +12,7 @@ from engine.corruption_kinds import TUNED_ON
 from engine.errors import unknown_name
 
 if TYPE_CHECKING:
-    from engine.orchestration.results import TrialResult
+    from engine.report.results import TrialResult
 
 
 @dataclass(frozen=True, repr=False)

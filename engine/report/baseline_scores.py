@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, Scores, corruption_scores, load_baseline, table_baseline
 from engine.metrics.table import ErrorTable
-from engine.orchestration.columns import MOST, batched
-from engine.orchestration.results import Results, TrialResult
-from engine.orchestration.tables import Part, Table, percent_text
+from engine.report.columns import MOST, batched
+from engine.report.results import Results, TrialResult
+from engine.report.text_tables import Part, Table, percent_text
 from engine.spaces import Space
 
 ARM = "arm:"

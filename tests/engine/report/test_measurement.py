@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.yardstick import Yardstick, check_agreement, planned_yardstick, recorded_yardstick
+from engine.report.measurement import Yardstick, check_agreement, planned_yardstick, recorded_yardstick
 
 NOISE = Yardstick(("gaussian_noise", "shot_noise"), ("gaussian_noise", "contrast", "mine"), (1, 2, 3), 240, 599)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from engine.orchestration import printing
 from engine.orchestration.agenda import Agenda
 from engine.orchestration.board import Board
-from engine.orchestration.printing import as_text, grid, literal, progress_bar, say
-from engine.orchestration.reasons import Reason
 from engine.orchestration.search import SweepStudy
-from engine.orchestration.tables import Table
+from engine.report import terminal as printing
+from engine.report.reasons import Reason
+from engine.report.terminal import as_text, grid, literal, progress_bar, say
+from engine.report.text_tables import Table
 from engine.spaces import Arm, Choice, Space
 from pipelines import report, sweep
 from tests.engine.orchestration.spaces import TINY
@@ -103,7 +103,7 @@ def test_nothing_else_draws_or_prints_on_a_console():
                     called = ast.unparse(node.func)
                     if called == "Console" or called.endswith(("console.print", "console.log", "console.rule")):
                         found.append(f"{where}: calls {called}")
-    assert not found, "print with engine.orchestration.printing: " + ", ".join(found)
+    assert not found, "print with engine.report.terminal: " + ", ".join(found)
 
 
 SPACE = Space(

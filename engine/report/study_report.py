@@ -10,12 +10,12 @@ from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
 from engine.errors import unknown_name
 from engine.explanation import set_words
 from engine.metrics import PairedDifference
-from engine.orchestration.columns import corruption_columns, kind_columns, merged_kinds
-from engine.orchestration.failures import failure_lines
-from engine.orchestration.groups import GroupSummary, has_tuned
-from engine.orchestration.reasons import Reason
-from engine.orchestration.results import Results, budget_note, describe_settings
-from engine.orchestration.tables import Part, Table, percent_text
+from engine.report.columns import corruption_columns, kind_columns, merged_kinds
+from engine.report.failures import failure_lines
+from engine.report.groups import GroupSummary, has_tuned
+from engine.report.reasons import Reason
+from engine.report.results import Results, budget_note, describe_settings
+from engine.report.text_tables import Part, Table, percent_text
 from engine.spaces.space import WINNER
 
 BY = ("kind", "corruption")

@@ -40,10 +40,10 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import CpuMeter, describe_machine, timed
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search import SweepStudy
+from engine.orchestration.search.planned_trials import Agenda
 from engine.orchestration.sweep import Sweep
 from engine.settings import (
     DataSettings,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from engine.explanation import as_typed
-from engine.orchestration.rest import Rest, rest_of
 from engine.orchestration.search import SAMPLERS, Identities, make_sequence, results_so_far
+from engine.orchestration.search.remaining_trials import Rest, rest_of
 from engine.report.measurement import check_agreement
 from engine.report.results import describe_settings
 from engine.report.terminal import say

@@ -18,7 +18,7 @@ from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
-from engine.orchestration.databases import check_sqlite, is_same_database, sqlite_url
+from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.samplers import check_sampler
 from engine.redaction import hide_credentials

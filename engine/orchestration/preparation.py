@@ -12,12 +12,11 @@ import torch
 from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
-from engine.orchestration.agenda import N_PROPOSALS, Agenda, suitable_n_trials
-from engine.orchestration.data_limits import fit_axes, with_limited
-from engine.orchestration.databases import check_folder
+from engine.orchestration.cluster.slots import SlotPlan, plan_slots
+from engine.orchestration.databases.addresses import check_folder
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import check_search, count_of_few, grid_settings
-from engine.orchestration.slots import SlotPlan, plan_slots
+from engine.orchestration.search.planned_trials import N_PROPOSALS, Agenda, suitable_n_trials
 from engine.orchestration.tracking import check_tracking
 from engine.report.baseline_scores import ARM, check_arm
 from engine.report.measurement import Yardstick, planned_yardstick
@@ -25,6 +24,7 @@ from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
 from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, prepare_weights
+from engine.stages.axis_limits import fit_axes, with_limited
 from engine.stages.plan_evaluation import plan_evaluation
 from engine.store import Store
 from engine.training import recipe_settings

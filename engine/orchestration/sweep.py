@@ -11,18 +11,18 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.orchestration.board import Board
-from engine.orchestration.conductor import Conductor
-from engine.orchestration.interruption import as_ctrl_c
-from engine.orchestration.lease import DriverLease
+from engine.orchestration.cluster.interruption import as_ctrl_c
+from engine.orchestration.cluster.slots import SlotPlan, plan_slots
+from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.options import SweepOptions, as_params
-from engine.orchestration.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
-from engine.orchestration.rest import rest_of
 from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.search.driver_lease import DriverLease
+from engine.orchestration.search.remaining_trials import rest_of
 from engine.orchestration.search.study import open_study
 from engine.orchestration.sentences import opening_notes, sync_command, view_commands
-from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
+from engine.orchestration.trial_flow import Conductor
 from engine.report.baseline_scores import baseline_of_study, score_tables
 from engine.report.measurement import check_agreement
 from engine.report.results import Results

@@ -1,8 +1,8 @@
 import pytest
 
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import SweepStudy
+from engine.orchestration.search.planned_trials import Agenda
 from engine.orchestration.sentences import sync_command, view_commands
 from engine.orchestration.tracking import Spool, check_tracking
 from engine.redaction import hide_credentials, hide_in

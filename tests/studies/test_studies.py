@@ -68,8 +68,8 @@ def test_a_study_that_does_not_exist_is_one_sentence(study, tmp_path, capsys) ->
 
 
 def test_a_study_of_another_space_is_refused(tmp_path) -> None:
-    from engine.orchestration.agenda import Agenda
     from engine.orchestration.search import SweepStudy
+    from engine.orchestration.search.planned_trials import Agenda
     from tests.engine.orchestration.spaces import SPACE
 
     SweepStudy(

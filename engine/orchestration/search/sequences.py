@@ -14,9 +14,9 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.search.distributions import distribution
 from engine.orchestration.search.grid import grid_settings
+from engine.orchestration.search.planned_trials import Agenda
 from engine.orchestration.search.repeats import Identities
 from engine.seeds import derive_seed
 from engine.spaces import Space, draw_settings

@@ -19,10 +19,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError, unknown_name
-from engine.orchestration.agenda import Agenda, Slot
-from engine.orchestration.databases import check_sqlite, sqlite_file
-from engine.orchestration.patience import Patience
+from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
+from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
+from engine.orchestration.search.planned_trials import Agenda, Slot
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy

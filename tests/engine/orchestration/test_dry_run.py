@@ -12,12 +12,12 @@ import torch
 from rich.console import Console
 
 from engine.errors import InputError
+from engine.orchestration.cluster.slots import plan_slots
 from engine.orchestration.dry_run import print_dry_run
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.rest import rest_of
 from engine.orchestration.search import SweepStudy, read_results
-from engine.orchestration.slots import plan_slots
+from engine.orchestration.search.remaining_trials import rest_of
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
 from engine.stages import TrialPlan

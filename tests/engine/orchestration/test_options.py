@@ -119,8 +119,8 @@ def test_an_unreadable_image_is_named_by_its_path(capsys, tmp_path: Path) -> Non
 
 
 def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:
-    from engine.orchestration.agenda import Agenda
     from engine.orchestration.search import SweepStudy
+    from engine.orchestration.search.planned_trials import Agenda
 
     (tmp_path / "home").mkdir()
     storage = f"sqlite:///{tmp_path / 'home' / 'optuna.db'}"

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from engine.orchestration.agenda import Agenda
+from engine.orchestration.search.planned_trials import Agenda
 from engine.orchestration.search.repeats import Identities
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence, sobol_settings
 from engine.spaces import Arm, Choice, Float, Space, draw_settings

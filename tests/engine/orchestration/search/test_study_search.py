@@ -5,8 +5,8 @@ import pytest
 from optuna.trial import TrialState
 
 from engine.errors import InputError
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.search import PRUNERS, SAMPLERS, Proposal, SweepStudy, read_results
+from engine.orchestration.search.planned_trials import Agenda
 from engine.report.reasons import Reason
 from engine.spaces import Arm, Choice, Float, Int, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.metrics import paired_difference
-from engine.orchestration.agenda import Agenda, Slot
+from engine.orchestration.search.planned_trials import Agenda, Slot
 from search_spaces.push_pull import SPACE
 
 N_STUDIES = 6000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.orchestration.agenda import Agenda, Slot
+from engine.orchestration.search.planned_trials import Agenda, Slot
 from engine.report.results import Results
 
 

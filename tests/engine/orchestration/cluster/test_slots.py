@@ -1,8 +1,8 @@
 import pytest
 
 from engine.errors import InputError
+from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.slots import SlotPlan, plan_slots
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from engine.orchestration.agenda import Agenda, suitable_n_trials
+from engine.orchestration.search.planned_trials import Agenda, suitable_n_trials
 from engine.spaces import Space
 from tests.engine.orchestration.spaces import SPACE
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from engine.errors import InputError
 from engine.orchestration.board import Board
-from engine.orchestration.patience import passing_reason
+from engine.orchestration.databases.patience import passing_reason
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import TrackingEvents
 from engine.report.reasons import Reason

@@ -77,7 +77,7 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
             ("--set", "data.n_train=40"),
             "axis 'distortion.n_images' has no value that the data set is large enough for: `distortion.n_images` must",
         ),
-        (("--storage", "sqlite:////proc/nowhere/x.db"), "study storage cannot be used: sqlite:////proc/nowhere/x.db"),
+        (("--storage", "sqlite:////proc/nowhere/x.db"), "no folder for the database /proc/nowhere/x.db"),
         (("--tracking-uri", "file:///tmp/x"), "tracking URI must be sqlite:///FILE"),
         (("--store", "/proc/nowhere"), "store cannot be written: /proc/nowhere"),
         (("--import", "no_such_module"), "module to import does not exist: 'no_such_module'"),

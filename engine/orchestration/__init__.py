@@ -5,7 +5,7 @@ from engine._lazy import lazy_names
 _MODULES = {
     "Results": "engine.report.results",
     "SweepOptions": "engine.orchestration.options",
-    "TrialResult": "engine.report.results",
+    "TrialResult": "engine.report.trial_results",
     "load_results": "engine.orchestration.sweep",
     "run_sweep": "engine.orchestration.sweep",
 }

@@ -11,10 +11,10 @@ from rich.console import Console
 from engine.explanation import as_typed
 from engine.orchestration.search import SAMPLERS, Identities, make_sequence, results_so_far
 from engine.orchestration.search.remaining_trials import Rest, rest_of
-from engine.report.measurement import check_agreement
-from engine.report.results import describe_settings
+from engine.report.measurement import check_comparable
 from engine.report.terminal import say
 from engine.report.text_tables import Table
+from engine.report.trial_results import describe_settings
 from engine.settings import TrialConfig
 from engine.spaces import Axis
 from engine.stages import StageSpec
@@ -42,7 +42,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         objectives=options.objective_names,
     )
     if so_far is not None:
-        check_agreement(prepared.study_name, so_far.yardsticks, prepared.yardstick)
+        check_comparable(prepared.study_name, so_far.measurements, prepared.measurement)
     rest = rest_of(agenda, so_far)
     say(
         console,

@@ -23,8 +23,8 @@ from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.samplers import check_sampler
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import ARM
-from engine.report.results import CORRUPTED, OBJECTIVES
 from engine.report.study_report import check_by
+from engine.report.trial_results import CORRUPTED, OBJECTIVES
 from engine.spaces import Space
 from engine.store.store import folder_of
 

@@ -19,7 +19,7 @@ from engine.orchestration.search import check_search, count_of_few, grid_setting
 from engine.orchestration.search.planned_trials import N_PROPOSALS, Agenda, suitable_n_trials
 from engine.orchestration.tracking import check_tracking
 from engine.report.baseline_scores import ARM, check_arm
-from engine.report.measurement import Yardstick, planned_yardstick
+from engine.report.measurement import Measurement, planned_measurement
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
@@ -67,10 +67,10 @@ class Prepared:
         return self._plans[key]
 
     @property
-    def yardstick(self) -> Yardstick:
+    def measurement(self) -> Measurement:
         """Return what the trials are compared by and tested on."""
         settings = plan_evaluation(self.space.base.evaluate, self.info)
-        return planned_yardstick(settings, n_validation=self.info.n_validation, n_test=self.info.n_test)
+        return planned_measurement(settings, n_validation=self.info.n_validation, n_test=self.info.n_test)
 
     @property
     def device(self) -> str:

@@ -15,7 +15,7 @@ from engine.report.results import Results
 def opening_notes(prepared: Prepared) -> list[str]:
     """Return what a person should know of the data and of the search before it starts."""
     options, agenda = prepared.options, prepared.agenda
-    notes = [*prepared.yardstick.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
+    notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
     notes += search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
     if options.init is not None:
         notes.append(

@@ -24,9 +24,9 @@ from engine.orchestration.sentences import opening_notes, sync_command, view_com
 from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
 from engine.orchestration.trial_flow import Conductor
 from engine.report.baseline_scores import baseline_of_study, score_tables
-from engine.report.measurement import check_agreement
+from engine.report.measurement import check_comparable
 from engine.report.results import Results
-from engine.report.study_report import answer_tables
+from engine.report.study_report import study_report
 from engine.report.terminal import as_text, make_console, say
 from engine.report.text_tables import Part
 from engine.spaces import Space
@@ -113,7 +113,7 @@ class Sweep:
             results = read_results(self.options.storage_url, self.name)
         except InputError as error:
             raise RefusedError(self.fault or str(error)) from error
-        self.print_answer(results)
+        self.print_report(results)
         agenda = self.prepared.agenda
         done = f"{rest_of(agenda, results).n_done} of {agenda.n_total} trials are done"
         if self.fault:
@@ -132,7 +132,7 @@ class Sweep:
             name=self.name,
             objectives=options.objective_names,
         )
-        check_agreement(self.name, read_results(options.storage_url, self.name).yardsticks, prepared.yardstick)
+        check_comparable(self.name, read_results(options.storage_url, self.name).measurements, prepared.measurement)
         with DriverLease(held), self._at_the_store():
             study = SweepStudy(
                 agenda,
@@ -364,7 +364,7 @@ class Sweep:
             f"{statistics['saved_seconds']:.0f} s of computing saved{share}"
         )
 
-    def print_answer(self, results: Results) -> None:
+    def print_report(self, results: Results) -> None:
         """Print what the study says, and how to look at it."""
         say(self.console, *self._answer(results))
         options = self.options
@@ -374,7 +374,7 @@ class Sweep:
 
     def _answer(self, results: Results) -> list[Part]:
         """Return the answer, and the scores if there is a baseline."""
-        parts = answer_tables(results, by=self.options.by)
+        parts = study_report(results, by=self.options.by)
         if self.options.baseline is not None:
             try:
                 parts += score_tables(results, baseline_of_study(self.options.baseline, results))

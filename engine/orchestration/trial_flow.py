@@ -18,7 +18,7 @@ from engine.orchestration.databases.patience import passing_reason
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import TrackingEvents
 from engine.report.reasons import Reason
-from engine.report.results import describe_settings, objective_values
+from engine.report.trial_results import describe_settings, objective_values
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.store import CorruptArtifactError, Store

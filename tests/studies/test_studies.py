@@ -5,7 +5,7 @@ import torch
 
 from engine.data import Split
 from engine.errors import InputError
-from engine.report.results import TrialResult
+from engine.report.trial_results import TrialResult
 from engine.spaces import load_space
 from search_spaces.inhibition import ALPHA, H
 from studies import common, inhibition, lenet_noise, recipes, selective

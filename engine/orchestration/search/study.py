@@ -31,7 +31,8 @@ from engine.orchestration.search.sequences import ProposalSequence, make_sequenc
 from engine.orchestration.search.study_trials import ENDED, StudyTrials, holds_studies, open_storage
 from engine.redaction import hide_credentials
 from engine.report.reasons import Reason
-from engine.report.results import CORRUPTED, Results, TrialResult
+from engine.report.results import Results
+from engine.report.trial_results import CORRUPTED, TrialResult
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
 from engine.spaces import Space

@@ -91,8 +91,8 @@ class Prepared:
         return [self.info.raw_key, *([weights] if weights else [])]
 
     def identity(self, config: TrialConfig) -> str:
-        """Return what configurations share that come to the same numbers: their last stage's key."""
-        return self.plan(config).stages[-1].key
+        """Return what configurations share that come to the same numbers."""
+        return self.plan(config).identity
 
 
 def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
@@ -155,7 +155,7 @@ def check_baseline(prepared: Prepared) -> None:
     baseline = options.load_baseline()
     if baseline is not None:
         for settings in [arm.settings for arm in space.arms] or [{}]:
-            tested = prepared.plan(space.config(settings, seed=0)).stages[-1].settings
+            tested = prepared.plan(space.config(settings, seed=0)).judged.settings
             baseline.check(tested["corruptions"], tested["severities"])
     elif options.baseline is not None:
         check_arm(options.baseline.removeprefix(ARM), space)

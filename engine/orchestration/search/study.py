@@ -541,7 +541,13 @@ def _results(study: optuna.Study) -> Results:
     objectives = objectives_of(study)
     trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ENDED) if _counts(trial)]
     experiment = study.user_attrs.get(EXPERIMENT, "")
-    return Results(study.study_name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment, objectives)
+    return Results(
+        study.study_name,
+        Space.from_json(study.user_attrs[SPACE], of_record=True),
+        tuple(trials),
+        experiment,
+        objectives,
+    )
 
 
 def _counts(trial: FrozenTrial) -> bool:

@@ -31,7 +31,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     Raises:
         InputError: the study exists, and the sweep cannot go on with it.
     """
-    from engine.orchestration.sentences import opening_notes
+    from engine.report.commands import opening_notes
 
     agenda, space, options = prepared.agenda, prepared.space, prepared.options
     so_far = results_so_far(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.orchestration.board import Board
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
@@ -20,10 +19,11 @@ from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import rest_of
 from engine.orchestration.search.study import open_study
-from engine.orchestration.sentences import opening_notes, sync_command, view_commands
 from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
 from engine.orchestration.trial_flow import Conductor
 from engine.report.baseline_scores import baseline_of_study, score_tables
+from engine.report.commands import opening_notes, sync_command, view_commands
+from engine.report.live_screen import Board
 from engine.report.measurement import check_comparable
 from engine.report.results import Results
 from engine.report.study_report import study_report

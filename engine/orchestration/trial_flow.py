@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from engine.errors import InputError
-from engine.orchestration.board import Board
 from engine.orchestration.databases.patience import passing_reason
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import TrackingEvents
+from engine.report.live_screen import Board
 from engine.report.reasons import Reason
 from engine.report.trial_results import describe_settings, objective_values
 from engine.settings import TrialConfig

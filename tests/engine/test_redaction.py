@@ -3,9 +3,9 @@ import pytest
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import Agenda
-from engine.orchestration.sentences import sync_command, view_commands
 from engine.orchestration.tracking import Spool, check_tracking
 from engine.redaction import hide_credentials, hide_in
+from engine.report.commands import sync_command, view_commands
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from pipelines.report import command_line as report

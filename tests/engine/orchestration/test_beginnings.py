@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from engine.models import build_model
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
-from engine.orchestration.sentences import opening_notes
+from engine.report.commands import opening_notes
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from engine.orchestration.board import Board
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Spool, TrackingEvents
 from engine.orchestration.trial_flow import Conductor
+from engine.report.live_screen import Board
 from engine.report.reasons import Reason
 from tests.engine.orchestration.spaces import SPACE
 

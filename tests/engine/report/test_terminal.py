@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from engine.orchestration.board import Board
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import Agenda
 from engine.report import terminal as printing
+from engine.report.live_screen import Board
 from engine.report.reasons import Reason
 from engine.report.terminal import as_text, grid, literal, progress_bar, say
 from engine.report.text_tables import Table

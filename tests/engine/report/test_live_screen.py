@@ -1,7 +1,7 @@
 import pytest
 from rich.console import Console
 
-from engine.orchestration.board import Board
+from engine.report.live_screen import Board
 
 COUNTS = {"run": 3, "run_seconds": 9.0, "shared": 1, "from_store": 0, "saved_seconds": 2.0, "running": 2, "workers": 2}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from engine.explanation import as_typed
+from engine.orchestration.preparation import Prepared, opening_notes
 from engine.orchestration.search import SAMPLERS, Identities, make_sequence, results_so_far
 from engine.orchestration.search.remaining_trials import Rest, rest_of
 from engine.report.measurement import check_comparable
@@ -19,9 +19,6 @@ from engine.settings import TrialConfig
 from engine.spaces import Axis
 from engine.stages import StageSpec
 
-if TYPE_CHECKING:
-    from engine.orchestration.preparation import Prepared
-
 
 def print_dry_run(console: Console, prepared: Prepared) -> None:
     """Print the stage tree of what is left of the sweep; nothing is started and nothing computed.
@@ -31,8 +28,6 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     Raises:
         InputError: the study exists, and the sweep cannot go on with it.
     """
-    from engine.report.commands import opening_notes
-
     agenda, space, options = prepared.agenda, prepared.space, prepared.options
     so_far = results_so_far(
         space,

@@ -18,6 +18,7 @@ from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
+from engine.orchestration.cluster.slots import SlotRequest
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.samplers import check_sampler
@@ -192,6 +193,11 @@ class SweepOptions:
     def pruner_name(self) -> str:
         """Return the pruner: several objectives have none."""
         return self.pruner if len(self.objectives) == 1 else "none"
+
+    @property
+    def slot_request(self) -> SlotRequest:
+        """Return the slots that are asked for."""
+        return SlotRequest(self.slots, self.cpus_per_slot, self.gpus_per_slot)
 
     @property
     def cluster_address(self) -> str | None:

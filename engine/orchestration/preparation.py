@@ -15,7 +15,7 @@ from engine.extensions import import_modules, parse_settings
 from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.addresses import check_folder
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.search import check_search, count_of_few, grid_settings
+from engine.orchestration.search import check_search, count_of_few, grid_settings, search_notes
 from engine.orchestration.search.planned_trials import N_PROPOSALS, Agenda, suitable_n_trials
 from engine.orchestration.tracking import check_tracking
 from engine.report.baseline_scores import ARM, check_arm
@@ -129,6 +129,37 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     return prepared
 
 
+def opening_notes(prepared: Prepared) -> list[str]:
+    """Return what a person should know of the data and of the search before it starts."""
+    options, agenda = prepared.options, prepared.agenda
+    notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
+    notes += search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
+    if options.init is not None:
+        notes.append(
+            f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
+            "layers are not those that the weights were trained with"
+        )
+    if agenda.n_proposals and not agenda.n_winner_trials:
+        notes.append(
+            f"{agenda.n_trials} trials are too few to compute the best proposal on the arms' seeds: from "
+            f"{agenda.least_with_a_winner} on it is"
+        )
+    if options.sampler_name == "grid" and agenda.max_proposals is not None and agenda.n_proposals:
+        notes.append(
+            f"all {agenda.max_proposals} points of the grid are run"
+            if agenda.n_proposals == agenda.max_proposals
+            else f"of the grid's {agenda.max_proposals} points {agenda.n_proposals} are run, a random subset fixed by "
+            "the seed: raise --n-trials for all"
+        )
+    if len(options.objective_names) > 1:
+        asked = "" if options.pruner == "none" else f" (--pruner {options.pruner} has no effect)"
+        notes.append(
+            f"several objectives, {' and '.join(options.objective_names)} validation error: no trial is pruned{asked}; "
+            "the winner is the front's point with the least corrupted error"
+        )
+    return notes
+
+
 def make_agenda(options: SweepOptions, space: Space) -> Agenda:
     """Return which trials there are: as many as are asked for, or as suit the space."""
     n_points = None
@@ -213,4 +244,4 @@ def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
     Raises:
         InputError: they do not fit.
     """
-    return plan_slots(options, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
+    return plan_slots(options.slot_request, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())

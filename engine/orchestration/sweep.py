@@ -14,16 +14,16 @@ from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.options import SweepOptions, as_params
-from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
+from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import rest_of
 from engine.orchestration.search.study import open_study
 from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
-from engine.orchestration.trial_flow import Conductor
+from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import baseline_of_study, score_tables
-from engine.report.commands import opening_notes, sync_command, view_commands
-from engine.report.live_screen import Board
+from engine.report.commands import sync_command, view_commands
+from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
 from engine.report.results import Results
 from engine.report.study_report import study_report
@@ -211,14 +211,16 @@ class Sweep:
         cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats)
         try:
             self._say(cluster.description)
-            slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic)
+            slots = plan_slots(
+                options.slot_request, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic
+            )
             self._say(self._opening(study, n_done, slots))
-            self._conduct(study, cluster, slots, n_done=n_done)
+            self._run_on(study, cluster, slots, n_done=n_done)
         finally:
             disconnect()
 
-    def _conduct(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
-        """Start broker, workers, tracking and board; run the trials; end everything in order."""
+    def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
+        """Start broker, workers, tracking and screen; run the trials; end everything in order."""
         from engine.orchestration.cluster.stage_pool import StagePool
         from engine.orchestration.cluster.stage_worker import StageWorker
         from engine.orchestration.cluster.tune_run import run_trials
@@ -236,47 +238,47 @@ class Sweep:
                 elastic=cluster.elastic,
                 worker=self.worker or StageWorker,
             )
-            board = Board(
+            screen = LiveScreen(
                 self.console,
                 n_total=prepared.agenda.n_total,
                 n_done=n_done,
                 statistics=pool.statistics,
-                notes=lambda: self._board_notes(writer),
+                notes=lambda: self._screen_notes(writer),
             )
-            conductor = Conductor(
+            flow = TrialFlow(
                 study,
                 plan=lambda config: prepared.plan(config, device=slots.device),
                 tracker=tracker,
-                board=board,
+                screen=screen,
                 store=prepared.store,
                 release=pool.release,
                 hold_ends=pool.hold_ends,
                 broker=f"broker-{self.name}",
                 n_together=n_together,
             )
-            self._live_stages = conductor.live_stages
-            board.start()
+            self._live_stages = flow.live_stages
+            screen.start()
             status = "KILLED"
             try:
                 run_trials(
-                    conductor,
+                    flow,
                     cluster,
                     n_trials=study.n_left,
                     folder=options.home / "tune",
                     name=self.name,
                 )
-                status = "FINISHED" if study.exhausted and not conductor.fault else "KILLED"
+                status = "FINISHED" if study.exhausted and not flow.fault else "KILLED"
             finally:
-                left = conductor.live_stages()
+                left = flow.live_stages()
                 self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still
-                if conductor.fault:
-                    self._note_refusal(RefusedError(conductor.fault))
-                self._each(conductor.interrupt, board.stop)
+                if flow.fault:
+                    self._note_refusal(RefusedError(flow.fault))
+                self._each(flow.interrupt, screen.stop)
                 statistics = pool.statistics()
                 self._each(pool.close, lambda: self._end_tracking(tracker, status, statistics))
-            self._say_statistics(board.seconds, statistics)
+            self._say_statistics(screen.seconds, statistics)
 
-    def _board_notes(self, writer: TrackingProcess) -> list[str]:
+    def _screen_notes(self, writer: TrackingProcess) -> list[str]:
         """Return what a person should know while the sweep runs."""
         tracking = f"tracking waits: {writer.last_error}" if writer.last_error else ""
         return [note for note in (self._patience.waits, tracking) if note]
@@ -315,7 +317,7 @@ class Sweep:
                 n_waiting = spool.n_waiting()
                 self._say(
                     f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
-                    f"once the server answers, write them with: {sync_command(options)}"
+                    f"once the server answers, write them with: {sync_command(options.home, options.tracking_uri)}"
                 )
 
     def _end_tracking(self, tracker: TrackingEvents, status: str, statistics: dict[str, Any]) -> None:
@@ -369,7 +371,7 @@ class Sweep:
         say(self.console, *self._answer(results))
         options = self.options
         self._say("look closer:")
-        for command in view_commands(options, results):
+        for command in view_commands(results, storage=options.storage_url, tracking=options.tracking_url):
             self._say(f"  {command}")
 
     def _answer(self, results: Results) -> list[Part]:

@@ -1,6 +1,6 @@
-"""The middle of a sweep: it takes trials from the study, plans them, hears their reports and ends them.
+"""What Tune's searcher and scheduler call: trials are taken from the study, planned, heard and ended here.
 
-It knows the study, the tracking and the board, but neither Ray nor processes: the Tune side only calls it.
+It knows the study, the tracking and the screen, but neither Ray nor processes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.orchestration.databases.patience import passing_reason
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import TrackingEvents
-from engine.report.live_screen import Board
+from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
 from engine.report.trial_results import describe_settings, objective_values
 from engine.settings import TrialConfig
@@ -41,14 +41,14 @@ class LiveTrial:
     ended: bool = False
 
 
-class Conductor:
-    """Conducts a sweep.
+class TrialFlow:
+    """The way of a sweep's trials: given out, planned, heard and ended.
 
     Args:
         study: which trials to run, and what came of them.
         plan: makes a trial's plan from its configuration.
         tracker: hears everything.
-        board: shows everything.
+        screen: shows everything.
         store: where artifacts are read for the tracking.
         release: tells the broker that a trial has ended.
         hold_ends: tells the broker whether trials that have ended keep their processes for those to come.
@@ -68,7 +68,7 @@ class Conductor:
         *,
         plan: Callable[[TrialConfig], TrialPlan],
         tracker: TrackingEvents,
-        board: Board,
+        screen: LiveScreen,
         store: Store,
         release: Callable[[str], None],
         hold_ends: Callable[[bool], None],
@@ -81,7 +81,7 @@ class Conductor:
         self._study = study
         self._plan = plan
         self._tracker = tracker
-        self._board = board
+        self._screen = screen
         self._store = store
         self._release = release
         self._hold_ends = hold_ends
@@ -135,13 +135,13 @@ class Conductor:
             self._hold(proposal is None and not self._study.exhausted)
             if proposal is None:
                 return None
-            self._board.asked(proposal)
+            self._screen.asked(proposal.slot.name)
             try:
                 config = self._study.agenda.space.config(proposal.settings, seed=proposal.slot.seed)
                 plan = self._plan(config)
             except InputError as error:
                 self._study.fail(proposal.number, Reason("settings", text=str(error)))
-                self._board.ended(proposal, "failed")
+                self._screen.ended(proposal.slot.name, "failed")
                 continue
             trial = LiveTrial(proposal, config, plan, prune_reason=proposal.end)
             self._tracker.start_trial(proposal.slot.name, proposal.number, config.flat(), self._tags(trial))
@@ -202,7 +202,7 @@ class Conductor:
             self._hold_ends(holds)
 
     def _end(self, trial: LiveTrial, *, error: bool) -> None:
-        """End a trial in the study, the tracking and on the board."""
+        """End a trial in the study, the tracking and on the screen."""
         trial.ended = True
         state, tags = self._end_in_study(trial, error=error)
         status = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[state]
@@ -218,7 +218,7 @@ class Conductor:
             title=f"{trial.proposal.slot.name}: {describe_settings(trial.proposal.settings)}",
         )
         objective = trial.errors["objective"] if trial.errors else None
-        self._board.ended(trial.proposal, state, objective)
+        self._screen.ended(trial.proposal.slot.name, state, objective)
 
     def interrupt(self) -> None:
         """End all live trials as interrupted: a resumed sweep runs them again."""

@@ -1,59 +1,37 @@
-"""What a sweep says of itself besides its results: notes before it starts, and commands for afterwards."""
+"""Commands for a person to go on with after a sweep."""
 
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from urllib.parse import quote
 
-from engine.orchestration.options import SweepOptions
-from engine.orchestration.preparation import Prepared
-from engine.orchestration.search import search_notes
 from engine.redaction import hide_credentials
 from engine.report.results import Results
 
 
-def opening_notes(prepared: Prepared) -> list[str]:
-    """Return what a person should know of the data and of the search before it starts."""
-    options, agenda = prepared.options, prepared.agenda
-    notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
-    notes += search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
-    if options.init is not None:
-        notes.append(
-            f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
-            "layers are not those that the weights were trained with"
-        )
-    if agenda.n_proposals and not agenda.n_winner_trials:
-        notes.append(
-            f"{agenda.n_trials} trials are too few to compute the best proposal on the arms' seeds: from "
-            f"{agenda.least_with_a_winner} on it is"
-        )
-    if options.sampler_name == "grid" and agenda.max_proposals is not None and agenda.n_proposals:
-        notes.append(
-            f"all {agenda.max_proposals} points of the grid are run"
-            if agenda.n_proposals == agenda.max_proposals
-            else f"of the grid's {agenda.max_proposals} points {agenda.n_proposals} are run, a random subset fixed by "
-            "the seed: raise --n-trials for all"
-        )
-    if len(options.objective_names) > 1:
-        asked = "" if options.pruner == "none" else f" (--pruner {options.pruner} has no effect)"
-        notes.append(
-            f"several objectives, {' and '.join(options.objective_names)} validation error: no trial is pruned{asked}; "
-            "the winner is the front's point with the least corrupted error"
-        )
-    return notes
+def sync_command(home: Path, tracking: str | None) -> str:
+    """Return the command that writes what the tracking server did not take.
 
-
-def sync_command(options: SweepOptions) -> str:
-    """Return the command that writes what the tracking server did not take."""
-    words = ["python", "-m", "pipelines.sync", "--home", str(options.home)]
-    if options.tracking_uri is not None:
-        words += ["--tracking-uri", hide_credentials(options.tracking_uri)]
+    Args:
+        home: the sweep's folder.
+        tracking: the address of the tracking; None if it is the folder's own.
+    """
+    words = ["python", "-m", "pipelines.sync", "--home", str(home)]
+    if tracking is not None:
+        words += ["--tracking-uri", hide_credentials(tracking)]
     return shlex.join(words)
 
 
-def view_commands(options: SweepOptions, results: Results) -> list[str]:
-    """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side."""
-    tracking = hide_credentials(options.tracking_url)
+def view_commands(results: Results, *, storage: str, tracking: str) -> list[str]:
+    """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side.
+
+    Args:
+        results: of the sweep.
+        storage: address of its study.
+        tracking: address of its tracking.
+    """
+    tracking = hide_credentials(tracking)
     server = tracking if tracking.startswith("http") else "http://127.0.0.1:5000"
     commands = []
     if server != tracking:
@@ -63,4 +41,4 @@ def view_commands(options: SweepOptions, results: Results) -> list[str]:
         order = "orderByKey=metrics.%60objective%60&orderByAsc=true"
         page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
         commands.append(f"  trials side by side: {page}")
-    return [*commands, f"optuna-dashboard {shlex.quote(hide_credentials(options.storage_url))} --port 8080"]
+    return [*commands, f"optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"]

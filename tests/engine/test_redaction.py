@@ -107,7 +107,9 @@ def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
 def test_commands_that_are_printed_have_no_credentials(tmp_path) -> None:
     for tracking in ("https://user:hunter2@host", "postgresql://user:hunter2@host/mlflow"):
         options = SweepOptions(home=tmp_path, tracking_uri=tracking, storage="postgresql://user:hunter2@host/optuna")
-        printed = "\n".join([*view_commands(options, Results("s", SPACE, (), "7")), sync_command(options)])
+        results = Results("s", SPACE, (), "7")
+        commands = view_commands(results, storage=options.storage_url, tracking=options.tracking_url)
+        printed = "\n".join([*commands, sync_command(options.home, options.tracking_uri)])
         assert "hunter2" not in printed
         assert "***@host" in printed
         assert "python -m pipelines.sync --home" in printed

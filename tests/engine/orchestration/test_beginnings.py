@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from engine.models import build_model
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.preparation import prepare
-from engine.report.commands import opening_notes
+from engine.orchestration.preparation import opening_notes, prepare
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE

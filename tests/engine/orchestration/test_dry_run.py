@@ -94,7 +94,7 @@ def test_the_stages_are_planned_for_the_device_that_the_run_would_use(tmp_path: 
     of = prepared(tmp_path, n_trials=8, **options)
     watched = Watched(**{field.name: getattr(of, field.name) for field in dataclasses.fields(Prepared)})
     dry_run(watched)
-    assert devices == {plan_slots(of.options, n_cpus=2, n_gpus=1).device}
+    assert devices == {plan_slots(of.options.slot_request, n_cpus=2, n_gpus=1).device}
 
 
 def test_what_only_the_cluster_knows_is_said(tmp_path: Path) -> None:

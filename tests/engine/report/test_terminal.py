@@ -11,7 +11,7 @@ from rich.console import Console
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import Agenda
 from engine.report import terminal as printing
-from engine.report.live_screen import Board
+from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
 from engine.report.terminal import as_text, grid, literal, progress_bar, say
 from engine.report.text_tables import Table
@@ -165,17 +165,17 @@ def test_a_dry_run_shows_names_and_settings_as_they_are(tmp_path, capsys):
     assert f"axis axis {SHAPE}: 16, 32" in printed
 
 
-def test_the_board_shows_names_and_notes_as_they_are(tmp_path):
+def test_the_live_screen_shows_names_and_notes_as_they_are(tmp_path):
     console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
-    board = Board(console, n_total=6, notes=lambda: [f"tracking waits: {STYLE}"])
+    screen = LiveScreen(console, n_total=6, notes=lambda: [f"tracking waits: {STYLE}"])
     proposal = make_study(tmp_path / "other.db").ask()
     assert proposal is not None
-    board.asked(proposal)
-    board.ended(proposal, "complete", 0.25)
-    for shown in (drawn(board._screen()), drawn(literal(board.line()))):
+    screen.asked(proposal.slot.name)
+    screen.ended(proposal.slot.name, "complete", 0.25)
+    for shown in (drawn(screen._screen()), drawn(literal(screen.line()))):
         assert f"(arm/{PATH}/0)" in shown
-    board.start()
-    board.stop()
+    screen.start()
+    screen.stop()
     assert f"tracking waits: {STYLE}" in console.file.getvalue()
 
 

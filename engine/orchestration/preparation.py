@@ -16,7 +16,7 @@ from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.addresses import check_folder
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import check_search, count_of_few, grid_settings, search_notes
-from engine.orchestration.search.planned_trials import N_PROPOSALS, Agenda, suitable_n_trials
+from engine.orchestration.search.planned_trials import N_PROPOSALS, PlannedTrials, suitable_n_trials
 from engine.orchestration.tracking import check_tracking
 from engine.report.baseline_scores import ARM, check_arm
 from engine.report.measurement import Measurement, planned_measurement
@@ -39,7 +39,7 @@ class Prepared:
     Attributes:
         options: what was asked for.
         space: with the data set and the settings of the options.
-        agenda: which trials there are.
+        planned: which trials there are.
         study_name: the study.
         store: where artifacts are.
         info: the data set.
@@ -49,7 +49,7 @@ class Prepared:
 
     options: SweepOptions
     space: Space
-    agenda: Agenda
+    planned: PlannedTrials
     study_name: str
     store: Store
     info: DataInfo
@@ -119,10 +119,10 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
         space, notes = space.with_base(weights.settings(given=settings)), weights.notes
     space, left_out = fit_axes(space, info)
     check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
-    agenda = make_agenda(options, space)
-    prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out, notes)
+    planned = planned_trials(options, space)
+    prepared = Prepared(options, space, planned, options.study_name(space), store, info, left_out, notes)
     check_arms(prepared)
-    if agenda.n_proposals:
+    if planned.n_proposals:
         check_proposals_differ(space)
     check_axes(prepared)
     check_baseline(prepared)
@@ -131,25 +131,25 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
 
 def opening_notes(prepared: Prepared) -> list[str]:
     """Return what a person should know of the data and of the search before it starts."""
-    options, agenda = prepared.options, prepared.agenda
+    options, planned = prepared.options, prepared.planned
     notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
-    notes += search_notes(options.sampler_name, prepared.space) if agenda.n_proposals else []
+    notes += search_notes(options.sampler_name, prepared.space) if planned.n_proposals else []
     if options.init is not None:
         notes.append(
             f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
             "layers are not those that the weights were trained with"
         )
-    if agenda.n_proposals and not agenda.n_winner_trials:
+    if planned.n_proposals and not planned.n_winner_trials:
         notes.append(
-            f"{agenda.n_trials} trials are too few to compute the best proposal on the arms' seeds: from "
-            f"{agenda.least_with_a_winner} on it is"
+            f"{planned.n_trials} trials are too few to compute the best proposal on the arms' seeds: from "
+            f"{planned.least_with_a_winner} on it is"
         )
-    if options.sampler_name == "grid" and agenda.max_proposals is not None and agenda.n_proposals:
+    if options.sampler_name == "grid" and planned.max_proposals is not None and planned.n_proposals:
         notes.append(
-            f"all {agenda.max_proposals} points of the grid are run"
-            if agenda.n_proposals == agenda.max_proposals
-            else f"of the grid's {agenda.max_proposals} points {agenda.n_proposals} are run, a random subset fixed by "
-            "the seed: raise --n-trials for all"
+            f"all {planned.max_proposals} points of the grid are run"
+            if planned.n_proposals == planned.max_proposals
+            else f"of the grid's {planned.max_proposals} points {planned.n_proposals} are run, a random subset fixed "
+            "by the seed: raise --n-trials for all"
         )
     if len(options.objective_names) > 1:
         asked = "" if options.pruner == "none" else f" (--pruner {options.pruner} has no effect)"
@@ -160,24 +160,24 @@ def opening_notes(prepared: Prepared) -> list[str]:
     return notes
 
 
-def make_agenda(options: SweepOptions, space: Space) -> Agenda:
+def planned_trials(options: SweepOptions, space: Space) -> PlannedTrials:
     """Return which trials there are: as many as are asked for, or as suit the space."""
     n_points = None
     if options.sampler_name == "grid":
         n_points = len(grid_settings(space))
     elif options.n_trials is None:
         n_points = count_of_few(space, N_PROPOSALS)
-    return Agenda(space, options.n_trials or suitable_n_trials(space, n_points), options.seed, n_points)
+    return PlannedTrials(space, options.n_trials or suitable_n_trials(space, n_points), options.seed, n_points)
 
 
 def check_arms(prepared: Prepared) -> None:
     """Plan every trial of the arms: what the network or the data rule out is found now."""
-    for slot in prepared.agenda.arms():
+    for trial in prepared.planned.arms():
         try:
-            config = prepared.space.config(slot.settings or {}, seed=slot.seed)
+            config = prepared.space.config(trial.settings or {}, seed=trial.seed)
             check_weights(prepared.plan(config), prepared.store)
         except DataLimitError as error:
-            raise InputError(f"arm {slot.group!r}: {error}") from error
+            raise InputError(f"arm {trial.group!r}: {error}") from error
 
 
 def check_baseline(prepared: Prepared) -> None:

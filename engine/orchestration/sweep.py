@@ -17,7 +17,7 @@ from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.driver_lease import DriverLease
-from engine.orchestration.search.remaining_trials import rest_of
+from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.study import open_study
 from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
 from engine.orchestration.trial_flow import TrialFlow
@@ -114,8 +114,8 @@ class Sweep:
         except InputError as error:
             raise RefusedError(self.fault or str(error)) from error
         self.print_report(results)
-        agenda = self.prepared.agenda
-        done = f"{rest_of(agenda, results).n_done} of {agenda.n_total} trials are done"
+        planned = self.prepared.planned
+        done = f"{remaining_trials(planned, results).n_done} of {planned.n_total} trials are done"
         if self.fault:
             self._say(f"stopped: {self.fault}; {done}; once that is mended, the same command goes on from here")
         elif not self.complete:
@@ -124,10 +124,10 @@ class Sweep:
 
     def _run_study(self) -> None:
         """Run what is missing."""
-        options, agenda, prepared = self.options, self.prepared.agenda, self.prepared
+        options, planned, prepared = self.options, self.prepared.planned, self.prepared
         held = open_study(
-            agenda.space,
-            agenda.study_seed,
+            planned.space,
+            planned.study_seed,
             storage=options.storage_url,
             name=self.name,
             objectives=options.objective_names,
@@ -135,7 +135,7 @@ class Sweep:
         check_comparable(self.name, read_results(options.storage_url, self.name).measurements, prepared.measurement)
         with DriverLease(held), self._at_the_store():
             study = SweepStudy(
-                agenda,
+                planned,
                 storage=options.storage_url,
                 name=self.name,
                 sampler=options.sampler_name,
@@ -240,7 +240,7 @@ class Sweep:
             )
             screen = LiveScreen(
                 self.console,
-                n_total=prepared.agenda.n_total,
+                n_total=prepared.planned.n_total,
                 n_done=n_done,
                 statistics=pool.statistics,
                 notes=lambda: self._screen_notes(writer),
@@ -296,7 +296,7 @@ class Sweep:
             params={
                 "space": space.name,
                 "data": space.base.data.name,
-                "n_trials": self.prepared.agenda.n_trials,
+                "n_trials": self.prepared.planned.n_trials,
                 **as_params(options),
             },
             tags={
@@ -341,17 +341,17 @@ class Sweep:
         tracker.end_sweep(status, metrics, {"answer.txt": as_text(self._answer(results))}, figures)
 
     def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
-        agenda, info = self.prepared.agenda, self.prepared.info
+        planned, info = self.prepared.planned, self.prepared.info
         lines = [
-            f"study {self.name}: {agenda.n_total} trials ({agenda.n_arm_trials} of the arms, {agenda.n_proposals} "
-            f"proposed by {self.options.sampler_name}, {agenda.n_winner_trials} to compute the best again)"
+            f"study {self.name}: {planned.n_total} trials ({planned.n_arm_trials} of the arms, {planned.n_proposals} "
+            f"proposed by {self.options.sampler_name}, {planned.n_winner_trials} to compute the best again)"
             + (f"; {n_done} are done" if n_done else "")
             + (f", {study.n_recovered} were interrupted and run again" if study.n_recovered else ""),
             f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
             f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}",
         ]
-        if agenda.n_arm_trials < len(agenda.space.arms) * agenda.space.n_seeds:
-            lines.append(f"{agenda.n_total} trials do not cover the arms on all {agenda.space.n_seeds} seeds")
+        if planned.n_arm_trials < len(planned.space.arms) * planned.space.n_seeds:
+            lines.append(f"{planned.n_total} trials do not cover the arms on all {planned.space.n_seeds} seeds")
         lines.extend(opening_notes(self.prepared))
         return "\n".join(lines)
 

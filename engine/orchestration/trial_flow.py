@@ -89,7 +89,7 @@ class TrialFlow:
         self._broker = broker
         self._n_together = n_together
         self._live: dict[str, LiveTrial] = {}
-        self._step_bases = {"pretrain": 0, "finetune": study.agenda.space.max_pretrain_epochs()}
+        self._step_bases = {"pretrain": 0, "finetune": study.planned.space.max_pretrain_epochs()}
 
     @property
     def finished(self) -> bool:
@@ -135,16 +135,16 @@ class TrialFlow:
             self._hold(proposal is None and not self._study.exhausted)
             if proposal is None:
                 return None
-            self._screen.asked(proposal.slot.name)
+            self._screen.asked(proposal.planned.name)
             try:
-                config = self._study.agenda.space.config(proposal.settings, seed=proposal.slot.seed)
+                config = self._study.planned.space.config(proposal.settings, seed=proposal.planned.seed)
                 plan = self._plan(config)
             except InputError as error:
                 self._study.fail(proposal.number, Reason("settings", text=str(error)))
-                self._screen.ended(proposal.slot.name, "failed")
+                self._screen.ended(proposal.planned.name, "failed")
                 continue
             trial = LiveTrial(proposal, config, plan, prune_reason=proposal.end)
-            self._tracker.start_trial(proposal.slot.name, proposal.number, config.flat(), self._tags(trial))
+            self._tracker.start_trial(proposal.planned.name, proposal.number, config.flat(), self._tags(trial))
             if proposal.end is not None:
                 self._end(trial, error=False)
                 continue
@@ -158,10 +158,10 @@ class TrialFlow:
             return trial is not None
         if trial.ended:  # its process died after its last word, and was started anew
             return False
-        number, slot = trial.proposal.number, trial.proposal.slot.name
+        number, name = trial.proposal.number, trial.proposal.planned.name
         records = result.get("records", [])
         epochs = [record for record in records if "epoch" in record and record["step"] > trial.last_step]  # told once
-        self._tracker.epochs(slot, epochs)
+        self._tracker.epochs(name, epochs)
         for record in epochs:
             trial.last_step = record["step"]
             value = record["value"]
@@ -208,17 +208,17 @@ class TrialFlow:
         status = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[state]
         rankings, filters = self._artifacts(trial) if state == "complete" else (None, None)
         self._tracker.end_trial(
-            trial.proposal.slot.name,
+            trial.proposal.planned.name,
             status,
             tags=tags,
             step=trial.last_step,
             errors=trial.errors,
             rankings=rankings,
             filters=filters,
-            title=f"{trial.proposal.slot.name}: {describe_settings(trial.proposal.settings)}",
+            title=f"{trial.proposal.planned.name}: {describe_settings(trial.proposal.settings)}",
         )
         objective = trial.errors["objective"] if trial.errors else None
-        self._screen.ended(trial.proposal.slot.name, state, objective)
+        self._screen.ended(trial.proposal.planned.name, state, objective)
 
     def interrupt(self) -> None:
         """End all live trials as interrupted: a resumed sweep runs them again."""
@@ -254,13 +254,13 @@ class TrialFlow:
         return found[0], found[1]
 
     def _tags(self, trial: LiveTrial) -> dict[str, Any]:
-        slot = trial.proposal.slot
+        planned = trial.proposal.planned
         keys = {f"stage.{spec.stage}": spec.key for spec in trial.plan}
         budget = trial.plan.noisy_budget
         return {
             "robustune.trial_number": trial.proposal.number,
-            "robustune.purpose": slot.purpose,
-            "robustune.group": slot.group or slot.purpose,
+            "robustune.purpose": planned.purpose,
+            "robustune.group": planned.group or planned.purpose,
             "config_digest": trial.config.digest,
             "git_commit": git_commit() or "unknown",
             **({"labelled_noisy": str(budget)} if budget is not None else {}),

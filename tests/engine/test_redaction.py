@@ -2,7 +2,7 @@ import pytest
 
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import SweepStudy
-from engine.orchestration.search.planned_trials import Agenda
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.tracking import Spool, check_tracking
 from engine.redaction import hide_credentials, hide_in
 from engine.report.commands import sync_command, view_commands
@@ -95,7 +95,7 @@ def test_an_unexpected_error_is_shown_in_full_without_credentials(monkeypatch, c
 
 def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
     study = SweepStudy(
-        Agenda(SPACE, 4, 0), storage=f"sqlite:///{tmp_path}/o.db", name="s", sampler="tpe", pruner="none"
+        PlannedTrials(SPACE, 4, 0), storage=f"sqlite:///{tmp_path}/o.db", name="s", sampler="tpe", pruner="none"
     )
     proposal = study.ask()
     assert proposal is not None

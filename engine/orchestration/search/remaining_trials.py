@@ -4,44 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.orchestration.search.planned_trials import Agenda, Slot
+from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
 from engine.report.results import Results
 
 
 @dataclass(frozen=True)
-class Rest:
+class RemainingTrials:
     """What a study has still to run.
 
     Attributes:
-        slots: the arms' and proposals' that are not filled.
-        n_done: how many slots of the agenda are filled.
+        trials: the arms' and proposals' that are left.
+        n_done: how many of the planned trials are done.
         n_winner: how many of the winner's repeats are left; the most that may be, while the winner is not known.
-        winner: the slots of these repeats; None while the winner is not known.
+        winner: the trials of these repeats; None while the winner is not known.
     """
 
-    slots: tuple[Slot, ...]
+    trials: tuple[PlannedTrial, ...]
     n_done: int
     n_winner: int
-    winner: tuple[Slot, ...] | None = None
+    winner: tuple[PlannedTrial, ...] | None = None
 
     @property
     def n_left(self) -> int:
         """Return how many trials are left, at most."""
-        return len(self.slots) + self.n_winner
+        return len(self.trials) + self.n_winner
 
     def count(self, purpose: str) -> int:
         """Return how many arms' trials ("arm") or proposals ("proposal") are left."""
-        return sum(slot.purpose == purpose for slot in self.slots)
+        return sum(trial.purpose == purpose for trial in self.trials)
 
 
-def rest_of(agenda: Agenda, results: Results | None) -> Rest:
+def remaining_trials(planned: PlannedTrials, results: Results | None) -> RemainingTrials:
     """Return what a study has still to run; ``results`` is None for one that is not begun."""
     done = {trial.slot for trial in results.trials} if results is not None else set()
-    slots = tuple(agenda.left(done))
-    n_done = agenda.n_arm_trials + agenda.n_proposals - len(slots)
-    if results is None or any(slot.purpose == "proposal" for slot in slots) or not agenda.n_winner_trials:
-        return Rest(slots, n_done, agenda.n_winner_trials)
+    trials = tuple(planned.left(done))
+    n_done = planned.n_arm_trials + planned.n_proposals - len(trials)
+    if results is None or any(trial.purpose == "proposal" for trial in trials) or not planned.n_winner_trials:
+        return RemainingTrials(trials, n_done, planned.n_winner_trials)
     best = results.best()
-    repeats = () if best is None else tuple(agenda.winner(best.settings))
-    left = tuple(slot for slot in repeats if slot.name not in done)
-    return Rest(slots, n_done + len(repeats) - len(left), len(left), left)
+    repeats = () if best is None else tuple(planned.winner(best.settings))
+    left = tuple(trial for trial in repeats if trial.name not in done)
+    return RemainingTrials(trials, n_done + len(repeats) - len(left), len(left), left)

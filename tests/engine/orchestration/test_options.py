@@ -120,11 +120,11 @@ def test_an_unreadable_image_is_named_by_its_path(capsys, tmp_path: Path) -> Non
 
 def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:
     from engine.orchestration.search import SweepStudy
-    from engine.orchestration.search.planned_trials import Agenda
+    from engine.orchestration.search.planned_trials import PlannedTrials
 
     (tmp_path / "home").mkdir()
     storage = f"sqlite:///{tmp_path / 'home' / 'optuna.db'}"
-    SweepStudy(Agenda(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner="none")
+    SweepStudy(PlannedTrials(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner="none")
     sentence = refused(capsys, tmp_path, "--study", "mine")
     assert "study 'mine' exists with another space (tiny, digest" in sentence
 

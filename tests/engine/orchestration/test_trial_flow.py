@@ -26,7 +26,7 @@ class Scene:
         options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner=pruner)
         self.prepared = prepare(options, SPACE)
         self.study = SweepStudy(
-            self.prepared.agenda, storage=options.storage_url, name="study", sampler="random", pruner=pruner
+            self.prepared.planned, storage=options.storage_url, name="study", sampler="random", pruner=pruner
         )
         self.spool = Spool(tmp_path / "events.jsonl")
         self.held: list[bool] = []
@@ -127,7 +127,7 @@ def test_a_repeat_of_a_pruned_trial_ends_without_a_process(scene: Scene, monkeyp
 
     def ask_for_a_repeat() -> Proposal | None:
         proposal = ask()
-        if proposal is None or not proposal.slot.name.startswith("proposal/"):
+        if proposal is None or not proposal.planned.name.startswith("proposal/"):
             return proposal
         return replace(proposal, end=Reason("repeat", trial=1))
 

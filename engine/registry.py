@@ -29,10 +29,15 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
+        self._origins: dict[str, str] = {}
         self._sources: dict[str, str | None] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str, *, made_by: object = None) -> Callable[[T], T]:
         """Return a decorator that adds an entry under ``name``.
+
+        Args:
+            name: the entry's name.
+            made_by: the user's function or class, where the entry is a value that only holds it.
 
         Raises:
             InputError: another object has the name already (the same source line again is a reload, and replaces), or
@@ -46,11 +51,13 @@ class Registry(Generic[T]):
         module = _registering_module()
 
         def add(entry: T) -> T:
-            previous = self._entries.get(name)
-            if previous is not None and _origin(previous) != _origin(entry):
-                raise InputError(f"{self.kind} {name!r} is already registered by {_origin(previous)}")
+            written = entry if made_by is None else made_by
+            previous, origin = self._origins.get(name), _origin(written)
+            if previous is not None and previous != origin:
+                raise InputError(f"{self.kind} {name!r} is already registered by {previous}")
             self._entries[name] = entry
-            self._sources[name] = source_digest(entry, module)
+            self._origins[name] = origin
+            self._sources[name] = source_digest(written, module)
             return entry
 
         return add
@@ -69,6 +76,10 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """Return the names with their entries."""
+        return iter(self._entries.items())
 
     def names(self) -> tuple[str, ...]:
         """Return the names in the order of their registration."""

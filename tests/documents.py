@@ -7,13 +7,18 @@ is made small in the same way (`PRELUDE`).
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import os
 import re
 import shlex
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from unittest.mock import patch
 
 import numpy as np
@@ -161,3 +166,19 @@ def _write_pictures(folder: Path, classes: np.ndarray, kind: str = "png") -> Non
         (folder / f"class{label}").mkdir(parents=True)
         for number, pixels in enumerate(pictures):
             Image.fromarray(pixels).save(folder / f"class{label}" / f"{number:04}.{kind}")
+
+
+def bring_module(name: str) -> ModuleType:
+    """Import a module of the documents, which registers what it adds; a second time it is the same.
+
+    Args:
+        name: of the module, without ".py".
+    """
+    if name not in sys.modules:
+        (block,) = [block for block in blocks("python") if module_name(block) == f"{name}.py"]
+        folder = Path(tempfile.mkdtemp(prefix="documents-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        (folder / f"{name}.py").write_text(block.text)
+        sys.path.append(str(folder))
+        importlib.import_module(name)
+    return sys.modules[name]

@@ -3,10 +3,15 @@
 from engine._lazy import lazy_names
 
 _MODULES = {
+    "PrunerNumber": "engine.orchestration.search.pruners",
+    "PrunerRequest": "engine.orchestration.search.pruners",
     "Results": "engine.report.results",
+    "SamplerRequest": "engine.orchestration.search.samplers",
     "SweepOptions": "engine.orchestration.options",
-    "TrialResult": "engine.report.trial_results",
+    "TrialResult": "engine.report.results",
     "load_results": "engine.orchestration.sweep",
+    "register_pruner": "engine.orchestration.search.pruners",
+    "register_sampler": "engine.orchestration.search.samplers",
     "run_sweep": "engine.orchestration.sweep",
 }
 

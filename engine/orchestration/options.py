@@ -18,14 +18,13 @@ from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
-from engine.orchestration.cluster.slots import SlotRequest
-from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
-from engine.orchestration.search.pruners import parse_pruner
-from engine.orchestration.search.samplers import check_sampler
+from engine.orchestration.databases import check_sqlite, is_same_database, sqlite_url
+from engine.orchestration.search.pruners import PRUNERS, parse_pruner
+from engine.orchestration.search.samplers import SAMPLERS, check_sampler
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import ARM
+from engine.report.results import CORRUPTED, OBJECTIVES
 from engine.report.study_report import check_by
-from engine.report.trial_results import CORRUPTED, OBJECTIVES
 from engine.spaces import Space
 from engine.store.store import folder_of
 
@@ -60,11 +59,11 @@ class SweepOptions:
     given, what suits the space (--dry-run says how many): all arms; ten proposals, or as many as there are in a grid or
     in a small space; and the best one's repeats."""
     sampler: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """What proposes trials: tpe, random, cma-es, gp, qmc, nsga-ii or grid (see --list); if not given tpe, and nsga-ii
-    for several objectives."""
+    """What proposes trials: tpe, random, cma-es, gp, qmc, nsga-ii or grid, or one that --import brings (see --list); if
+    not given tpe, and nsga-ii for several objectives."""
     pruner: str = "median"
-    """What stops hopeless trials early: none, median, percentile, successive-halving, hyperband, threshold:BOUND
-    or wilcoxon (see --list). Several objectives are never pruned on."""
+    """What stops hopeless trials early: none, median, percentile, successive-halving, hyperband, threshold:BOUND or
+    wilcoxon, or one that --import brings (see --list). Several objectives are never pruned on."""
     objectives: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (CORRUPTED,)
     """What trials are compared by, on validation images: corrupted, or clean corrupted for both (a Pareto front)."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -98,7 +97,7 @@ class SweepOptions:
     trials_in_flight: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Trials that are open at once; enough to keep the slots busy if not given."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
-    """Modules of yours that register models, data sets, distances, corruptions and so on."""
+    """Modules of yours that register models, data sets, distances, corruptions, samplers, pruners and so on."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What the answer's tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     dry_run: bool = False
@@ -163,9 +162,16 @@ class SweepOptions:
             )
         self._check_databases()
         check_by(self.by)
+        self.load_baseline()
+
+    def check_names(self) -> None:
+        """Check the names that a user's modules may have added to; they must have been imported.
+
+        Raises:
+            InputError: an unknown name, or a package that is missing.
+        """
         check_sampler(self.sampler_name)
         parse_pruner(self.pruner)
-        self.load_baseline()
 
     def _check_databases(self) -> None:
         check_sqlite(self.storage_url, "Optuna")
@@ -193,11 +199,6 @@ class SweepOptions:
     def pruner_name(self) -> str:
         """Return the pruner: several objectives have none."""
         return self.pruner if len(self.objectives) == 1 else "none"
-
-    @property
-    def slot_request(self) -> SlotRequest:
-        """Return the slots that are asked for."""
-        return SlotRequest(self.slots, self.cpus_per_slot, self.gpus_per_slot)
 
     @property
     def cluster_address(self) -> str | None:
@@ -234,6 +235,9 @@ class SweepOptions:
             search.append(self.objective_names)
         if space.axes:
             search.append("proposals on a seed of their own")  # studies from before are others
+        pruner, _ = parse_pruner(self.pruner_name)
+        own = (SAMPLERS.source_digest(self.sampler_name), PRUNERS.source_digest(pruner))
+        search += [source for source in own if source is not None]  # a user's code that has changed proposes others
         return f"{space.name}-{digest(search)[:8]}"
 
 

@@ -6,10 +6,13 @@ import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.corruption_kinds import TUNED_ON
 from engine.errors import unknown_name
-from engine.report.trial_results import TrialResult
+
+if TYPE_CHECKING:
+    from engine.report.results import TrialResult
 
 
 @dataclass(frozen=True, repr=False)

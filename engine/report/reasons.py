@@ -67,7 +67,7 @@ def _pruner(reason: Reason) -> str:
     against = _AGAINST[reason.pruner](reason) if reason.pruner in _AGAINST else ""
     if reason.stage and reason.epoch is not None:
         against += f" (epoch {reason.epoch} of {reason.stage})"
-    if reason.pruner == "wilcoxon":
+    if reason.trial is not None:  # it was compared with one trial, cell by cell
         where, kind = f"after {reason.n_compared} cells of the evaluation", "mean"
     else:
         where, kind = f"at step {reason.step}", "probe"

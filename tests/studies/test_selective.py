@@ -7,8 +7,7 @@ import torch
 from PIL import Image
 
 from engine.metrics import classification_error
-from engine.report.results import Results
-from engine.report.trial_results import TrialResult
+from engine.report.results import Results, TrialResult
 from engine.settings import (
     DataSettings,
     EvaluateSettings,

@@ -1,9 +1,10 @@
 """Optuna's room: studies, samplers, pruners."""
 
 from engine.orchestration.search.grid import count_of_few, grid_settings
-from engine.orchestration.search.pruners import PRUNERS
+from engine.orchestration.search.pruners import PRUNERS, PrunerNumber, PrunerRequest, register_pruner, try_pruner
 from engine.orchestration.search.repeats import Identities
-from engine.orchestration.search.samplers import SAMPLERS, check_search, search_notes
+from engine.orchestration.search.sampler_study import try_sampler
+from engine.orchestration.search.samplers import SAMPLERS, SamplerRequest, check_search, register_sampler, search_notes
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
 from engine.orchestration.search.study import Proposal, SweepStudy, read_results, results_so_far, study_names
 
@@ -13,13 +14,20 @@ __all__ = [
     "Identities",
     "Proposal",
     "ProposalSequence",
+    "PrunerNumber",
+    "PrunerRequest",
+    "SamplerRequest",
     "SweepStudy",
     "check_search",
     "count_of_few",
     "grid_settings",
     "make_sequence",
     "read_results",
+    "register_pruner",
+    "register_sampler",
     "results_so_far",
     "search_notes",
     "study_names",
+    "try_pruner",
+    "try_sampler",
 ]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
@@ -12,8 +9,6 @@ from optuna.trial import FrozenTrial
 
 STUDIES_TABLE = "studies"
 """The table that a database has once Optuna has made its own."""
-_RUNG = "completed_rung_"
-"""How the system attributes begin in which successive halving notes a trial's rungs."""
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
@@ -40,8 +35,3 @@ def drop_connections(storage: RDBStorage) -> None:
     """Have a storage connect anew: connections from before have not heard of what was set up since."""
     storage.scoped_session.remove()
     storage.engine.dispose()
-
-
-def rungs_of(trial: FrozenTrial) -> Mapping[str, Any]:
-    """Return the system attributes in which successive halving has noted a trial's rungs."""
-    return {name: value for name, value in trial.system_attrs.items() if name.startswith(_RUNG)}

@@ -1,7 +1,7 @@
 """Pruners by name: what stops hopeless trials early.
 
 A pruner compares the probe's errors at a step; steps are epochs with fixed offsets (``Horizon``). A name may carry a
-number: "threshold:0.6".
+number: "threshold:0.6". Another one is one function and ``register_pruner``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError
+from engine.registry import Registry
 from engine.report.reasons import Reason
 from engine.spaces import Space
 
@@ -24,6 +25,9 @@ REDUCTION = 2
 
 N_CELLS = 5
 """Cells that a trial is measured on before a signed-rank test compares it: with fewer, none could reach p = 0.05."""
+
+N_TRIED_STEPS = 10
+"""Steps at which a user's own pruner is tried before a sweep starts."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +73,103 @@ class Horizon:
 
 
 @dataclass(frozen=True)
+class PrunerNumber:
+    """The number that a pruner's name may carry.
+
+    Attributes:
+        word: what it is called.
+        default: its value where none is given; None means that it must be.
+        limit: it is in (0, limit).
+    """
+
+    word: str
+    default: float | None = None
+    limit: float = 1.0
+
+
+@dataclass(frozen=True)
+class PrunerRequest:
+    """What a pruner is made for.
+
+    Attributes:
+        space: what is explored.
+        horizon: the steps of its longest trial.
+        number: what the pruner's name carries, or its default; NaN where it has none.
+    """
+
+    space: Space
+    horizon: Horizon
+    number: float
+
+
+MakePruner = Callable[[PrunerRequest], optuna.pruners.BasePruner]
+Against = Callable[[Sequence[float], float], Mapping[str, Any]]
+
+
+def _nothing(others: Sequence[float], number: float) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
 class PrunerKind:
     """What there is to know about a pruner.
 
     Attributes:
         description: what it does, in a line.
-        make: gives Optuna's pruner for the horizon and the name's number.
+        make: gives Optuna's pruner.
         against: what a stopped trial's error was compared with: (errors of the complete trials at this step, the name's
             number) → fields of ``Reason``.
-        argument: what the name's number is called, and its default; a default of None means that it must be given.
+        number: the name's number, if it has one.
         by_rungs: whether it judges at few steps and must hear of every one, also where a trial may not be stopped.
         by_cells: whether its steps are the evaluation's (corruption, severity) cells, not epochs.
     """
 
     description: str
-    make: Callable[[Horizon, float], optuna.pruners.BasePruner]
-    against: Callable[[Sequence[float], float], Mapping[str, Any]] = lambda others, number: {}
-    argument: tuple[str, float | None] | None = None
+    make: MakePruner
+    against: Against = _nothing
+    number: PrunerNumber | None = None
     by_rungs: bool = False
     by_cells: bool = False
+
+
+PRUNERS: Registry[PrunerKind] = Registry("pruner")
+
+
+def register_pruner(
+    name: str,
+    description: str,
+    *,
+    number: PrunerNumber | None = None,
+    by_rungs: bool = False,
+    by_cells: bool = False,
+    against: Against = _nothing,
+) -> Callable[[MakePruner], MakePruner]:
+    """Return a decorator that makes an Optuna pruner usable as ``--pruner name``.
+
+    The function gets a ``PrunerRequest`` and returns an ``optuna.pruners.BasePruner``. That judges live trials in a
+    copy of the study in memory, where the errors of their epochs, to be made small, are intermediate values. What it
+    notes in a trial's system attributes is in the study once the trial has ended.
+
+    Args:
+        name: the pruner's name.
+        description: what it does, in a line, for ``--list``.
+        number: the number that follows the name after a colon, if there is one.
+        by_rungs: whether it must be asked at every step, also where its answer cannot count (the first epochs, arms,
+            a stage that other trials share); else it is asked only where a trial may be stopped.
+        by_cells: whether its steps are the evaluation's (corruption, severity) cells, not epochs.
+        against: what a stopped trial's error was compared with, from the errors of the complete trials at this step
+            and the name's number: fields of ``Reason``.
+
+    Raises:
+        InputError: another pruner has the name.
+    """
+
+    def add(make: MakePruner) -> MakePruner:
+        kind = PrunerKind(description, make, against, number, by_rungs, by_cells)
+        PRUNERS.register(name, made_by=make)(kind)
+        return make
+
+    return add
 
 
 def _percentile(others: Sequence[float], percent: float) -> dict[str, Any]:
@@ -99,55 +181,73 @@ def _rung(others: Sequence[float], number: float) -> dict[str, Any]:
     return {"number": REDUCTION}
 
 
-def _wilcoxon(horizon: Horizon, p_threshold: float) -> optuna.pruners.BasePruner:
+@register_pruner("none", "every trial runs to its end")
+def _none(given: PrunerRequest) -> optuna.pruners.BasePruner:
+    return optuna.pruners.NopPruner()
+
+
+@register_pruner(
+    "median",
+    "stops a trial whose best error so far is above the median of the complete ones at this step",
+    against=lambda others, number: _percentile(others, 50),
+)
+def _median(given: PrunerRequest) -> optuna.pruners.BasePruner:
+    return optuna.pruners.MedianPruner(n_startup_trials=4, n_min_trials=4)
+
+
+@register_pruner(
+    "percentile",
+    "the same with a percentile: percentile:25 lets the best quarter go on",
+    number=PrunerNumber("PERCENT", 25.0, limit=100.0),
+    against=_percentile,
+)
+def _of_percentile(given: PrunerRequest) -> optuna.pruners.BasePruner:
+    return optuna.pruners.PercentilePruner(given.number, n_startup_trials=4, n_min_trials=4)
+
+
+@register_pruner(
+    "successive-halving",
+    "the better half goes on at each rung; rungs double their distance, one lies early in fine-tuning",
+    by_rungs=True,
+    against=_rung,
+)
+def _successive_halving(given: PrunerRequest) -> optuna.pruners.BasePruner:
+    return optuna.pruners.SuccessiveHalvingPruner(min_resource=given.horizon.first_rung(), reduction_factor=REDUCTION)
+
+
+@register_pruner(
+    "hyperband",
+    "successive halving in several brackets, which begin to judge at different rungs",
+    by_rungs=True,
+    against=_rung,
+)
+def _hyperband(given: PrunerRequest) -> optuna.pruners.BasePruner:
+    return optuna.pruners.HyperbandPruner(
+        min_resource=given.horizon.first_rung(), max_resource=given.horizon.n_steps, reduction_factor=REDUCTION
+    )
+
+
+@register_pruner(
+    "threshold",
+    "stops a trial whose error is above a bound: threshold:0.6",
+    number=PrunerNumber("BOUND"),
+    against=lambda others, number: {"bound": number},
+)
+def _threshold(given: PrunerRequest) -> optuna.pruners.BasePruner:
+    return optuna.pruners.ThresholdPruner(upper=given.number)
+
+
+@register_pruner(
+    "wilcoxon",
+    "stops an evaluation whose (corruption, severity) cells are worse than the best trial's, by a signed-rank test at "
+    "wilcoxon:P",
+    number=PrunerNumber("P", 0.1),
+    by_cells=True,
+)
+def _wilcoxon(given: PrunerRequest) -> optuna.pruners.BasePruner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.pruners.WilcoxonPruner(p_threshold=p_threshold, n_startup_steps=N_CELLS)
-
-
-PRUNERS: dict[str, PrunerKind] = {
-    "none": PrunerKind("every trial runs to its end", lambda horizon, number: optuna.pruners.NopPruner()),
-    "median": PrunerKind(
-        "stops a trial whose best error so far is above the median of the complete ones at this step",
-        lambda horizon, number: optuna.pruners.MedianPruner(n_startup_trials=4, n_min_trials=4),
-        against=lambda others, number: _percentile(others, 50),
-    ),
-    "percentile": PrunerKind(
-        "the same with a percentile: percentile:25 lets the best quarter go on",
-        lambda horizon, number: optuna.pruners.PercentilePruner(number, n_startup_trials=4, n_min_trials=4),
-        against=_percentile,
-        argument=("PERCENT", 25.0),
-    ),
-    "successive-halving": PrunerKind(
-        "the better half goes on at each rung; rungs double their distance, one lies early in fine-tuning",
-        lambda horizon, number: optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=horizon.first_rung(), reduction_factor=REDUCTION
-        ),
-        against=_rung,
-        by_rungs=True,
-    ),
-    "hyperband": PrunerKind(
-        "successive halving in several brackets, which begin to judge at different rungs",
-        lambda horizon, number: optuna.pruners.HyperbandPruner(
-            min_resource=horizon.first_rung(), max_resource=horizon.n_steps, reduction_factor=REDUCTION
-        ),
-        against=_rung,
-        by_rungs=True,
-    ),
-    "threshold": PrunerKind(
-        "stops a trial whose error is above a bound: threshold:0.6",
-        lambda horizon, number: optuna.pruners.ThresholdPruner(upper=number),
-        against=lambda others, number: {"bound": number},
-        argument=("BOUND", None),
-    ),
-    "wilcoxon": PrunerKind(
-        "stops an evaluation whose (corruption, severity) cells are worse than the best trial's, by a signed-rank test "
-        "at wilcoxon:P",
-        _wilcoxon,
-        argument=("P", 0.1),
-        by_cells=True,
-    ),
-}
+        return optuna.pruners.WilcoxonPruner(p_threshold=given.number, n_startup_steps=N_CELLS)
 
 
 @dataclass(frozen=True)
@@ -211,24 +311,21 @@ def parse_pruner(text: str) -> tuple[str, float]:
     Raises:
         InputError: an unknown name, or a number that is missing, not wanted or out of its range.
     """
-    name, colon, number = text.partition(":")
-    if name not in PRUNERS:
-        raise unknown_name("pruner", name, PRUNERS)
-    argument = PRUNERS[name].argument
-    if argument is None:
+    name, colon, text_of_number = text.partition(":")
+    number = PRUNERS[name].number
+    if number is None:
         if colon:
             raise InputError(f"pruner {name!r} takes no number, got {text!r}")
         return name, float("nan")
-    word, default = argument
-    if not colon and default is not None:
-        return name, default
-    greatest = 100.0 if word == "PERCENT" else 1.0
+    if not colon and number.default is not None:
+        return name, number.default
     try:
-        value = float(number)
+        value = float(text_of_number)
     except ValueError:
         value = float("nan")
-    if not 0 < value < greatest:
-        raise InputError(f"pruner {name!r} is given as {name}:{word} with {word} in (0, {greatest:g}), got {text!r}")
+    if not 0 < value < number.limit:
+        allowed = f"{number.word} in (0, {number.limit:g})"
+        raise InputError(f"pruner {name!r} is given as {name}:{number.word} with {allowed}, got {text!r}")
     return name, value
 
 
@@ -236,10 +333,37 @@ def make_pruner(text: str, space: Space) -> SweepPruner:
     """Return a pruner for a study of a space.
 
     Raises:
-        InputError: see ``parse_pruner``.
+        InputError: see ``parse_pruner``; or a user's function that gives no pruner.
     """
     name, number = parse_pruner(text)
-    return SweepPruner(name, number, PRUNERS[name].make(Horizon.of(space), number))
+    pruner = PRUNERS[name].make(PrunerRequest(space, Horizon.of(space), number))
+    if not isinstance(pruner, optuna.pruners.BasePruner):
+        raise InputError(f"pruner {name!r} must be an optuna.pruners.BasePruner, got {pruner!r}")
+    return SweepPruner(name, number, pruner)
+
+
+def try_pruner(text: str, space: Space) -> None:
+    """Have a user's own pruner judge the second of two trials, at each of the first steps.
+
+    Raises:
+        InputError: it fails, and how.
+    """
+    name, _ = parse_pruner(text)
+    if PRUNERS.source_digest(name) is None:
+        return  # the project's own are tested
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(pruner=make_pruner(text, space).optuna)
+        for error in (0.5, 0.6):
+            trial = study.ask()
+            for step in range(1, N_TRIED_STEPS + 1):
+                trial.report(error, step)
+                trial.should_prune()
+            study.tell(trial, error)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's code raises
+        raise InputError(f"pruner {name!r} fails: {type(error).__name__}: {error}") from error
 
 
 def _possible(space: Space, path: str) -> list[Any]:

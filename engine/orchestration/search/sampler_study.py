@@ -8,6 +8,7 @@ winner is compared.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from engine.orchestration.search.distributions import distribution, suggest, suggest_settings
+from engine.errors import InputError
+from engine.orchestration.search.distributions import suggest, suggest_settings
 from engine.orchestration.search.optuna_internals import trial_id
-from engine.orchestration.search.samplers import SAMPLERS, make_sampler
+from engine.orchestration.search.samplers import SAMPLERS, SamplerRequest, make_sampler
 from engine.seeds import derive_seed
 from engine.spaces import Space
 
@@ -59,8 +61,9 @@ class SamplerStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._kind = SAMPLERS[sampler]
-        self._distributions = {axis.label: distribution(axis) for axis in space.axes}
-        self._sampler = make_sampler(sampler, seed=_optunas(seed, sampler), n_proposals=n_proposals)
+        given = SamplerRequest(_optunas(seed, sampler), n_proposals, n_objectives, space)
+        self._distributions = given.distributions
+        self._sampler = make_sampler(sampler, given)
         self._random = optuna.samplers.RandomSampler(seed=_optunas(seed, "at random"))
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
@@ -131,7 +134,30 @@ class SamplerStudy:
             self._study.tell(number, state=trial.state)
 
     def _memory(self, trial: optuna.Trial) -> dict[str, Any]:
-        if self._kind.conditional:
-            return {}
-        attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
-        return {"parameters": trial.params, "attributes": dict(attributes) if self._kind.keeps_state else {}}
+        memory: dict[str, Any] = {} if self._kind.conditional else {"parameters": trial.params}
+        if self._kind.keeps_state or not self._kind.conditional:
+            attributes = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+            memory["attributes"] = dict(attributes) if self._kind.keeps_state else {}
+        return memory
+
+
+def try_sampler(name: str, space: Space, *, n_proposals: int, n_objectives: int) -> None:
+    """Ask a user's own sampler for two proposals, with one trial that ended in between.
+
+    Raises:
+        InputError: it fails, and how.
+    """
+    if SAMPLERS.source_digest(name) is None:
+        return  # the project's own are tested
+    try:
+        study = SamplerStudy(space, name, seed=0, n_proposals=n_proposals, n_objectives=n_objectives)
+        first = study.propose()
+        study.accept(first, 0)
+        ended = optuna.trial.create_trial(values=[0.5] * n_objectives)
+        ended.number = 0
+        study.end(ended)
+        json.dumps(study.propose().memory)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a user's code raises
+        raise InputError(f"sampler {name!r} fails: {type(error).__name__}: {error}") from error

@@ -18,12 +18,11 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from engine.orchestration.databases.patience import Patience
+from engine.orchestration.patience import Patience
 from engine.orchestration.search.optuna_internals import (
     STUDIES_TABLE,
     database_of,
     drop_connections,
-    rungs_of,
     storage_of,
     study_id,
     trial_id,
@@ -114,8 +113,11 @@ class StudyTrials:
         )
         self._copy_id = study_id(self._copy)
         self._ids: list[tuple[int, int]] = []
+        self._kept: list[frozenset[str]] = []
+        """Names of the system attributes that each trial has on disk."""
         for trial in study.get_trials(deepcopy=False):
             self._ids.append((trial_id(trial), self._memory.create_new_trial(self._copy_id, trial)))
+            self._kept.append(frozenset(trial.system_attrs))
 
     def __len__(self) -> int:
         """Return how many trials there are."""
@@ -156,6 +158,7 @@ class StudyTrials:
         )
         known = self._patience.call(self._storage.create_new_trial, self._study_id, trial)
         self._ids.append((known, self._memory.create_new_trial(self._copy_id, trial)))
+        self._kept.append(frozenset(trial.system_attrs))
         return len(self._ids) - 1
 
     def note(self, number: int, name: str, value: Any) -> None:
@@ -179,17 +182,13 @@ class StudyTrials:
         if state == TrialState.PRUNED and trial.last_step is not None:
             last = trial.intermediate_values[trial.last_step]
             values = (last,) if math.isfinite(last) else None
-        if self._pruner_notes:
-            for name, value in rungs_of(trial).items():  # what the pruner noted in memory
+        for name, value in trial.system_attrs.items():
+            if name not in self._kept[number]:  # what the pruner noted in memory
                 self._patience.call(self._storage.set_trial_system_attr, self._ids[number][0], name, value)
         for storage, known in self._both(number):
             ended = list(values) if values is not None else None
             self._patience.call(storage.set_trial_state_values, known, state, ended)
         return self[number]
-
-    @property
-    def _pruner_notes(self) -> bool:
-        return isinstance(self._pruner, optuna.pruners.SuccessiveHalvingPruner | optuna.pruners.HyperbandPruner)
 
     def _both(self, number: int) -> tuple[tuple[BaseStorage, int], tuple[BaseStorage, int]]:
         on_disk, in_memory = self._ids[number]

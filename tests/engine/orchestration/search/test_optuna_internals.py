@@ -13,7 +13,6 @@ from engine.orchestration.search.optuna_internals import (
     STUDIES_TABLE,
     database_of,
     drop_connections,
-    rungs_of,
     storage_of,
     study_id,
     trial_id,
@@ -81,28 +80,8 @@ def test_a_database_has_its_engine_its_table_of_studies_and_connections_that_can
     assert len(heard) == 1, changed("how RDBStorage keeps its connections")
 
 
-@pytest.mark.parametrize(
-    "pruner",
-    [
-        optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
-        optuna.pruners.HyperbandPruner(min_resource=1, max_resource=4, reduction_factor=2),
-    ],
-    ids=lambda pruner: type(pruner).__name__,
-)
-def test_a_trial_s_rungs_are_noted_under_the_name_that_is_looked_for(pruner) -> None:
-    study = optuna.create_study(pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0))
-    trial = study.ask()
-    for step in range(1, 5):
-        trial.report(0.5, step)
-        trial.should_prune()
-    (found,) = study.get_trials()
-    noted = rungs_of(found)
-    assert noted, changed(f"what {type(pruner).__name__} notes")
-    assert noted == found.system_attrs == dict.fromkeys(noted, 0.5)
-
-
 def test_no_other_file_uses_what_is_private_of_optuna() -> None:
-    private = re.compile(r"\boptuna\.(\w+\.)*_[a-z]|(?<!self)\._(storage|study_id|trial_id)\b|completed_rung")
+    private = re.compile(r"\boptuna\.(\w+\.)*_[a-z]|(?<!self)\._(storage|study_id|trial_id)\b")
     found = [
         f"{file.relative_to(ENGINE)}: {line.strip()}"
         for file in ENGINE.rglob("*.py")

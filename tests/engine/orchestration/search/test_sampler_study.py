@@ -4,6 +4,7 @@ from optuna.trial import TrialState
 
 from engine.orchestration.search.distributions import distribution
 from engine.orchestration.search.sampler_study import MEMORY, SamplerStudy
+from engine.orchestration.search.samplers import SAMPLERS
 from engine.spaces import Choice, Float, Space
 from tests.engine.orchestration.spaces import TINY
 
@@ -15,7 +16,7 @@ SPACE = Space(
         Float("push_pull.alpha", 0.0, 1.0, when={"push_pull.where": ("first",)}),
     ),
 )
-ASKED = ["tpe", "cma-es", "gp", "nsga-ii"]
+ASKED = [name for name, kind in SAMPLERS.items() if kind.source == "asked"]
 
 
 def make_sampler_study(sampler: str, *, n_objectives: int = 1) -> SamplerStudy:

@@ -4,25 +4,36 @@ import optuna
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.search.samplers import SAMPLERS, check_search, make_sampler, population_size, search_notes
+from engine.orchestration.search.samplers import (
+    SAMPLERS,
+    SamplerRequest,
+    check_search,
+    make_sampler,
+    population_size,
+    search_notes,
+)
 from engine.spaces import Choice, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
 
 
+def request(n_proposals: int = 30) -> SamplerRequest:
+    return SamplerRequest(seed=0, n_proposals=n_proposals, n_objectives=1, space=SPACE)
+
+
 @pytest.mark.parametrize("name", [name for name, kind in SAMPLERS.items() if kind.source == "asked"])
 def test_every_sampler_that_is_asked_can_be_made(name: str) -> None:
-    assert isinstance(make_sampler(name, seed=0, n_proposals=30), optuna.samplers.BaseSampler)
+    assert isinstance(make_sampler(name, request()), optuna.samplers.BaseSampler)
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "grid"])
 def test_a_sampler_that_is_drawn_has_nothing_to_ask(name: str) -> None:
     with pytest.raises(ValueError, match="is drawn"):
-        make_sampler(name, seed=0, n_proposals=30)
+        make_sampler(name, request())
 
 
 def test_unknown_names_suggest_the_nearest() -> None:
     with pytest.raises(InputError, match=r"unknown sampler 'tpee' \(did you mean 'tpe'"):
-        make_sampler("tpee", seed=0, n_proposals=1)
+        make_sampler("tpee", request())
 
 
 def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch) -> None:
@@ -59,6 +70,6 @@ def test_generations_are_a_fifth_of_the_proposals(n_proposals: int, size: int) -
 
 @pytest.mark.parametrize(("n_proposals", "n_random"), [(4, 4), (10, 5), (20, 10), (500, 10)])
 def test_tpe_draws_at_random_first_but_not_all_of_a_few_proposals(n_proposals: int, n_random: int) -> None:
-    sampler = make_sampler("tpe", seed=0, n_proposals=n_proposals)
+    sampler = make_sampler("tpe", request(n_proposals))
     assert isinstance(sampler, optuna.samplers.TPESampler)
     assert sampler._n_startup_trials == n_random

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +18,7 @@ from engine.models import model_names
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import PRUNERS, SAMPLERS
 from engine.ranking import DISTANCES, ELECTIONS
+from engine.registry import Registry
 from engine.report.terminal import say
 from engine.report.text_tables import Table
 from engine.spaces import load_space, space_names
@@ -58,7 +59,7 @@ def _spaces() -> Iterator[Table]:
     yield Table("Search spaces (--space)", ("space", "what it asks", "axes", "arms × seeds"), rows)
 
 
-def _choices(option: str, kinds: Mapping[str, Any]) -> Table:
+def _choices(option: str, kinds: Registry[Any]) -> Table:
     rows = [(choice, about.description) for choice, about in kinds.items()]
     return Table(f"{option.capitalize()}s (--{option})", (option, "what it does"), rows)
 

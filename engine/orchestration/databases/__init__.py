@@ -1,1 +1,0 @@
-"""Databases of studies and of the tracking: their addresses, and waiting while one refuses."""

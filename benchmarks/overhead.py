@@ -40,10 +40,10 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import CpuMeter, describe_machine, timed
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search import SweepStudy
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.sweep import Sweep
 from engine.settings import (
     DataSettings,
@@ -129,11 +129,11 @@ def prepare_sweep(home: Path, n_trials: int, pruner: str) -> Prepared:
 
 def configurations(prepared: Prepared) -> Iterator[TrialConfig]:
     """Yield the configuration of every trial; of equals the first proposal wins, and is computed on its own seeds."""
-    agenda, space = prepared.agenda, prepared.space
-    for index, slot in enumerate(agenda.proposals()):
-        settings = draw_settings(space, seed=agenda.study_seed, index=index)
-        repeats = agenda.winner(settings) if index == 0 else ()
-        for seed in (slot.seed, *(repeat.seed for repeat in repeats)):
+    planned, space = prepared.planned, prepared.space
+    for index, trial in enumerate(planned.proposals()):
+        settings = draw_settings(space, seed=planned.study_seed, index=index)
+        repeats = planned.winner(settings) if index == 0 else ()
+        for seed in (trial.seed, *(repeat.seed for repeat in repeats)):
             yield space.config(settings, seed=seed)
 
 
@@ -197,9 +197,9 @@ def time_proposals(home: Path, n_trials: int) -> None:
     """Print what ask and tell cost on sqlite in the default space, by sampler; no trial is run."""
     space = load_space("push-pull")
     for sampler in ("random", "tpe"):
-        agenda = Agenda(space, n_trials + len(space.arms) * space.n_seeds, 0)
+        planned = PlannedTrials(space, n_trials + len(space.arms) * space.n_seeds, 0)
         storage = f"sqlite:///{home / f'{sampler}.db'}"
-        study = SweepStudy(agenda, storage=storage, name="ask", sampler=sampler, pruner="none")
+        study = SweepStudy(planned, storage=storage, name="ask", sampler=sampler, pruner="none")
         asks, tells = [], []
         while True:
             started = time.perf_counter()
@@ -228,7 +228,7 @@ def time_sweep(prepared: Prepared, *, profile: bool) -> Timing:
             results = Sweep(prepared, Console(file=file, width=120)).run()
             profiler.disable()
         ended = time.time()
-    if any(trial.state != "COMPLETE" for trial in results.trials) or len(results.trials) != prepared.agenda.n_total:
+    if any(trial.state != "COMPLETE" for trial in results.trials) or len(results.trials) != prepared.planned.n_total:
         raise SystemExit(f"not every trial completed:\n{log.read_text()}")
     print(next(line for line in log.read_text().splitlines() if "stages run in" in line))
     if profile:

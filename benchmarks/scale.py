@@ -166,7 +166,7 @@ def measure_sweep(options: argparse.Namespace) -> None:
         finally:
             stop()
         failed = [str(trial.reason) for trial in results.trials if trial.state != "COMPLETE"]
-        if failed or len(results.trials) != prepared.agenda.n_total:
+        if failed or len(results.trials) != prepared.planned.n_total:
             raise SystemExit(f"not every trial completed: {failed[:1]}\n{(home / 'sweep.txt').read_text()}")
         study = open_study(SPACE, prepared.options.seed, storage=sweep_options.storage_url, name=prepared.study_name)
         last_start = max(trial.datetime_start.timestamp() for trial in study.trials if trial.datetime_start)

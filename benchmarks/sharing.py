@@ -135,7 +135,7 @@ def run_sweep(prepared: Prepared) -> tuple[float, Results]:
         started = time.perf_counter()
         results = Sweep(prepared, Console(file=file, width=120)).run()
         seconds = time.perf_counter() - started
-    if len(results.with_state("COMPLETE")) != prepared.agenda.n_total:
+    if len(results.with_state("COMPLETE")) != prepared.planned.n_total:
         raise SystemExit(f"not every trial completed:\n{log.read_text()}")
     return seconds, results
 
@@ -143,9 +143,9 @@ def run_sweep(prepared: Prepared) -> tuple[float, Results]:
 def trial_plans(prepared: Prepared) -> Iterator[tuple[str, TrialConfig, list[StageSpec]]]:
     """Yield each trial's name, configuration and stages."""
     space = prepared.space
-    for slot in prepared.agenda.arms():
-        config = space.config(slot.settings or {}, seed=slot.seed)
-        yield slot.name, config, list(prepared.plan(config))
+    for trial in prepared.planned.arms():
+        config = space.config(trial.settings or {}, seed=trial.seed)
+        yield trial.name, config, list(prepared.plan(config))
 
 
 def whole_trial(config: dict[str, Any]) -> None:

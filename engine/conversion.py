@@ -16,6 +16,9 @@ from typing import Any, Literal
 from engine.documentation import attribute_texts, without_range
 from engine.errors import InputError, refused, unknown_name
 
+BY_OTHER_PATHS = "by other paths"
+"""Marks a field of a settings class whose contents have paths that do not begin with its name."""
+
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return {dotted path: value} of nested mappings, tuples as lists."""
@@ -63,11 +66,16 @@ class Leaf:
         return re.split(r"[;.](?: |$)", without_range(attribute_texts(self.owner).get(self.name, "")))[0]
 
 
+def settings_fields(cls: type) -> list[dataclasses.Field]:
+    """Return the fields of a settings class that are settings, or hold some, by their names."""
+    return [item for item in dataclasses.fields(cls) if not item.metadata.get(BY_OTHER_PATHS)]
+
+
 @cache
 def leaves(cls: type) -> dict[str, Leaf]:
     """Return {dotted path: setting} of a class and of those within it."""
     found: dict[str, Leaf] = {}
-    for item in dataclasses.fields(cls):
+    for item in settings_fields(cls):
         hint = type_hints(cls)[item.name]
         if dataclasses.is_dataclass(hint):
             found |= {f"{item.name}.{path}": leaf for path, leaf in leaves(hint).items()}  # type: ignore[arg-type]
@@ -79,7 +87,7 @@ def leaves(cls: type) -> dict[str, Leaf]:
 def build(cls: type, values: Mapping[str, Any], path: str = "") -> Any:
     """Make a settings class from nested values, each checked against its declared type."""
     hints = type_hints(cls)
-    known = [item.name for item in dataclasses.fields(cls)]
+    known = [item.name for item in settings_fields(cls)]
     arguments = {}
     for name, value in values.items():
         if name not in known:
@@ -118,6 +126,8 @@ def _explained(error: InputError, leaf: Leaf, path: str) -> InputError:
 
 def convert(value: Any, hint: Any, path: str) -> Any:
     """Return a value as a declared type has it, or say what would be allowed."""
+    if hint is object:  # of a record whose types are not known
+        return value
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         (inner,) = (option for option in options if option is not type(None))

@@ -7,14 +7,13 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 from engine.conversion import leaves
 from engine.documentation import RANGE, attribute_texts, first_line, without_range
 from engine.errors import unknown_name
 from engine.relevance import conditions_of
-from engine.settings import TrialConfig
+from engine.settings import TrialConfig, all_leaves
 
 WRITTEN_BY = "Written by `python -m tests.engine.test_explanation`"
 
@@ -46,12 +45,13 @@ class Explanation:
         return text + (f" Only where {' and '.join(clauses)}." if clauses else "")
 
 
-@cache
 def explain_settings() -> dict[str, Explanation]:
     """Return {dotted path: explanation} of all settings."""
     defaults = TrialConfig().flat()
     explained = {}
-    for path, leaf in leaves(TrialConfig).items():
+    for path, leaf in all_leaves().items():
+        if path not in defaults:  # a record has it, and nobody explains it
+            continue
         text = attribute_texts(leaf.owner).get(leaf.name, "")
         where = tuple(condition.words for condition in conditions_of(path))
         explained[path] = Explanation(path, text, _allowed(leaf.hint, text), as_typed(defaults[path]), where)
@@ -77,7 +77,7 @@ def explain(names: Iterable[str]) -> list[Explanation]:
 def sections() -> dict[str, str]:
     """Return {beginning of settings' paths: what these settings are}, "" for those that stand alone."""
     found: dict[str, str] = {}
-    for path, leaf in leaves(TrialConfig).items():
+    for path, leaf in all_leaves().items():
         found.setdefault(path.rpartition(".")[0], first_line(leaf.owner))
     return found
 
@@ -141,7 +141,8 @@ def settings_page() -> str:
         "([spaces.md](spaces.md)). `python -m pipelines.sweep --list settings` prints the same, `--list rank` a part.",
         "A list has commas (`evaluate.corruptions=fog,frost`); nothing is `none`, a switch is `true` or `false`.",
     ]
-    for group in grouped(explain_settings().values()):
+    explained = explain_settings()
+    for group in grouped(explained[path] for path in leaves(TrialConfig)):
         lines += ["", f"## {group.name}", "", group.what, "", f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
         lines += [
             f"| `{setting}` | {allowed} | `{default}` | {what} |" for setting, allowed, default, what in group.rows

@@ -50,6 +50,19 @@ def _impatient(training: str) -> Condition:
     )
 
 
+def of_training(training: str) -> dict[str, tuple[Condition, ...]]:
+    """Return the conditions of the settings of a training.
+
+    Args:
+        training: how their paths begin ("finetune.training").
+    """
+    return {
+        f"{training}.momentum": (_by_sgd(training),),
+        f"{training}.milestones": (_by_steps(training),),
+        f"{training}.patience": (_impatient(training),),
+    }
+
+
 _INHIBITED = Condition(
     "`push_pull.where` is not none", ("push_pull.where",), lambda s: s["push_pull.where"].strip() != "none"
 )
@@ -102,9 +115,7 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "push_pull.alpha": (_INHIBITED,),
     "push_pull.learn_alpha": (_INHIBITED,),
     "pretrain.": (_PRETRAINED,),
-    "pretrain.momentum": (_by_sgd("pretrain"),),
-    "pretrain.milestones": (_by_steps("pretrain"),),
-    "pretrain.patience": (_impatient("pretrain"),),
+    **of_training("pretrain"),
     "distortion.": (_TUNED,),
     "rank.": (_BY_FILTER, _RANKED),
     "rank.election": (_PAIRED, _VOTED),
@@ -123,11 +134,14 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "finetune.train_classifier": (_TUNED, _is("finetune.method", "filters")),
     "finetune.select_by": (_TUNED,),
     "finetune.training.": (_TUNED, _NOT_RETRAINED),
-    "finetune.training.momentum": (_by_sgd("finetune.training"),),
-    "finetune.training.milestones": (_by_steps("finetune.training"),),
-    "finetune.training.patience": (_impatient("finetune.training"),),
+    **of_training("finetune.training"),
 }
 """{setting, or the beginning of some settings' paths: what must hold for them to matter}; all of a setting's must."""
+
+
+def add_conditions(conditions: Mapping[str, tuple[Condition, ...]]) -> None:
+    """Add lines to the table: those of the settings that a user's stage brings along."""
+    MATTERS_IF.update(conditions)
 
 
 def conditions_of(setting: str) -> tuple[Condition, ...]:

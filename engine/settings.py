@@ -14,9 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from engine.conversion import build, convert_setting, flatten, leaves
+from engine.conversion import BY_OTHER_PATHS, Leaf, build, convert_setting, flatten, leaves, settings_fields
 from engine.digest import digest
 from engine.errors import InputError, refused, unknown_name
+from engine.sections import (
+    SECTIONS,
+    Remembered,
+    checked_sections,
+    is_remembered,
+    remember_sections,
+    section_leaves,
+    section_tree,
+)
 
 Which = Literal["most", "least", "random", "all", "none"]
 Method = Literal["filters", "correction", "network", "classifier", "retrain"]
@@ -328,6 +337,8 @@ class TrialConfig:
 
     Attributes:
         seed: seed of everything that is random in the trial, in [0, 2**63); a sweep derives it.
+        sections: {name: settings} of the sections that a user's stages have, as pairs; of those that are missing all
+            is as it is by default. The paths of their settings begin with their names ("prune.fraction").
     """
 
     data: DataSettings = field(default_factory=DataSettings)
@@ -339,9 +350,25 @@ class TrialConfig:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     seed: int = 0
+    sections: tuple[tuple[str, Any], ...] = field(default=(), metadata={BY_OTHER_PATHS: True})
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**63, "seed", "in [0, 2**63)", self.seed)
+        object.__setattr__(self, "sections", checked_sections(self.sections))
+
+    def section(self, name: str) -> Any:
+        """Return the settings of a section: one of the engine's own ("rank"), or one that a user's stage has.
+
+        Raises:
+            InputError: there is no such section.
+        """
+        own = [item.name for item in settings_fields(type(self))]
+        if name in own:
+            return getattr(self, name)
+        given = dict(self.sections)
+        if name not in given and name not in SECTIONS:
+            raise unknown_name("section of the settings", name, [*own, *SECTIONS])
+        return given[name] if name in given else SECTIONS[name]()
 
     def with_settings(self, settings: Mapping[str, Any]) -> TrialConfig:
         """Return a copy with the settings of some dotted paths replaced; a new fraction drops the count, and so on.
@@ -365,7 +392,7 @@ class TrialConfig:
         Raises:
             InputError: a path that does not exist, or a value that is not of its type.
         """
-        known = leaves(cls)  # type: ignore[arg-type]  # mypy takes a class for its instances here
+        known = all_leaves()
         if path not in known:
             raise unknown_name("setting", path, known)
         converted = convert_setting(known[path], value, path)
@@ -373,7 +400,9 @@ class TrialConfig:
 
     def flat(self) -> dict[str, Any]:
         """Return {dotted path: value}, values as JSON knows them (tuples as lists)."""
-        return flatten(dataclasses.asdict(self))
+        own = [item.name for item in settings_fields(type(self)) if item.name != "seed"]
+        names = [*own, *(SECTIONS | dict(self.sections))]
+        return flatten({**{name: section_tree(self.section(name)) for name in names}, "seed": self.seed})
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, Any]) -> Self:
@@ -385,9 +414,36 @@ class TrialConfig:
             for parent in parents:
                 node = node.setdefault(parent, {})
             node[leaf] = value
-        return build(cls, nested)
+        own = [item.name for item in settings_fields(cls)]
+        others = {name: nested.pop(name) for name in list(nested) if name not in own}
+        sections = tuple((name, _section(name, values)) for name, values in others.items())
+        return dataclasses.replace(build(cls, nested), sections=sections)
+
+    @classmethod
+    def from_record(cls, flat: Mapping[str, Any]) -> Self:
+        """Return ``from_flat`` of what was written by a process that may have had modules which this one has not.
+
+        The settings of their stages are kept as they are.
+        """
+        remember_sections(flat, known=[item.name for item in settings_fields(cls)])
+        return cls.from_flat(flat)
 
     @property
     def digest(self) -> str:
         """Return a hash of all settings (12 hexadecimal digits)."""
         return digest(self.flat())[:12]
+
+
+def all_leaves() -> dict[str, Leaf]:
+    """Return {dotted path: setting} of a trial: the engine's own, and those of the sections that are registered."""
+    return leaves(TrialConfig) | section_leaves()
+
+
+def _section(name: str, values: Any) -> Any:
+    """Return a section that is not the engine's own, of nested values."""
+    if name in SECTIONS and isinstance(values, Mapping):
+        return build(SECTIONS[name], values, f"{name}.")
+    if is_remembered(name) and isinstance(values, Mapping):
+        return Remembered.of(flatten(values))
+    path = next(iter(flatten({name: values})), name)
+    raise unknown_name("setting", path, all_leaves())

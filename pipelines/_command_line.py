@@ -16,8 +16,8 @@ import tyro
 from engine.conversion import home_found
 from engine.errors import InputError, unknown_name
 from engine.extensions import import_modules
-from engine.orchestration.interruption import as_ctrl_c
-from engine.orchestration.patience import RefusedError
+from engine.orchestration.cluster.interruption import as_ctrl_c
+from engine.orchestration.databases.patience import RefusedError
 from engine.redaction import hide_credentials
 from pipelines._help import plain, with_help
 

@@ -12,7 +12,12 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from engine.errors import InputError
+
 Options = TypeVar("Options")
+
+_NOT_GIVEN = ("\0",)
+"""Stands for no words where an option is not there; none can be typed so. An option without its words has ()."""
 
 
 def with_help(options: type[Options]) -> type[Options]:
@@ -30,7 +35,8 @@ def with_help(options: type[Options]) -> type[Options]:
     for item in dataclasses.fields(options):
         hint = None if item.default is None or item.default == () else _default
         config = tyro.conf.arg(help=texts.get(item.name), help_behavior_hint=hint or "")
-        same = dataclasses.field(default=item.default, default_factory=item.default_factory, kw_only=item.kw_only)
+        default: Any = _NOT_GIVEN if item.default == () else item.default
+        same = dataclasses.field(default=default, default_factory=item.default_factory, kw_only=item.kw_only)
         described.append((item.name, Annotated[_with_help(hints[item.name]), config], same))
     frozen = options.__dataclass_params__.frozen  # type: ignore[attr-defined]
     made = dataclasses.make_dataclass(options.__name__, described, bases=(options,), frozen=frozen)
@@ -39,9 +45,27 @@ def with_help(options: type[Options]) -> type[Options]:
 
 
 def plain(options: type[Options], parsed: Options) -> Options:
-    """Return parsed options as the class itself, which other processes know too."""
+    """Return parsed options as the class itself, which other processes know too.
+
+    Raises:
+        InputError: an option that takes words, and has a default, is given without one.
+    """
     assert dataclasses.is_dataclass(options)
-    return options(**{item.name: getattr(parsed, item.name) for item in dataclasses.fields(options)})
+    values = {item.name: getattr(parsed, item.name) for item in dataclasses.fields(options)}
+    for item in dataclasses.fields(options):
+        if isinstance(item.default, tuple):
+            if values[item.name] == ():
+                raise InputError(_wordless(options, item.name))
+            if values[item.name] == _NOT_GIVEN:
+                values[item.name] = item.default
+    return options(**values)
+
+
+def _wordless(options: type, name: str) -> str:
+    """Return what is wrong with an option of several words that is given without any."""
+    (shown,) = typing.get_type_hints(options, include_extras=True)[name].__metadata__
+    flag = shown.name or name.replace("_", "-")
+    return f"--{flag} needs a value, {shown.metavar.removesuffix(' ...')}, or several; leave it out for its default"
 
 
 def _with_help(hint: Any) -> Any:

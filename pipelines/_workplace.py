@@ -16,7 +16,8 @@ from engine.extensions import parse_settings
 from engine.report.terminal import say
 from engine.settings import TrialConfig
 from engine.stages import TrialPlan, check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
-from engine.stages.network import load_network
+from engine.stages.catalogue import network_stages
+from engine.stages.network import restore_network
 from engine.store import Artifact, Store
 from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config
@@ -71,7 +72,7 @@ class Workplace:
 
     def network(self, artifacts: Mapping[str, Artifact]) -> nn.Module:
         """Return the network of some artifacts, fine-tuned if they say so."""
-        return load_network(next(iter(artifacts.values())), artifacts.get("finetune"), self.device)
+        return restore_network([artifacts[name] for name in network_stages() if name in artifacts], self.device)
 
 
 def open_workplace(options: NetworkOptions, console: Console) -> Workplace:

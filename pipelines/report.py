@@ -13,7 +13,7 @@ import tyro
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import read_results, study_names
 from engine.report.baseline_scores import baseline_of_study, score_tables
-from engine.report.study_report import answer_tables
+from engine.report.study_report import study_report
 from engine.report.terminal import make_console, say
 from pipelines._command_line import run
 
@@ -46,7 +46,7 @@ def main(options: ReportOptions) -> int:
             say(console, name)
         return 0
     results = read_results(storage, options.study)
-    parts = answer_tables(results, by=options.by)
+    parts = study_report(results, by=options.by)
     if options.baseline is not None:
         parts += score_tables(results, baseline_of_study(options.baseline, results))
     say(console, *parts)

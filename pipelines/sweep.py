@@ -23,7 +23,7 @@ def main(options: SweepOptions) -> int:
     """List, dry-run or run a sweep; return the exit code."""
     console = make_console()
     if options.list is not None:
-        from engine.orchestration.listing import print_lists
+        from pipelines._lists import print_lists
 
         print_lists(console, options)
         return 0

@@ -87,7 +87,7 @@ def main(options: TrialOptions) -> int:
         info, _ = prepare_data(config.data, store, download=options.download)
     plan = make_plan(options, config, info, store, device, console)
     if baseline is not None:
-        tested = plan.stages[-1].settings
+        tested = plan.judged.settings
         baseline.check(tested["corruptions"], tested["severities"])
     say(
         console,
@@ -102,7 +102,7 @@ def main(options: TrialOptions) -> int:
         for outcome in run_chain(plan, store, data_getter(info, store, device), device=device, on_progress=show):
             outcomes.append(outcome)
             say(console, describe_stage(outcome))
-    errors = outcomes[-1].artifact.json("errors")
+    errors = next(done for done in outcomes if done.spec is plan.judged).artifact.json("errors")
     say(console, error_grid(errors, baseline))
     if options.errors is not None:
         write_errors(errors, options.errors)

@@ -10,7 +10,8 @@ import torch
 
 from engine.data import DataSet
 from engine.metrics import classification_error
-from engine.report.results import Results, TrialResult
+from engine.report.results import Results
+from engine.report.trial_results import TrialResult
 from engine.stages.budget import NoisyBudget
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted

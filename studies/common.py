@@ -9,9 +9,10 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.metrics import PairedDifference, paired_difference
 from engine.orchestration import load_results
-from engine.report.results import Results, TrialResult
-from engine.report.study_report import format_difference
+from engine.report.comparisons import format_difference
+from engine.report.results import Results
 from engine.report.text_tables import percent_text
+from engine.report.trial_results import TrialResult
 from engine.stages import find_whole
 from engine.store import Artifact, Store
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from engine.errors import InputError
-from engine.report.results import TrialResult
+from engine.report.trial_results import TrialResult
 from search_spaces.inhibition import ALPHA, MODELS, H
 from studies.common import difference_text, load, mean_and_std, parser, print_table, trials_by_arm
 

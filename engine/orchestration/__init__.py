@@ -8,7 +8,7 @@ _MODULES = {
     "Results": "engine.report.results",
     "SamplerRequest": "engine.orchestration.search.samplers",
     "SweepOptions": "engine.orchestration.options",
-    "TrialResult": "engine.report.results",
+    "TrialResult": "engine.report.trial_results",
     "load_results": "engine.orchestration.sweep",
     "register_pruner": "engine.orchestration.search.pruners",
     "register_sampler": "engine.orchestration.search.samplers",

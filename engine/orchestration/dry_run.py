@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from engine.explanation import as_typed
-from engine.orchestration.rest import Rest, rest_of
+from engine.orchestration.preparation import Prepared, opening_notes
 from engine.orchestration.search import SAMPLERS, Identities, make_sequence, results_so_far
-from engine.report.measurement import check_agreement
-from engine.report.results import describe_settings
+from engine.orchestration.search.remaining_trials import RemainingTrials, remaining_trials
+from engine.report.measurement import check_comparable
 from engine.report.terminal import say
 from engine.report.text_tables import Table
+from engine.report.trial_results import describe_settings
 from engine.settings import TrialConfig
 from engine.spaces import Axis
 from engine.stages import StageSpec
-
-if TYPE_CHECKING:
-    from engine.orchestration.preparation import Prepared
 
 
 def print_dry_run(console: Console, prepared: Prepared) -> None:
@@ -31,37 +28,35 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     Raises:
         InputError: the study exists, and the sweep cannot go on with it.
     """
-    from engine.orchestration.sentences import opening_notes
-
-    agenda, space, options = prepared.agenda, prepared.space, prepared.options
+    planned, space, options = prepared.planned, prepared.space, prepared.options
     so_far = results_so_far(
         space,
-        agenda.study_seed,
+        planned.study_seed,
         storage=options.storage_url,
         name=prepared.study_name,
         objectives=options.objective_names,
     )
     if so_far is not None:
-        check_agreement(prepared.study_name, so_far.yardsticks, prepared.yardstick)
-    rest = rest_of(agenda, so_far)
+        check_comparable(prepared.study_name, so_far.measurements, prepared.measurement)
+    left = remaining_trials(planned, so_far)
     say(
         console,
         f"study {prepared.study_name}: space {space.name} (digest {space.digest}) on {prepared.info.settings.name}\n"
-        f"{agenda.n_total} trials: {agenda.n_arm_trials} of the arms, {agenda.n_proposals} proposed by "
-        f"{options.sampler_name}, {agenda.n_winner_trials} to compute the best again"
+        f"{planned.n_total} trials: {planned.n_arm_trials} of the arms, {planned.n_proposals} proposed by "
+        f"{options.sampler_name}, {planned.n_winner_trials} to compute the best again"
         + ("; so many suit the space, --n-trials N runs others" if options.n_trials is None else ""),
     )
-    for note in [*opening_notes(prepared), *_notes(prepared, rest)]:
+    for note in [*opening_notes(prepared), *_notes(prepared, left)]:
         say(console, note)
     for arm in space.arms:
         say(console, f"  arm {arm.name}: {describe_settings(arm.settings)}")
     for axis in space.axes:
         say(console, f"  axis {_described(axis)}")
-    if not rest.n_left:
+    if not left.n_left:
         return
-    say(console, stage_table(prepared, rest))
-    exact = SAMPLERS[options.sampler_name].source == "drawn" or not rest.count("proposal")
-    if not exact or (rest.n_winner and rest.winner is None):
+    say(console, stage_table(prepared, left))
+    exact = SAMPLERS[options.sampler_name].source == "drawn" or not left.count("proposal")
+    if not exact or (left.n_winner and left.winner is None):
         say(
             console,
             ("Proposals" if not exact else "The winner's trials")
@@ -69,15 +64,15 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         )
 
 
-def _notes(prepared: Prepared, rest: Rest) -> Iterator[str]:
+def _notes(prepared: Prepared, left: RemainingTrials) -> Iterator[str]:
     """Yield what a person should know of the rest, and of the device that it is planned for."""
-    if not rest.n_left:
-        yield f"all {rest.n_done} trials are done: nothing is left to run"
-    elif rest.n_done:
+    if not left.n_left:
+        yield f"all {left.n_done} trials are done: nothing is left to run"
+    elif left.n_done:
         yield (
-            f"{rest.n_done} are done; left are {rest.count('arm')} of the arms, {rest.count('proposal')} to propose, "
-            + ("" if rest.winner is not None or not rest.n_winner else "up to ")
-            + f"{rest.n_winner} to compute the best again: what follows is of these"
+            f"{left.n_done} are done; left are {left.count('arm')} of the arms, {left.count('proposal')} to propose, "
+            + ("" if left.winner is not None or not left.n_winner else "up to ")
+            + f"{left.n_winner} to compute the best again: what follows is of these"
         )
     if not prepared.device_is_known:
         yield (
@@ -92,11 +87,11 @@ def _described(axis: Axis) -> str:
     return f"{axis.label}: {values}" + (f"   if {when}" if when else "")
 
 
-def stage_table(prepared: Prepared, rest: Rest) -> Table:
+def stage_table(prepared: Prepared, left: RemainingTrials) -> Table:
     """Return, for each kind of stage, how often trials want it, how many distinct ones that is, and what is stored."""
     wanted: Counter[str] = Counter()
     distinct: dict[str, dict[str, StageSpec]] = defaultdict(dict)
-    for config in _configs(prepared, rest):
+    for config in _configs(prepared, left):
         for spec in prepared.plan(config, device=prepared.device):
             wanted[spec.stage] += 1
             distinct[spec.stage][spec.key] = spec
@@ -111,19 +106,19 @@ def stage_table(prepared: Prepared, rest: Rest) -> Table:
     return Table("Stages", ("stage", "wanted by trials", "distinct", "in the store", "shared"), rows, align="lrrrr")
 
 
-def _configs(prepared: Prepared, rest: Rest) -> Iterator[TrialConfig]:
+def _configs(prepared: Prepared, left: RemainingTrials) -> Iterator[TrialConfig]:
     """Yield a configuration for every trial that is left; draws stand for those that are not known yet."""
-    agenda, space = prepared.agenda, prepared.space
+    planned, space = prepared.planned, prepared.space
     name = prepared.options.sampler_name
     known = name if SAMPLERS[name].source == "drawn" else "random"
-    draws = make_sequence(known, agenda, Identities(space, prepared.identity))
+    draws = make_sequence(known, planned, Identities(space, prepared.identity))
     drawn = None
-    for slot in rest.slots:
-        settings = slot.settings
+    for trial in left.trials:
+        settings = trial.settings
         if settings is None:
-            settings = draws[int(slot.name.removeprefix("proposal/"))]
+            settings = draws[int(trial.name.removeprefix("proposal/"))]
             drawn = settings if drawn is None else drawn
-        yield space.config(settings, seed=slot.seed)
-    repeats = rest.winner if rest.winner is not None else agenda.winner(drawn or {})
-    for slot in repeats:
-        yield space.config(slot.settings or {}, seed=slot.seed)
+        yield space.config(settings, seed=trial.seed)
+    repeats = left.winner if left.winner is not None else planned.winner(drawn or {})
+    for trial in repeats:
+        yield space.config(trial.settings or {}, seed=trial.seed)

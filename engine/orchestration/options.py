@@ -18,13 +18,14 @@ from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
-from engine.orchestration.databases import check_sqlite, is_same_database, sqlite_url
+from engine.orchestration.cluster.slots import SlotRequest
+from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.search.pruners import PRUNERS, parse_pruner
 from engine.orchestration.search.samplers import SAMPLERS, check_sampler
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import ARM
-from engine.report.results import CORRUPTED, OBJECTIVES
 from engine.report.study_report import check_by
+from engine.report.trial_results import CORRUPTED, OBJECTIVES
 from engine.spaces import Space
 from engine.store.store import folder_of
 
@@ -199,6 +200,11 @@ class SweepOptions:
     def pruner_name(self) -> str:
         """Return the pruner: several objectives have none."""
         return self.pruner if len(self.objectives) == 1 else "none"
+
+    @property
+    def slot_request(self) -> SlotRequest:
+        """Return the slots that are asked for."""
+        return SlotRequest(self.slots, self.cpus_per_slot, self.gpus_per_slot)
 
     @property
     def cluster_address(self) -> str | None:

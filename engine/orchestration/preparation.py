@@ -12,19 +12,26 @@ import torch
 from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
-from engine.orchestration.agenda import N_PROPOSALS, Agenda, suitable_n_trials
-from engine.orchestration.data_limits import fit_axes, with_limited
-from engine.orchestration.databases import check_folder
+from engine.orchestration.cluster.slots import SlotPlan, plan_slots
+from engine.orchestration.databases.addresses import check_folder
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.search import check_search, count_of_few, grid_settings, try_pruner, try_sampler
-from engine.orchestration.slots import SlotPlan, plan_slots
+from engine.orchestration.search import (
+    check_search,
+    count_of_few,
+    grid_settings,
+    search_notes,
+    try_pruner,
+    try_sampler,
+)
+from engine.orchestration.search.planned_trials import N_PROPOSALS, PlannedTrials, suitable_n_trials
 from engine.orchestration.tracking import check_tracking
 from engine.report.baseline_scores import ARM, check_arm
-from engine.report.measurement import Yardstick, planned_yardstick
+from engine.report.measurement import Measurement, planned_measurement
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
 from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, prepare_weights
+from engine.stages.axis_limits import fit_axes, with_limited
 from engine.stages.plan_evaluation import plan_evaluation
 from engine.store import Store
 from engine.training import recipe_settings
@@ -39,7 +46,7 @@ class Prepared:
     Attributes:
         options: what was asked for.
         space: with the data set and the settings of the options.
-        agenda: which trials there are.
+        planned: which trials there are.
         study_name: the study.
         store: where artifacts are.
         info: the data set.
@@ -49,7 +56,7 @@ class Prepared:
 
     options: SweepOptions
     space: Space
-    agenda: Agenda
+    planned: PlannedTrials
     study_name: str
     store: Store
     info: DataInfo
@@ -67,10 +74,10 @@ class Prepared:
         return self._plans[key]
 
     @property
-    def yardstick(self) -> Yardstick:
+    def measurement(self) -> Measurement:
         """Return what the trials are compared by and tested on."""
         settings = plan_evaluation(self.space.base.evaluate, self.info)
-        return planned_yardstick(settings, n_validation=self.info.n_validation, n_test=self.info.n_test)
+        return planned_measurement(settings, n_validation=self.info.n_validation, n_test=self.info.n_test)
 
     @property
     def device(self) -> str:
@@ -91,8 +98,8 @@ class Prepared:
         return [self.info.raw_key, *([weights] if weights else [])]
 
     def identity(self, config: TrialConfig) -> str:
-        """Return what configurations share that come to the same numbers: their last stage's key."""
-        return self.plan(config).stages[-1].key
+        """Return what configurations share that come to the same numbers."""
+        return self.plan(config).identity
 
 
 def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
@@ -120,38 +127,69 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
         space, notes = space.with_base(weights.settings(given=settings)), weights.notes
     space, left_out = fit_axes(space, info)
     check_search(options.sampler_name, space, n_objectives=len(options.objective_names))
-    agenda = make_agenda(options, space)
-    if agenda.n_proposals:
+    planned = planned_trials(options, space)
+    if planned.n_proposals:
         n_objectives = len(options.objective_names)
-        try_sampler(options.sampler_name, space, n_proposals=agenda.n_proposals, n_objectives=n_objectives)
+        try_sampler(options.sampler_name, space, n_proposals=planned.n_proposals, n_objectives=n_objectives)
     try_pruner(options.pruner_name, space)
-    prepared = Prepared(options, space, agenda, options.study_name(space), store, info, left_out, notes)
+    prepared = Prepared(options, space, planned, options.study_name(space), store, info, left_out, notes)
     check_arms(prepared)
-    if agenda.n_proposals:
+    if planned.n_proposals:
         check_proposals_differ(space)
     check_axes(prepared)
     check_baseline(prepared)
     return prepared
 
 
-def make_agenda(options: SweepOptions, space: Space) -> Agenda:
+def opening_notes(prepared: Prepared) -> list[str]:
+    """Return what a person should know of the data and of the search before it starts."""
+    options, planned = prepared.options, prepared.planned
+    notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
+    notes += search_notes(options.sampler_name, prepared.space) if planned.n_proposals else []
+    if options.init is not None:
+        notes.append(
+            f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
+            "layers are not those that the weights were trained with"
+        )
+    if planned.n_proposals and not planned.n_winner_trials:
+        notes.append(
+            f"{planned.n_trials} trials are too few to compute the best proposal on the arms' seeds: from "
+            f"{planned.least_with_a_winner} on it is"
+        )
+    if options.sampler_name == "grid" and planned.max_proposals is not None and planned.n_proposals:
+        notes.append(
+            f"all {planned.max_proposals} points of the grid are run"
+            if planned.n_proposals == planned.max_proposals
+            else f"of the grid's {planned.max_proposals} points {planned.n_proposals} are run, a random subset fixed "
+            "by the seed: raise --n-trials for all"
+        )
+    if len(options.objective_names) > 1:
+        asked = "" if options.pruner == "none" else f" (--pruner {options.pruner} has no effect)"
+        notes.append(
+            f"several objectives, {' and '.join(options.objective_names)} validation error: no trial is pruned{asked}; "
+            "the winner is the front's point with the least corrupted error"
+        )
+    return notes
+
+
+def planned_trials(options: SweepOptions, space: Space) -> PlannedTrials:
     """Return which trials there are: as many as are asked for, or as suit the space."""
     n_points = None
     if options.sampler_name == "grid":
         n_points = len(grid_settings(space))
     elif options.n_trials is None:
         n_points = count_of_few(space, N_PROPOSALS)
-    return Agenda(space, options.n_trials or suitable_n_trials(space, n_points), options.seed, n_points)
+    return PlannedTrials(space, options.n_trials or suitable_n_trials(space, n_points), options.seed, n_points)
 
 
 def check_arms(prepared: Prepared) -> None:
     """Plan every trial of the arms: what the network or the data rule out is found now."""
-    for slot in prepared.agenda.arms():
+    for trial in prepared.planned.arms():
         try:
-            config = prepared.space.config(slot.settings or {}, seed=slot.seed)
+            config = prepared.space.config(trial.settings or {}, seed=trial.seed)
             check_weights(prepared.plan(config), prepared.store)
         except DataLimitError as error:
-            raise InputError(f"arm {slot.group!r}: {error}") from error
+            raise InputError(f"arm {trial.group!r}: {error}") from error
 
 
 def check_baseline(prepared: Prepared) -> None:
@@ -160,7 +198,7 @@ def check_baseline(prepared: Prepared) -> None:
     baseline = options.load_baseline()
     if baseline is not None:
         for settings in [arm.settings for arm in space.arms] or [{}]:
-            tested = prepared.plan(space.config(settings, seed=0)).stages[-1].settings
+            tested = prepared.plan(space.config(settings, seed=0)).judged.settings
             baseline.check(tested["corruptions"], tested["severities"])
     elif options.baseline is not None:
         check_arm(options.baseline.removeprefix(ARM), space)
@@ -218,4 +256,4 @@ def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
     Raises:
         InputError: they do not fit.
     """
-    return plan_slots(options, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
+    return plan_slots(options.slot_request, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())

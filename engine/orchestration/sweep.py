@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.orchestration.board import Board
-from engine.orchestration.conductor import Conductor
-from engine.orchestration.interruption import as_ctrl_c
-from engine.orchestration.lease import DriverLease
+from engine.orchestration.cluster.interruption import as_ctrl_c
+from engine.orchestration.cluster.slots import SlotPlan, plan_slots
+from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.options import SweepOptions, as_params
-from engine.orchestration.patience import Patience, RefusedError, passing_reason
-from engine.orchestration.preparation import Prepared, is_private, prepare, slots_of_this_machine
-from engine.orchestration.rest import rest_of
+from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
 from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.search.driver_lease import DriverLease
+from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.study import open_study
-from engine.orchestration.sentences import opening_notes, sync_command, view_commands
-from engine.orchestration.slots import SlotPlan, plan_slots
 from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
+from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import baseline_of_study, score_tables
-from engine.report.measurement import check_agreement
+from engine.report.commands import sync_command, view_commands
+from engine.report.live_screen import LiveScreen
+from engine.report.measurement import check_comparable
 from engine.report.results import Results
-from engine.report.study_report import answer_tables
+from engine.report.study_report import study_report
 from engine.report.terminal import as_text, make_console, say
 from engine.report.text_tables import Part
 from engine.spaces import Space
@@ -113,9 +113,9 @@ class Sweep:
             results = read_results(self.options.storage_url, self.name)
         except InputError as error:
             raise RefusedError(self.fault or str(error)) from error
-        self.print_answer(results)
-        agenda = self.prepared.agenda
-        done = f"{rest_of(agenda, results).n_done} of {agenda.n_total} trials are done"
+        self.print_report(results)
+        planned = self.prepared.planned
+        done = f"{remaining_trials(planned, results).n_done} of {planned.n_total} trials are done"
         if self.fault:
             self._say(f"stopped: {self.fault}; {done}; once that is mended, the same command goes on from here")
         elif not self.complete:
@@ -124,18 +124,18 @@ class Sweep:
 
     def _run_study(self) -> None:
         """Run what is missing."""
-        options, agenda, prepared = self.options, self.prepared.agenda, self.prepared
+        options, planned, prepared = self.options, self.prepared.planned, self.prepared
         held = open_study(
-            agenda.space,
-            agenda.study_seed,
+            planned.space,
+            planned.study_seed,
             storage=options.storage_url,
             name=self.name,
             objectives=options.objective_names,
         )
-        check_agreement(self.name, read_results(options.storage_url, self.name).yardsticks, prepared.yardstick)
+        check_comparable(self.name, read_results(options.storage_url, self.name).measurements, prepared.measurement)
         with DriverLease(held), self._at_the_store():
             study = SweepStudy(
-                agenda,
+                planned,
                 storage=options.storage_url,
                 name=self.name,
                 sampler=options.sampler_name,
@@ -211,14 +211,16 @@ class Sweep:
         cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats)
         try:
             self._say(cluster.description)
-            slots = plan_slots(options, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic)
+            slots = plan_slots(
+                options.slot_request, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic
+            )
             self._say(self._opening(study, n_done, slots))
-            self._conduct(study, cluster, slots, n_done=n_done)
+            self._run_on(study, cluster, slots, n_done=n_done)
         finally:
             disconnect()
 
-    def _conduct(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
-        """Start broker, workers, tracking and board; run the trials; end everything in order."""
+    def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
+        """Start broker, workers, tracking and screen; run the trials; end everything in order."""
         from engine.orchestration.cluster.stage_pool import StagePool
         from engine.orchestration.cluster.stage_worker import StageWorker
         from engine.orchestration.cluster.tune_run import run_trials
@@ -236,47 +238,47 @@ class Sweep:
                 elastic=cluster.elastic,
                 worker=self.worker or StageWorker,
             )
-            board = Board(
+            screen = LiveScreen(
                 self.console,
-                n_total=prepared.agenda.n_total,
+                n_total=prepared.planned.n_total,
                 n_done=n_done,
                 statistics=pool.statistics,
-                notes=lambda: self._board_notes(writer),
+                notes=lambda: self._screen_notes(writer),
             )
-            conductor = Conductor(
+            flow = TrialFlow(
                 study,
                 plan=lambda config: prepared.plan(config, device=slots.device),
                 tracker=tracker,
-                board=board,
+                screen=screen,
                 store=prepared.store,
                 release=pool.release,
                 hold_ends=pool.hold_ends,
                 broker=f"broker-{self.name}",
                 n_together=n_together,
             )
-            self._live_stages = conductor.live_stages
-            board.start()
+            self._live_stages = flow.live_stages
+            screen.start()
             status = "KILLED"
             try:
                 run_trials(
-                    conductor,
+                    flow,
                     cluster,
                     n_trials=study.n_left,
                     folder=options.home / "tune",
                     name=self.name,
                 )
-                status = "FINISHED" if study.exhausted and not conductor.fault else "KILLED"
+                status = "FINISHED" if study.exhausted and not flow.fault else "KILLED"
             finally:
-                left = conductor.live_stages()
+                left = flow.live_stages()
                 self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still
-                if conductor.fault:
-                    self._note_refusal(RefusedError(conductor.fault))
-                self._each(conductor.interrupt, board.stop)
+                if flow.fault:
+                    self._note_refusal(RefusedError(flow.fault))
+                self._each(flow.interrupt, screen.stop)
                 statistics = pool.statistics()
                 self._each(pool.close, lambda: self._end_tracking(tracker, status, statistics))
-            self._say_statistics(board.seconds, statistics)
+            self._say_statistics(screen.seconds, statistics)
 
-    def _board_notes(self, writer: TrackingProcess) -> list[str]:
+    def _screen_notes(self, writer: TrackingProcess) -> list[str]:
         """Return what a person should know while the sweep runs."""
         tracking = f"tracking waits: {writer.last_error}" if writer.last_error else ""
         return [note for note in (self._patience.waits, tracking) if note]
@@ -294,7 +296,7 @@ class Sweep:
             params={
                 "space": space.name,
                 "data": space.base.data.name,
-                "n_trials": self.prepared.agenda.n_trials,
+                "n_trials": self.prepared.planned.n_trials,
                 **as_params(options),
             },
             tags={
@@ -315,7 +317,7 @@ class Sweep:
                 n_waiting = spool.n_waiting()
                 self._say(
                     f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
-                    f"once the server answers, write them with: {sync_command(options)}"
+                    f"once the server answers, write them with: {sync_command(options.home, options.tracking_uri)}"
                 )
 
     def _end_tracking(self, tracker: TrackingEvents, status: str, statistics: dict[str, Any]) -> None:
@@ -339,17 +341,17 @@ class Sweep:
         tracker.end_sweep(status, metrics, {"answer.txt": as_text(self._answer(results))}, figures)
 
     def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
-        agenda, info = self.prepared.agenda, self.prepared.info
+        planned, info = self.prepared.planned, self.prepared.info
         lines = [
-            f"study {self.name}: {agenda.n_total} trials ({agenda.n_arm_trials} of the arms, {agenda.n_proposals} "
-            f"proposed by {self.options.sampler_name}, {agenda.n_winner_trials} to compute the best again)"
+            f"study {self.name}: {planned.n_total} trials ({planned.n_arm_trials} of the arms, {planned.n_proposals} "
+            f"proposed by {self.options.sampler_name}, {planned.n_winner_trials} to compute the best again)"
             + (f"; {n_done} are done" if n_done else "")
             + (f", {study.n_recovered} were interrupted and run again" if study.n_recovered else ""),
             f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
             f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}",
         ]
-        if agenda.n_arm_trials < len(agenda.space.arms) * agenda.space.n_seeds:
-            lines.append(f"{agenda.n_total} trials do not cover the arms on all {agenda.space.n_seeds} seeds")
+        if planned.n_arm_trials < len(planned.space.arms) * planned.space.n_seeds:
+            lines.append(f"{planned.n_total} trials do not cover the arms on all {planned.space.n_seeds} seeds")
         lines.extend(opening_notes(self.prepared))
         return "\n".join(lines)
 
@@ -364,17 +366,17 @@ class Sweep:
             f"{statistics['saved_seconds']:.0f} s of computing saved{share}"
         )
 
-    def print_answer(self, results: Results) -> None:
+    def print_report(self, results: Results) -> None:
         """Print what the study says, and how to look at it."""
         say(self.console, *self._answer(results))
         options = self.options
         self._say("look closer:")
-        for command in view_commands(options, results):
+        for command in view_commands(results, storage=options.storage_url, tracking=options.tracking_url):
             self._say(f"  {command}")
 
     def _answer(self, results: Results) -> list[Part]:
         """Return the answer, and the scores if there is a baseline."""
-        parts = answer_tables(results, by=self.options.by)
+        parts = study_report(results, by=self.options.by)
         if self.options.baseline is not None:
             try:
                 parts += score_tables(results, baseline_of_study(self.options.baseline, results))

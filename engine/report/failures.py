@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from engine.report.reasons import Reason
-
-if TYPE_CHECKING:
-    from engine.report.results import TrialResult
+from engine.report.trial_results import TrialResult
 
 UNKNOWN = Reason("words", text="for no reason that was recorded")
 MOST_NUMBERS = 10

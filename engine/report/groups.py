@@ -6,13 +6,10 @@ import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from engine.corruption_kinds import TUNED_ON
 from engine.errors import unknown_name
-
-if TYPE_CHECKING:
-    from engine.report.results import TrialResult
+from engine.report.trial_results import TrialResult
 
 
 @dataclass(frozen=True, repr=False)

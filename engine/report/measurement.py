@@ -1,4 +1,4 @@
-"""What trials are compared by, and what they are tested on."""
+"""What trials are measured on: the images that they are compared by, and those that they are tested on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_NAMES = 6
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class Measurement:
     """The images that decide between trials, and those that their results are reported on.
 
     Attributes:
@@ -50,15 +50,15 @@ class Yardstick:
             )
         return lines
 
-    def agrees(self, other: Yardstick) -> bool:
+    def agrees(self, other: Measurement) -> bool:
         """Return whether trials of the two can be compared."""
         return all(
             set(getattr(self, name)) == set(getattr(other, name)) for name in ("objective", "tested", "severities")
         )
 
 
-def planned_yardstick(settings: Mapping[str, Any], *, n_validation: int, n_test: int) -> Yardstick:
-    """Return the yardstick of an evaluation that is to come.
+def planned_measurement(settings: Mapping[str, Any], *, n_validation: int, n_test: int) -> Measurement:
+    """Return the measurement of an evaluation that is to come.
 
     Args:
         settings: of its stage.
@@ -66,14 +66,14 @@ def planned_yardstick(settings: Mapping[str, Any], *, n_validation: int, n_test:
         n_test: test images.
     """
     objective, tested, severities = (tuple(settings[name]) for name in ("objective", "corruptions", "severities"))
-    return Yardstick(objective, tested, severities, n_validation, n_test)
+    return Measurement(objective, tested, severities, n_validation, n_test)
 
 
-def recorded_yardstick(errors: Mapping[str, Any]) -> Yardstick:
-    """Return the yardstick of an evaluation's record."""
+def recorded_measurement(errors: Mapping[str, Any]) -> Measurement:
+    """Return the measurement of an evaluation's record."""
     validation, test = errors.get("validation", {}), errors["test"]
     judged = validation.get("corrupted", [])
-    return Yardstick(
+    return Measurement(
         tuple(dict.fromkeys(row["corruption"] for row in judged)),
         tuple(dict.fromkeys(row["corruption"] for row in test["corrupted"])),
         tuple(sorted({row["severity"] for row in (*judged, *test["corrupted"])})),
@@ -82,24 +82,24 @@ def recorded_yardstick(errors: Mapping[str, Any]) -> Yardstick:
     )
 
 
-def check_agreement(study: str, known: Iterable[Yardstick], planned: Yardstick) -> None:
+def check_comparable(study: str, known: Iterable[Measurement], planned: Measurement) -> None:
     """Check that a study's trials can be compared with those to come.
 
     Raises:
         InputError: they were compared by other corruptions, or tested on others.
     """
-    for yardstick in known:
-        if not yardstick.agrees(planned):
+    for measurement in known:
+        if not measurement.agrees(planned):
             raise InputError(
-                f"study {study!r} has trials {_in_short(yardstick)}, those to come would be {_in_short(planned)}: they "
-                "cannot be compared; choose another --study, or the modules and settings that it was begun with"
+                f"study {study!r} has trials {_in_short(measurement)}, those to come would be {_in_short(planned)}: "
+                "they cannot be compared; choose another --study, or the modules and settings that it was begun with"
             )
 
 
-def _in_short(yardstick: Yardstick) -> str:
+def _in_short(measurement: Measurement) -> str:
     return (
-        f"compared by {_listed(yardstick.objective)} and tested on {_listed(yardstick.tested)}, "
-        f"{_severities(yardstick.severities)}"
+        f"compared by {_listed(measurement.objective)} and tested on {_listed(measurement.tested)}, "
+        f"{_severities(measurement.severities)}"
     )
 
 

@@ -1,112 +1,17 @@
-"""What a finished study says: trials as values, arms compared by seed, and the table that answers the question."""
+"""A study's trials together: by group, by seed, the best ones, and what they were measured on."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from engine.corruption_kinds import TUNED_ON
-from engine.explanation import as_typed
 from engine.metrics import PairedDifference, paired_difference
-from engine.metrics.table import ErrorTable
-from engine.report.columns import errors_by_column
 from engine.report.groups import GroupSummary, summarise
-from engine.report.measurement import Yardstick, recorded_yardstick
-from engine.report.reasons import Reason
+from engine.report.measurement import Measurement, recorded_measurement
+from engine.report.trial_results import CORRUPTED, TrialResult
 from engine.spaces import Space
 from engine.spaces.space import WINNER
-from engine.stages.budget import NoisyBudget
-from engine.stages.evaluate import rows_to_table
-
-CORRUPTED = "corrupted"
-DEAD_SHARE = 0.95
-"""A network is dead that has one answer for so many of the images, while no more than half of them are of one class."""
-DEAD_ERROR = 0.5
-"""One that answers every image alike errs at least so often, unless most images are of one class."""
-
-OBJECTIVES: dict[str, Callable[[Mapping[str, Any]], float]] = {
-    "clean": lambda errors: errors["validation"]["clean"],
-    CORRUPTED: lambda errors: errors["objective"],
-}
-"""What trials can be compared by, from an evaluation's record: errors on validation images, to be made small."""
-
-
-@dataclass(frozen=True, repr=False)
-class TrialResult:
-    """A trial as the study has it.
-
-    Attributes:
-        number: in the study.
-        slot: what the trial was for.
-        group: arm or "winner"; "" for a proposal.
-        seed: the trial's.
-        state: "COMPLETE", "PRUNED" or "FAIL".
-        settings: {dotted path: value} over the space's base.
-        objective: mean error on corrupted validation images; None unless complete.
-        errors: the evaluation's record; None unless complete.
-        reason: why it was pruned or failed; None for a complete one.
-        stages: {stage: key}.
-        values: {objective: value}, the corrupted error among them; empty unless complete.
-        repeat_of: for a proposal that equals an earlier trial, that one's number.
-    """
-
-    number: int
-    slot: str
-    group: str
-    seed: int
-    state: str
-    settings: Mapping[str, Any]
-    objective: float | None
-    errors: Mapping[str, Any] | None
-    reason: Reason | None
-    stages: Mapping[str, str]
-    values: Mapping[str, float] = field(default_factory=dict)
-    repeat_of: int | None = None
-
-    def __repr__(self) -> str:
-        value = self.reason if self.objective is None else f"objective {self.objective:.4f}"
-        return f"TrialResult({self.number}, {self.slot!r}, {self.state}: {value})"
-
-    @property
-    def table(self) -> ErrorTable:
-        """Return the test errors by (corruption, severity); empty unless complete."""
-        return {} if self.errors is None else rows_to_table(self.errors["test"]["corrupted"])
-
-    @property
-    def dead(self) -> bool:
-        """Return whether the network answers every image alike, or nearly."""
-        if self.errors is None:
-            return False
-        test = self.errors["test"]
-        if "most_answered" in test:
-            answered, labelled = test["most_answered"], test["most_labelled"]
-            return labelled < answered == 1 or (answered >= DEAD_SHARE and labelled <= 0.5)
-        cells = self.table.values()  # an older record does not say: then whatever the images suffer, its error is one
-        return test["clean"] >= DEAD_ERROR and len(cells) > 1 and set(cells) == {test["clean"]}
-
-    @property
-    def noisy_budget(self) -> NoisyBudget | None:
-        """Return the labelled noisy images that it was tuned or trained on and its epoch chosen by, if there were any.
-
-        Studies of an older version do not say; their fine-tuning chose by all noisy validation images.
-        """
-        noted = (self.errors or {}).get("labelled_noisy")
-        return None if noted is None else NoisyBudget.from_json(noted)
-
-    def test_errors(self) -> dict[str, float]:
-        """Return the error on test images by "clean", each kind of corruption, each corruption, and "all", over all
-        severities, and "tuned on", the distortion that filters were tuned on, where there is one.
-        """
-        return self.errors_over({name for name, _ in self.table})
-
-    def errors_over(self, corruptions: Collection[str]) -> dict[str, float]:
-        """Return ``test_errors`` over some of the corruptions alone."""
-        assert self.errors is not None
-        table = {cell: error for cell, error in self.table.items() if cell[0] in corruptions}
-        tuned = self.errors["test"].get("tuned_distortion")
-        return errors_by_column(table, self.errors["test"]["clean"]) | ({} if tuned is None else {TUNED_ON: tuned})
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,14 +63,14 @@ class Results:
         return {name: count for name, count in counts.items() if name not in tested}
 
     @property
-    def yardsticks(self) -> list[Yardstick]:
+    def measurements(self) -> list[Measurement]:
         """Return what the complete trials were compared by and tested on: one for all, unless a study is mixed."""
-        found: list[Yardstick] = []
+        found: list[Measurement] = []
         for trial in reversed(self.trials):  # an older version's records say less
             if trial.errors is not None:
-                yardstick = recorded_yardstick(trial.errors)
-                if not any(yardstick.agrees(other) for other in found):
-                    found.append(yardstick)
+                measurement = recorded_measurement(trial.errors)
+                if not any(measurement.agrees(other) for other in found):
+                    found.append(measurement)
         return found
 
     @property
@@ -232,24 +137,8 @@ class Results:
         return [trial for trial in self.trials if trial.state == state]
 
 
-def objective_values(errors: Mapping[str, Any], objectives: Sequence[str]) -> tuple[float, ...]:
-    """Return an evaluation's value of each objective."""
-    return tuple(OBJECTIVES[name](errors) for name in objectives)
-
-
 def _no_worse(values: Sequence[float], others: Sequence[float]) -> bool:
     return all(mine <= theirs for mine, theirs in zip(values, others, strict=True))
-
-
-def describe_settings(settings: Mapping[str, Any]) -> str:
-    """Return settings in a line, as a person types them."""
-    return ", ".join(f"{path}={as_typed(value)}" for path, value in settings.items())
-
-
-def budget_note(trials: Iterable[TrialResult]) -> str:
-    """Return what follows the settings of trials that differ in their seed alone: "; N labelled noisy images …"."""
-    budgets = dict.fromkeys(trial.noisy_budget for trial in trials if trial.noisy_budget is not None)
-    return "".join(f"; {budget}" for budget in budgets)
 
 
 def _tested_alike(trials: Sequence[TrialResult]) -> list[str]:

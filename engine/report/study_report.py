@@ -1,29 +1,26 @@
-"""The end of a sweep in words and tables."""
+"""What a study has to say, whole: its errors, differences, winner, and what was pruned or failed."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
 from engine.errors import unknown_name
 from engine.explanation import set_words
-from engine.metrics import PairedDifference
 from engine.report.columns import corruption_columns, kind_columns, merged_kinds
+from engine.report.comparisons import difference_table, error_table
 from engine.report.failures import failure_lines
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.reasons import Reason
-from engine.report.results import Results, budget_note, describe_settings
-from engine.report.text_tables import Part, Table, percent_text
+from engine.report.results import Results
+from engine.report.text_tables import Part, Table
+from engine.report.trial_results import budget_note, describe_settings
 from engine.spaces.space import WINNER
 
 BY = ("kind", "corruption")
 """What the tables of errors have a column for."""
 OPEN_UP = "--by corruption"
-
-ROOMY = 4
-"""Differences that fit beside each other with their intervals; of more, the intervals stand below."""
 
 
 def check_by(by: str) -> None:
@@ -32,7 +29,7 @@ def check_by(by: str) -> None:
         raise unknown_name("way to open the tables up (by)", by, BY)
 
 
-def answer_tables(results: Results, *, by: str = "kind") -> list[Part]:
+def study_report(results: Results, *, by: str = "kind") -> list[Part]:
     """Return what a sweep has to say: errors by arm, paired differences, the best settings, what was pruned.
 
     Args:
@@ -47,11 +44,11 @@ def answer_tables(results: Results, *, by: str = "kind") -> list[Part]:
     parts: list[Part] = []
     if groups:
         tables = {"": kind_columns(results.tested)} if by == "kind" else _opened_up(results)
-        parts += [error_table_of(groups, columns, of) for of, columns in tables.items()]
+        parts += [error_table(groups, columns, of) for of, columns in tables.items()]
         parts += [*group_lines(groups), *left_out_lines(results, merged=by == "kind"), *arm_lines(results)]
         differences = [difference_table(results, groups, columns, of) for of, columns in tables.items()]
         parts += [table for table in differences if table is not None]
-        parts += [sentence for yardstick in results.yardsticks for sentence in yardstick.sentences()]
+        parts += [sentence for measurement in results.measurements for sentence in measurement.sentences()]
     parts += best_parts(results, groups)
     parts.extend(ended_lines(results))
     return parts
@@ -60,62 +57,6 @@ def answer_tables(results: Results, *, by: str = "kind") -> list[Part]:
 def _opened_up(results: Results) -> dict[str, list[str]]:
     """Return {what a table is of: its columns} of tables with a column a corruption."""
     return {"": [CLEAN, ALL] if results.tested else [CLEAN], **corruption_columns(results.tested)}
-
-
-def error_table_of(groups: Sequence[GroupSummary], columns: Sequence[str], of: str = "") -> Table:
-    """Return mean ± standard deviation of the test errors over the seeds, a row a group.
-
-    Args:
-        groups: the rows.
-        columns: of errors.
-        of: what the columns are, if they are not all.
-    """
-    columns = [*columns, *([TUNED_ON] if has_tuned(groups) and not of else [])]
-    rows = [
-        (group.name, group.count, *(percent_text(group.errors.get(column, ())) for column in columns))
-        for group in groups
-    ]
-    title = "Test error in %, mean ±std over seeds; corruptions over all severities"
-    return Table(
-        f"Test error in %: {of}" if of else title, ("", "seeds", *columns), rows, align="l" + "r" * (1 + len(columns))
-    )
-
-
-def difference_table(
-    results: Results, groups: Sequence[GroupSummary], columns: Sequence[str], of: str = ""
-) -> Table | None:
-    """Return each group less each control, paired by seed, with 95 % t intervals; None without a control.
-
-    Args:
-        results: of the sweep.
-        groups: what is compared.
-        columns: of errors.
-        of: what the columns are, if they are not all.
-    """
-    controls = {arm.name for arm in results.space.arms if arm.control}
-    rows = []
-    for place, group in enumerate(groups):
-        for control in groups:
-            if control.name not in controls or control.name == group.name:
-                continue
-            if group.name in controls and groups.index(control) > place:
-                continue  # controls among each other: once
-            both = bool(group.trials and control.trials)
-            found = [results.compare(group, control, column) if both else None for column in columns]
-            n_pairs = max((difference.n for difference in found if difference is not None), default=0)
-            cells = [format_difference(difference) for difference in found]
-            if len(columns) > ROOMY:
-                cells = [cell.replace(" [", "\n[").replace(" (one", "\n(one") for cell in cells]
-            rows.append((f"{group.name} − {control.name}", f"{n_pairs} of {group.n_seeds}", *cells))
-    if not rows:
-        return None
-    title = "Difference in points (negative: fewer errors), paired by seed, 95 % interval; * excludes 0"
-    return Table(
-        f"Difference in points: {of}" if of else title,
-        ("", "seeds", *columns),
-        rows,
-        align="l" + "r" * (1 + len(columns)),
-    )
 
 
 def group_lines(groups: Sequence[GroupSummary]) -> list[str]:
@@ -196,19 +137,6 @@ def arm_lines(results: Results) -> list[str]:
         f"{arm.name}: {describe_settings(arm.settings) or 'the base as it is'}{budget_note(trials.get(arm.name, ()))}"
         for arm in results.space.arms
     ]
-
-
-def format_difference(difference: PairedDifference | None) -> str:
-    """Return "−12.3 [−20.1, −4.5] *" in percentage points."""
-    if difference is None:
-        return "–"
-    if difference.mean == difference.low == difference.high == 0:
-        return "0 (identical)"
-    text = f"{100 * difference.mean:+.1f}"
-    if math.isnan(difference.low):
-        return f"{text} (one seed)"
-    star = " *" if difference.low > 0 or difference.high < 0 else ""
-    return f"{text} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]{star}"
 
 
 def ended_lines(results: Results) -> list[str]:

@@ -13,13 +13,30 @@ from pathlib import Path
 from engine.errors import InputError, unknown_name
 from engine.spaces.space import Space
 
+_packages = ["search_spaces"]
+"""Names of the packages whose modules are spaces. They build on the engine, so nothing here imports one of them before
+a space of it is asked for by name."""
+
+
+def register_spaces(package: str) -> None:
+    """Have the modules of a package found as spaces by their names: ``my_space.py``, which defines ``SPACE``, is
+    ``my-space``.
+
+    Raises:
+        InputError: there is no such package, or a space of it has the name of a known one.
+    """
+    if package in _packages:
+        return
+    known = _modules()
+    for name in _modules_of(package):
+        if name in known:
+            raise InputError(f"search space {name!r} of {package} is in {known[name].rpartition('.')[0]} already")
+    _packages.append(package)
+
 
 def space_names() -> tuple[str, ...]:
-    """Return the names of the spaces in the package ``search_spaces``, a file each."""
-    import search_spaces
-
-    modules = pkgutil.iter_modules(search_spaces.__path__)
-    return tuple(sorted(module.name.replace("_", "-") for module in modules if not module.name.startswith("_")))
+    """Return the names of the spaces that can be loaded by name, a module each."""
+    return tuple(sorted(_modules()))
 
 
 def load_space(name: str | os.PathLike[str]) -> Space:
@@ -35,9 +52,29 @@ def load_space(name: str | os.PathLike[str]) -> Space:
     name = os.fspath(name)
     if name.endswith((".py", ".json")) or "/" in name:
         return _load_file(Path(name).expanduser())
-    if name not in space_names():
+    modules = _modules()
+    if name not in modules:
         raise unknown_name("search space", name, space_names())
-    return importlib.import_module(f"search_spaces.{name.replace('-', '_')}").SPACE
+    return importlib.import_module(modules[name]).SPACE
+
+
+def _modules() -> dict[str, str]:
+    """Return {name of a space: its module} of all packages of spaces."""
+    return {name: module for package in _packages for name, module in _modules_of(package).items()}
+
+
+def _modules_of(package: str) -> dict[str, str]:
+    """Return {name of a space: its module} of a package, of which nothing but itself is imported."""
+    try:
+        found = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{package}.".startswith(f"{error.name}."):
+            raise  # it exists, and imports something that does not
+        raise InputError(f"package of search spaces does not exist: {package!r}") from None
+    if not hasattr(found, "__path__"):
+        raise InputError(f"search spaces are the modules of a package, and {package!r} is a module")
+    names = [module.name for module in pkgutil.iter_modules(found.__path__) if not module.name.startswith("_")]
+    return {name.replace("_", "-"): f"{package}.{name}" for name in names}
 
 
 def _load_file(path: Path) -> Space:

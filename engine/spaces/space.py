@@ -228,8 +228,14 @@ class Space:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the space of ``to_json``."""
+    def from_json(cls, value: Mapping[str, Any], *, of_record: bool = False) -> Self:
+        """Return the space of ``to_json``.
+
+        Args:
+            value: the JSON.
+            of_record: whether it may have been written with modules which this process has not.
+        """
+        base = (TrialConfig.from_record if of_record else TrialConfig.from_flat)(value["base"])
         axes = []
         for axis in value["axes"]:
             arguments = dict(axis)
@@ -237,7 +243,7 @@ class Space:
         return cls(
             name=value["name"],
             description=value["description"],
-            base=TrialConfig.from_flat(value["base"]),
+            base=base,
             axes=tuple(axes),
             arms=tuple(Arm(**arm) for arm in value["arms"]),
             n_seeds=value["n_seeds"],

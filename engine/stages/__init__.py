@@ -11,6 +11,8 @@ _MODULES = {
     "StageElsewhereError": "engine.stages.runner",
     "StageContext": "engine.stages.context",
     "StageOutcome": "engine.stages.chain",
+    "Condition": "engine.relevance",
+    "Planning": "engine.stages.planning",
     "StageSpec": "engine.stages.spec",
     "Store": "engine.store.store",
     "TrialPlan": "engine.stages.plan",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.data import DataSet
+from engine.stages.network import restore_network
 from engine.stages.spec import StageSpec
 from engine.store.attempts import Attempt
 from engine.store.store import Artifact, Store
@@ -41,6 +43,7 @@ class StageContext:
         report: called with each epoch's record; False asks the stage to stop.
         history: the records of all epochs, those before a restart included, or of all batches of cells.
         progress: told how far the stage is, in epochs or cells.
+        networks: of the inputs, those that have made the network, in order.
     """
 
     spec: StageSpec
@@ -52,6 +55,19 @@ class StageContext:
     report: Report
     history: list[dict[str, Any]] = field(default_factory=list)
     progress: Progress = unwatched
+    networks: Sequence[Artifact] = ()
+
+    def network(self) -> nn.Module:
+        """Return the network that the stages before this one have made, on the device, in evaluation mode."""
+        return restore_network(self.networks, self.device)
+
+    def write_network(self, network: nn.Module) -> None:
+        """Write the values of all parameters and buffers of the network that ``network`` gave, for later stages.
+
+        Its layers must be the same ones, by the same names.
+        """
+        values = itertools.chain(network.named_parameters(), network.named_buffers())
+        self.attempt.write_tensors("changes", {f"{name}:values": value.detach().cpu() for name, value in values})
 
     def end_epoch(
         self, record: dict[str, Any], checkpoint: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None

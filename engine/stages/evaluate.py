@@ -14,13 +14,28 @@ from engine.digest import digest
 from engine.metrics import classification_error, corrupted_split, corrupted_splits, errors_by_cell, predict
 from engine.metrics.table import ErrorTable
 from engine.stages.context import StageContext
-from engine.stages.network import load_network
 from engine.stages.noisy import distorted
+from engine.stages.planning import Planning
 from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.registration import register_stage
 
 
-@register_stage("evaluate", version=5)
+def _depends_on(planning: Planning) -> dict[str, Any]:
+    """Return what a network is tested on and compared by, and what it was tuned on."""
+    tuned_on = {"distortion": planning.distortion(with_images=False)} if planning.is_tuned else {}
+    return {**planning.evaluation, **tuned_on}
+
+
+@register_stage(
+    "evaluate",
+    version=5,
+    follows=("finetune",),
+    depends_on=_depends_on,
+    tells_cells=True,
+    gives_errors=True,
+    seeded=False,
+    sees_test_images=True,
+)
 def evaluate(context: StageContext) -> None:
     """Test a network: clean, by corruption and severity, and on the distortion that it was tuned on.
 
@@ -34,7 +49,7 @@ def evaluate(context: StageContext) -> None:
     ``NoisyBudget.to_json`` has them, or None.
     """
     settings = context.spec.settings
-    network = load_network(context.inputs["pretrain"], context.inputs.get("finetune"), context.device)
+    network = context.network()
     validation, test = context.data.validation, context.data.test
     on_validation = _tell_cells(context, network)
     on_test = errors_by_cell(network, _watched(context, _corrupted_test(context)))
@@ -69,10 +84,11 @@ def _largest_share(classes: Tensor) -> float:
     return float(classes.bincount().max()) / len(classes)
 
 
-def _labelled_noisy(context: StageContext) -> dict[str, Any]:
+def _labelled_noisy(context: StageContext) -> dict[str, Any] | None:
     """Return the noisy images that the stage that saw them notes: a fine-tuning, or a training on them alone."""
-    source = context.inputs.get("finetune", context.inputs["pretrain"])
-    return source.json("result")["labelled_noisy"]
+    results = [made.json("result") for made in context.networks if "result.json" in made.manifest["files"]]
+    noted = [result["labelled_noisy"] for result in results if result.get("labelled_noisy") is not None]
+    return noted[-1] if noted else None
 
 
 def _corrupted_test(context: StageContext) -> Iterator[tuple[tuple[str, int], Split]]:

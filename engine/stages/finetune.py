@@ -10,11 +10,11 @@ from torch import Tensor
 from engine.data import Split
 from engine.seeds import generator
 from engine.stages.context import StageContext
-from engine.stages.network import load_network
 from engine.stages.noisy import noisy_sets
+from engine.stages.plan_filters import is_tuned_after, tuning
 from engine.stages.pretrain import result_of, train
 from engine.stages.probe import make_judge, watched_splits
-from engine.stages.registration import register_stage
+from engine.stages.registration import NETWORK, register_stage
 from engine.stages.selected import selected_filters
 from engine.training.correction import CorrectedFilters
 from engine.training.frozen import cut_network
@@ -24,7 +24,16 @@ from engine.training.whole import WholeNetwork
 Tuned: TypeAlias = SelectiveFilters | CorrectedFilters | WholeNetwork
 
 
-@register_stage("finetune", version=5)
+@register_stage(
+    "finetune",
+    version=5,
+    reads=(NETWORK, "rank"),
+    precedes=("evaluate",),
+    wanted=is_tuned_after,
+    depends_on=tuning,
+    epochs="finetune.training.epochs",
+    gives_network=True,
+)
 def finetune(context: StageContext) -> None:
     """Tune a network, or a part of it, on the trial's noisy images; keep the epoch that is best on those held out.
 
@@ -54,7 +63,7 @@ def finetune(context: StageContext) -> None:
 def _tune_filters(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
     settings = context.spec.settings
     return SelectiveFilters(
-        load_network(context.inputs["pretrain"], None, context.device),
+        context.network(),
         selected,
         batch_norm=settings["batch_norm"],
         train_classifier=settings["train_classifier"],
@@ -63,18 +72,18 @@ def _tune_filters(context: StageContext, selected: dict[str, Tensor], example: T
 
 
 def _tune_classifier(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
-    network = load_network(context.inputs["pretrain"], None, context.device)
+    network = context.network()
     return SelectiveFilters(network, {}, train_classifier=True, example=example)
 
 
 def _tune_corrections(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
     assert context.spec.seed is not None
-    network = load_network(context.inputs["pretrain"], None, context.device)
+    network = context.network()
     return CorrectedFilters(network, selected, generator=generator(context.spec.seed, "correction units"))
 
 
 def _tune_network(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:
-    network = load_network(context.inputs["pretrain"], None, context.device)
+    network = context.network()
     return WholeNetwork(network, batch_norm=context.spec.settings["batch_norm"])
 
 

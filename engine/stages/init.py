@@ -5,10 +5,31 @@ from __future__ import annotations
 from engine.models.weights import load_weights
 from engine.stages.context import StageContext
 from engine.stages.network import build_network, set_input_statistics
+from engine.stages.planning import Planning
 from engine.stages.registration import register_stage
 
 
-@register_stage("init", version=1)
+def _is_wanted(planning: Planning) -> bool:
+    return planning.config.model.weights is not None and not planning.is_retrained
+
+
+def _given(planning: Planning) -> dict[str, str]:
+    weights = planning.config.model.weights
+    assert weights is not None
+    return {"weights": weights}
+
+
+@register_stage(
+    "init",
+    version=1,
+    reads=(),
+    precedes=("rank", "finetune", "evaluate"),
+    wanted=_is_wanted,
+    depends_on=lambda planning: {"network": planning.network_settings},
+    given=_given,
+    gives_network=True,
+    seeded=False,
+)
 def init(context: StageContext) -> None:
     """Put weights of the store into a network, wired as the trial wants it; nothing is trained.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,8 +59,29 @@ def to_device(network: nn.Module, device: torch.device) -> nn.Module:
 
 def load_network(pretrained: Artifact, finetuned: Artifact | None, device: torch.device) -> nn.Module:
     """Return the network of a pretraining, with a fine-tuning's changes if there is one, in evaluation mode."""
-    network = build_network(pretrained.json("network"), seed=0)
-    network.load_state_dict(pretrained.tensors("model"))
-    if finetuned is not None:
-        apply_changes(network, finetuned.tensors("changes"))
+    return restore_network([pretrained, *([finetuned] if finetuned is not None else [])], device)
+
+
+def restore_network(made: Sequence[Artifact], device: torch.device) -> nn.Module:
+    """Return the network that some stages have made one after the other, in evaluation mode.
+
+    Args:
+        made: their artifacts: each has a whole network ("network" and "model"), or what it changed of the one before
+            ("changes").
+        device: where it is to be.
+
+    Raises:
+        ValueError: the first of them has no whole network.
+    """
+    network: nn.Module | None = None
+    for artifact in made:
+        if "model.safetensors" in artifact.manifest["files"]:
+            network = build_network(artifact.json("network"), seed=0)
+            network.load_state_dict(artifact.tensors("model"))
+        elif network is None:
+            raise ValueError(f"artifact {artifact.manifest['key']} has changes of a network, but comes first")
+        else:
+            apply_changes(network, artifact.tensors("changes"))
+    if network is None:
+        raise ValueError("no stage has made a network")
     return to_device(network, device).eval()

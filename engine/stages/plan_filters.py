@@ -1,4 +1,4 @@
-"""From a trial's settings to the filters that it tunes: of which layers, and how many."""
+"""From a trial's settings to what it tunes: by which method, and of which layers how many filters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,46 @@ from torch import nn
 from engine.errors import InputError, unknown_name
 from engine.ranking import filter_layers, n_selected
 from engine.settings import FinetuneSettings
+from engine.stages.planning import Planning, relevant_training
+from engine.training.selective import classifier_name
+from engine.training.whole import batch_norms
+
+
+def tuning(planning: Planning) -> dict[str, Any]:
+    """Return the settings that a fine-tuning's numbers depend on.
+
+    Raises:
+        InputError: layers, filters or images that there are not, or a network without what is to be tuned.
+    """
+    return planning.once("tuning", lambda: _tuning(planning))
+
+
+def is_tuned_after(planning: Planning) -> bool:
+    """Return whether a trial fine-tunes the network that it has."""
+    return planning.is_tuned and not planning.is_retrained
+
+
+def _tuning(planning: Planning) -> dict[str, Any]:
+    finetune = planning.config.finetune
+    settings: dict[str, Any] = {
+        "method": finetune.method,
+        "training": relevant_training(finetune.training, planning.n_noisy()),
+        **planning.noisy(),
+    }
+    if finetune.method == "classifier" or finetune.train_classifier:
+        classifier_name(planning.network)  # raises where there is none
+    if finetune.method == "classifier":
+        return settings
+    if finetune.method == "network":
+        return {**settings, "batch_norm": finetune.batch_norm if batch_norms(planning.network) else "frozen"}
+    n_filters = filter_counts(planning.network, finetune.layers)
+    settings |= {"n_filters": n_filters, **chosen_filters(finetune, n_filters)}
+    if finetune.method == "filters":
+        batch_norm = finetune.batch_norm
+        if batch_norm == "affine" and not planning.has_affine_norms(n_filters):
+            batch_norm = "frozen"
+        settings |= {"batch_norm": batch_norm, "train_classifier": finetune.train_classifier}
+    return settings
 
 
 def filter_counts(network: nn.Module, layers: str) -> dict[str, int]:

@@ -14,6 +14,7 @@ from engine.stages.context import StageContext
 from engine.stages.families import longest_prefix
 from engine.stages.network import build_network, set_input_statistics, to_device
 from engine.stages.noisy import noisy_sets
+from engine.stages.planning import Planning, relevant_training
 from engine.stages.probe import make_judge, watched_splits
 from engine.stages.registration import register_stage
 from engine.store.store import CorruptArtifactError
@@ -24,7 +25,28 @@ from engine.training.state import with_prefix
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
 
-@register_stage("pretrain", version=5)
+def _is_wanted(planning: Planning) -> bool:
+    return planning.is_retrained or planning.config.model.weights is None
+
+
+def _depends_on(planning: Planning) -> dict[str, Any]:
+    """Return how the network is built and trained; of one that is trained on noisy images alone, on which."""
+    n_images = planning.n_noisy() if planning.is_retrained else planning.data.n_train
+    training = relevant_training(planning.config.pretrain, n_images)
+    noisy = planning.noisy() if planning.is_retrained else {}
+    return {"network": planning.network_settings, "training": training, **noisy}
+
+
+@register_stage(
+    "pretrain",
+    version=5,
+    reads=(),
+    precedes=("rank", "finetune", "evaluate"),
+    wanted=_is_wanted,
+    depends_on=_depends_on,
+    epochs="pretrain.epochs",
+    gives_network=True,
+)
 def pretrain(context: StageContext) -> None:
     """Train a network on the clean training images; keep its best epoch by validation.
 

@@ -9,24 +9,89 @@ import torch
 from torch import Tensor, nn
 
 from engine.data import Split
+from engine.digest import canonical_json
+from engine.errors import InputError, unknown_name
 from engine.ranking import (
+    DISTANCES,
+    ELECTIONS,
     FilterRanking,
     exemplar_distances,
+    filter_layers,
     find_exemplar,
     map_features,
     paired_distances,
     rank_filters,
 )
+from engine.ranking.elections import counts_places
+from engine.ranking.exemplars import MAX_CLUSTERED
+from engine.ranking.maps import place_of_maps
+from engine.ranking.medoids import k_medoids_package
 from engine.stages.context import StageContext
-from engine.stages.network import load_network
+from engine.stages.limits import check_exemplars
 from engine.stages.noisy import noisy_and_clean
+from engine.stages.plan_filters import is_tuned_after, needs_ranking, tuning
+from engine.stages.plan_network import check_maps
+from engine.stages.planning import Planning, with_sources
 from engine.stages.registration import register_stage
 
 ACROSS = "across"
 """The file with the ranking of all layers' filters together."""
 
 
-@register_stage("rank", version=3)
+def _is_wanted(planning: Planning) -> bool:
+    return is_tuned_after(planning) and needs_ranking(tuning(planning))
+
+
+def _depends_on(planning: Planning) -> dict[str, Any]:
+    """Return what of the ranking's settings matters to the fine-tuning that reads it.
+
+    Raises:
+        InputError: a name that is not known, a distance that the maps are too small for, or too few images.
+    """
+    chosen, ranking = tuning(planning), planning.config.rank
+    layers = list(chosen["n_filters"])
+    settings: dict[str, Any] = {
+        "layers": layers,
+        "distance": ranking.distance,
+        "pairing": ranking.pairing,
+        "distortion": planning.distortion(),
+    }
+    if "count" in chosen:
+        settings["across_layers"] = True
+    if ranking.pairing == "paired":
+        _ = ELECTIONS[ranking.election]
+        by_distance = chosen["which"] == "random"  # as many as are above the threshold: no vote on which
+        settings["election"] = "mean_distance" if by_distance else ranking.election
+        if counts_places(settings["election"]):
+            settings["top"] = ranking.top
+    else:
+        settings |= _of_unpaired(planning, layers)
+    settings = with_sources(settings, {"distance": DISTANCES, "election": ELECTIONS})
+    check_maps(canonical_json(planning.network_settings), tuple(layers), ranking.distance)
+    looked_at = {*layers, settings.get("features")}
+    units = [unit for layer, unit in planning.units().items() if layer in looked_at]
+    return {**settings, "at": place_of_maps(ranking.at, units)}
+
+
+def _of_unpaired(planning: Planning, layers: list[str]) -> dict[str, Any]:
+    """Return what exemplars are chosen by."""
+    ranking, rankable = planning.config.rank, filter_layers(planning.network)
+    if ranking.features not in ("pixels", "maps", *rankable):
+        raise unknown_name("features for `rank.features`", ranking.features, ["pixels", "maps", *rankable])
+    settings: dict[str, Any] = {
+        "features": "maps" if [ranking.features] == layers else ranking.features,
+        "metric": ranking.metric,
+        "n_exemplars": ranking.n_exemplars,
+    }
+    if ranking.n_exemplars > 1:
+        settings["package"] = k_medoids_package()  # they do not always agree
+    check_exemplars(planning.config, planning.data)
+    if ranking.n_exemplars > MAX_CLUSTERED:
+        raise InputError(f"`rank.n_exemplars` must be at most {MAX_CLUSTERED}, got {ranking.n_exemplars}")
+    return settings
+
+
+@register_stage("rank", version=3, precedes=("finetune",), wanted=_is_wanted, depends_on=_depends_on)
 def rank(context: StageContext) -> None:
     """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
 
@@ -35,7 +100,7 @@ def rank(context: StageContext) -> None:
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
-    network = load_network(context.inputs["pretrain"], None, context.device)
+    network = context.network()
     noisy, paired_clean, other_clean = noisy_and_clean(context.data, settings["distortion"], seed=seed)
     if settings["pairing"] == "paired":
         distances = _paired(network, paired_clean, noisy, settings)

@@ -1,38 +1,218 @@
-"""The registered kinds of stages, the engine's and a user's."""
+"""The registered kinds of stages, the engine's and a user's: all that a trial's pipeline is made of.
+
+A stage says of itself where it stands, whether a trial wants it, which settings its numbers depend on, and how it runs.
+The planner (``engine.stages.plan``) asks; nothing else knows which stages there are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from engine.conversion import leaves, settings_fields, type_hints
+from engine.errors import InputError, unknown_name
 from engine.registry import Registry
+from engine.relevance import Condition, add_conditions, of_training
+from engine.sections import register_section
+from engine.settings import TrainingSettings, TrialConfig, all_leaves
 from engine.stages.context import StageContext
+from engine.stages.planning import Planning
+
+NETWORK = "network"
+"""Of what a stage reads: the network that the stages before it have made."""
+Run = Callable[[StageContext], None]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A kind of stage: the function that computes it, and the version that its keys carry."""
+    """A kind of stage, as ``register_stage`` has it.
+
+    Attributes:
+        name: the stage's.
+        version: that its keys carry.
+        run: computes it.
+        section: the class of its own settings, under its name; None for a stage that has none.
+        reads: what it is made from: "network", or names of stages.
+        follows: stages that it comes after.
+        precedes: stages that it comes before.
+        wanted: whether a trial has it.
+        depends_on: the settings that its numbers depend on, all of them checked.
+        given: {role: key} of what it reads that no stage makes.
+        epochs: path of the setting that says how many epochs it tells; None for a stage that tells none.
+        tells_cells: whether it tells errors by corruption and severity while it measures them.
+        gives_network: whether its artifact is a network, or changes of one, that later stages go on with.
+        gives_errors: whether its artifact has the errors that the trial is judged by.
+        seeded: whether the trial's seed changes its numbers.
+        sees_test_images: whether the test images change them.
+    """
 
     name: str
     version: int
-    run: Callable[[StageContext], None]
+    run: Run
+    section: type | None = None
+    reads: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+    precedes: tuple[str, ...] = ()
+    wanted: Callable[[Planning], bool] = lambda planning: True
+    depends_on: Callable[[Planning], Mapping[str, object]] = lambda planning: {}
+    given: Callable[[Planning], Mapping[str, str]] = lambda planning: {}
+    epochs: str | None = None
+    tells_cells: bool = False
+    gives_network: bool = False
+    gives_errors: bool = False
+    seeded: bool = True
+    sees_test_images: bool = False
+
+    @property
+    def is_planned(self) -> bool:
+        """Return whether trials can have it: one that does not say where it stands is run by ``run_stage`` alone."""
+        return bool(self.follows or self.precedes)
 
 
 STAGES: Registry[Stage] = Registry("stage")
 
 
-def register_stage(name: str, *, version: int) -> Callable[[Callable[[StageContext], None]], Callable]:
-    """Return a decorator that makes a function a stage, which ``run_stage`` runs by a spec.
+def register_stage(
+    name: str,
+    *,
+    version: int,
+    settings: type | None = None,
+    reads: tuple[str, ...] = (NETWORK,),
+    follows: tuple[str, ...] = (),
+    precedes: tuple[str, ...] = (),
+    wanted: Condition | Callable[[Planning], bool] | None = None,
+    matters_if: Mapping[str, tuple[Condition, ...]] | None = None,
+    depends_on: Callable[[Planning], Mapping[str, object]] | None = None,
+    given: Callable[[Planning], Mapping[str, str]] = lambda planning: {},
+    epochs: str | None = None,
+    tells_cells: bool = False,
+    gives_network: bool = False,
+    gives_errors: bool = False,
+    seeded: bool = True,
+    sees_test_images: bool = False,
+) -> Callable[[Run], Run]:
+    """Return a decorator that makes a function a stage.
 
-    The stages of a trial are those that its plan names (``engine.stages.plan``), the engine's own.
+    With ``follows`` or ``precedes`` it is a stage of every trial that wants it; else ``run_stage`` alone runs it, by a
+    spec.
 
     Args:
-        name: the stage's name.
+        name: the stage's name; the paths of its settings begin with it ("prune.fraction").
         version: raised whenever the function, or what it calls, gives other numbers.
-    """
+        settings: a frozen dataclass whose fields have defaults; its docstring says what each is.
+        reads: what it is made from: "network", the one that the stages before it have made, or names of stages, whose
+            artifacts are in ``context.inputs`` where the trial has them.
+        follows: stages that it comes after, where the trial has them.
+        precedes: stages that it comes before.
+        wanted: whether a trial has it: always, if not given. A condition also says where its settings matter, so that
+            a space refuses an axis that can change nothing.
+        matters_if: {name of a setting of its own: what must hold for it to matter}, all of a setting's must.
+        depends_on: returns the settings that its numbers depend on, as JSON, and raises ``InputError`` for those that
+            cannot be; all of its own section, if not given.
+        given: returns {role: key} of what it reads from the store that no stage makes.
+        epochs: path of the setting that says how many epochs it tells at most ("prune.training.epochs"): trials are
+            pruned on them. None for a stage that tells none.
+        tells_cells: whether it tells errors by corruption and severity while it measures them.
+        gives_network: whether it changes or makes the network that later stages read: see ``context.write_network``.
+        gives_errors: whether its artifact has the errors that a trial is judged by.
+        seeded: whether the trial's seed changes its numbers.
+        sees_test_images: whether the test images change its numbers.
 
-    def add(function: Callable[[StageContext], None]) -> Callable:
-        STAGES.register(name)(Stage(name, version, function))
+    Raises:
+        InputError: a name that is taken, settings that are none, or ``epochs`` that name no setting.
+    """
+    reads, follows, precedes = _names(name, reads=reads, follows=follows, precedes=precedes)
+    if settings is not None:
+        register_section(name, settings, taken=[item.name for item in dataclasses.fields(TrialConfig)])
+        conditions = (wanted,) if isinstance(wanted, Condition) else ()
+        add_conditions(_conditions_of_section(name, settings, conditions, matters_if or {}))
+    if epochs is not None and epochs not in all_leaves():
+        raise unknown_name(f"setting for the epochs of stage {name!r}", epochs, all_leaves())
+    if depends_on is None:
+        depends_on = _own_section(name) if settings is not None else lambda planning: {}
+
+    def add(function: Run) -> Run:
+        stage = Stage(
+            name=name,
+            version=version,
+            run=function,
+            section=settings,
+            reads=reads,
+            follows=follows,
+            precedes=precedes,
+            wanted=_as_question(wanted),
+            depends_on=depends_on,
+            given=given,
+            epochs=epochs,
+            tells_cells=tells_cells,
+            gives_network=gives_network,
+            gives_errors=gives_errors,
+            seeded=seeded,
+            sees_test_images=sees_test_images,
+        )
+        STAGES.register(name)(stage)
         return function
 
     return add
+
+
+def stages_in_order() -> list[Stage]:
+    """Return the stages that trials can have, each after what it reads and follows, else as they were registered.
+
+    Raises:
+        InputError: a stage that names one that does not exist, or stages that follow each other in a circle.
+    """
+    planned = {name: STAGES[name] for name in STAGES if STAGES[name].is_planned}
+    before: dict[str, set[str]] = {name: set() for name in planned}
+    for name, stage in planned.items():
+        for other in (*stage.follows, *stage.precedes, *stage.reads):
+            if other not in planned and other != NETWORK:
+                raise unknown_name(f"stage beside which {name!r} stands", other, planned)
+        before[name] |= {*stage.follows, *stage.reads} - {NETWORK}
+        for other in stage.precedes:
+            before[other].add(name)
+    ordered: list[Stage] = []
+    while before:
+        ready = next((name for name, others in before.items() if not others & set(before)), None)
+        if ready is None:
+            raise InputError(f"stages follow each other in a circle: {', '.join(sorted(before))}")
+        ordered.append(planned[ready])
+        del before[ready]
+    return ordered
+
+
+def _names(stage: str, **given: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return lists of names as tuples; a word alone is none."""
+    for argument, names in given.items():
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"`{argument}` of stage {stage!r} must be names in a tuple, got {names!r}")
+    return [tuple(names) for names in given.values()]
+
+
+def _as_question(wanted: Condition | Callable[[Planning], bool] | None) -> Callable[[Planning], bool]:
+    if wanted is None:
+        return lambda planning: True
+    if isinstance(wanted, Condition):
+        holds = wanted.holds
+        return lambda planning: holds(planning.config.flat())
+    return wanted
+
+
+def _own_section(name: str) -> Callable[[Planning], Mapping[str, object]]:
+    return lambda planning: planning.section(name)
+
+
+def _conditions_of_section(
+    name: str, settings: type, wanted: tuple[Condition, ...], matters_if: Mapping[str, tuple[Condition, ...]]
+) -> dict[str, tuple[Condition, ...]]:
+    """Return where a section's settings matter, by path, a training's in it as all trainings' do."""
+    found = {f"{name}.": wanted}
+    for item in settings_fields(settings):
+        if type_hints(settings)[item.name] is TrainingSettings:
+            found |= of_training(f"{name}.{item.name}")
+    for path, conditions in matters_if.items():
+        if not any(f"{leaf}.".startswith(f"{path.rstrip('.')}.") for leaf in leaves(settings)):
+            raise unknown_name(f"setting of stage {name!r}", path, leaves(settings))
+        found[f"{name}.{path}"] = (*found.get(f"{name}.{path}", ()), *conditions)
+    return found

@@ -17,7 +17,7 @@ import torch
 
 from engine.data import DataSet
 from engine.seeds import global_draws
-from engine.stages.catalogue import STAGES
+from engine.stages.catalogue import STAGES, network_stages
 from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
 from engine.stages.families import remember
 from engine.stages.spec import StageSpec
@@ -180,6 +180,7 @@ def _compute(
             store=store,
             report=report,
             progress=progress,
+            networks=[inputs[name] for name in network_stages() if name in inputs],
         )
         with _threads(spec.numerics.get("threads")), global_draws(spec.seed or 0, "stage", spec.stage, device=device):
             STAGES[spec.stage].run(context)

@@ -1,11 +1,11 @@
 import pytest
 
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import SweepStudy
-from engine.orchestration.sentences import sync_command, view_commands
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.tracking import Spool, check_tracking
 from engine.redaction import hide_credentials, hide_in
+from engine.report.commands import sync_command, view_commands
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from pipelines.report import command_line as report
@@ -95,7 +95,7 @@ def test_an_unexpected_error_is_shown_in_full_without_credentials(monkeypatch, c
 
 def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
     study = SweepStudy(
-        Agenda(SPACE, 4, 0), storage=f"sqlite:///{tmp_path}/o.db", name="s", sampler="tpe", pruner="none"
+        PlannedTrials(SPACE, 4, 0), storage=f"sqlite:///{tmp_path}/o.db", name="s", sampler="tpe", pruner="none"
     )
     proposal = study.ask()
     assert proposal is not None
@@ -107,7 +107,9 @@ def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
 def test_commands_that_are_printed_have_no_credentials(tmp_path) -> None:
     for tracking in ("https://user:hunter2@host", "postgresql://user:hunter2@host/mlflow"):
         options = SweepOptions(home=tmp_path, tracking_uri=tracking, storage="postgresql://user:hunter2@host/optuna")
-        printed = "\n".join([*view_commands(options, Results("s", SPACE, (), "7")), sync_command(options)])
+        results = Results("s", SPACE, (), "7")
+        commands = view_commands(results, storage=options.storage_url, tracking=options.tracking_url)
+        printed = "\n".join([*commands, sync_command(options.home, options.tracking_uri)])
         assert "hunter2" not in printed
         assert "***@host" in printed
         assert "python -m pipelines.sync --home" in printed

@@ -45,3 +45,25 @@ def test_commands_of_a_command_have_help_too(capsys, monkeypatch):
     assert "--max-gb" in text
     assert "(required)" in text
     assert "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "word"),
+    [
+        (sweep, "--set", "PATH=VALUE"),
+        (sweep, "--import", "MODULE"),
+        (sweep, "--objectives", "NAME"),
+        (trial, "--set", "PATH=VALUE"),
+        (corrupt, "--corruptions", "NAME"),
+        (responses, "--levels", "X"),
+        (rankings, "--distances", "NAME"),
+        (disparity, "--which", "NAME"),
+    ],
+)
+def test_an_option_without_its_words_is_refused(command, flag, word, capsys, tmp_path, monkeypatch):
+    """Taken for the default, a line broken after ``--set`` would run for hours."""
+    monkeypatch.chdir(tmp_path)
+    harmless = {sweep: ["--dry-run"], corrupt: ["--device", "none", "--output", "x"]}.get(command, ["--device", "none"])
+    assert command.command_line([flag, *harmless]) == 2
+    assert capsys.readouterr().err == f"error: {flag} needs a value, {word}, or several; leave it out for its default\n"
+    assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ def fail_all(home: Path) -> None:
     """Make a finished study of which all trials failed."""
     prepared = prepare(SweepOptions(home=home, study="tiny", n_trials=4), SPACE)
     study = SweepStudy(
-        prepared.agenda, storage=prepared.options.storage_url, name="tiny", sampler="tpe", pruner="median"
+        prepared.planned, storage=prepared.options.storage_url, name="tiny", sampler="tpe", pruner="median"
     )
     while (proposal := study.ask()) is not None:
         study.fail(proposal.number, Reason("stage", "pretrain", text="pretrain: loss became nan"))

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 import pytest
 
-from engine.orchestration import lease
-from engine.orchestration.lease import DRIVER, DriverLease
+from engine.orchestration.search import driver_lease as lease
+from engine.orchestration.search.driver_lease import DRIVER, DriverLease
 from engine.orchestration.search.study import open_study
 from engine.orchestration.tracking import Spool
 from pipelines.sweep import command_line

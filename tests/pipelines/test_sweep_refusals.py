@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 IMPATIENT = """
 import sys
 import pipelines.sweep
-from engine.orchestration import patience
+from engine.orchestration.databases import patience
 patience.LIMIT_S = 3.0
 sys.exit(pipelines.sweep.command_line(sys.argv[1:]))
 """

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from engine.metrics import classification_error
-from engine.report.results import Results, TrialResult
+from engine.report.results import Results
+from engine.report.trial_results import TrialResult
 from engine.settings import (
     DataSettings,
     EvaluateSettings,

@@ -5,7 +5,7 @@ import torch
 
 from engine.data import Split
 from engine.errors import InputError
-from engine.report.results import TrialResult
+from engine.report.trial_results import TrialResult
 from engine.spaces import load_space
 from search_spaces.inhibition import ALPHA, H
 from studies import common, inhibition, lenet_noise, recipes, selective
@@ -68,12 +68,16 @@ def test_a_study_that_does_not_exist_is_one_sentence(study, tmp_path, capsys) ->
 
 
 def test_a_study_of_another_space_is_refused(tmp_path) -> None:
-    from engine.orchestration.agenda import Agenda
     from engine.orchestration.search import SweepStudy
+    from engine.orchestration.search.planned_trials import PlannedTrials
     from tests.engine.orchestration.spaces import SPACE
 
     SweepStudy(
-        Agenda(SPACE, 4, 0), storage=f"sqlite:///{tmp_path / 'optuna.db'}", name="mine", sampler="tpe", pruner="none"
+        PlannedTrials(SPACE, 4, 0),
+        storage=f"sqlite:///{tmp_path / 'optuna.db'}",
+        name="mine",
+        sampler="tpe",
+        pruner="none",
     )
     given = common.parser("").parse_args(["--study", "mine", "--home", str(tmp_path)])
     with pytest.raises(InputError, match="explores the space 'tiny', not 'recipes-digits' or 'recipes-cifar'"):

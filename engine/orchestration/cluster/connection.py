@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.orchestration.cluster.interruption import catch_signals, children_without_terminal
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, TRIAL_SEAT
-from engine.orchestration.interruption import catch_signals, children_without_terminal
 from engine.redaction import hide_credentials
 
 MANY_SLOTS = 16

@@ -13,8 +13,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from engine.orchestration.cluster.broker import Broker
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
+from engine.orchestration.cluster.slots import SlotPlan
 from engine.orchestration.cluster.stage_worker import StageWorker
-from engine.orchestration.slots import SlotPlan
 
 _CHECK_S = 1.0
 _IDLE_S = 120.0

@@ -1,4 +1,4 @@
-"""Ray Tune's side of a sweep: a searcher and a scheduler that only pass on to the conductor."""
+"""Ray Tune's side of a sweep: a searcher and a scheduler that only pass on to who handles its trials."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MAX_DEATHS = 3
 """How often a trial's process may die: it is started anew and finds its stages where they are."""
 
 
-class Conducting(Protocol):
-    """What the Tune side needs of the conductor."""
+class TrialHandler(Protocol):
+    """What the Tune side needs: who gives out trials and hears of them (``TrialFlow``)."""
 
     @property
     def finished(self) -> bool:
@@ -37,29 +37,29 @@ class Conducting(Protocol):
 
 
 class StudySearcher(Searcher):
-    """A searcher whose trials come from the conductor; the study on disk is its state, so it saves nothing."""
+    """A searcher whose trials come from the handler; the study on disk is its state, so it saves nothing."""
 
-    def __init__(self, conductor: Conducting) -> None:
+    def __init__(self, handler: TrialHandler) -> None:
         super().__init__()
-        self._conductor = conductor
+        self._handler = handler
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict, **spec: Any) -> bool:
         """Accept that there is no metric for Tune to know: the study compares."""
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        return searcher_state(self)  # what Tune pickles has no use for a conductor
+        return searcher_state(self)  # what Tune pickles has no use for a handler
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or that there are no more."""
-        config = self._conductor.next_trial(trial_id)
-        if config is None and self._conductor.finished:
+        config = self._handler.next_trial(trial_id)
+        if config is None and self._handler.finished:
             return Searcher.FINISHED
         return config
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Pass on that a trial has ended."""
-        self._conductor.on_end(trial_id, error=error)
+        self._handler.on_end(trial_id, error=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Leave a note: the study is the state."""
@@ -72,24 +72,24 @@ class StudySearcher(Searcher):
 class PruningScheduler(FIFOScheduler):
     """A scheduler that stops the trials which the study's pruner gives up."""
 
-    def __init__(self, conductor: Conducting) -> None:
+    def __init__(self, handler: TrialHandler) -> None:
         super().__init__()
-        self._conductor = conductor
+        self._handler = handler
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Pass on a report; return STOP or CONTINUE."""
-        stop = any(self._conductor.on_result(trial.trial_id, report) for report in result.get(REPORT, []))
+        stop = any(self._handler.on_result(trial.trial_id, report) for report in result.get(REPORT, []))
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
-def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder: Path, name: str) -> None:
-    """Run trials until the conductor has none left.
+def run_trials(handler: TrialHandler, cluster: Cluster, *, n_trials: int, folder: Path, name: str) -> None:
+    """Run trials until the handler has none left.
 
     Args:
-        conductor: gives and hears the trials.
+        handler: gives and hears the trials.
         cluster: where they run.
         n_trials: how many there are at most.
         folder: where Tune keeps its own notes.
@@ -98,8 +98,8 @@ def run_trials(conductor: Conducting, cluster: Cluster, *, n_trials: int, folder
     tuner = tune.Tuner(
         tune.with_resources(run_trial, cluster.trial_resources),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(conductor),
-            scheduler=PruningScheduler(conductor),
+            search_alg=StudySearcher(handler),
+            scheduler=PruningScheduler(handler),
             num_samples=n_trials,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,

@@ -14,9 +14,9 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.search.distributions import distribution
 from engine.orchestration.search.grid import grid_settings
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.repeats import Identities
 from engine.seeds import derive_seed
 from engine.spaces import Space, draw_settings
@@ -68,9 +68,9 @@ class ProposalSequence:
         return first
 
 
-def make_sequence(name: str, agenda: Agenda, identities: Identities) -> ProposalSequence:
+def make_sequence(name: str, planned: PlannedTrials, identities: Identities) -> ProposalSequence:
     """Return the proposals of a sampler that is drawn: "random", "qmc" or "grid"."""
-    space, seed = agenda.space, agenda.study_seed
+    space, seed = planned.space, planned.study_seed
     trial_seed = space.search_seed(seed)
 
     def identity(settings: Settings) -> str:

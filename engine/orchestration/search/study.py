@@ -1,8 +1,7 @@
-"""A sweep's Optuna study: which slots are filled, what to try next, and what came of it.
+"""A sweep's Optuna study: which of the planned trials are done, what to try next, and what came of it.
 
 The study is the truth. Its trials are COMPLETE with the objective, PRUNED with intermediate values and a reason, or
-FAIL with a reason; a trial that a dead driver left RUNNING becomes FAIL with ``interrupted``, and its slot is free
-again.
+FAIL with a reason; a trial that a dead driver left RUNNING becomes FAIL with ``interrupted``, and is run again.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError, unknown_name
-from engine.orchestration.agenda import Agenda, Slot
-from engine.orchestration.databases import check_sqlite, sqlite_file
-from engine.orchestration.patience import Patience
+from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
+from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
+from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
@@ -31,7 +30,8 @@ from engine.orchestration.search.sequences import ProposalSequence, make_sequenc
 from engine.orchestration.search.study_trials import ENDED, StudyTrials, holds_studies, open_storage
 from engine.redaction import hide_credentials
 from engine.report.reasons import Reason
-from engine.report.results import CORRUPTED, Results, TrialResult
+from engine.report.results import Results
+from engine.report.trial_results import CORRUPTED, TrialResult
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
 from engine.spaces import Space
@@ -63,23 +63,23 @@ class Proposal:
     """A trial to be run.
 
     Attributes:
-        slot: what it is for.
+        planned: what it is for.
         number: its own, in the study.
         settings: {dotted path: value} over the space's base.
         end: why it is not run at all, but ends as pruned: it repeats a trial that was.
     """
 
-    slot: Slot
+    planned: PlannedTrial
     number: int
     settings: Mapping[str, Any]
     end: Reason | None = None
 
 
 class SweepStudy:
-    """Fills the agenda's slots through ask and tell.
+    """Runs the planned trials through ask and tell.
 
     Args:
-        agenda: the slots.
+        planned: which trials there are.
         storage: Optuna storage URL.
         name: the study's name.
         sampler: one of ``SAMPLERS``.
@@ -96,7 +96,7 @@ class SweepStudy:
 
     def __init__(
         self,
-        agenda: Agenda,
+        planned: PlannedTrials,
         *,
         storage: str,
         name: str,
@@ -107,43 +107,43 @@ class SweepStudy:
         patience: Patience | None = None,
     ) -> None:
         self._patience = patience or Patience()
-        self.agenda = agenda
+        self.planned = planned
         self.name = name
         self.objectives = objectives
         self._sampler = sampler
-        check_search(sampler, agenda.space, n_objectives=len(objectives))
-        self._pruner = make_pruner(pruner, agenda.space)
-        self._distributions = {axis.label: distribution(axis) for axis in agenda.space.axes}
+        check_search(sampler, planned.space, n_objectives=len(objectives))
+        self._pruner = make_pruner(pruner, planned.space)
+        self._distributions = {axis.label: distribution(axis) for axis in planned.space.axes}
         if len(objectives) > 1 and self._pruner.name != "none":
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner!r}")
-        self._study = open_study(agenda.space, agenda.study_seed, storage=storage, name=name, objectives=objectives)
+        self._study = open_study(planned.space, planned.study_seed, storage=storage, name=name, objectives=objectives)
         self._check_steps("cells" if self._pruner.by_cells else "epochs")
         self._trials = StudyTrials(self._study, self._pruner.optuna, self._patience)
-        self._live: dict[int, Slot] = {}
+        self._live: dict[int, PlannedTrial] = {}
         self._own_epochs: dict[int, int] = {}
         self._with_gaps: set[int] = set()
         self._left: dict[str, Mapping[str, Any]] = {}
         self.n_recovered = self._recover()
-        identities = Identities(agenda.space, resolve)
+        identities = Identities(planned.space, resolve)
         self._repeats = Repeats(identities)
         self._sequence: ProposalSequence | None = None
         self._sampler_study: SamplerStudy | None = None
         if SAMPLERS[sampler].source == "drawn":
-            self._sequence = make_sequence(sampler, agenda, identities)
+            self._sequence = make_sequence(sampler, planned, identities)
         else:
             self._sampler_study = SamplerStudy(
-                agenda.space,
+                planned.space,
                 sampler,
-                seed=derive_seed(agenda.study_seed, "sampler", len(self._trials)),
-                n_proposals=agenda.n_proposals,
+                seed=derive_seed(planned.study_seed, "sampler", len(self._trials)),
+                n_proposals=planned.n_proposals,
                 n_objectives=len(objectives),
             )
         finished = self.finished()
         for trial in finished:
             self._remember(trial)
         done = {trial.user_attrs[SLOT] for trial in finished}
-        self._todo = deque(self._as_left(slot) for slot in agenda.left(done))
-        self._winner: list[Slot] | None = None if agenda.n_winner_trials else []
+        self._todo = deque(self._as_left(entry) for entry in planned.left(done))
+        self._winner: list[PlannedTrial] | None = None if planned.n_winner_trials else []
 
     def _check_steps(self, steps: str) -> None:
         """Make sure that the study's intermediate values are all of one kind."""
@@ -164,10 +164,10 @@ class SweepStudy:
 
     @property
     def n_finished(self) -> int:
-        """Return how many slots are filled; the repeats of a winner that a better proposal has displaced fill none."""
+        """Return how many planned trials are done; repeats of a displaced winner are none of them."""
         self._plan_winner()
-        slots = [*self.agenda.arms(), *self.agenda.proposals(), *(self._winner or ())]
-        return len({slot.name for slot in slots} & {trial.user_attrs[SLOT] for trial in self.finished()})
+        entries = [*self.planned.arms(), *self.planned.proposals(), *(self._winner or ())]
+        return len({entry.name for entry in entries} & {trial.user_attrs[SLOT] for trial in self.finished()})
 
     @property
     def n_left(self) -> int:
@@ -175,36 +175,36 @@ class SweepStudy:
         may not be known yet.
         """
         self._plan_winner()
-        return len(self._todo) + (self.agenda.n_winner_trials if self._winner is None else 0)
+        return len(self._todo) + (self.planned.n_winner_trials if self._winner is None else 0)
 
     @property
     def exhausted(self) -> bool:
-        """Return whether every slot is filled or under way."""
+        """Return whether every planned trial is done or under way."""
         return self.n_left == 0
 
     def ask(self) -> Proposal | None:
-        """Return the next trial, or None while the next slot waits for others to end (or none is left)."""
+        """Return the next trial, or None while the next one waits for others to end (or none is left)."""
         self._plan_winner()
         if not self._todo:
             return None
-        slot = self._todo.popleft()
-        draft = self._draft(slot)
-        notes = {SLOT: slot.name, SETTINGS: draft.settings, SEED: slot.seed, GROUP: slot.group}
-        identity = notes[IDENTITY] = self._repeats.identity(draft.settings, slot.seed)
+        entry = self._todo.popleft()
+        draft = self._draft(entry)
+        notes = {SLOT: entry.name, SETTINGS: draft.settings, SEED: entry.seed, GROUP: entry.group}
+        identity = notes[IDENTITY] = self._repeats.identity(draft.settings, entry.seed)
         repeated = self._repeated(identity)
-        if slot.purpose == "proposal" and repeated is not None:
+        if entry.purpose == "proposal" and repeated is not None:
             notes[REPEAT_OF] = repeated
-        parameters = parameters_of(draft.settings, self.agenda.space)
+        parameters = parameters_of(draft.settings, self.planned.space)
         distributions = {label: self._distributions[label] for label in parameters}
         memory = {MEMORY: draft.memory} if draft.memory else {}
         number = self._trials.open(parameters, distributions, notes=notes, memory=memory)
         self._remember_identity(identity, number)
         if self._sampler_study is not None and draft.number is not None:
             self._sampler_study.accept(draft, number)
-        elif self._sampler_study is not None and slot.purpose == "proposal":
+        elif self._sampler_study is not None and entry.purpose == "proposal":
             self._sampler_study.add(self._trials[number])
-        self._live[number] = slot
-        return Proposal(slot, number, draft.settings, end=self._fate(number))
+        self._live[number] = entry
+        return Proposal(entry, number, draft.settings, end=self._fate(number))
 
     def _repeated(self, identity: str) -> int | None:
         """Return the trial that a configuration repeats; one that failed came to nothing that could be had again."""
@@ -247,7 +247,7 @@ class SweepStudy:
                 pruner compares cells, errors of some of them on validation images.
             own: whether the trial has gone its own way: a stage that others share is not pruned on.
         """
-        slot = self._live[number]
+        entry = self._live[number]
         self._own_epochs[number] = self._own_epochs.get(number, 0) + own
         if len(self.objectives) > 1:
             return None  # Optuna knows intermediate values of a single objective only
@@ -258,7 +258,7 @@ class SweepStudy:
             self._trials.report(number, step, value)
         by_rungs = self._pruner.by_rungs
         warm_up = 1 if by_rungs or self.by_cells else WARM_UP_EPOCHS
-        may_stop = own and slot.prunable and self._own_epochs[number] >= warm_up
+        may_stop = own and entry.prunable and self._own_epochs[number] >= warm_up
         if by_rungs and number in self._with_gaps:
             return None  # it would count at a rung that it has passed, by an epoch beyond it
         if not (may_stop or by_rungs) or not self._trials.should_prune(number) or not may_stop:
@@ -280,13 +280,13 @@ class SweepStudy:
         self._end(number, TrialState.PRUNED, reason)
 
     def fail(self, number: int, reason: Reason) -> None:
-        """End a trial as failed; an interrupted one's slot is free again."""
-        slot = self._live[number]
+        """End a trial as failed; an interrupted one is to be run again."""
+        entry = self._live[number]
         if reason.kind == "interrupted":
             self.note(number, INTERRUPTED, True)
             self._repeats.forget(number)
-            self._left[slot.name] = self._trials[number].user_attrs[SETTINGS]
-            self._todo.appendleft(self._as_left(slot))
+            self._left[entry.name] = self._trials[number].user_attrs[SETTINGS]
+            self._todo.appendleft(self._as_left(entry))
         self._end(number, TrialState.FAIL, reason)
 
     def note_experiment(self, experiment: str) -> None:
@@ -328,14 +328,14 @@ class SweepStudy:
         if self._sampler_study is not None and noted[SLOT].startswith("proposal/"):
             self._sampler_study.add(trial)
 
-    def _draft(self, slot: Slot) -> Draft:
-        """Return the settings that a slot is filled with, proposed now where nothing else says them."""
-        if slot.settings is not None:
-            return Draft(dict(slot.settings))
+    def _draft(self, entry: PlannedTrial) -> Draft:
+        """Return the settings of a planned trial, proposed now where nothing else says them."""
+        if entry.settings is not None:
+            return Draft(dict(entry.settings))
         if self._sequence is not None:
-            return Draft(dict(self._sequence[int(slot.name.removeprefix("proposal/"))]))
+            return Draft(dict(self._sequence[int(entry.name.removeprefix("proposal/"))]))
         assert self._sampler_study is not None
-        return self._propose(self._sampler_study, slot.seed)
+        return self._propose(self._sampler_study, entry.seed)
 
     def _propose(self, sampler_study: SamplerStudy, seed: int) -> Draft:
         """Return a proposal that no trial has had; where none is found, the sampler's first one, a repeat."""
@@ -351,18 +351,18 @@ class SweepStudy:
         sampler_study.refuse(refused)
         return draft
 
-    def _as_left(self, slot: Slot) -> Slot:
-        """Return a slot, with the settings of its trial where that was interrupted: its stages' checkpoints go on."""
-        return replace(slot, settings=self._left[slot.name]) if slot.name in self._left else slot
+    def _as_left(self, entry: PlannedTrial) -> PlannedTrial:
+        """Return a trial with the settings that it had if it was interrupted: its stages' checkpoints go on."""
+        return replace(entry, settings=self._left[entry.name]) if entry.name in self._left else entry
 
     def _plan_winner(self) -> None:
-        """Once every arm and proposal has ended, add the winner's slots."""
+        """Once every arm and proposal has ended, add the winner's repeats."""
         if self._winner is not None or self._todo or self._live:
             return
         best = self.best()
-        self._winner = [] if best is None else list(self.agenda.winner(best.user_attrs[SETTINGS]))
+        self._winner = [] if best is None else list(self.planned.winner(best.user_attrs[SETTINGS]))
         done = {trial.user_attrs[SLOT] for trial in self.finished()}
-        self._todo.extend(slot for slot in self._winner if slot.name not in done)
+        self._todo.extend(entry for entry in self._winner if entry.name not in done)
 
     def _recover(self) -> int:
         """End what a dead driver left running, or somebody else waiting; return how many trials that were."""
@@ -540,7 +540,13 @@ def _results(study: optuna.Study) -> Results:
     objectives = objectives_of(study)
     trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ENDED) if _counts(trial)]
     experiment = study.user_attrs.get(EXPERIMENT, "")
-    return Results(study.study_name, Space.from_json(study.user_attrs[SPACE]), tuple(trials), experiment, objectives)
+    return Results(
+        study.study_name,
+        Space.from_json(study.user_attrs[SPACE], of_record=True),
+        tuple(trials),
+        experiment,
+        objectives,
+    )
 
 
 def _counts(trial: FrozenTrial) -> bool:

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from engine.orchestration.patience import Patience
+from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.optuna_internals import (
     STUDIES_TABLE,
     database_of,

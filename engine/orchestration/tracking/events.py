@@ -7,10 +7,10 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, mean_by_corruption
-from engine.orchestration.patience import Patience
+from engine.orchestration.databases.patience import Patience
 from engine.orchestration.tracking.mlflow_tracker import SWEEP_SLOT, now_ms
 from engine.orchestration.tracking.spool import Spool
-from engine.report.results import TrialResult, describe_settings
+from engine.report.trial_results import TrialResult, describe_settings
 from engine.stages.evaluate import rows_to_table
 
 _EPOCH_METRICS = {

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from engine.digest import digest
 from engine.errors import InputError
-from engine.orchestration.databases import check_sqlite, sqlite_file
+from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
 from engine.orchestration.tracking.spool import Spool
 from engine.redaction import hide_credentials
 from engine.store.leases import FileLease

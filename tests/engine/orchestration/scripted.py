@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.orchestration.preparation import Prepared
 from engine.orchestration.sweep import Sweep
-from engine.report.measurement import Yardstick
+from engine.report.measurement import Measurement
 from engine.settings import TrialConfig
 from engine.stages import TrialPlan
 from engine.stages.spec import StageSpec
@@ -53,7 +53,7 @@ class Scripted(Prepared):
 
     script: Callable[[TrialConfig], dict[str, Any]]
     seconds: float
-    yardstick = Yardstick(("gaussian_noise",), ("gaussian_noise",), (1,))  # of the worker's records
+    measurement = Measurement(("gaussian_noise",), ("gaussian_noise",), (1,))  # of the worker's records
 
     @classmethod
     def of(

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from engine.models import build_model
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.preparation import prepare
-from engine.orchestration.sentences import opening_notes
+from engine.orchestration.preparation import opening_notes, prepare
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE
@@ -49,8 +48,8 @@ def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) ->
     assert key is not None
     assert sweep.store.find(key) is not None
     assert sweep.given_keys == [sweep.info.raw_key, key]
-    for slot in sweep.agenda.arms():
-        plan = sweep.plan(sweep.space.config(slot.settings or {}, seed=slot.seed))
+    for trial in sweep.planned.arms():
+        plan = sweep.plan(sweep.space.config(trial.settings or {}, seed=trial.seed))
         assert [spec.stage for spec in plan] == ["init", "evaluate"]
     assert any("start from the weights of weights.safetensors" in note for note in opening_notes(sweep))
     assert prepared(tmp_path).given_keys == [sweep.info.raw_key]

@@ -12,12 +12,12 @@ import torch
 from rich.console import Console
 
 from engine.errors import InputError
+from engine.orchestration.cluster.slots import plan_slots
 from engine.orchestration.dry_run import print_dry_run
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.rest import rest_of
 from engine.orchestration.search import SweepStudy, read_results
-from engine.orchestration.slots import plan_slots
+from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
 from engine.stages import TrialPlan
@@ -37,7 +37,7 @@ def dry_run(of: Prepared) -> str:
 
 def study_of(of: Prepared) -> SweepStudy:
     options = of.options
-    return SweepStudy(of.agenda, storage=options.storage_url, name="s", sampler="random", pruner="none")
+    return SweepStudy(of.planned, storage=options.storage_url, name="s", sampler="random", pruner="none")
 
 
 def run_some(study: SweepStudy, n_trials: int) -> None:
@@ -73,8 +73,8 @@ def test_too_few_trials_for_the_winners_repeats_are_said(tmp_path: Path) -> None
 
 def test_a_space_of_few_configurations_has_as_many_proposals(tmp_path: Path) -> None:
     few = dataclasses.replace(SPACE, axes=(Choice("push_pull.where", ("none", "first", "first_block")),))
-    agenda = prepared(tmp_path, few).agenda
-    assert (agenda.n_arm_trials, agenda.n_proposals, agenda.n_winner_trials) == (4, 3, 2)
+    planned = prepared(tmp_path, few).planned
+    assert (planned.n_arm_trials, planned.n_proposals, planned.n_winner_trials) == (4, 3, 2)
 
 
 @pytest.mark.parametrize("options", [{}, {"gpus_per_slot": 0}, {"gpus_per_slot": 0.5}])
@@ -94,7 +94,7 @@ def test_the_stages_are_planned_for_the_device_that_the_run_would_use(tmp_path: 
     of = prepared(tmp_path, n_trials=8, **options)
     watched = Watched(**{field.name: getattr(of, field.name) for field in dataclasses.fields(Prepared)})
     dry_run(watched)
-    assert devices == {plan_slots(of.options, n_cpus=2, n_gpus=1).device}
+    assert devices == {plan_slots(of.options.slot_request, n_cpus=2, n_gpus=1).device}
 
 
 def test_what_only_the_cluster_knows_is_said(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_what_is_done_and_left_is_what_the_study_counts_also_where_a_winner_was_
     for n_more in (0, 2, 1, 1):
         run_some(study, n_more)
         results = read_results(longer.options.storage_url, "s")
-        rest = rest_of(longer.agenda, results)
+        rest = remaining_trials(longer.planned, results)
         assert (rest.n_done, rest.n_left) == (study.n_finished, study.n_left)
     assert (rest.n_done, len(results.trials)) == (10, 12)
 
@@ -152,7 +152,7 @@ def test_the_left_repeats_are_the_ones_that_are_planned(tmp_path: Path) -> None:
             return super().plan(config, device=device)
 
     dry_run(Watched(**{field.name: getattr(of, field.name) for field in dataclasses.fields(Prepared)}))
-    assert seeds == [first.slot.seed]
+    assert seeds == [first.planned.seed]
 
 
 def test_a_study_of_another_space_is_refused_as_the_run_would(tmp_path: Path, capsys) -> None:

@@ -77,7 +77,7 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
             ("--set", "data.n_train=40"),
             "axis 'distortion.n_images' has no value that the data set is large enough for: `distortion.n_images` must",
         ),
-        (("--storage", "sqlite:////proc/nowhere/x.db"), "study storage cannot be used: sqlite:////proc/nowhere/x.db"),
+        (("--storage", "sqlite:////proc/nowhere/x.db"), "no folder for the database /proc/nowhere/x.db"),
         (("--tracking-uri", "file:///tmp/x"), "tracking URI must be sqlite:///FILE"),
         (("--store", "/proc/nowhere"), "store cannot be written: /proc/nowhere"),
         (("--import", "no_such_module"), "module to import does not exist: 'no_such_module'"),
@@ -119,12 +119,12 @@ def test_an_unreadable_image_is_named_by_its_path(capsys, tmp_path: Path) -> Non
 
 
 def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:
-    from engine.orchestration.agenda import Agenda
     from engine.orchestration.search import SweepStudy
+    from engine.orchestration.search.planned_trials import PlannedTrials
 
     (tmp_path / "home").mkdir()
     storage = f"sqlite:///{tmp_path / 'home' / 'optuna.db'}"
-    SweepStudy(Agenda(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner="none")
+    SweepStudy(PlannedTrials(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner="none")
     sentence = refused(capsys, tmp_path, "--study", "mine")
     assert "study 'mine' exists with another space (tiny, digest" in sentence
 

@@ -4,7 +4,7 @@ import pytest
 
 from engine.report.reasons import Reason
 from engine.report.results import Results
-from engine.report.study_report import answer_tables
+from engine.report.study_report import study_report
 from engine.report.terminal import as_text
 from tests.engine.orchestration.spaces import SPACE
 from tests.engine.report.test_study_report import make_trial
@@ -51,7 +51,7 @@ def ended(number: int, state: str, reason: Reason | None):
 
 def lines_of(*reasons: Reason | None, state: str) -> list[str]:
     trials = [ended(number, state, reason) for number, reason in enumerate(reasons)]
-    lines = as_text(answer_tables(Results("study", SPACE, tuple(trials)))).splitlines()
+    lines = as_text(study_report(Results("study", SPACE, tuple(trials)))).splitlines()
     return [line for line in lines if line.startswith(("pruned: ", "failed: ", "no trial completed"))]
 
 

@@ -10,11 +10,13 @@ from engine.errors import InputError
 from engine.extensions import parse_settings
 from engine.metrics import PairedDifference
 from engine.report.columns import corruption_columns, errors_by_column, kind_columns
+from engine.report.comparisons import format_difference
 from engine.report.failures import failure_lines
 from engine.report.reasons import Reason
-from engine.report.results import Results, TrialResult, objective_values
-from engine.report.study_report import answer_tables, format_difference
+from engine.report.results import Results
+from engine.report.study_report import study_report
 from engine.report.terminal import as_text
+from engine.report.trial_results import TrialResult, objective_values
 from engine.settings import TrialConfig
 from engine.spaces import Arm
 from engine.stages.budget import NoisyBudget
@@ -93,7 +95,7 @@ def test_repeats_of_a_proposal_that_a_better_one_has_displaced_are_no_row() -> N
     repeat = make_trial(10, "winner/old/0", "winner", 11, 0.01, settings={"push_pull.where": "none"})
     results = Results("study", SPACE, (*trials, repeat))
     assert [group.name for group in results.groups()] == ["plain", "push-pull"]
-    assert "'winner' is this proposal" not in as_text(answer_tables(results))
+    assert "'winner' is this proposal" not in as_text(study_report(results))
 
 
 def test_a_kind_with_one_corruption_is_called_by_it() -> None:
@@ -110,7 +112,7 @@ def test_differences_are_paired_by_seed() -> None:
 
 
 def test_the_answer_names_what_a_person_wants_to_know() -> None:
-    text = as_text(answer_tables(RESULTS))
+    text = as_text(study_report(RESULTS))
     assert "push-pull − plain" in text
     assert "winner − plain" in text
     assert "-25.0 [-88.5, +38.5]" in text
@@ -133,7 +135,7 @@ def test_the_best_settings_can_be_pasted_as_they_are() -> None:
         "finetune.layers": "conv1, layer1.0.conv1",
     }
     best = dataclasses.replace(RESULTS.trials[4], settings=settings)
-    text = as_text(answer_tables(dataclasses.replace(RESULTS, trials=(*RESULTS.trials[:4], best))))
+    text = as_text(study_report(dataclasses.replace(RESULTS, trials=(*RESULTS.trials[:4], best))))
     (line,) = [line for line in text.splitlines() if line.startswith("  --set ")]
     assert "push_pull.h=2 " in line, "short where nothing is lost"
     _, *words = shlex.split(line)
@@ -155,7 +157,7 @@ def test_format_difference(difference, text) -> None:
 
 
 def test_an_empty_study_has_no_tables() -> None:
-    assert answer_tables(Results("study", SPACE, ())) == []
+    assert study_report(Results("study", SPACE, ())) == []
 
 
 def proposal(number: int, clean: float, corrupted: float, **changes) -> TrialResult:
@@ -185,7 +187,7 @@ def test_the_front_has_what_nothing_dominates_and_its_first_point_is_the_best() 
 
 
 def test_the_answer_shows_the_front_and_says_which_point_wins() -> None:
-    text = as_text(answer_tables(FRONT))
+    text = as_text(study_report(FRONT))
     assert "Pareto front of the proposals" in text
     rows = [line.split() for line in text.splitlines() if "10.00" in line or "20.00" in line]
     assert [row[1:6:2] for row in rows if "│" in row] == [["1", "20.00", "20.00"], ["0", "10.00", "30.00"]]
@@ -241,7 +243,7 @@ def test_a_corruption_of_ones_own_has_a_column_and_a_difference() -> None:
         ),
     )
     for by in ("kind", "corruption"):
-        text = as_text(answer_tables(results, by=by))
+        text = as_text(study_report(results, by=by))
         assert "invert" in text
         assert any("-20.5 [-20.5, -20.5] *" in " ".join(row) for row in table_rows(text))
     assert results.groups()[1].mean_and_std("invert") == pytest.approx((0.5, 0.0))
@@ -261,7 +263,7 @@ FAILING = Results(
 
 
 def test_seeds_that_failed_are_counted_beside_the_mean_and_an_arm_without_any_keeps_its_row() -> None:
-    text = as_text(answer_tables(FAILING))
+    text = as_text(study_report(FAILING))
     plain, push_pull, difference = table_rows(text)
     assert plain == ["plain", "0 of 2", "–", "–", "–", "–"]
     assert push_pull[:3] == ["push-pull", "1 of 2", "2.0"]  # one seed has no deviation
@@ -274,7 +276,7 @@ def test_seeds_that_failed_are_counted_beside_the_mean_and_an_arm_without_any_ke
 
 
 def test_a_study_of_failures_alone_has_its_rows_and_reasons() -> None:
-    text = as_text(answer_tables(dataclasses.replace(FAILING, trials=(FAILING.trials[0], FAILING.trials[2]))))
+    text = as_text(study_report(dataclasses.replace(FAILING, trials=(FAILING.trials[0], FAILING.trials[2]))))
     assert table_rows(text)[:2] == [["plain", "0 of 2", "–"], ["push-pull", "0 of 2", "–"]]
     assert "no trial completed: there is nothing to compare" in text
     assert "not run: push-pull 2 of 2 seeds" in text
@@ -299,7 +301,7 @@ def test_a_dead_network_is_counted_and_named() -> None:
     results = Results("study", SPACE, (dead, alive, perfect))
     assert [group.count for group in results.groups()] == ["2 of 2, 1 dead", "1 of 2"]
     assert "dead: plain, seed 11: the network answers (nearly) every image alike; it counts in the mean" in as_text(
-        answer_tables(results)
+        study_report(results)
     )
 
 
@@ -310,7 +312,7 @@ def test_what_not_all_trials_were_tested_on_is_left_out_and_said() -> None:
     )
     results = Results("study", SPACE, trials)
     assert results.tested == ["contrast"]
-    text = as_text(answer_tables(results))
+    text = as_text(study_report(results))
     assert "left out, since not all trials were tested on it at the same severities" in text
     assert "fog (1 of 2 trials)" in text
     assert "invert (1 of 2 trials)" in text
@@ -324,7 +326,7 @@ def test_nothing_in_common_but_clean_images_is_compared_on_these() -> None:
         with_rows(make_trial(0, "arm/plain/0", "plain", 11, 0.3), fog=0.7),
         with_rows(make_trial(1, "arm/push-pull/0", "push-pull", 11, 0.3), clean=0.03, invert=0.9),
     )
-    plain, push_pull, difference = table_rows(as_text(answer_tables(Results("study", SPACE, trials))))
+    plain, push_pull, difference = table_rows(as_text(study_report(Results("study", SPACE, trials))))
     assert (plain, push_pull) == (["plain", "1 of 2", "2.0"], ["push-pull", "1 of 2", "3.0"])
     assert difference == ["push-pull − plain", "1 of 2", "+1.0 (one seed)"]
 
@@ -336,29 +338,29 @@ def test_the_table_says_which_corruptions_it_merges_and_can_be_opened_up() -> No
         for place, name in enumerate(("plain", "push-pull"))
     )
     results = Results("study", SPACE, trials)
-    text = as_text(answer_tables(results))
+    text = as_text(study_report(results))
     assert "blur: mean of gaussian_blur, motion_blur (--by corruption shows each)" in text
     assert "fog" in text
     assert table_rows(text)[0] == ["plain", "1 of 2", "2.0", "20.0", "50.0", "30.0"]  # clean, blur, fog, all
-    opened = as_text(answer_tables(results, by="corruption"))
+    opened = as_text(study_report(results, by="corruption"))
     assert "Test error in %: blur" in opened
     assert ["plain", "1 of 2", "10.0", "30.0"] in table_rows(opened)
     assert "--by corruption" not in opened
     with pytest.raises(InputError, match=r"unknown way to open the tables up \(by\) 'corruptions' \(did you mean"):
-        answer_tables(results, by="corruptions")
+        study_report(results, by="corruptions")
 
 
 def test_the_error_under_the_distortion_tuned_on_has_a_column() -> None:
     plain = with_rows(make_trial(0, "arm/plain/0", "plain", 11, 0.3), contrast=0.5)
     tuned = with_rows(make_trial(1, "arm/push-pull/0", "push-pull", 11, 0.3), contrast=0.5, tuned=0.25)
-    text = as_text(answer_tables(Results("study", SPACE, (plain, tuned))))
+    text = as_text(study_report(Results("study", SPACE, (plain, tuned))))
     assert [row[-1] for row in table_rows(text)[:2]] == ["–", "25.0"]
     assert "tuned on: test error under the distortion that the filters of the row were tuned on" in text
 
 
 def test_repeats_that_no_table_shows_are_counted() -> None:
     assert "in no table: 1 trials that repeat a proposal which a better one has displaced" in as_text(
-        answer_tables(
+        study_report(
             dataclasses.replace(
                 RESULTS, trials=(*RESULTS.trials, make_trial(20, "winner/x/0", "winner", 11, 0.9, settings={}))
             )
@@ -429,7 +431,7 @@ def test_labelled_noisy_images_are_named_beside_what_used_them() -> None:
         else trial
         for trial in RESULTS.trials
     ]
-    text = as_text(answer_tables(dataclasses.replace(RESULTS, trials=tuple(trials))), width=300)
+    text = as_text(study_report(dataclasses.replace(RESULTS, trials=tuple(trials))), width=300)
     (arm,) = [line for line in text.splitlines() if line.startswith("push-pull: ")]
     assert arm.endswith("; 50 labelled noisy images (40 trained on, 10 held out to select the epoch)")
     (best,) = [line for line in text.splitlines() if line.startswith("best proposal: ")]
@@ -440,4 +442,4 @@ def test_labelled_noisy_images_are_named_beside_what_used_them() -> None:
 
 def test_an_arm_without_settings_is_the_base() -> None:
     space = dataclasses.replace(SPACE, arms=(*SPACE.arms, Arm("base", {})))
-    assert "base: the base as it is" in as_text(answer_tables(dataclasses.replace(RESULTS, space=space)))
+    assert "base: the base as it is" in as_text(study_report(dataclasses.replace(RESULTS, space=space)))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from engine.orchestration.agenda import Agenda
-from engine.orchestration.board import Board
 from engine.orchestration.search import SweepStudy
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.report import terminal as printing
+from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
 from engine.report.terminal import as_text, grid, literal, progress_bar, say
 from engine.report.text_tables import Table
@@ -117,14 +117,16 @@ SPACE = Space(
 
 
 def make_study(path: Path) -> SweepStudy:
-    return SweepStudy(Agenda(SPACE, 6, 0), storage=f"sqlite:///{path}", name="study", sampler="random", pruner="none")
+    return SweepStudy(
+        PlannedTrials(SPACE, 6, 0), storage=f"sqlite:///{path}", name="study", sampler="random", pruner="none"
+    )
 
 
 @pytest.fixture
 def study(tmp_path) -> SweepStudy:
     """Return a study of which one arm is complete, and all else has failed for reasons with brackets in them."""
     made = SweepStudy(
-        Agenda(SPACE, 6, 0),
+        PlannedTrials(SPACE, 6, 0),
         storage=f"sqlite:///{tmp_path / 'optuna.db'}",
         name="study",
         sampler="random",
@@ -137,7 +139,7 @@ def study(tmp_path) -> SweepStudy:
         "test": {"clean": 0.1, "corrupted": [row], "tuned_distortion": None},
     }
     while (proposal := made.ask()) is not None:
-        if proposal.slot.group == PICTURE:
+        if proposal.planned.group == PICTURE:
             made.note(proposal.number, "errors", errors)
             made.complete(proposal.number, 0.25)
         else:
@@ -165,17 +167,17 @@ def test_a_dry_run_shows_names_and_settings_as_they_are(tmp_path, capsys):
     assert f"axis axis {SHAPE}: 16, 32" in printed
 
 
-def test_the_board_shows_names_and_notes_as_they_are(tmp_path):
+def test_the_live_screen_shows_names_and_notes_as_they_are(tmp_path):
     console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
-    board = Board(console, n_total=6, notes=lambda: [f"tracking waits: {STYLE}"])
+    screen = LiveScreen(console, n_total=6, notes=lambda: [f"tracking waits: {STYLE}"])
     proposal = make_study(tmp_path / "other.db").ask()
     assert proposal is not None
-    board.asked(proposal)
-    board.ended(proposal, "complete", 0.25)
-    for shown in (drawn(board._screen()), drawn(literal(board.line()))):
+    screen.asked(proposal.planned.name)
+    screen.ended(proposal.planned.name, "complete", 0.25)
+    for shown in (drawn(screen._screen()), drawn(literal(screen.line()))):
         assert f"(arm/{PATH}/0)" in shown
-    board.start()
-    board.stop()
+    screen.start()
+    screen.stop()
     assert f"tracking waits: {STYLE}" in console.file.getvalue()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.settings import DataSettings
-from engine.spaces import draw_settings, load_space, space_names
+from engine.spaces import draw_settings, load_space, register_spaces, space_names
 from engine.stages import plan_trial, prepare_data
 from engine.store import Store
 
@@ -55,6 +55,42 @@ def test_a_space_loads_from_a_python_and_from_a_json_file(tmp_path):
     assert space.name == "mine"
     (tmp_path / "mine.json").write_text(json.dumps(space.to_json()))
     assert load_space(str(tmp_path / "mine.json")) == space
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Return what makes an importable package of spaces, which is forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("engine.spaces.loading._packages", ["search_spaces"])
+
+    def make(name: str, *modules: str) -> str:
+        (tmp_path / name).mkdir()
+        for module in ("__init__", *modules):
+            (tmp_path / name / f"{module}.py").write_text("" if module == "__init__" else SPACE_FILE)
+        return name
+
+    return make
+
+
+def test_a_package_of_ones_own_is_looked_in_too(package):
+    before = space_names()
+    mine = package("spaces_of_mine", "two_words", "_parts")
+    register_spaces(mine)
+    register_spaces(mine)
+    assert space_names() == tuple(sorted((*before, "two-words")))
+    assert load_space("two-words").name == "mine"
+    assert load_space("push-pull").name == "push-pull"
+
+
+def test_a_name_that_is_taken_and_a_package_that_is_none_are_refused(package, tmp_path):
+    with pytest.raises(InputError, match="'push-pull' of spaces_taken is in search_spaces already"):
+        register_spaces(package("spaces_taken", "push_pull"))
+    with pytest.raises(InputError, match="package of search spaces does not exist: 'no_such_spaces'"):
+        register_spaces("no_such_spaces")
+    (tmp_path / "one_module.py").write_text("")
+    with pytest.raises(InputError, match="and 'one_module' is a module"):
+        register_spaces("one_module")
+    assert "push-pull" in space_names()
 
 
 def test_an_unknown_space_suggests_the_nearest():

@@ -15,8 +15,8 @@ from engine.models import MODELS, register_model, registry
 from engine.ranking import ELECTIONS, register_election
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import StageSpec, plan_trial
-from engine.stages.plan import relevant_training
 from engine.stages.plan_network import canonical_h
+from engine.stages.planning import relevant_training
 
 STAGES = ("pretrain", "rank", "finetune", "evaluate")
 KINDS = ("pretrain", "init", "rank", "finetune", "evaluate")
@@ -129,7 +129,7 @@ def test_features_of_a_layer_that_does_not_exist_are_refused(info):
 
 
 def test_a_network_without_a_classifier_is_refused(info, monkeypatch):
-    monkeypatch.setattr("engine.stages.plan.plan_network", lambda config, data: ({}, nn.Conv2d(1, 4, 3)))
+    monkeypatch.setattr("engine.stages.planning.plan_network", lambda config, data: ({}, nn.Conv2d(1, 4, 3)))
     with pytest.raises(InputError, match="no linear layer that could be trained as its classifier"):
         keys(info, {"finetune.which": "all", "finetune.method": "classifier"})
 
@@ -396,7 +396,7 @@ def test_weights_take_the_place_of_pretraining(info):
     assert [spec.stage for spec in (init, rank, finetune, evaluate)] == ["init", "rank", "finetune", "evaluate"]
     assert init.inputs == {"weights": "ab" * 16}
     assert init.seed is None
-    assert rank.inputs == {"pretrain": init.key}
+    assert rank.inputs == {"init": init.key}
     assert changed(info, FROM_WEIGHTS, {"model.weights": "cd" * 16}) == ("init", *DOWN_FROM_RANK)
     assert changed(info, FROM_WEIGHTS, {"push_pull.h": 3.0}) == ("init", *DOWN_FROM_RANK)
     assert changed(info, FROM_WEIGHTS, {"seed": 1}) == DOWN_FROM_RANK

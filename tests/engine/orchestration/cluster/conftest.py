@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.orchestration.slots import SlotPlan
+from engine.orchestration.cluster.slots import SlotPlan
 from engine.settings import DataSettings
 from engine.stages import info_to_json, prepare_data
 from engine.store import Store

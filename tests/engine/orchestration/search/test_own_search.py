@@ -5,7 +5,6 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from engine.errors import InputError
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import (
     PRUNERS,
@@ -19,6 +18,7 @@ from engine.orchestration.search import (
     try_pruner,
     try_sampler,
 )
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import make_pruner
 from tests.engine.orchestration.spaces import SPACE
 
@@ -36,12 +36,12 @@ def storage(tmp_path) -> str:
 
 
 def make_study(storage: str, n_trials: int = 12, **changes) -> SweepStudy:
-    agenda = Agenda(SPACE, n_trials, 0)
+    agenda = PlannedTrials(SPACE, n_trials, 0)
     return SweepStudy(agenda, **{"storage": storage, "name": "own", "sampler": "random", "pruner": "none", **changes})
 
 
 def complete_arms(study: SweepStudy) -> None:
-    for _ in range(study.agenda.n_arm_trials):
+    for _ in range(study.planned.n_arm_trials):
         proposal = study.ask()
         assert proposal is not None
         study.report(proposal.number, {1: 0.5}, own=True)
@@ -58,7 +58,7 @@ def test_a_sampler_is_given_what_the_search_is(storage: str) -> None:
 
     study = make_study(storage, sampler="own")
     (request,) = given
-    assert (request.n_proposals, request.n_objectives, request.space) == (study.agenda.n_proposals, 1, SPACE)
+    assert (request.n_proposals, request.n_objectives, request.space) == (study.planned.n_proposals, 1, SPACE)
     assert 0 <= request.seed < 2**32
     assert list(request.distributions) == [axis.label for axis in SPACE.axes]
     kinds = {type(found) for found in request.distributions.values()}

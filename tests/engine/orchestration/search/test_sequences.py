@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from engine.orchestration.agenda import Agenda
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.repeats import Identities
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence, sobol_settings
 from engine.spaces import Arm, Choice, Float, Space, draw_settings
@@ -27,7 +27,7 @@ def as_set(settings: dict) -> frozenset:
 
 @pytest.mark.parametrize("name", ["random", "qmc"])
 def test_draws_are_distinct_and_may_be_an_arms_which_has_other_seeds(name: str) -> None:
-    sequence = make_sequence(name, Agenda(SMALL, 20, 0), Identities(SMALL))
+    sequence = make_sequence(name, PlannedTrials(SMALL, 20, 0), Identities(SMALL))
     drawn = {as_set(sequence[index]) for index in range(4)}
     assert len(drawn) == 4
     assert as_set({"push_pull.where": "none"}) in drawn
@@ -35,30 +35,30 @@ def test_draws_are_distinct_and_may_be_an_arms_which_has_other_seeds(name: str) 
 
 @pytest.mark.parametrize("name", ["random", "qmc"])
 def test_an_exhausted_space_gives_repeats_rather_than_nothing(name: str) -> None:
-    sequence = make_sequence(name, Agenda(SMALL, 20, 0), Identities(SMALL))
+    sequence = make_sequence(name, PlannedTrials(SMALL, 20, 0), Identities(SMALL))
     assert len({as_set(sequence[index]) for index in range(8)}) <= 4
 
 
 @pytest.mark.parametrize("name", ["random", "qmc"])
 def test_a_draw_depends_on_seed_and_index_alone(name: str) -> None:
-    agenda = Agenda(SPACE, 30, 3)
-    in_order = make_sequence(name, agenda, Identities(SPACE))
-    backwards = make_sequence(name, agenda, Identities(SPACE))
+    planned = PlannedTrials(SPACE, 30, 3)
+    in_order = make_sequence(name, planned, Identities(SPACE))
+    backwards = make_sequence(name, planned, Identities(SPACE))
     assert [backwards[index] for index in (5, 0, 2)] == [in_order[index] for index in (5, 0, 2)]
-    other = make_sequence(name, Agenda(SPACE, 30, 4), Identities(SPACE))
+    other = make_sequence(name, PlannedTrials(SPACE, 30, 4), Identities(SPACE))
     assert [other[index] for index in range(6)] != [in_order[index] for index in range(6)]
 
 
 def test_random_draws_are_the_spaces_own_where_none_repeats() -> None:
     axes = (Float("push_pull.alpha", 0.1, 2.0),)
     space = Space(name="continuous", base=INHIBITED, axes=axes)
-    sequence = make_sequence("random", Agenda(space, 30, 3), Identities(space))
+    sequence = make_sequence("random", PlannedTrials(space, 30, 3), Identities(space))
     assert [sequence[index] for index in range(5)] == [draw_settings(space, seed=3, index=index) for index in range(5)]
 
 
 def test_a_grids_first_points_are_a_subset_fixed_by_the_seed_and_all_of_it_is_the_grid() -> None:
-    sequence = make_sequence("grid", Agenda(SMALL, 20, 1, 4), Identities(SMALL))
-    again = make_sequence("grid", Agenda(SMALL, 3, 1, 4), Identities(SMALL))
+    sequence = make_sequence("grid", PlannedTrials(SMALL, 20, 1, 4), Identities(SMALL))
+    again = make_sequence("grid", PlannedTrials(SMALL, 3, 1, 4), Identities(SMALL))
     assert [again[0], again[1]] == [sequence[0], sequence[1]]
     assert len({as_set(sequence[index]) for index in range(4)}) == 4
 

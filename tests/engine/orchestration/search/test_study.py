@@ -3,8 +3,8 @@ import pytest
 from optuna.trial import TrialState
 
 from engine.errors import InputError
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.search import SAMPLERS, SweepStudy, read_results
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.report.reasons import Reason
 from engine.spaces import Choice, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
@@ -21,7 +21,7 @@ def make_study(
     storage: str, n_trials: int = 12, *, space: Space = SPACE, sampler: str = "random", **changes
 ) -> SweepStudy:
     settings = {"storage": storage, "name": "study", "sampler": sampler, "pruner": "median", **changes}
-    return SweepStudy(Agenda(space, n_trials, 0), **settings)
+    return SweepStudy(PlannedTrials(space, n_trials, 0), **settings)
 
 
 def finish_all(study: SweepStudy) -> list[dict]:
@@ -124,7 +124,7 @@ def test_what_a_dead_driver_left_is_interrupted_and_asked_again(storage: str) ->
     assert left.user_attrs["interrupted"] is True
     again = resumed.ask()
     assert again is not None
-    assert again.slot == second.slot
+    assert again.planned == second.planned
     resumed.complete(again.number, 0.5)
     finish_all(resumed)
     states = [trial.state for trial in optuna.load_study(storage=storage, study_name="study").trials]
@@ -140,7 +140,7 @@ def test_a_trial_that_was_enqueued_but_never_asked_for_does_not_take_anothers_pl
     assert resumed.n_recovered == 1
     proposal = resumed.ask()
     assert proposal is not None
-    assert proposal.slot.name == "arm/plain/0"
+    assert proposal.planned.name == "arm/plain/0"
 
 
 def test_failures_count_as_done_and_keep_their_reason(storage: str) -> None:
@@ -167,7 +167,7 @@ def test_a_hopeless_proposal_is_pruned_with_its_reason_and_arms_are_not(storage:
     for _ in range(4):
         arm = study.ask()
         assert arm is not None
-        assert report_epochs(study, arm.number, 0.1 if arm.slot.repeat else 0.9, own=True) is None
+        assert report_epochs(study, arm.number, 0.1 if arm.planned.repeat else 0.9, own=True) is None
         study.complete(arm.number, 0.1)
     proposal = study.ask()
     assert proposal is not None
@@ -203,7 +203,7 @@ def test_the_winner_waits_for_the_last_proposal(storage: str) -> None:
         study.complete(proposal.number, 0.5)
     winner = study.ask()
     assert winner is not None
-    assert winner.slot.purpose == "winner"
+    assert winner.planned.purpose == "winner"
 
 
 def test_a_study_of_another_space_is_refused(storage: str) -> None:
@@ -216,7 +216,7 @@ def test_a_study_of_another_space_is_refused(storage: str) -> None:
 def test_a_study_of_another_seed_is_refused(storage: str) -> None:
     make_study(storage)
     with pytest.raises(InputError, match="exists with seed 0, got 1"):
-        SweepStudy(Agenda(SPACE, 4, 1), storage=storage, name="study", sampler="random", pruner="none")
+        SweepStudy(PlannedTrials(SPACE, 4, 1), storage=storage, name="study", sampler="random", pruner="none")
 
 
 def test_a_study_whose_proposals_ran_on_a_seed_of_the_comparison_is_refused(storage: str, monkeypatch) -> None:

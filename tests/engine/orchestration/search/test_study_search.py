@@ -5,8 +5,8 @@ import pytest
 from optuna.trial import TrialState
 
 from engine.errors import InputError
-from engine.orchestration.agenda import Agenda
 from engine.orchestration.search import PRUNERS, SAMPLERS, Proposal, SweepStudy, read_results
+from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.report.reasons import Reason
 from engine.spaces import Arm, Choice, Float, Int, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
@@ -40,9 +40,9 @@ def storage(tmp_path) -> str:
 
 
 def make_study(storage: str, space: Space, n_trials: int, sampler: str, **changes) -> SweepStudy:
-    agenda = Agenda(space, n_trials, 0, changes.pop("max_proposals", None))
+    planned = PlannedTrials(space, n_trials, 0, changes.pop("max_proposals", None))
     settings = {"storage": storage, "name": "study", "sampler": sampler, "pruner": "none", **changes}
-    return SweepStudy(agenda, **settings)
+    return SweepStudy(planned, **settings)
 
 
 def ask(study: SweepStudy) -> Proposal:
@@ -67,7 +67,7 @@ def finish_all(study: SweepStudy, *, live: int = 3) -> list[Proposal]:
         done.append(ended)
         value = value_of(ended)
         study.complete(ended.number, *([value] if len(study.objectives) == 1 else [1.0 - value / 9, value]))
-    return [proposal for proposal in done if proposal.slot.purpose == "proposal"]
+    return [proposal for proposal in done if proposal.planned.purpose == "proposal"]
 
 
 def as_set(proposal: Proposal) -> frozenset:
@@ -180,12 +180,14 @@ def test_a_resumed_study_remembers_what_it_proposed(storage: str) -> None:
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga-ii"])
 def test_an_interrupted_configuration_is_run_again(storage: str, sampler: str) -> None:
     study = make_study(storage, SMALL, 11, sampler)
-    before = {proposal.slot.name: proposal.settings for proposal in (ask(study), ask(study), ask(study))}
+    before = {proposal.planned.name: proposal.settings for proposal in (ask(study), ask(study), ask(study))}
     study.interrupt_all()
-    assert {proposal.slot.name: proposal.settings for proposal in (ask(study), ask(study), ask(study))} == before
+    assert {proposal.planned.name: proposal.settings for proposal in (ask(study), ask(study), ask(study))} == before
     resumed = make_study(storage, SMALL, 11, sampler)
     assert resumed.n_recovered == 3
-    assert {proposal.slot.name: proposal.settings for proposal in (ask(resumed), ask(resumed), ask(resumed))} == before
+    assert {
+        proposal.planned.name: proposal.settings for proposal in (ask(resumed), ask(resumed), ask(resumed))
+    } == before
     assert not any(trial.repeat_of for trial in read_results(storage, "study").trials)
 
 
@@ -215,8 +217,8 @@ def test_samplers_of_other_studies_and_other_lengths_draw_other_proposals(storag
         proposal = ask(study)
         study.complete(proposal.number, 0.5)
     resumed = ask(make_study(storage, NUMERIC, 14, "tpe"))  # of study 0, after three trials
-    assert resumed.slot.name == "proposal/2"
-    other = SweepStudy(Agenda(NUMERIC, 14, 3), storage=storage, name="other", sampler="tpe", pruner="none")
+    assert resumed.planned.name == "proposal/2"
+    other = SweepStudy(PlannedTrials(NUMERIC, 14, 3), storage=storage, name="other", sampler="tpe", pruner="none")
     ask(other)
     assert dict(ask(other).settings) != dict(resumed.settings)
 
@@ -228,7 +230,7 @@ def test_cma_es_goes_on_with_its_generations_after_a_resume(storage: str) -> Non
     proposal = ask(resumed)
     live = resumed._sampler_study._study.get_trials()[-1]
     assert live.system_attrs["cmawm:generation"] > 0
-    assert proposal.slot.name == "proposal/28"
+    assert proposal.planned.name == "proposal/28"
 
 
 def test_a_grid_runs_every_point_once(storage: str) -> None:
@@ -291,7 +293,7 @@ def test_every_pruner_stops_the_hopeless_and_keeps_the_best(storage: str, pruner
         if reason is None:
             study.complete(proposal.number, value)
         else:
-            assert proposal.slot.prunable
+            assert proposal.planned.prunable
             study.prune(proposal.number, reason)
             reasons[value] = reason
     assert 0.1 not in reasons

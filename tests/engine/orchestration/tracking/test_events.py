@@ -6,7 +6,7 @@ import pytest
 from engine.metrics import Baseline
 from engine.orchestration.tracking import Spool, TrackingEvents
 from engine.report.reasons import Reason
-from engine.report.results import TrialResult
+from engine.report.trial_results import TrialResult
 from tests.engine.orchestration.tracking.test_mlflow_tracker import ERRORS
 
 

@@ -9,8 +9,8 @@ import optuna
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration import lease
-from engine.orchestration.lease import DRIVER, DriverLease
+from engine.orchestration.search import driver_lease as lease
+from engine.orchestration.search.driver_lease import DRIVER, DriverLease
 from engine.store.holders import Holder
 
 
@@ -71,7 +71,7 @@ def test_it_is_given_back_when_interrupted_while_it_is_taken(storage: str, monke
 
 def test_a_killed_driver_is_replaced_at_once(storage: str) -> None:
     code = (
-        "import optuna, os, sys; from engine.orchestration.lease import DriverLease\n"
+        "import optuna, os, sys; from engine.orchestration.search.driver_lease import DriverLease\n"
         "DriverLease(optuna.create_study(storage=sys.argv[1], study_name='mine')).__enter__(); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, storage], check=False, capture_output=True)

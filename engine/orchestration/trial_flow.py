@@ -1,6 +1,6 @@
-"""The middle of a sweep: it takes trials from the study, plans them, hears their reports and ends them.
+"""What Tune's searcher and scheduler call: trials are taken from the study, planned, heard and ended here.
 
-It knows the study, the tracking and the board, but neither Ray nor processes: the Tune side only calls it.
+It knows the study, the tracking and the screen, but neither Ray nor processes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from engine.errors import InputError
-from engine.orchestration.board import Board
-from engine.orchestration.patience import passing_reason
+from engine.orchestration.databases.patience import passing_reason
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import TrackingEvents
+from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
-from engine.report.results import describe_settings, objective_values
+from engine.report.trial_results import describe_settings, objective_values
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.store import CorruptArtifactError, Store
@@ -41,14 +41,14 @@ class LiveTrial:
     ended: bool = False
 
 
-class Conductor:
-    """Conducts a sweep.
+class TrialFlow:
+    """The way of a sweep's trials: given out, planned, heard and ended.
 
     Args:
         study: which trials to run, and what came of them.
         plan: makes a trial's plan from its configuration.
         tracker: hears everything.
-        board: shows everything.
+        screen: shows everything.
         store: where artifacts are read for the tracking.
         release: tells the broker that a trial has ended.
         hold_ends: tells the broker whether trials that have ended keep their processes for those to come.
@@ -68,7 +68,7 @@ class Conductor:
         *,
         plan: Callable[[TrialConfig], TrialPlan],
         tracker: TrackingEvents,
-        board: Board,
+        screen: LiveScreen,
         store: Store,
         release: Callable[[str], None],
         hold_ends: Callable[[bool], None],
@@ -81,7 +81,7 @@ class Conductor:
         self._study = study
         self._plan = plan
         self._tracker = tracker
-        self._board = board
+        self._screen = screen
         self._store = store
         self._release = release
         self._hold_ends = hold_ends
@@ -89,7 +89,7 @@ class Conductor:
         self._broker = broker
         self._n_together = n_together
         self._live: dict[str, LiveTrial] = {}
-        self._step_bases = {"pretrain": 0, "finetune": study.agenda.space.max_pretrain_epochs()}
+        self._step_bases = {"pretrain": 0, "finetune": study.planned.space.max_pretrain_epochs()}
 
     @property
     def finished(self) -> bool:
@@ -135,16 +135,16 @@ class Conductor:
             self._hold(proposal is None and not self._study.exhausted)
             if proposal is None:
                 return None
-            self._board.asked(proposal)
+            self._screen.asked(proposal.planned.name)
             try:
-                config = self._study.agenda.space.config(proposal.settings, seed=proposal.slot.seed)
+                config = self._study.planned.space.config(proposal.settings, seed=proposal.planned.seed)
                 plan = self._plan(config)
             except InputError as error:
                 self._study.fail(proposal.number, Reason("settings", text=str(error)))
-                self._board.ended(proposal, "failed")
+                self._screen.ended(proposal.planned.name, "failed")
                 continue
             trial = LiveTrial(proposal, config, plan, prune_reason=proposal.end)
-            self._tracker.start_trial(proposal.slot.name, proposal.number, config.flat(), self._tags(trial))
+            self._tracker.start_trial(proposal.planned.name, proposal.number, config.flat(), self._tags(trial))
             if proposal.end is not None:
                 self._end(trial, error=False)
                 continue
@@ -158,10 +158,10 @@ class Conductor:
             return trial is not None
         if trial.ended:  # its process died after its last word, and was started anew
             return False
-        number, slot = trial.proposal.number, trial.proposal.slot.name
+        number, name = trial.proposal.number, trial.proposal.planned.name
         records = result.get("records", [])
         epochs = [record for record in records if "epoch" in record and record["step"] > trial.last_step]  # told once
-        self._tracker.epochs(slot, epochs)
+        self._tracker.epochs(name, epochs)
         for record in epochs:
             trial.last_step = record["step"]
             value = record["value"]
@@ -202,23 +202,23 @@ class Conductor:
             self._hold_ends(holds)
 
     def _end(self, trial: LiveTrial, *, error: bool) -> None:
-        """End a trial in the study, the tracking and on the board."""
+        """End a trial in the study, the tracking and on the screen."""
         trial.ended = True
         state, tags = self._end_in_study(trial, error=error)
         status = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[state]
         rankings, filters = self._artifacts(trial) if state == "complete" else (None, None)
         self._tracker.end_trial(
-            trial.proposal.slot.name,
+            trial.proposal.planned.name,
             status,
             tags=tags,
             step=trial.last_step,
             errors=trial.errors,
             rankings=rankings,
             filters=filters,
-            title=f"{trial.proposal.slot.name}: {describe_settings(trial.proposal.settings)}",
+            title=f"{trial.proposal.planned.name}: {describe_settings(trial.proposal.settings)}",
         )
         objective = trial.errors["objective"] if trial.errors else None
-        self._board.ended(trial.proposal, state, objective)
+        self._screen.ended(trial.proposal.planned.name, state, objective)
 
     def interrupt(self) -> None:
         """End all live trials as interrupted: a resumed sweep runs them again."""
@@ -254,13 +254,13 @@ class Conductor:
         return found[0], found[1]
 
     def _tags(self, trial: LiveTrial) -> dict[str, Any]:
-        slot = trial.proposal.slot
+        planned = trial.proposal.planned
         keys = {f"stage.{spec.stage}": spec.key for spec in trial.plan}
         budget = trial.plan.noisy_budget
         return {
             "robustune.trial_number": trial.proposal.number,
-            "robustune.purpose": slot.purpose,
-            "robustune.group": slot.group or slot.purpose,
+            "robustune.purpose": planned.purpose,
+            "robustune.group": planned.group or planned.purpose,
             "config_digest": trial.config.digest,
             "git_commit": git_commit() or "unknown",
             **({"labelled_noisy": str(budget)} if budget is not None else {}),

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy
 
 from engine.errors import InputError
-from engine.orchestration import patience as patience_module
-from engine.orchestration.patience import Patience, RefusedError, passing_reason
+from engine.orchestration.databases import patience as patience_module
+from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 
 
 @pytest.fixture(autouse=True)

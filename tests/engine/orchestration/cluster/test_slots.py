@@ -1,8 +1,8 @@
 import pytest
 
 from engine.errors import InputError
+from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.slots import SlotPlan, plan_slots
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from engine.orchestration.slots import SlotPlan, plan_slots
     ],
 )
 def test_slots_fill_what_is_there(options, cpus, gpus, expected) -> None:
-    assert plan_slots(SweepOptions(**options), n_cpus=cpus, n_gpus=gpus) == expected
+    assert plan_slots(SweepOptions(**options).slot_request, n_cpus=cpus, n_gpus=gpus) == expected
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ def test_slots_fill_what_is_there(options, cpus, gpus, expected) -> None:
 )
 def test_what_does_not_fit_is_refused(options, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
-        plan_slots(SweepOptions(**options), n_cpus=2, n_gpus=0)
+        plan_slots(SweepOptions(**options).slot_request, n_cpus=2, n_gpus=0)
 
 
 def test_a_cluster_that_is_scaled_to_zero_gets_the_slots_that_are_asked_for() -> None:
     options = SweepOptions(slots=4, gpus_per_slot=1.0)
-    plan = plan_slots(options, n_cpus=0, n_gpus=0, elastic=True)
+    plan = plan_slots(options.slot_request, n_cpus=0, n_gpus=0, elastic=True)
     assert plan == SlotPlan(4, 1, 1.0)
     assert plan.device == "cuda"
     with pytest.raises(InputError, match="do not fit"):
-        plan_slots(SweepOptions(gpus_per_slot=1.0), n_cpus=0, n_gpus=0, elastic=True)
+        plan_slots(SweepOptions(gpus_per_slot=1.0).slot_request, n_cpus=0, n_gpus=0, elastic=True)

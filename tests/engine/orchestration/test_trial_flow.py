@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from engine.orchestration.board import Board
-from engine.orchestration.conductor import Conductor
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import Spool, TrackingEvents
+from engine.orchestration.trial_flow import TrialFlow
+from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
 from tests.engine.orchestration.spaces import SPACE
 
@@ -20,23 +20,23 @@ N_TOGETHER = 3
 
 
 class Scene:
-    """A conductor whose trials end when the test says so."""
+    """A flow whose trials end when the test says so."""
 
     def __init__(self, tmp_path: Path, *, pruner: str = "none") -> None:
         options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner=pruner)
         self.prepared = prepare(options, SPACE)
         self.study = SweepStudy(
-            self.prepared.agenda, storage=options.storage_url, name="study", sampler="random", pruner=pruner
+            self.prepared.planned, storage=options.storage_url, name="study", sampler="random", pruner=pruner
         )
         self.spool = Spool(tmp_path / "events.jsonl")
         self.held: list[bool] = []
         self.released: list[str] = []
         self.begun = 0
-        self.conductor = Conductor(
+        self.flow = TrialFlow(
             self.study,
             plan=self.prepared.plan,
             tracker=TrackingEvents(self.spool),
-            board=Board(Console(quiet=True), n_total=8),
+            screen=LiveScreen(Console(quiet=True), n_total=8),
             store=self.prepared.store,
             release=self.released.append,
             hold_ends=self.held.append,
@@ -46,7 +46,7 @@ class Scene:
 
     def begin(self) -> str | None:
         trial = f"trial-{self.begun}"
-        if self.conductor.next_trial(trial) is None:
+        if self.flow.next_trial(trial) is None:
             return None
         self.begun += 1
         return trial
@@ -62,7 +62,7 @@ class Scene:
         test = {"clean": 0.1, "corrupted": [row], "tuned_distortion": None}
         errors = {"objective": 0.25, "validation": {"clean": 0.1}, "test": test}
         word = word or {"objective": 0.25, "errors": errors}
-        assert self.conductor.on_result(trial, {"records": [], "stages": {}, **word}) is False
+        assert self.flow.on_result(trial, {"records": [], "stages": {}, **word}) is False
 
     def states(self) -> list[str]:
         return [event["tags"]["state"] for event in self.spool.all_events() if event["event"] == "end"]
@@ -78,7 +78,7 @@ def test_a_trial_ends_with_its_last_word_and_once(scene: Scene) -> None:
     scene.say_last_word(first)
     assert scene.study.n_finished == 1
     scene.say_last_word(first)  # its process died after it had said so, and was started anew
-    scene.conductor.on_end(first, error=True)
+    scene.flow.on_end(first, error=True)
     assert scene.study.n_finished == 1
     assert scene.states() == ["COMPLETE"]
     assert scene.released == [first]
@@ -86,9 +86,9 @@ def test_a_trial_ends_with_its_last_word_and_once(scene: Scene) -> None:
 
 def test_a_trial_whose_process_died_for_good_fails(scene: Scene) -> None:
     first, second, *_ = scene.begin_all()
-    scene.conductor.on_end(first, error=True)
+    scene.flow.on_end(first, error=True)
     scene.say_last_word(second, failure="no reason at all")
-    scene.conductor.on_end(second, error=False)
+    scene.flow.on_end(second, error=False)
     assert scene.states() == ["FAIL", "FAIL"]
 
 
@@ -104,12 +104,12 @@ def test_a_pruned_trial_is_kept_with_stage_epoch_and_step(tmp_path: Path) -> Non
     for _ in range(4):  # the arms, which are not pruned
         trial = scene.begin() or ""
         scene.say_last_word(trial)
-        scene.conductor.on_end(trial, error=False)
+        scene.flow.on_end(trial, error=False)
     trial = scene.begin() or ""
     common = {"stage": "finetune", "value": 0.9, "own": True, "own_watch": True}
     epochs = [{**common, "epoch": epoch, "step": epoch + 2} for epoch in (1, 2)]
-    assert scene.conductor.on_result(trial, {"records": epochs}) is True
-    scene.conductor.on_end(trial, error=False)
+    assert scene.flow.on_result(trial, {"records": epochs}) is True
+    scene.flow.on_end(trial, error=False)
     (pruned,) = [trial for trial in scene.study.finished() if trial.state.name == "PRUNED"]
     assert pruned.user_attrs["reason"] == {
         "kind": "pruner",
@@ -127,15 +127,15 @@ def test_a_repeat_of_a_pruned_trial_ends_without_a_process(scene: Scene, monkeyp
 
     def ask_for_a_repeat() -> Proposal | None:
         proposal = ask()
-        if proposal is None or not proposal.slot.name.startswith("proposal/"):
+        if proposal is None or not proposal.planned.name.startswith("proposal/"):
             return proposal
         return replace(proposal, end=Reason("repeat", trial=1))
 
     monkeypatch.setattr(scene.study, "ask", ask_for_a_repeat)
-    while not scene.conductor.finished:
+    while not scene.flow.finished:
         for trial in scene.begin_all():
             scene.say_last_word(trial)
-            scene.conductor.on_end(trial, error=False)
+            scene.flow.on_end(trial, error=False)
     assert scene.begun == 4, "the arms alone; there is no winner"
     ends = {event["slot"]: event["tags"] for event in scene.spool.all_events() if event["event"] == "end"}
     assert ends["proposal/0"] == {"state": "PRUNED", "prune_reason": "it repeats trial 1, which was pruned"}
@@ -147,7 +147,7 @@ def test_the_next_trial_begins_when_a_process_is_free(scene: Scene) -> None:
     assert len(trials) == N_TOGETHER
     scene.say_last_word(trials[0])
     assert scene.begin() is None
-    scene.conductor.on_end(trials[0], error=False)
+    scene.flow.on_end(trials[0], error=False)
     assert len(scene.begin_all()) == 1
 
 
@@ -155,11 +155,11 @@ def test_processes_are_held_for_trials_that_depend_on_results_to_come(scene: Sce
     live = scene.begin_all()
     while scene.begun < 6:  # the arms and the proposals; the winner's other seeds wait for all proposals to end
         scene.say_last_word(live[0])
-        scene.conductor.on_end(live.pop(0), error=False)
+        scene.flow.on_end(live.pop(0), error=False)
         live += scene.begin_all()
     assert scene.held == []
     scene.say_last_word(live[0])
-    scene.conductor.on_end(live.pop(0), error=False)  # Tune keeps this process for the next trial
+    scene.flow.on_end(live.pop(0), error=False)  # Tune keeps this process for the next trial
     assert scene.begin() is None
     assert scene.held == [True]
     for trial in live:
@@ -168,7 +168,7 @@ def test_processes_are_held_for_trials_that_depend_on_results_to_come(scene: Sce
     live += [scene.begin() or ""]
     assert scene.held == [True, False]
     assert scene.begin() is None  # before a process is free
-    scene.conductor.on_end(live.pop(0), error=False)
+    scene.flow.on_end(live.pop(0), error=False)
     assert scene.begin_all()
     assert scene.study.exhausted
     assert scene.held == [True, False]
@@ -176,11 +176,11 @@ def test_processes_are_held_for_trials_that_depend_on_results_to_come(scene: Sce
 
 def test_nothing_is_held_once_no_trial_is_left_to_start(scene: Scene) -> None:
     trials: list[str] = []
-    while not scene.conductor.finished:
+    while not scene.flow.finished:
         trials += scene.begin_all()
-        if not scene.conductor.finished:
+        if not scene.flow.finished:
             scene.say_last_word(trials[0])
-            scene.conductor.on_end(trials.pop(0), error=False)
+            scene.flow.on_end(trials.pop(0), error=False)
     assert scene.held in ([], [True, False])
     assert trials  # under way still, and free to end
 
@@ -192,7 +192,7 @@ def epoch(step: int, value: float, *, own_watch: bool, stage: str = "pretrain") 
 def test_only_values_of_a_trial_s_own_probe_are_compared(scene: Scene) -> None:
     first, *_ = scene.begin_all()
     records = [epoch(1, 0.9, own_watch=False), epoch(2, 0.5, own_watch=True)]
-    scene.conductor.on_result(first, {"records": records, "stages": {}})
+    scene.flow.on_result(first, {"records": records, "stages": {}})
     assert scene.study._trials[0].intermediate_values == {2: 0.5}
     shown = [step for event in scene.spool.all_events() if event["event"] == "metrics" for step, _ in event["steps"]]
     assert shown == [1, 2], "both are shown"
@@ -201,7 +201,7 @@ def test_only_values_of_a_trial_s_own_probe_are_compared(scene: Scene) -> None:
 def test_a_run_is_tagged_with_the_labelled_noisy_images_that_it_uses(scene: Scene) -> None:
     for trial in scene.begin_all():
         scene.say_last_word(trial)
-        scene.conductor.on_end(trial, error=False)
+        scene.flow.on_end(trial, error=False)
     while scene.begin_all():
         pass
     for event in scene.spool.all_events():

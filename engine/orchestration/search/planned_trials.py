@@ -1,7 +1,7 @@
 """Which trials a sweep consists of: the arms, the proposals, and the winner on the arms' seeds.
 
-Every trial has a slot, a name that says what it is for ("arm/plain/0", "proposal/17", "winner/plain…/3"). A slot is
-filled once: a sweep that is resumed fills those that are left. Nothing here knows Optuna or Ray.
+Each has a name that says what it is for ("arm/plain/0", "proposal/17", "winner/plain…/3"), which the study keeps as the
+user attribute ``slot``. Each is run once: a sweep that is resumed runs those that are left. Nothing here knows Optuna.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ N_PROPOSALS = 10
 
 
 @dataclass(frozen=True)
-class Slot:
-    """A place in the agenda.
+class PlannedTrial:
+    """A trial that is to be run.
 
     Attributes:
         purpose: what the trial is for.
-        name: the slot's name, unique in the sweep.
+        name: says what it is for, unique in the sweep.
         seed: the trial's seed.
         group: the arm's name, or "winner"; what is averaged over seeds. "" for a proposal.
         repeat: which of the seeds.
@@ -61,7 +61,7 @@ def suitable_n_trials(space: Space, max_proposals: int | None = None) -> int:
 
 
 @dataclass(frozen=True)
-class Agenda:
+class PlannedTrials:
     """How a number of trials is spent.
 
     ``n_trials`` is exact: the arms come first, seed by seed, so that any number of them compares like with like; what
@@ -114,33 +114,33 @@ class Agenda:
         """Return the number of trials: ``n_trials``, or fewer in a space of arms only, or of a small grid."""
         return self.n_arm_trials + self.n_proposals + self.n_winner_trials
 
-    def arms(self) -> Iterator[Slot]:
-        """Yield the arms' slots, seed by seed."""
+    def arms(self) -> Iterator[PlannedTrial]:
+        """Yield the arms' trials, seed by seed."""
         seeds = self.space.seeds(self.study_seed)
-        slots = (
-            Slot("arm", f"arm/{arm.name}/{repeat}", seed, arm.name, repeat, dict(arm.settings))
+        trials = (
+            PlannedTrial("arm", f"arm/{arm.name}/{repeat}", seed, arm.name, repeat, dict(arm.settings))
             for repeat, seed in enumerate(seeds)
             for arm in self.space.arms
         )
-        for _, slot in zip(range(self.n_arm_trials), slots, strict=False):
-            yield slot
+        for _, trial in zip(range(self.n_arm_trials), trials, strict=False):
+            yield trial
 
-    def proposals(self) -> Iterator[Slot]:
-        """Yield the proposals' slots.
+    def proposals(self) -> Iterator[PlannedTrial]:
+        """Yield the proposals' trials.
 
         All have one seed, by which they share pretrainings; no arm and no repeat of the winner has it. Whatever is the
         best of many on a seed owes that in part to the seed, and would look too good beside others on it.
         """
         seed = self.space.search_seed(self.study_seed)
         for index in range(self.n_proposals):
-            yield Slot("proposal", f"proposal/{index}", seed)
+            yield PlannedTrial("proposal", f"proposal/{index}", seed)
 
-    def left(self, done: Collection[str]) -> list[Slot]:
-        """Return the slots of arms and proposals that are not among those which are done, by name."""
-        return [slot for slot in (*self.arms(), *self.proposals()) if slot.name not in done]
+    def left(self, done: Collection[str]) -> list[PlannedTrial]:
+        """Return the trials of arms and proposals that are not among those which are done, by name."""
+        return [trial for trial in (*self.arms(), *self.proposals()) if trial.name not in done]
 
-    def winner(self, settings: Mapping[str, Any]) -> Iterator[Slot]:
-        """Yield the slots of the winner's settings, one a seed."""
+    def winner(self, settings: Mapping[str, Any]) -> Iterator[PlannedTrial]:
+        """Yield the trials of the winner's settings, one a seed."""
         name = digest(dict(settings))[:8]
         for repeat, seed in enumerate(self.space.seeds(self.study_seed)[: self.n_winner_trials]):
-            yield Slot("winner", f"winner/{name}/{repeat}", seed, "winner", repeat, dict(settings))
+            yield PlannedTrial("winner", f"winner/{name}/{repeat}", seed, "winner", repeat, dict(settings))

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from engine.errors import DataLimitError, InputError
-from engine.orchestration.data_limits import fit_axes, with_limited
 from engine.settings import TrialConfig
 from engine.spaces import Arm, Choice, Int, Space, draw_settings
 from engine.stages import plan_trial, prepare_data
+from engine.stages.axis_limits import fit_axes, with_limited
 from engine.store import Store
 from search_spaces.push_pull import SPACE
 

@@ -7,7 +7,7 @@ from sqlalchemy import make_url
 
 from engine.errors import InputError
 from engine.orchestration import load_results
-from engine.orchestration.databases import check_sqlite, is_same_database, sqlite_file, sqlite_url
+from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_file, sqlite_url
 from pipelines.report import command_line as report
 from pipelines.sweep import command_line as sweep
 

@@ -12,21 +12,20 @@ from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 
-from engine.orchestration.search import Proposal
 from engine.report.terminal import grid, literal, say
 
 _REFRESH_S = 0.5
 _LINE_S = 15.0
 
 
-class Board:
+class LiveScreen:
     """Counts trials and shows them with the broker's statistics.
 
     Args:
         console: where to show.
         n_total: trials of the sweep.
         n_done: of these, how many an earlier run has finished.
-        statistics: gives the broker's counts; called from the board's own thread.
+        statistics: gives the broker's counts; called from the screen's own thread.
         notes: gives lines of warning to show below.
     """
 
@@ -50,7 +49,7 @@ class Board:
         self._start = time.monotonic()
         self._closed = threading.Event()
         self._last: Mapping[str, Any] = {}
-        self._thread = threading.Thread(target=self._show, name="board", daemon=True)
+        self._thread = threading.Thread(target=self._show, name="live screen", daemon=True)
 
     def start(self) -> None:
         """Begin to show."""
@@ -63,16 +62,16 @@ class Board:
         if self._thread.is_alive():
             self._thread.join(10)
 
-    def asked(self, proposal: Proposal) -> None:
-        """Note that a trial has started."""
-        self._live[proposal.slot.name] = time.monotonic()
+    def asked(self, trial: str) -> None:
+        """Note that a trial has started, by its name."""
+        self._live[trial] = time.monotonic()
 
-    def ended(self, proposal: Proposal, state: str, objective: float | None = None) -> None:
+    def ended(self, trial: str, state: str, objective: float | None = None) -> None:
         """Note that a trial has ended: "complete", "pruned" or "failed"."""
-        self._live.pop(proposal.slot.name, None)
+        self._live.pop(trial, None)
         self._counts[state] += 1
         if objective is not None and (self._best is None or objective < self._best[0]):
-            self._best = (objective, proposal.slot.name)
+            self._best = (objective, trial)
 
     @property
     def seconds(self) -> float:

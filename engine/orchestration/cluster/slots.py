@@ -6,7 +6,21 @@ import math
 from dataclasses import dataclass
 
 from engine.errors import InputError
-from engine.orchestration.options import SweepOptions
+
+
+@dataclass(frozen=True)
+class SlotRequest:
+    """The slots that somebody asks for.
+
+    Attributes:
+        n_slots: how many; None for as many as there is room for.
+        cpus: cores of each.
+        gpus: GPUs of each; None for one where there are any.
+    """
+
+    n_slots: int | None = None
+    cpus: int = 1
+    gpus: float | None = None
 
 
 @dataclass(frozen=True)
@@ -29,11 +43,11 @@ class SlotPlan:
         return "cuda" if self.gpus > 0 else "cpu"
 
 
-def plan_slots(options: SweepOptions, *, n_cpus: float, n_gpus: float, elastic: bool = False) -> SlotPlan:
+def plan_slots(asked: SlotRequest, *, n_cpus: float, n_gpus: float, elastic: bool = False) -> SlotPlan:
     """Return the slots that the options ask for, or as many as there is room for.
 
     Args:
-        options: slots, and cores and GPUs of each.
+        asked: slots, and cores and GPUs of each.
         n_cpus: cores at hand.
         n_gpus: GPUs at hand.
         elastic: whether there may be more machines later: then as many slots are planned as are asked for.
@@ -41,14 +55,14 @@ def plan_slots(options: SweepOptions, *, n_cpus: float, n_gpus: float, elastic: 
     Raises:
         InputError: they do not fit.
     """
-    cpus = options.cpus_per_slot
-    gpus = options.gpus_per_slot if options.gpus_per_slot is not None else min(1.0, n_gpus)
+    cpus = asked.cpus
+    gpus = asked.gpus if asked.gpus is not None else min(1.0, n_gpus)
     room = math.floor(n_cpus / cpus)
     if gpus > 0:
         room = min(room, math.floor(n_gpus / gpus + 1e-9))
-    if room < (options.slots or 1) and not (elastic and options.slots is not None):
+    if room < (asked.n_slots or 1) and not (elastic and asked.n_slots is not None):
         raise InputError(
-            f"{options.slots or 1} slots of {cpus} cores and {gpus:g} GPUs do not fit: there are {n_cpus:g} cores and "
+            f"{asked.n_slots or 1} slots of {cpus} cores and {gpus:g} GPUs do not fit: there are {n_cpus:g} cores and "
             f"{n_gpus:g} GPUs"
         )
-    return SlotPlan(options.slots or room, cpus, gpus)
+    return SlotPlan(asked.n_slots or room, cpus, gpus)

@@ -1,0 +1,1 @@
+"""Databases of studies and of the tracking: their addresses, and waiting while one refuses."""

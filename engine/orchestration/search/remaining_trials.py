@@ -1,0 +1,47 @@
+"""What a study has still to run, by what it says alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
+from engine.report.results import Results
+
+
+@dataclass(frozen=True)
+class RemainingTrials:
+    """What a study has still to run.
+
+    Attributes:
+        trials: the arms' and proposals' that are left.
+        n_done: how many of the planned trials are done.
+        n_winner: how many of the winner's repeats are left; the most that may be, while the winner is not known.
+        winner: the trials of these repeats; None while the winner is not known.
+    """
+
+    trials: tuple[PlannedTrial, ...]
+    n_done: int
+    n_winner: int
+    winner: tuple[PlannedTrial, ...] | None = None
+
+    @property
+    def n_left(self) -> int:
+        """Return how many trials are left, at most."""
+        return len(self.trials) + self.n_winner
+
+    def count(self, purpose: str) -> int:
+        """Return how many arms' trials ("arm") or proposals ("proposal") are left."""
+        return sum(trial.purpose == purpose for trial in self.trials)
+
+
+def remaining_trials(planned: PlannedTrials, results: Results | None) -> RemainingTrials:
+    """Return what a study has still to run; ``results`` is None for one that is not begun."""
+    done = {trial.slot for trial in results.trials} if results is not None else set()
+    trials = tuple(planned.left(done))
+    n_done = planned.n_arm_trials + planned.n_proposals - len(trials)
+    if results is None or any(trial.purpose == "proposal" for trial in trials) or not planned.n_winner_trials:
+        return RemainingTrials(trials, n_done, planned.n_winner_trials)
+    best = results.best()
+    repeats = () if best is None else tuple(planned.winner(best.settings))
+    left = tuple(trial for trial in repeats if trial.name not in done)
+    return RemainingTrials(trials, n_done + len(repeats) - len(left), len(left), left)

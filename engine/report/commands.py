@@ -1,0 +1,44 @@
+"""Commands for a person to go on with after a sweep."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from urllib.parse import quote
+
+from engine.redaction import hide_credentials
+from engine.report.results import Results
+
+
+def sync_command(home: Path, tracking: str | None) -> str:
+    """Return the command that writes what the tracking server did not take.
+
+    Args:
+        home: the sweep's folder.
+        tracking: the address of the tracking; None if it is the folder's own.
+    """
+    words = ["python", "-m", "pipelines.sync", "--home", str(home)]
+    if tracking is not None:
+        words += ["--tracking-uri", hide_credentials(tracking)]
+    return shlex.join(words)
+
+
+def view_commands(results: Results, *, storage: str, tracking: str) -> list[str]:
+    """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side.
+
+    Args:
+        results: of the sweep.
+        storage: address of its study.
+        tracking: address of its tracking.
+    """
+    tracking = hide_credentials(tracking)
+    server = tracking if tracking.startswith("http") else "http://127.0.0.1:5000"
+    commands = []
+    if server != tracking:
+        commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
+    if results.experiment:
+        query = f"tags.`robustune.study` = '{results.study}' and tags.`robustune.purpose` != ''"
+        order = "orderByKey=metrics.%60objective%60&orderByAsc=true"
+        page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
+        commands.append(f"  trials side by side: {page}")
+    return [*commands, f"optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"]

@@ -1,0 +1,84 @@
+"""Arms side by side: tables of errors over their seeds, and of differences paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from engine.corruption_kinds import TUNED_ON
+from engine.metrics import PairedDifference
+from engine.report.groups import GroupSummary, has_tuned
+from engine.report.results import Results
+from engine.report.text_tables import Table, percent_text
+
+ROOMY = 4
+"""Differences that fit beside each other with their intervals; of more, the intervals stand below."""
+
+
+def error_table(groups: Sequence[GroupSummary], columns: Sequence[str], of: str = "") -> Table:
+    """Return mean ± standard deviation of the test errors over the seeds, a row a group.
+
+    Args:
+        groups: the rows.
+        columns: of errors.
+        of: what the columns are, if they are not all.
+    """
+    columns = [*columns, *([TUNED_ON] if has_tuned(groups) and not of else [])]
+    rows = [
+        (group.name, group.count, *(percent_text(group.errors.get(column, ())) for column in columns))
+        for group in groups
+    ]
+    title = "Test error in %, mean ±std over seeds; corruptions over all severities"
+    return Table(
+        f"Test error in %: {of}" if of else title, ("", "seeds", *columns), rows, align="l" + "r" * (1 + len(columns))
+    )
+
+
+def difference_table(
+    results: Results, groups: Sequence[GroupSummary], columns: Sequence[str], of: str = ""
+) -> Table | None:
+    """Return each group less each control, paired by seed, with 95 % t intervals; None without a control.
+
+    Args:
+        results: of the sweep.
+        groups: what is compared.
+        columns: of errors.
+        of: what the columns are, if they are not all.
+    """
+    controls = {arm.name for arm in results.space.arms if arm.control}
+    rows = []
+    for place, group in enumerate(groups):
+        for control in groups:
+            if control.name not in controls or control.name == group.name:
+                continue
+            if group.name in controls and groups.index(control) > place:
+                continue  # controls among each other: once
+            both = bool(group.trials and control.trials)
+            found = [results.compare(group, control, column) if both else None for column in columns]
+            n_pairs = max((difference.n for difference in found if difference is not None), default=0)
+            cells = [format_difference(difference) for difference in found]
+            if len(columns) > ROOMY:
+                cells = [cell.replace(" [", "\n[").replace(" (one", "\n(one") for cell in cells]
+            rows.append((f"{group.name} − {control.name}", f"{n_pairs} of {group.n_seeds}", *cells))
+    if not rows:
+        return None
+    title = "Difference in points (negative: fewer errors), paired by seed, 95 % interval; * excludes 0"
+    return Table(
+        f"Difference in points: {of}" if of else title,
+        ("", "seeds", *columns),
+        rows,
+        align="l" + "r" * (1 + len(columns)),
+    )
+
+
+def format_difference(difference: PairedDifference | None) -> str:
+    """Return "−12.3 [−20.1, −4.5] *" in percentage points."""
+    if difference is None:
+        return "–"
+    if difference.mean == difference.low == difference.high == 0:
+        return "0 (identical)"
+    text = f"{100 * difference.mean:+.1f}"
+    if math.isnan(difference.low):
+        return f"{text} (one seed)"
+    star = " *" if difference.low > 0 or difference.high < 0 else ""
+    return f"{text} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]{star}"

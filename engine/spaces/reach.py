@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from engine.errors import InputError
 from engine.relevance import conditions_of, matters
+from engine.settings import TrialConfig
 from engine.spaces.axes import Axis, Choice, applies, can_take, is_among
-
-if TYPE_CHECKING:
-    from engine.spaces.space import Space
 
 MAX_CONTEXTS = 20_000
 """How many proposals are looked at before an axis counts as one that matters."""
@@ -18,7 +16,23 @@ MAX_CONTEXTS = 20_000
 Settings = dict[str, Any]
 
 
-def check_axis_matters(space: Space, axis: Axis) -> Settings:
+class Explored(Protocol):
+    """What is looked at here of a space."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+
+    @property
+    def base(self) -> TrialConfig:
+        """Return the configuration that axes change."""
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Return its axes; a later one comes over an earlier one of the same setting."""
+
+
+def check_axis_matters(space: Explored, axis: Axis) -> Settings:
     """Return settings under which an axis applies and can change a trial's numbers.
 
     A setting that no axis varies may be what the base or a condition says: the base can be changed from outside.
@@ -63,7 +77,7 @@ def _where(axis: Axis, settings: Settings) -> str:
     )
 
 
-def _all_settings(space: Space, context: Settings) -> tuple[Settings, bool]:
+def _all_settings(space: Explored, context: Settings) -> tuple[Settings, bool]:
     """Return all settings of a trial, and whether they can be together."""
     try:
         return space.base.with_settings(context).flat(), True
@@ -71,7 +85,7 @@ def _all_settings(space: Space, context: Settings) -> tuple[Settings, bool]:
         return {**space.base.flat(), **context}, False
 
 
-def check_proposals_differ(space: Space) -> None:
+def check_proposals_differ(space: Explored) -> None:
     """Make sure that something can be proposed with the base as it is.
 
     Raises:
@@ -88,7 +102,7 @@ def check_proposals_differ(space: Space) -> None:
     )
 
 
-def _contexts(space: Space, axis: Axis, *, base_alone: bool = False) -> Iterator[Settings]:
+def _contexts(space: Explored, axis: Axis, *, base_alone: bool = False) -> Iterator[Settings]:
     """Yield what decides whether an axis applies and matters, {path: value}, of every proposal where it applies."""
     wanted = _deciding(space, axis)
     varied = {other.setting for other in space.axes}
@@ -112,7 +126,7 @@ def _contexts(space: Space, axis: Axis, *, base_alone: bool = False) -> Iterator
         yield from go_on(0, {**base, **given}, {})
 
 
-def _deciding(space: Space, axis: Axis) -> set[str]:
+def _deciding(space: Explored, axis: Axis) -> set[str]:
     """Return the settings that decide whether an axis applies and matters."""
     wanted = {path for condition in conditions_of(axis.setting) for path in condition.reads} | set(axis.when)
     wanted |= {path for other in space.axes if other.setting == axis.setting for path in other.when}
@@ -123,12 +137,12 @@ def _deciding(space: Space, axis: Axis) -> set[str]:
         wanted |= more
 
 
-def _asked_for(space: Space, path: str) -> tuple[Any, ...]:
+def _asked_for(space: Explored, path: str) -> tuple[Any, ...]:
     """Return the values that conditions ask of a setting."""
     return _distinct(value for axis in space.axes for value in axis.when.get(path, ()))
 
 
-def _samples(space: Space, axis: Axis) -> tuple[Any, ...]:
+def _samples(space: Explored, axis: Axis) -> tuple[Any, ...]:
     """Return the values of an axis that can make a difference to others: of a range its ends, and what they ask for."""
     if isinstance(axis, Choice):
         return axis.values

@@ -10,7 +10,7 @@ import torch
 
 from engine.corruptions.apply import register_corruption
 from engine.corruptions.draws import Draws
-from engine.corruptions.filters import correlate, gaussian_filter, line_blur, zoom
+from engine.corruptions.image_filters import correlate, gaussian_filter, line_blur, zoom
 from engine.corruptions.pixels import divide, to_bytes, to_unit
 
 

@@ -10,7 +10,7 @@ import torch
 from engine.corruptions.apply import register_corruption
 from engine.corruptions.colour import hsv_to_rgb, require_channels, rgb_to_hsv
 from engine.corruptions.draws import Draws
-from engine.corruptions.filters import fold_positions, gaussian_filter
+from engine.corruptions.image_filters import fold_positions, gaussian_filter
 from engine.corruptions.jpeg import through_jpeg
 from engine.corruptions.pixels import divide, to_bytes, to_unit
 

@@ -14,7 +14,7 @@ import torch
 
 from engine.corruptions.apply import chunks
 from engine.corruptions.draws import Draws
-from engine.corruptions.filters import blur_axis, gaussian_weights
+from engine.corruptions.image_filters import blur_axis, gaussian_weights
 from engine.corruptions.pixels import ImageIndices, check_images, check_indices
 from engine.errors import InputError, unknown_name
 from engine.registry import Registry

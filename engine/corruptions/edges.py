@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.corruptions.filters import pad
+from engine.corruptions.image_filters import pad
 
 _SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 # tan(22.5°) in units of 2**-15

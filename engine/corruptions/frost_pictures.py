@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from engine.corruptions.counter import random_words, words_to_uniform
-from engine.corruptions.filters import fold_positions
+from engine.corruptions.image_filters import fold_positions
 from engine.errors import InputError
 
 # The benchmark has a sixth, which it never draws.

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from engine.corruptions.filters import fold_positions
+from engine.corruptions.image_filters import fold_positions
 
 # The tables of the standard, Annex K, in reading order.
 _LUMINANCE = (

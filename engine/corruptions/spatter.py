@@ -9,7 +9,7 @@ from engine.corruptions.apply import register_corruption
 from engine.corruptions.colour import require_channels, tint
 from engine.corruptions.draws import Draws
 from engine.corruptions.edges import box_sum, canny, chamfer_distance, equalize_histogram
-from engine.corruptions.filters import correlate, gaussian_filter
+from engine.corruptions.image_filters import correlate, gaussian_filter
 from engine.corruptions.pixels import to_bytes, to_unit
 
 _WATER = (175 / 255, 238 / 255, 238 / 255)

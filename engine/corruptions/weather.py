@@ -7,8 +7,8 @@ import torch
 from engine.corruptions.apply import register_corruption
 from engine.corruptions.colour import grey, hsv_to_rgb, require_channels, rgb_to_hsv
 from engine.corruptions.draws import Draws
-from engine.corruptions.filters import line_blur, zoom
 from engine.corruptions.frost_pictures import frost_pictures
+from engine.corruptions.image_filters import line_blur, zoom
 from engine.corruptions.pixels import to_bytes, to_unit
 
 

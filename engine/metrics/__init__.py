@@ -1,7 +1,7 @@
 """Errors, scores and what can be said of them over seeds."""
 
 from engine.metrics.baselines import NAMED_BASELINES, errors_as_csv, load_baseline, table_baseline
-from engine.metrics.errors import as_input, classification_error, error_and_loss, predict
+from engine.metrics.classification import as_input, classification_error, error_and_loss, predict
 from engine.metrics.scores import Baseline, Scores, corruption_scores, mean_by_corruption
 from engine.metrics.stability import ResponseStability, response_stability
 from engine.metrics.statistics import PairedDifference, paired_difference

@@ -17,7 +17,7 @@ from engine.corruptions import distort
 from engine.data import Split
 from engine.errors import InputError
 from engine.layers import PushPull2d
-from engine.metrics.errors import as_input
+from engine.metrics.classification import as_input
 
 KINDS = ("convolution", "push-pull", "push-pull, rectified")
 """What is compared: the push kernel's activated response alone; the whole layer's; and what of that is above 0, which

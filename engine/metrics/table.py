@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.corruptions import corrupt
 from engine.data import Split
-from engine.metrics.errors import classification_error
+from engine.metrics.classification import classification_error
 
 ErrorTable = dict[tuple[str, int], float]
 

@@ -2,8 +2,8 @@
 
 from engine.models import alexnet, allconv, cnn2, densenet, lenet, resnet  # noqa: F401  (each registers its family)
 from engine.models.build import build_model
+from engine.models.model_names import MODELS, find_model, model_names, model_source_digest, register_model
 from engine.models.reference import load_reference_checkpoint
-from engine.models.registry import MODELS, find_model, model_names, model_source_digest, register_model
 
 __all__ = [
     "MODELS",

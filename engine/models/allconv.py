@@ -6,7 +6,7 @@ from torch import nn
 
 from engine.layers.normalise import Normalise
 from engine.models.common import Chain, check_image_size, initialise_he, scale
-from engine.models.registry import register_model
+from engine.models.model_names import register_model
 
 SMALLEST_IMAGE = 9  # halved twice, rounding up, then a 3×3 convolution without padding
 

@@ -11,7 +11,7 @@ from torch import nn
 from engine.errors import InputError, unknown_name
 from engine.layers.insertion import insert_push_pull
 from engine.layers.strided import make_gradients_right
-from engine.models.registry import MODELS, find_model
+from engine.models.model_names import MODELS, find_model
 from engine.settings import PushPullSettings
 
 PUSH_PULL_FIELDS = tuple(field.name for field in dataclasses.fields(PushPullSettings))

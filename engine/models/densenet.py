@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.layers.normalise import Normalise
 from engine.models.common import check_image_size, initialise_he
-from engine.models.registry import register_model
+from engine.models.model_names import register_model
 
 BOTTLENECK = 4  # maps of the 1×1 convolution, in units of the growth rate
 COMPRESSION = 0.5  # share of the maps that a transition keeps

@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.layers.normalise import Normalise
 from engine.models.common import Chain, check_image_size, scale
-from engine.models.registry import ModelBuilder, register_model
+from engine.models.model_names import ModelBuilder, register_model
 
 SMALLEST_IMAGE = 16  # two 5×5 convolutions without padding, each followed by 2×2 pooling
 

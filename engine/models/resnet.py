@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.layers.normalise import Normalise
 from engine.models.common import check_image_size, initialise_he
-from engine.models.registry import register_model
+from engine.models.model_names import register_model
 
 DEFAULT_WIDTH = 16
 SMALLEST_IMAGE = 4  # two stages halve the map

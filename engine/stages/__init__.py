@@ -4,7 +4,7 @@ from engine._lazy import lazy_names
 
 _MODULES = {
     "STAGES": "engine.stages.catalogue",
-    "InitialWeights": "engine.stages.weights",
+    "InitialWeights": "engine.stages.given_weights",
     "MissingInputError": "engine.stages.runner",
     "Stage": "engine.stages.registration",
     "StageCancelledError": "engine.stages.context",
@@ -16,7 +16,7 @@ _MODULES = {
     "StageSpec": "engine.stages.spec",
     "Store": "engine.store.store",
     "TrialPlan": "engine.stages.plan",
-    "check_weights": "engine.stages.weights",
+    "check_weights": "engine.stages.given_weights",
     "data_getter": "engine.stages.prepared",
     "environment": "engine.stages.runner",
     "find_whole": "engine.stages.runner",
@@ -26,7 +26,7 @@ _MODULES = {
     "obtain_stage": "engine.stages.runner",
     "plan_trial": "engine.stages.plan",
     "prepare_data": "engine.stages.prepared",
-    "prepare_weights": "engine.stages.weights",
+    "prepare_weights": "engine.stages.given_weights",
     "register_stage": "engine.stages.registration",
     "rows_to_table": "engine.stages.evaluate",
     "run_chain": "engine.stages.chain",

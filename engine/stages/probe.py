@@ -14,7 +14,7 @@ import torch
 from engine.corruptions import corrupt
 from engine.data import DataSet, Split
 from engine.metrics import classification_error
-from engine.metrics.errors import error_and_loss
+from engine.metrics.classification import error_and_loss
 from engine.stages.noisy import distorted
 from engine.training.loop import Judge
 

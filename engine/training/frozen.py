@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from engine.data import Split
-from engine.metrics.errors import as_input
+from engine.metrics.classification import as_input
 
 FEATURES_MAX_BYTES = 2 * 2**30
 """Features that would take more are not kept: the whole network runs in every step instead."""

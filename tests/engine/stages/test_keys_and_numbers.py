@@ -18,7 +18,7 @@ MAY = {
 }
 """{setting: why its value may change nothing}."""
 IN_PLACE = {
-    "model.weights": "it needs weights in the store: see test_weights.py",
+    "model.weights": "it needs weights in the store: see test_given_weights.py",
     "evaluate.n_probe": "it is only watched: see test_plan.py",
     "evaluate.objective": "the cells that trials are compared by: see test_chain.py",
 }

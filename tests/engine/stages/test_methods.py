@@ -5,7 +5,7 @@ import torch
 
 from engine.errors import InputError
 from engine.metrics import as_input, classification_error
-from engine.metrics.errors import error_and_loss
+from engine.metrics.classification import error_and_loss
 from engine.ranking import borda_count, filter_distances
 from engine.stages import finetune
 from engine.stages.network import load_network

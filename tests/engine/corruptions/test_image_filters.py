@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from engine.corruptions.filters import correlate, fold_positions, gaussian_filter, line_blur, zoom
+from engine.corruptions.image_filters import correlate, fold_positions, gaussian_filter, line_blur, zoom
 
 
 def _image(height=13, width=17):

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +102,13 @@ def test_k_medoids_says_what_to_install(distances, monkeypatch):
 BROKEN = "raise ValueError('numpy.dtype size changed\\nsecond line')\n"
 
 
-def plan_with(folder: Path, **settings: object) -> str:
-    """Return what planning a trial in another process says, with a folder before all installed packages."""
+def plan_with(folder: Path, *cases: Mapping[str, object]) -> list[str]:
+    """Return what planning trials in another process says, with a folder before all installed packages.
+
+    Args:
+        folder: of modules.
+        cases: settings of the rankings, one trial after the other: what is imported for one is there for the next.
+    """
     script = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -114,40 +120,42 @@ info = DataInfo(
     key="0" * 32, training_key="2" * 32, raw_key="1" * 32, settings=DataSettings(), n_classes=10, channels=1,
     image_size=16, severity_table="digits", n_train=958, n_validation=240, n_test=599,
 )
-try:
-    plan = plan_trial(TrialConfig().with_settings(json.loads(sys.argv[2])), info)
-except InputError as error:
-    print(error)
-else:
-    rank = next(spec for spec in plan if spec.stage == "rank")
-    imported = sorted({"ot", "kmedoids", "sklearn_extra"} & {*sys.modules})
-    print("package:", rank.settings.get("package"), "imported:", imported)
+for settings in json.loads(sys.argv[2]):
+    try:
+        plan = plan_trial(TrialConfig().with_settings(settings), info)
+    except InputError as error:
+        print(error)
+    else:
+        rank = next(spec for spec in plan if spec.stage == "rank")
+        imported = sorted({"ot", "kmedoids", "sklearn_extra"} & {*sys.modules})
+        print("package:", rank.settings.get("package"), "imported:", imported)
 """
-    wanted = json.dumps({"finetune.which": "most"} | {f"rank.{name}": value for name, value in settings.items()})
-    done = subprocess.run([sys.executable, "-c", script, folder, wanted], capture_output=True, text=True, cwd=ROOT)
+    wanted = [{"finetune.which": "most"} | {f"rank.{name}": value for name, value in case.items()} for case in cases]
+    words = [sys.executable, "-c", script, folder, json.dumps(wanted)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done.stdout.splitlines()
 
 
+PAIRED: dict[str, object] = {}
 UNPAIRED = {"pairing": "unpaired", "n_exemplars": 3}
+SPATIAL = {"distance": "emd_spatial"}
 
 
 def test_planning_imports_what_a_trial_needs_and_nothing_else(tmp_path):
-    assert plan_with(tmp_path) == "package: None imported: []"
-    assert plan_with(tmp_path, pairing="unpaired") == "package: None imported: []"
+    assert plan_with(tmp_path, PAIRED, {"pairing": "unpaired"}) == ["package: None imported: []"] * 2
 
 
 def test_a_broken_package_is_found_at_planning_in_one_sentence(tmp_path):
     for module in ("ot", "kmedoids", "sklearn_extra"):
         (tmp_path / f"{module}.py").write_text(BROKEN)
-    assert plan_with(tmp_path) == "package: None imported: []"
-    of_medoids = plan_with(tmp_path, **UNPAIRED)
+    paired, of_medoids, of_pot = plan_with(tmp_path, PAIRED, UNPAIRED, SPATIAL)
+    assert paired == "package: None imported: []"
     assert of_medoids == (
         "more than one exemplar needs a k-medoids package: install scikit-learn-extra (Python < 3.12) or kmedoids; "
         "scikit-learn-extra cannot be imported (ValueError: numpy.dtype size changed), "
         "kmedoids cannot be imported (ValueError: numpy.dtype size changed)"
     )
-    of_pot = plan_with(tmp_path, distance="emd_spatial")
     assert "need the package POT" in of_pot
     assert of_pot.endswith("it cannot be imported (ValueError: numpy.dtype size changed)")
 
@@ -155,11 +163,13 @@ def test_a_broken_package_is_found_at_planning_in_one_sentence(tmp_path):
 def test_another_module_of_a_package_s_name_is_no_package(tmp_path):
     for module in ("ot", "kmedoids", "sklearn_extra"):
         (tmp_path / f"{module}.py").write_text("")
-    assert "kmedoids cannot be imported" in plan_with(tmp_path, **UNPAIRED)
-    assert "it cannot be imported (AttributeError" in plan_with(tmp_path, distance="emd_spatial")
+    of_medoids, of_pot = plan_with(tmp_path, UNPAIRED, SPATIAL)
+    assert "kmedoids cannot be imported" in of_medoids
+    assert "it cannot be imported (AttributeError" in of_pot
 
 
 def test_the_package_that_is_used_is_in_the_plan(tmp_path):
     pytest.importorskip("kmedoids")
     (tmp_path / "sklearn_extra.py").write_text(BROKEN)
-    assert plan_with(tmp_path, **UNPAIRED).startswith("package: kmedoids")
+    (said,) = plan_with(tmp_path, UNPAIRED)
+    assert said.startswith("package: kmedoids")

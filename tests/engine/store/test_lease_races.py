@@ -70,6 +70,12 @@ IS_ENDED = "ended"
 """What somebody returns who removes or gives back the lease: meanwhile it is not to be had."""
 
 
+@pytest.fixture(params=[150, pytest.param(800, marks=pytest.mark.slow)])
+def n_sampled(request) -> int:
+    """Orders that are tried, where there are more: a few, and in the long run many."""
+    return request.param
+
+
 def explore(path: Path, leave: Callable[[], None], contenders: Contenders, *, most: int, n_sampled: int) -> None:
     """Run contenders in orders with some preemptions at most (a sample, where they are many), and check each.
 
@@ -101,20 +107,20 @@ def run_in_order(path: Path, leave: Callable[[], None], contenders: Contenders, 
 
 @pytest.mark.parametrize("is_stale", [True, False])
 @pytest.mark.parametrize(("n_contenders", "most"), [(2, 2), (3, 2), (2, 4)])
-def test_in_every_order_one_of_several_gets_a_lease(path, monkeypatch, n_contenders, most, is_stale):
+def test_in_every_order_one_of_several_gets_a_lease(path, monkeypatch, n_sampled, n_contenders, most, is_stale):
     gate_files(monkeypatch)
     leave = (lambda: leave_stale(path)) if is_stale else leave_nothing
-    explore(path, leave, lambda contention: [contention.keep] * n_contenders, most=most, n_sampled=500)
+    explore(path, leave, lambda contention: [contention.keep] * n_contenders, most=most, n_sampled=n_sampled)
 
 
 @pytest.mark.parametrize("is_stale", [True, False])
-def test_in_every_order_a_lease_that_is_passed_on_is_held_by_one_at_a_time(path, monkeypatch, is_stale):
+def test_in_every_order_a_lease_that_is_passed_on_is_held_by_one_at_a_time(path, monkeypatch, n_sampled, is_stale):
     gate_files(monkeypatch)
     leave = (lambda: leave_stale(path)) if is_stale else leave_nothing
-    explore(path, leave, lambda one: [one.pass_on, one.keep, one.keep], most=3, n_sampled=800)
+    explore(path, leave, lambda one: [one.pass_on, one.keep, one.keep], most=3, n_sampled=n_sampled)
 
 
-def test_in_every_order_one_gets_a_lease_whose_right_to_end_was_left_by_the_dead(path, monkeypatch):
+def test_in_every_order_one_gets_a_lease_whose_right_to_end_was_left_by_the_dead(path, monkeypatch, n_sampled):
     gate_files(monkeypatch)
 
     def leave() -> None:
@@ -122,10 +128,10 @@ def test_in_every_order_one_gets_a_lease_whose_right_to_end_was_left_by_the_dead
         token = json.loads(path.read_text())["holder"]["token"]
         leave_stale(right_to_end(path, token))
 
-    explore(path, leave, lambda contention: [contention.keep] * 2, most=2, n_sampled=500)
+    explore(path, leave, lambda contention: [contention.keep] * 2, most=2, n_sampled=n_sampled)
 
 
-def test_in_every_order_what_the_dead_left_is_removed_or_taken(path, monkeypatch):
+def test_in_every_order_what_the_dead_left_is_removed_or_taken(path, monkeypatch, n_sampled):
     def remove() -> str:
         remove_left(path)
         return IS_ENDED
@@ -136,11 +142,11 @@ def test_in_every_order_what_the_dead_left_is_removed_or_taken(path, monkeypatch
         lambda: leave_stale(path),
         lambda contention: [contention.keep, remove, remove],
         most=2,
-        n_sampled=500,
+        n_sampled=n_sampled,
     )
 
 
-def test_in_every_order_who_comes_back_from_a_sleep_does_not_give_back_another_s_lease(path, monkeypatch):
+def test_in_every_order_who_comes_back_from_a_sleep_does_not_give_back_another_s_lease(path, monkeypatch, n_sampled):
     sleepers: list[FileLease] = []
 
     def leave_asleep() -> None:
@@ -153,7 +159,7 @@ def test_in_every_order_who_comes_back_from_a_sleep_does_not_give_back_another_s
         return IS_ENDED
 
     gate_files(monkeypatch)
-    explore(path, leave_asleep, lambda contention: [contention.keep, wake_and_release], most=2, n_sampled=500)
+    explore(path, leave_asleep, lambda contention: [contention.keep, wake_and_release], most=2, n_sampled=n_sampled)
 
 
 def contend(folder: Path, n_rounds: int, barrier: Any, results: Any) -> None:

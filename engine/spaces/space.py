@@ -86,8 +86,19 @@ class Space:
                 raise InputError(
                     f"an arm needs a name, and another than {WINNER!r}, the best proposal's; got {arm.name!r}"
                 )
-            self.base.with_settings(arm.settings)
+        self._check_arms_differ()
         self._check_axes()
+
+    def _check_arms_differ(self) -> None:
+        """Refuse two arms that are one configuration: their difference is 0, whatever is asked of it."""
+        names: dict[str, str] = {}
+        for arm in self.arms:
+            same = names.setdefault(self.base.with_settings(arm.settings).digest, arm.name)
+            if same != arm.name:
+                raise InputError(
+                    f"arms {same!r} and {arm.name!r} of space {self.name!r} have the same settings "
+                    f"({dict(arm.settings) or 'those of the base'}): leave one out, or change one"
+                )
 
     def _check_types(self) -> None:
         """Refuse what is of another kind than it has to be, before anything is made of it; make lists tuples."""

@@ -441,5 +441,6 @@ def test_labelled_noisy_images_are_named_beside_what_used_them() -> None:
 
 
 def test_an_arm_without_settings_is_the_base() -> None:
-    space = dataclasses.replace(SPACE, arms=(*SPACE.arms, Arm("base", {})))
+    base = SPACE.base.with_settings({"finetune.which": "all"})
+    space = dataclasses.replace(SPACE, base=base, arms=(*SPACE.arms, Arm("base", {})))
     assert "base: the base as it is" in as_text(study_report(dataclasses.replace(RESULTS, space=space)))

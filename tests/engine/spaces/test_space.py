@@ -16,7 +16,7 @@ AXES = (
     Int("pretrain.epochs", 1, 4),
     Float("finetune.fraction", 0.1, 0.5, step=0.1, label="share"),
 )
-ARMS = (Arm("plain", {"push_pull.where": "none"}, control=True), Arm("tuned", {"finetune.which": "most"}))
+ARMS = (Arm("plain", {"push_pull.where": "none"}, control=True), Arm("tuned", {"finetune.which": "least"}))
 
 
 TUNED = TrialConfig().with_settings({"finetune.which": "most"})
@@ -126,6 +126,24 @@ def on_where(*values: str) -> Choice:
 
 def on(**conditions) -> Choice:
     return Choice("pretrain.batch_size", (32, 64), when={path.replace("__", "."): v for path, v in conditions.items()})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"push_pull.where": "first"}, {"push_pull.where": "first", "model.name": TUNED.model.name}],
+    ids=["the same", "the base's written out"],
+)
+def test_two_arms_with_the_same_settings_are_refused_by_name(settings):
+    arms = (Arm("one", {"push_pull.where": "first"}), Arm("two", settings))
+    with pytest.raises(InputError, match="arms 'one' and 'two' of space 'test' have the same settings"):
+        make_space(arms=arms)
+    make_space(arms=(arms[0], Arm("two", {**settings, "push_pull.h": 1.0})))
+
+
+def test_arms_that_differ_in_what_their_settings_alone_would_not_show_are_two():
+    """Momentum without SGD comes to the same numbers, but a base given from outside may have SGD."""
+    arms = tuple(Arm(str(value), {"pretrain.momentum": value}) for value in (0.8, 0.9))
+    assert make_space(arms=arms).arms == arms
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from engine.orchestration.search.planned_trials import PlannedTrials, suitable_n_trials
-from engine.spaces import Space
+from engine.spaces import Arm, Space
 from tests.engine.orchestration.spaces import SPACE
 
 
@@ -68,7 +68,7 @@ def test_a_small_grid_ends_the_proposals(n_trials: int, total: int, proposals: i
 def test_what_suits_a_space_has_all_arms_and_the_winners_repeats(
     n_arms: int, n_seeds: int, max_proposals: int | None, arms: int, proposals: int, winner: int
 ) -> None:
-    named = tuple(dataclasses.replace(SPACE.arms[0], name=f"arm {place}") for place in range(n_arms))
+    named = tuple(Arm(f"arm {place}", {"pretrain.epochs": 1 + place}) for place in range(n_arms))
     space = dataclasses.replace(SPACE, arms=named, n_seeds=n_seeds)
     planned = PlannedTrials(space, suitable_n_trials(space, max_proposals), 0, max_proposals)
     assert (planned.n_arm_trials, planned.n_proposals, planned.n_winner_trials) == (arms, proposals, winner)

@@ -1,4 +1,4 @@
-"""A user's own stage, which leaves a file for each of its starts and epochs."""
+"""A user's own stage, which leaves a file for each of its starts and epochs, and stays at one until it may go on."""
 
 import os
 import time
@@ -10,6 +10,9 @@ import torch
 from engine.stages import StageContext, register_stage
 from engine.training import TrainingDivergedError
 
+GO_ON = "go-on"
+"""The file in the stage's folder without which it computes no more than the epochs that it may do alone."""
+
 
 @register_stage("counting", version=1)
 def counting(context: StageContext) -> None:
@@ -19,6 +22,8 @@ def counting(context: StageContext) -> None:
     found = context.load_checkpoint()
     first = found[1]["epoch"] + 1 if found else 1
     for epoch in range(first, settings["epochs"] + 1):
+        while epoch > settings.get("alone", epoch) and not (folder / GO_ON).exists():
+            time.sleep(0.05)
         (folder / f"epoch-{epoch}-{uuid.uuid4().hex}").touch()
         time.sleep(settings["epoch_s"])
         checkpoint = {"x": torch.tensor(epoch)}, {"epoch": epoch}

@@ -23,39 +23,77 @@ def ray_session() -> Iterator[Any]:
     disconnect()
 
 
-@pytest.fixture
-def make_pool(ray_session, tmp_path: Path) -> Iterator[Callable[..., tuple[Any, str]]]:
+def open_pool(
+    store: Store,
+    name: str,
+    *,
+    imports: tuple[str, ...] = (COUNTING,),
+    before: Callable[[], Any] = lambda: None,
+    n_slots: int = 2,
+) -> tuple[Any, str]:
     """Start a pool for a store; return it, and the key of the data set."""
     from engine.orchestration.cluster.stage_pool import StagePool
 
-    pools: list[StagePool] = []
+    info, _ = prepare_data(DataSettings(n_train=20, n_validation=20, n_test=20), store)
+    before()
+    slots = SlotPlan(n_slots, 1, 0.0)
+    made = StagePool(name=name, store=str(store.root), data=info_to_json(info), imports=imports, slots=slots)
+    return made, info.key
 
-    def make(
-        store: Store,
-        *,
-        imports: tuple[str, ...] = (COUNTING,),
-        before: Callable[[], Any] = lambda: None,
-        n_slots: int = 2,
-    ) -> Any:
-        info, _ = prepare_data(DataSettings(n_train=20, n_validation=20, n_test=20), store)
-        before()
-        pools.append(
-            StagePool(
-                name=f"broker-{tmp_path.name}-{len(pools)}",
-                store=str(store.root),
-                data=info_to_json(info),
-                imports=imports,
-                slots=SlotPlan(n_slots, 1, 0.0),
-            )
-        )
-        return pools[-1], info.key
 
-    yield make
-    for pool in pools:
-        pool.close()
+class Standing:
+    """The pool of the tests that leave it as it was; it goes when a test needs the cores for one of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = Store(folder / "store")
+        self._opened: tuple[Any, str] | None = None
+        self._n_opened = 0
+
+    def get(self) -> tuple[Any, Store, str]:
+        if self._opened is None:
+            self._n_opened += 1
+            self._opened = open_pool(self._store, f"broker-standing-{self._n_opened}")
+        made, data = self._opened
+        return made, self._store, data
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened[0].close()
+            self._opened = None
+
+
+@pytest.fixture(scope="package")
+def standing(ray_session, tmp_path_factory) -> Iterator[Standing]:
+    pools = Standing(tmp_path_factory.mktemp("standing"))
+    yield pools
+    pools.close()
 
 
 @pytest.fixture
-def pool(make_pool, tmp_path: Path) -> tuple[Any, Store, str]:
+def pool(standing) -> tuple[Any, Store, str]:
+    """A pool, its store and the key of its data set: shared with other tests, who leave other stages behind."""
+    return standing.get()
+
+
+@pytest.fixture
+def make_pool(standing, tmp_path: Path) -> Iterator[Callable[..., tuple[Any, str]]]:
+    """Start a pool of the test's own for a store, as ``open_pool`` does."""
+    standing.close()
+    pools: list[Any] = []
+
+    def make(store: Store, **options: Any) -> tuple[Any, str]:
+        made, data = open_pool(store, f"broker-{tmp_path.name}-{len(pools)}", **options)
+        pools.append(made)
+        return made, data
+
+    yield make
+    for made in pools:
+        made.close()
+
+
+@pytest.fixture
+def own_pool(make_pool, tmp_path: Path) -> tuple[Any, Store, str]:
+    """A pool that a test may do anything to, its store and the key of its data set."""
     store = Store(tmp_path / "store")
-    return (made := make_pool(store))[0], store, made[1]
+    made, data = make_pool(store)
+    return made, store, data

@@ -176,8 +176,13 @@ def _listed(value: Any, kind: type, path: str) -> Sequence[Any]:
         return [value]
     if not isinstance(value, str):
         raise refused(path, "a list such as 1,3 or fog,frost", value)
-    words = [word.strip().strip("'\"") for word in value.strip().removeprefix("[").removesuffix("]").split(",")]
-    return [word if kind is str else as_json(word) for word in words if word]
+    return words_of(value) if kind is str else [as_json(word) for word in words_of(value)]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the elements of a list that is typed as words."""
+    words = [word.strip().strip("'\"") for word in text.strip().removeprefix("[").removesuffix("]").split(",")]
+    return [word for word in words if word]
 
 
 def as_json(word: str) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from engine.conversion import as_written
+from engine.conversion import as_json, as_written, words_of
 from engine.errors import InputError
 
 Conditions = Mapping[str, tuple[Any, ...]]
@@ -183,8 +183,16 @@ def can_take(axis: Axis, value: Any) -> bool:
 
 
 def is_among(value: Any, values: tuple[Any, ...]) -> bool:
-    """Return whether a value is one of some; 2 and 2.0 are one, True and 1 are not."""
-    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values)
+    """Return whether a value is one of some; 2 and 2.0 are one, [1, 3] and "1,3" too, True and 1 are not."""
+    return any(_is_same(value, other) for other in values)
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    if isinstance(value, list) and isinstance(other, str):
+        return [str(item) for item in value] == words_of(other) or value == [as_json(word) for word in words_of(other)]
+    if isinstance(other, list) and isinstance(value, str):
+        return _is_same(other, value)
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
 def describe_values(axis: Axis) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
+from engine.explanation import as_typed
 from engine.seeds import derive_seed
 from engine.settings import SIZES, TrialConfig
 from engine.spaces.axes import AXIS_KINDS, Axis, Choice, Float, applies, can_take, describe_values, is_among
@@ -172,10 +173,13 @@ class Space:
         for value in axis.when[path]:
             if not deciding:
                 self._check_allowed(condition, path, value)
-            elif not any(can_take(other, value) for other in deciding) and value not in others:
+            elif not any(can_take(other, value) for other in deciding) and not is_among(value, tuple(others)):
                 possible = [text for other in deciding for text in describe_values(other)]
-                possible += [repr(other) for other in others]
-                raise InputError(f"{condition} can never be {value!r}; possible: {', '.join(dict.fromkeys(possible))}")
+                possible += [_shown(other) for other in others]
+                hint = "; a list is written as one word" if isinstance(value, list) else ""
+                raise InputError(
+                    f"{condition} can never be {_shown(value)}; possible: {', '.join(dict.fromkeys(possible))}{hint}"
+                )
 
     def _check_allowed(self, condition: str, path: str, value: Any) -> None:
         if value == self.base.flat()[path]:
@@ -183,7 +187,7 @@ class Space:
         try:
             self.base.with_settings({path: value})
         except InputError as error:
-            raise InputError(f"{condition} can never be {value!r}: {error}") from error
+            raise InputError(f"{condition} can never be {_shown(value)}: {error}") from error
 
     def config(self, settings: Mapping[str, Any], *, seed: int) -> TrialConfig:
         """Return the base with some settings and a seed."""
@@ -304,6 +308,11 @@ def _check_variable(setting: str, where: str) -> None:
             f"{where}: trials that are tested or judged on other images cannot be compared; "
             f"`{setting}` is of the base, the same for all"
         )
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a space has it: a list as the word that stands for it."""
+    return repr(as_typed(value) if isinstance(value, list) else value)
 
 
 def _check_unique(kind: str, names: list[str]) -> None:

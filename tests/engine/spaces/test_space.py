@@ -140,6 +140,29 @@ def test_two_arms_with_the_same_settings_are_refused_by_name(settings):
     make_space(arms=(arms[0], Arm("two", {**settings, "push_pull.h": 1.0})))
 
 
+STEPPED = TUNED.with_settings({"pretrain.schedule": "step"})
+MILESTONES = Choice("pretrain.milestones", ("0.5, 0.75", "0.5"))
+
+
+@pytest.mark.parametrize("asked", ["0.5,0.75", ("0.5,0.75",), ([0.5, 0.75],)])
+def test_a_condition_may_be_on_a_list(asked):
+    where = Choice("push_pull.where", ("none", "first"), when={"pretrain.milestones": asked})
+    space = make_space(base=STEPPED, axes=(MILESTONES, where), arms=())
+    for milestones, applies in (("0.5, 0.75", True), ("0.5", False)):
+        chosen = {"pretrain.milestones": milestones, "push_pull.where": "first"}
+        assert ("push_pull.where" in space.settings_from(lambda axis, chosen=chosen: chosen[axis.setting])) is applies
+
+
+def test_a_condition_on_a_list_that_can_never_be_is_said_as_it_is_written():
+    where = Choice("push_pull.where", ("none", "first"), when={"pretrain.milestones": (0.25, 0.75)})
+    words = (
+        "axis 'push_pull.where': its condition on 'pretrain.milestones' can never be '0.25'; possible: '0.5, 0.75', "
+        "'0.5'; a list is written as one word"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        make_space(base=STEPPED, axes=(MILESTONES, where), arms=())
+
+
 def test_arms_that_differ_in_what_their_settings_alone_would_not_show_are_two():
     """Momentum without SGD comes to the same numbers, but a base given from outside may have SGD."""
     arms = tuple(Arm(str(value), {"pretrain.momentum": value}) for value in (0.8, 0.9))

@@ -32,6 +32,7 @@ from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
 from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, prepare_weights
 from engine.stages.axis_limits import fit_axes, with_limited
+from engine.stages.idle_axes import check_axis_changes_something
 from engine.stages.plan_evaluation import plan_evaluation
 from engine.store import Store
 from engine.training import recipe_settings
@@ -229,6 +230,8 @@ def check_axes(prepared: Prepared) -> None:
             except InputError as error:
                 kind = "value" if isinstance(axis, Choice) else "end"
                 raise InputError(f"axis {axis.label!r}, {kind} {value!r}: {error}") from error
+    for axis in space.axes:
+        check_axis_changes_something(space, axis, prepared.identity)
 
 
 def make_home(home: Path) -> None:

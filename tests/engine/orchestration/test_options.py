@@ -159,6 +159,42 @@ def with_axes(tmp_path: Path, *axes: dict, **base) -> str:
     return str(path)
 
 
+H = {"kind": "choice", "setting": "push_pull.h", "values": [2.0, 2.5]}
+BATCH_NORM = {"kind": "choice", "setting": "finetune.batch_norm", "values": ["frozen", "affine"]}
+
+
+@pytest.mark.parametrize(
+    ("axes", "base", "other"),
+    [
+        ([H], {"push_pull__where": "first"}, ["--set", "model.name=lenet-a", "model.width=none"]),
+        (
+            [{"kind": "float", "setting": "push_pull.h", "low": 1.4, "high": 1.9}],
+            {"push_pull__where": "first"},
+            ["--set", "model.name=lenet-a", "model.width=none"],
+        ),
+        (
+            [BATCH_NORM],
+            {"finetune__which": "all", "model__name": "cnn-2", "model__width": None},
+            ["--set", "model.name=resnet-8"],
+        ),
+        (
+            [{"kind": "choice", "setting": "push_pull.where", "values": ["first", "all"]}, H],
+            {},
+            ["--set", "model.name=lenet-a", "model.width=none"],
+        ),
+    ],
+)
+def test_an_axis_that_changes_nothing_of_this_network_is_found_before_the_start(
+    capsys, tmp_path: Path, axes, base, other
+) -> None:
+    """Over 3×3 kernels h = 2 and h = 2.5 are one network; a network without normalisation has no γ and β to tune."""
+    space = with_axes(tmp_path, *axes, **base)
+    sentence = refused(capsys, tmp_path, "--space", space)
+    label = axes[-1]["setting"]
+    assert f"axis {label!r} can change nothing: whichever of its values is proposed (" in sentence
+    assert command_line(["--home", str(tmp_path), "--dry-run", "--space", space, *other]) == 0, capsys.readouterr().err
+
+
 def test_an_axis_that_can_change_nothing_is_found_before_the_start(capsys, tmp_path: Path) -> None:
     alpha = {"kind": "float", "setting": "push_pull.alpha", "low": 0.5, "high": 1.5}
     idle = with_axes(tmp_path, alpha)

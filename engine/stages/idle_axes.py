@@ -1,0 +1,94 @@
+"""Axes that can change nothing because of the network: all of their values come to one network, or one tuning of it.
+
+What no network could make matter is refused when a space is made (``engine.spaces.reach``). Here the network is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from engine.errors import InputError
+from engine.settings import TrialConfig
+from engine.spaces import Axis, Space
+from engine.spaces.axes import applies
+from engine.stages.axis_limits import with_limited
+
+MAX_CONTEXTS = 500
+"""How many surroundings of an axis are planned before it counts as one that matters."""
+
+_ELSEWHERE = ("pretrain.", "distortion.", "finetune.training.")
+"""Settings that have no part in what the network makes of others."""
+
+_TUNING = ("finetune.", "rank.")
+"""Settings that have no part in what the network is."""
+
+
+def check_axis_changes_something(space: Space, axis: Axis, identity: Callable[[TrialConfig], str]) -> None:
+    """Make sure that two values of an axis come to different numbers somewhere.
+
+    Args:
+        space: with the base as it is.
+        axis: one of its axes; of those that the network has no part in nothing is asked.
+        identity: what configurations have in common that come to the same numbers.
+
+    Raises:
+        InputError: they never do, as with `push_pull.h` of 2 and 2.5 over 3×3 kernels.
+    """
+    if axis.setting.startswith(_ELSEWHERE) or len(axis.extremes()) < 2:
+        return
+    is_planned = False
+    for place, surroundings in enumerate(_surroundings(space, axis)):
+        if place == MAX_CONTEXTS:
+            return
+        found = set()
+        for value in axis.extremes():
+            try:
+                settings = with_limited(space, {**surroundings, axis.setting: value})
+                found.add(identity(space.config(settings, seed=0)))
+            except InputError:
+                continue  # what can't be together is somebody else's to refuse
+        if len(found) > 1:
+            return
+        is_planned = is_planned or bool(found)
+    if is_planned:
+        raise InputError(
+            f"axis {axis.label!r} can change nothing: whichever of its values is proposed "
+            f"({', '.join(map(str, axis.extremes()))}), network {_networks(space)} comes to the same numbers"
+        )
+
+
+def _networks(space: Space) -> str:
+    """Return the names of the networks that a space has."""
+    names = [name for axis in space.axes if axis.setting == "model.name" for name in axis.extremes()]
+    return " or ".join(map(str, dict.fromkeys(names or [space.base.model.name])))
+
+
+def _surroundings(space: Space, axis: Axis) -> Iterator[dict[str, Any]]:
+    """Yield what a proposal may have beside an axis where it applies, in all that can decide whether it matters."""
+    varied = _deciding(space, axis)
+
+    def go_on(place: int, flat: Mapping[str, Any], chosen: dict[str, Any], counts: bool) -> Iterator[dict[str, Any]]:
+        if place == len(space.axes):
+            if counts:
+                yield chosen
+            return
+        other = space.axes[place]
+        if not applies(other, flat):
+            yield from go_on(place + 1, flat, chosen, counts)
+            return
+        for value in other.extremes() if other.setting in varied and other is not axis else other.extremes()[:1]:
+            counts_still = other is axis or (counts and other.setting != axis.setting)
+            settings = {**chosen, other.setting: value}
+            yield from go_on(place + 1, {**flat, other.setting: value}, settings, counts_still)
+
+    return go_on(0, space.base.flat(), {}, False)
+
+
+def _deciding(space: Space, axis: Axis) -> set[str]:
+    """Return the settings on which it may depend whether an axis changes something."""
+    apart = _ELSEWHERE if axis.setting.startswith(_TUNING) else (*_ELSEWHERE, *_TUNING)
+    found = {other.setting for other in space.axes if not other.setting.startswith(apart)} | set(axis.when)
+    while more := {path for other in space.axes if other.setting in found for path in other.when} - found:
+        found |= more
+    return found

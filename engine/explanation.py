@@ -53,7 +53,7 @@ def explain_settings() -> dict[str, Explanation]:
         if path not in defaults:  # a record has it, and nobody explains it
             continue
         text = attribute_texts(leaf.owner).get(leaf.name, "")
-        where = tuple(condition.words for condition in conditions_of(path))
+        where = tuple(condition.words for condition in conditions_of(path) if condition.reads != (path,))
         explained[path] = Explanation(path, text, _allowed(leaf.hint, text), as_typed(defaults[path]), where)
     return explained
 

@@ -162,6 +162,9 @@ def describe_stage(outcome: StageOutcome) -> str:
             f"{result['validation_error']:.2%}{probe}, {result['n_trained']:,} trained"
         )
         line += "" if budget is None else f"; {budget}"
+    if "metrics.json" in manifest["files"]:
+        measured = outcome.artifact.json("metrics")
+        line += "  " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
     return line
 
 

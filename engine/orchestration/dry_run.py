@@ -18,6 +18,7 @@ from engine.report.trial_results import describe_settings
 from engine.settings import TrialConfig
 from engine.spaces import Axis
 from engine.stages import StageSpec
+from engine.stages.catalogue import stages_in_order
 
 
 def print_dry_run(console: Console, prepared: Prepared) -> None:
@@ -97,7 +98,8 @@ def stage_table(prepared: Prepared, left: RemainingTrials) -> Table:
             distinct[spec.stage][spec.key] = spec
     rows: list[tuple[str, ...]] = []
     total = [0, 0, 0]
-    for stage, count in wanted.items():
+    order = [stage.name for stage in stages_in_order()]
+    for stage, count in sorted(wanted.items(), key=lambda item: order.index(item[0])):
         stored = sum(prepared.store.find(key) is not None for key in distinct[stage])
         row = (count, len(distinct[stage]), stored)
         total = [a + b for a, b in zip(total, row, strict=True)]

@@ -21,6 +21,7 @@ from engine.report.reasons import Reason
 from engine.report.trial_results import describe_settings, objective_values
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, TrialPlan, git_commit
+from engine.stages.steps import step_bases
 from engine.store import CorruptArtifactError, Store
 
 _Taken = TypeVar("_Taken")
@@ -89,7 +90,7 @@ class TrialFlow:
         self._broker = broker
         self._n_together = n_together
         self._live: dict[str, LiveTrial] = {}
-        self._step_bases = {"pretrain": 0, "finetune": study.planned.space.max_pretrain_epochs()}
+        self._step_bases = step_bases(study.planned.space)
 
     @property
     def finished(self) -> bool:
@@ -273,6 +274,7 @@ class TrialFlow:
             "broker": self._broker,
             "store": str(self._store.root),
             "stages": [spec.to_json() for spec in plan],
+            "judged": plan.judged.key,
             "step_bases": self._step_bases,
             "by_cells": self._study.by_cells,
             "n_together": self._n_together,

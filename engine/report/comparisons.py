@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from engine.corruption_kinds import TUNED_ON
@@ -32,6 +33,25 @@ def error_table(groups: Sequence[GroupSummary], columns: Sequence[str], of: str 
     return Table(
         f"Test error in %: {of}" if of else title, ("", "seeds", *columns), rows, align="l" + "r" * (1 + len(columns))
     )
+
+
+def measured_table(groups: Sequence[GroupSummary]) -> Table | None:
+    """Return what stages have measured themselves, mean ± standard deviation over the seeds; None where none did."""
+    names = list(dict.fromkeys(name for group in groups for trial in group.trials for name in trial.metrics))
+    if not names:
+        return None
+    rows = []
+    for group in groups:
+        values = {name: [trial.metrics[name] for trial in group.trials if name in trial.metrics] for name in names}
+        rows.append((group.name, *(_mean_and_std(values[name]) for name in names)))
+    return Table("Measured by stages, mean ±std over seeds", ("", *names), rows, align="l" + "r" * len(names))
+
+
+def _mean_and_std(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    spread = f" ±{statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.4g}{spread}"
 
 
 def difference_table(

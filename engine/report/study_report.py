@@ -9,7 +9,7 @@ from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
 from engine.errors import unknown_name
 from engine.explanation import set_words
 from engine.report.columns import corruption_columns, kind_columns, merged_kinds
-from engine.report.comparisons import difference_table, error_table
+from engine.report.comparisons import difference_table, error_table, measured_table
 from engine.report.failures import failure_lines
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.reasons import Reason
@@ -46,6 +46,8 @@ def study_report(results: Results, *, by: str = "kind") -> list[Part]:
         tables = {"": kind_columns(results.tested)} if by == "kind" else _opened_up(results)
         parts += [error_table(groups, columns, of) for of, columns in tables.items()]
         parts += [*group_lines(groups), *left_out_lines(results, merged=by == "kind"), *arm_lines(results)]
+        measured = measured_table(groups)
+        parts += [measured] if measured is not None else []
         differences = [difference_table(results, groups, columns, of) for of, columns in tables.items()]
         parts += [table for table in differences if table is not None]
         parts += [sentence for measurement in results.measurements for sentence in measurement.sentences()]
@@ -112,6 +114,8 @@ def best_parts(results: Results, groups: Sequence[GroupSummary]) -> list[Part]:
         f"best proposal: trial {best.number}, objective {best.objective:.2%} (mean error on corrupted validation "
         f"images, one seed{which}){budget_note([best])}\n  {set_words(best.settings)}"
     )
+    if best.metrics:
+        parts.append("  measured: " + ", ".join(f"{name} {value:.4g}" for name, value in best.metrics.items()))
     if any(group.name == WINNER for group in groups):
         parts.append(
             "'winner' is this proposal computed again on the arms' seeds: its row can be compared with theirs."

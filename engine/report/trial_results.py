@@ -69,6 +69,11 @@ class TrialResult:
         return {} if self.errors is None else rows_to_table(self.errors["test"]["corrupted"])
 
     @property
+    def metrics(self) -> Mapping[str, float]:
+        """Return what stages have measured themselves, {"stage/name": number}; empty unless complete."""
+        return (self.errors or {}).get("metrics", {})
+
+    @property
     def dead(self) -> bool:
         """Return whether the network answers every image alike, or nearly."""
         if self.errors is None:

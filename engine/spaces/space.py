@@ -211,12 +211,15 @@ class Space:
                 settings[axis.setting] = flat[axis.setting] = choose(axis)
         return settings
 
-    def max_pretrain_epochs(self) -> int:
-        """Return the longest pretraining that the space allows: fine-tuning's steps count from there."""
-        epochs: list[Any] = [self.base.pretrain.epochs]
-        epochs += [value for axis in self.axes if axis.setting == "pretrain.epochs" for value in axis.extremes()]
-        epochs += [arm.settings.get("pretrain.epochs", 0) for arm in self.arms]
-        return int(max(epochs))
+    def possible(self, path: str) -> list[Any]:
+        """Return the values of a setting in the base and the arms, and its axes' values, of ranges the ends."""
+        values = [self.base.flat()[path]]
+        values += [value for axis in self.axes if axis.setting == path for value in axis.extremes()]
+        return values + [arm.settings[path] for arm in self.arms if path in arm.settings]
+
+    def greatest(self, path: str) -> int:
+        """Return the greatest value that a setting with whole numbers has in the space."""
+        return int(max(self.possible(path)))
 
     def with_base(self, settings: Mapping[str, Any]) -> Space:
         """Return the space with some settings of its base replaced."""

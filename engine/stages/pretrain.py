@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -97,8 +97,8 @@ def train(
     context: StageContext,
     module: nn.Module,
     split: Split,
-    settings: dict[str, Any],
-    judge: Judge,
+    settings: Mapping[str, Any],
+    judge: Judge | None = None,
     *,
     begin: Callable[[StageContext], Checkpoint | None] = lambda context: None,
 ) -> Trainer:
@@ -109,11 +109,14 @@ def train(
         module: what is trained.
         split: on what.
         settings: how.
-        judge: measures the module after an epoch.
+        judge: measures the module after an epoch; if not given, the clean validation images choose the best epoch, and
+            the probe is watched.
         begin: where no checkpoint is left, gives one to start from, or None.
     """
     seed = context.spec.seed
     assert seed is not None
+    if judge is None:
+        judge = make_judge(context.data.validation, watched_splits(context.data, context.spec.watch, seed=seed))
     trainer = Trainer(
         module,
         split,

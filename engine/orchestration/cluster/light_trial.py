@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -39,8 +40,9 @@ def run_trial(config: Mapping[str, Any]) -> None:
     """Walk a trial's stages through the broker.
 
     Args:
-        config: {"plan": JSON of {"trial", "broker", "store", "stages": [spec], "step_bases": {stage: first step},
-            "by_cells": whether cells are compared, "n_together": trials that are to be open at once}}.
+        config: {"plan": JSON of {"trial", "broker", "store", "stages": [spec], "judged": key of the one that has the
+            errors, "step_bases": {stage: steps before it}, "by_cells": whether cells are compared, "n_together": trials
+            that are to be open at once}}.
 
     Every report has "records": of epochs {"stage", "step", "epoch", "value", "own", "own_watch", …}, or of batches of
     cells {"stage", "batch", "first", "cells", "own", "own_watch"}; the last one has "objective" and the stages' keys,
@@ -65,6 +67,7 @@ class _Walk:
     def __init__(self, plan: Mapping[str, Any]) -> None:
         self.trial: str = plan["trial"]
         self.stages = [StageSpec.from_json(spec) for spec in plan["stages"]]
+        self.judged: StageSpec = next(spec for spec in self.stages if spec.key == plan["judged"])
         self.step_bases: Mapping[str, int] = plan["step_bases"]
         self.by_cells: bool = plan["by_cells"]
         self.n_together: int = plan["n_together"]
@@ -81,7 +84,7 @@ class _Walk:
             spec = self.stages[position]
             end = self._follow(spec, position)
             is_last, is_done = spec is self.stages[-1], end["state"] == "done"
-            errors = self._errors(spec.key) if is_last and is_done else None
+            errors = self._errors() if is_last and is_done else None
             if is_done and (errors is not None or not is_last):
                 self.summaries[spec.stage] = {
                     "key": spec.key,
@@ -96,19 +99,33 @@ class _Walk:
                     self._call("forget", known.key)
                 position = 0  # from the start again: what is whole is found at once
             else:
-                reason = "the last stage's artifact is gone" if is_done else end["reason"]
+                reason = f"the artifact of {self.judged.stage} is gone" if is_done else end["reason"]
                 _report({"records": [], "failure": reason, "stage": spec.stage, "stages": self.summaries})
                 return
         _report({"records": [], "objective": errors["objective"], "errors": errors, "stages": self.summaries})
 
-    def _errors(self, key: str) -> Any:
-        """Return what the last stage came to, or None if its artifact was cleaned up meanwhile, or is corrupt."""
-        artifact = self.store.find(key)
+    def _errors(self) -> dict[str, Any] | None:
+        """Return what the trial came to, with what stages measured beside it as "metrics": {"stage/name": number}.
+
+        None if the artifact that has it was cleaned up meanwhile, or is corrupt.
+        """
+        errors = self._read(self.judged, "errors")
+        if errors is None:
+            return None
+        measured = {spec.stage: self._read(spec, "metrics") or {} for spec in self.stages}
+        metrics = {f"{stage}/{name}": value for stage, found in measured.items() for name, value in found.items()}
+        return errors | ({"metrics": metrics} if metrics else {})
+
+    def _read(self, spec: StageSpec, name: str) -> dict[str, Any] | None:
+        """Return the value of a file of a stage's artifact; None if it has no such file, or is gone."""
+        artifact = self.store.find(spec.key)
+        if artifact is None or f"{name}.json" not in artifact.manifest["files"]:
+            return None
         try:
-            return artifact.json("errors") if artifact is not None else None
+            return artifact.json(name)
         except CorruptArtifactError:
             with contextlib.suppress(StoreFaultError):
-                self.store.quarantine(key)
+                self.store.quarantine(spec.key)
             return None
 
     def wait_for_others(self) -> None:
@@ -162,7 +179,7 @@ class _Walk:
         return {
             **known,
             "step": self.step_bases.get(spec.stage, 0) + record["epoch"],
-            "value": record["probe_error"],
+            "value": record.get("probe_error", math.nan),
         }
 
     def _call(self, method: str, *arguments: Any) -> Any:

@@ -19,6 +19,7 @@ from engine.errors import InputError
 from engine.registry import Registry
 from engine.report.reasons import Reason
 from engine.spaces import Space
+from engine.stages.steps import last_steps
 
 REDUCTION = 2
 """Of the trials that reach a rung, one in so many goes on: with 2, a rung falls in the last half of any training."""
@@ -36,7 +37,7 @@ class Horizon:
 
     Attributes:
         n_pretrain: the last step of pretraining; fine-tuning begins after it.
-        n_finetune: epochs of fine-tuning; 0 where there is none.
+        n_finetune: steps of fine-tuning, and of what a user's stages tell after it; 0 where there are none.
     """
 
     n_pretrain: int
@@ -45,9 +46,8 @@ class Horizon:
     @classmethod
     def of(cls, space: Space) -> Horizon:
         """Return a space's horizon."""
-        tuned = any(which != "none" for which in _possible(space, "finetune.which"))
-        n_finetune = max(_possible(space, "finetune.training.epochs")) if tuned else 0
-        return cls(space.max_pretrain_epochs(), n_finetune)
+        first, *others = last_steps(space).values()
+        return cls(first, max(others, default=first) - first)
 
     @property
     def n_steps(self) -> int:
@@ -364,10 +364,3 @@ def try_pruner(text: str, space: Space) -> None:
         raise
     except Exception as error:  # whatever a user's code raises
         raise InputError(f"pruner {name!r} fails: {type(error).__name__}: {error}") from error
-
-
-def _possible(space: Space, path: str) -> list[Any]:
-    """Return the values of a setting in base and arms, and those that its axes' checks try."""
-    values = [space.base.flat()[path]]
-    values += [value for axis in space.axes if axis.setting == path for value in axis.extremes()]
-    return values + [arm.settings[path] for arm in space.arms if path in arm.settings]

@@ -58,7 +58,11 @@ class TrackingEvents:
     def epochs(self, slot: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Add epochs of any stage; steps count through all stages."""
         steps = [
-            [record["step"], {_metric(name, record): record[name] for name in _EPOCH_METRICS if name in record}]
+            [
+                record["step"],
+                {_metric(name, record): record[name] for name in _EPOCH_METRICS if name in record}
+                | {f"{record['stage']}/{name}": value for name, value in record.get("metrics", {}).items()},
+            ]
             for record in records
         ]
         if steps:
@@ -144,10 +148,11 @@ def _metric(name: str, record: Mapping[str, Any]) -> str:
 
 def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
     """Return a trial's results as MLflow metrics, fractions: "objective", "test/clean", "test/<corruption>" (mean over
-    the severities), "severity/<corruption>/<severity>", and "test/tuned_distortion" where there is one.
+    the severities), "severity/<corruption>/<severity>", and "test/tuned_distortion" where there is one; and what stages
+    measured themselves, "stage/name".
     """
     table = rows_to_table(errors["test"]["corrupted"])
-    metrics = {"objective": errors["objective"], "test/clean": errors["test"]["clean"]}
+    metrics = {"objective": errors["objective"], "test/clean": errors["test"]["clean"], **errors.get("metrics", {})}
     if errors["test"]["tuned_distortion"] is not None:
         metrics["test/tuned_distortion"] = errors["test"]["tuned_distortion"]
     if not table:

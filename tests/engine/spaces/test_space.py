@@ -114,10 +114,10 @@ def test_the_search_has_a_seed_that_no_repeat_has(monkeypatch):
     assert space.search_seed(0) == 4
 
 
-def test_max_pretrain_epochs_hears_base_axes_and_arms():
-    assert make_space(axes=AXES[:3]).max_pretrain_epochs() == 8
-    assert make_space(axes=(Int("pretrain.epochs", 1, 40),)).max_pretrain_epochs() == 40
-    assert make_space(arms=(Arm("long", {"pretrain.epochs": 100}),)).max_pretrain_epochs() == 100
+def test_the_greatest_value_is_of_base_axes_and_arms():
+    assert make_space(axes=AXES[:3]).greatest("pretrain.epochs") == 8
+    assert make_space(axes=(Int("pretrain.epochs", 1, 40),)).greatest("pretrain.epochs") == 40
+    assert make_space(arms=(Arm("long", {"pretrain.epochs": 100}),)).greatest("pretrain.epochs") == 100
 
 
 def on_where(*values: str) -> Choice:

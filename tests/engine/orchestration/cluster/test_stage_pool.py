@@ -52,6 +52,7 @@ def start_trials(pool: Any, store: Store, chains: list[list[StageSpec]], *, name
                 "broker": pool.name,
                 "store": str(store.root),
                 "stages": [spec.to_json() for spec in chain],
+                "judged": chain[-1].key,
                 "step_bases": {"counting": 0},
                 "by_cells": False,
                 "n_together": 1,

@@ -14,6 +14,7 @@ _ROOMS = {
         "distort",
         "register_corruption",
         "register_distortion",
+        "register_severity_table",
     ),
     "engine.data": ("DataSet", "RawData", "Split", "load_dataset", "register_dataset"),
     "engine.errors": ("InputError",),

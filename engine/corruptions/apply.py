@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -11,7 +11,14 @@ from engine.corruption_kinds import RESERVED
 from engine.corruptions.draws import Draws
 from engine.corruptions.frost_pictures import FrostPicturesError
 from engine.corruptions.pixels import ImageIndices, check_images, check_indices
-from engine.corruptions.tables import N_SEVERITIES, check_severity, severity_table
+from engine.corruptions.tables import (
+    N_SEVERITIES,
+    OBJECTIVES,
+    REPORTED,
+    add_severity_table,
+    check_severity,
+    severity_table,
+)
 from engine.errors import InputError, unknown_name
 from engine.registry import Registry
 
@@ -54,6 +61,35 @@ def register_corruption(
         return function
 
     return add
+
+
+def register_severity_table(
+    name: str,
+    constants: Mapping[str, Sequence[object]],
+    *,
+    objective: Sequence[str] = (),
+    reported: Sequence[str] = (),
+) -> None:
+    """Add a severity table: how strong each severity of some corruptions is; `evaluate.table` chooses it.
+
+    Args:
+        name: what `evaluate.table` will call it.
+        constants: {corruption: what it gets at severities 1 to 5}, of registered ones.
+        objective: those that trials are compared by unless they name others; all of them if not given.
+        reported: those that trials are tested on unless they name others; all of them if not given.
+
+    Raises:
+        InputError: another table has the name, a corruption is not known, or has not five constants.
+    """
+    for corruption in constants:
+        if corruption not in CORRUPTION_REGISTRY:
+            raise unknown_name(f"corruption in severity table {name!r}", corruption, CORRUPTION_REGISTRY)
+    for corruption in (*objective, *reported):
+        if corruption not in constants:
+            raise unknown_name(f"corruption of severity table {name!r}", corruption, constants)
+    add_severity_table(name, constants)
+    OBJECTIVES[name] = tuple(objective or constants)
+    REPORTED[name] = tuple(reported or constants)
 
 
 def table_corruptions(table: str = "cifar-c") -> tuple[str, ...]:
@@ -101,7 +137,7 @@ def corrupt(
         severity: 1 to 5; severities draw anew, they are not nested.
         seed: what the random draws come from.
         indices: the images' indices in their data set, (n,); None means 0, 1, ….
-        table: the severity table, "cifar-c" or "digits".
+        table: the severity table, "cifar-c", "digits" or a registered one.
 
     Returns:
         uint8 (n, c, h, w) on the images' device.

@@ -7,6 +7,9 @@ digits, which are so easy that the benchmark's constants would hardly hurt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from engine.digest import digest
 from engine.errors import InputError, unknown_name
 
 N_SEVERITIES = 5
@@ -67,7 +70,20 @@ _DIGITS: dict[str, tuple] = {
 
 SEVERITY_TABLES: dict[str, dict[str, tuple]] = {"cifar-c": _CIFAR_C, "digits": _DIGITS}
 
+OBJECTIVES: dict[str, tuple[str, ...]] = {
+    "digits": ("gaussian_noise", "shot_noise"),
+    "cifar-c": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+}
+"""By severity table, the corruptions that choices are made by. CIFAR-C's four are those that the benchmark's authors
+set aside for validation; digits have no colour and little texture, and are compared under noise."""
+
+REPORTED: dict[str, tuple[str, ...]] = {"digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast")}
+"""By severity table, the corruptions that a trial is tested on unless it names others; else all of it."""
+
 CORRUPTIONS: tuple[str, ...] = tuple(_CIFAR_C)
+_OWN = tuple(SEVERITY_TABLES)
+AUTOMATIC = "auto"
+"""What names no table, but the one that suits the images."""
 
 
 def severity_table(table: str) -> dict[str, tuple]:
@@ -79,6 +95,33 @@ def severity_table(table: str) -> dict[str, tuple]:
     if table not in SEVERITY_TABLES:
         raise unknown_name("severity table", table, SEVERITY_TABLES)
     return SEVERITY_TABLES[table]
+
+
+def add_severity_table(name: str, constants: Mapping[str, Sequence[object]]) -> None:
+    """Add a table, unless it is there.
+
+    Raises:
+        InputError: another one has the name, or a corruption has not five constants, numbers or tuples of numbers.
+    """
+    table = {corruption: tuple(values) for corruption, values in constants.items()}
+    if name == AUTOMATIC or SEVERITY_TABLES.get(name, table) != table:
+        raise InputError(f"a severity table called {name!r} is there already")
+    for corruption, values in table.items():
+        if len(values) != N_SEVERITIES:
+            raise InputError(
+                f"severity table {name!r} needs {N_SEVERITIES} constants of {corruption!r}, got {len(values)}"
+            )
+    SEVERITY_TABLES[name] = table
+    try:
+        table_digest(name)
+    except TypeError:
+        del SEVERITY_TABLES[name]
+        raise InputError(f"the constants of severity table {name!r} must be numbers, or tuples of numbers") from None
+
+
+def table_digest(table: str) -> str | None:
+    """Return a hash of a table's constants; None for the engine's own tables, which do not change."""
+    return None if table in _OWN else digest(severity_table(table))[:16]
 
 
 def check_severity(severity: object) -> int:

@@ -8,19 +8,10 @@ from typing import Any
 from engine.corruption_kinds import kind_of
 from engine.corruptions import frost_source, table_corruptions, why_impossible
 from engine.corruptions.apply import CORRUPTION_REGISTRY
+from engine.corruptions.tables import AUTOMATIC, OBJECTIVES, REPORTED, table_digest
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.settings import EvaluateSettings
-
-OBJECTIVES = {
-    "digits": ("gaussian_noise", "shot_noise"),
-    "cifar-c": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
-}
-"""By severity table, the corruptions that choices are made by. CIFAR-C's four are those that the benchmark's authors
-set aside for validation; digits have no colour and little texture, and are compared under noise."""
-
-REPORTED = {"digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast")}
-"""By severity table, the corruptions that a trial is tested on unless it names others; else all of it."""
 
 
 def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any]:
@@ -29,7 +20,7 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
     Raises:
         InputError: a corruption that the table or the images do not have.
     """
-    table = data.severity_table if evaluate.table == "auto" else evaluate.table
+    table = data.severity_table if evaluate.table == AUTOMATIC else evaluate.table
     covered = table_corruptions(table)
     for name in (*evaluate.corruptions, *evaluate.objective):
         if name not in covered:
@@ -53,6 +44,7 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
         "corruptions": _in_order(corruptions, covered),
         "objective": _in_order(objective, covered),
         "severities": sorted(set(evaluate.severities)),
+        **table_source(table),
         **({"files": files} if files else {}),
         **corruption_sources(objective if files else (*corruptions, *objective)),
     }
@@ -74,6 +66,12 @@ def _following(asked: Sequence[str], usual: Sequence[str]) -> list[str]:
     held_out = [name for name in usual if kind_of(name) in kinds or not asked]
     covered = {kind_of(name) for name in held_out}
     return [*held_out, *(name for name in dict.fromkeys(asked) if kind_of(name) not in covered)]
+
+
+def table_source(table: str) -> dict[str, Any]:
+    """Return {"table_source": hash of a user's own severity table}, or nothing."""
+    source = table_digest(table)
+    return {"table_source": source} if source else {}
 
 
 def corruption_sources(names: Iterable[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from engine.ranking import FilterUnit
 from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
 from engine.stages.budget import NoisyBudget
 from engine.stages.limits import check_images
-from engine.stages.plan_evaluation import corruption_sources, plan_evaluation
+from engine.stages.plan_evaluation import corruption_sources, plan_evaluation, table_source
 from engine.stages.plan_network import plan_network, units_of
 from engine.stages.spec import StageSpec
 
@@ -127,6 +127,7 @@ class Planning:
             "table": evaluation["table"],
             "corruptions": evaluation["objective"],
             "severities": evaluation["severities"],
+            **table_source(evaluation["table"]),
             **corruption_sources(evaluation["objective"]),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import os
 import re
 import runpy
@@ -29,6 +30,7 @@ from tests.documents import (
     module_name,
     small,
 )
+from tests.registered import imported, write_printed
 
 SECONDS = 300
 """The longest that a command may take."""
@@ -118,14 +120,21 @@ def test_a_command_for_the_cloud_is_spelled_right(place, words, monkeypatch):
         assert re.fullmatch(r"RAY_AUTH_MODE=\w+", words[1])
 
 
+def modules_beside(space: str) -> list[str]:
+    """Return the modules that the documents' commands import where they use a space."""
+    words = next((words for _, words in commands(run=True) if space in words and "--import" in words), [])
+    return [word for before, word in itertools.pairwise(words) if before == "--import"]
+
+
 def test_the_spaces_of_the_docs_are_spaces_with_names_of_their_own(tmp_path):
     found = 0
+    write_printed(tmp_path)
     for block in blocks("python"):
         name = module_name(block)
         if "SPACE = " in block.text:
             assert name is not None
-            (tmp_path / name).write_text(block.text)
-            space = load_space(tmp_path / name)
+            with imported(tmp_path, *modules_beside(name)):
+                space = load_space(tmp_path / name)
             assert space.name not in space_names(), "another space of the project has this name"
             found += 1
         else:

@@ -1,0 +1,91 @@
+"""A severity table that a module registers: chosen by its name, its constants in the keys."""
+
+import pytest
+import torch
+
+from engine import corrupt, register_severity_table
+from engine.corruptions import table_corruptions
+from engine.data import DataInfo
+from engine.errors import InputError
+from engine.settings import DataSettings, TrialConfig
+from engine.stages import plan_trial
+from tests.registered import taken_back
+
+NOISE = {"gaussian_noise": (0.01, 0.02, 0.03, 0.04, 0.05), "contrast": (0.9, 0.8, 0.7, 0.6, 0.5)}
+INFO = DataInfo(
+    key="0" * 32,
+    training_key="2" * 32,
+    raw_key="1" * 32,
+    settings=DataSettings(),
+    n_classes=10,
+    channels=1,
+    image_size=16,
+    severity_table="digits",
+    n_train=958,
+    n_validation=240,
+    n_test=599,
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    with taken_back():
+        yield
+
+
+def plan(**settings):
+    return plan_trial(TrialConfig().with_settings({"evaluate.table": "mine", **settings}), INFO)
+
+
+def test_its_constants_are_what_a_corruption_gets():
+    register_severity_table("mine", NOISE)
+    images = torch.full((2, 1, 8, 8), 100, dtype=torch.uint8)
+    assert set(NOISE) <= set(table_corruptions("mine"))
+    mild, strong = (corrupt(images, "gaussian_noise", level, seed=0, table="mine").float().std() for level in (1, 5))
+    assert float(mild) == pytest.approx(2.55, rel=0.2)
+    assert float(strong) == pytest.approx(12.75, rel=0.2)
+
+
+def test_it_says_what_trials_are_compared_by_and_tested_on():
+    register_severity_table("mine", NOISE, objective=("contrast",))
+    settings = plan().judged.settings
+    assert (settings["table"], settings["objective"]) == ("mine", ["contrast"])
+    assert settings["corruptions"] == ["gaussian_noise", "contrast"]
+
+
+def test_other_constants_are_another_evaluation_and_the_same_training():
+    with taken_back():
+        register_severity_table("mine", NOISE)
+        before = plan()
+    register_severity_table("mine", {**NOISE, "contrast": (0.9, 0.8, 0.7, 0.6, 0.4)})
+    after = plan()
+    assert before.key("pretrain") == after.key("pretrain")
+    assert before.key("evaluate") != after.key("evaluate")
+    assert before.stages[0].watch_digest != after.stages[0].watch_digest
+
+
+def test_the_same_table_again_is_a_module_that_is_loaded_again():
+    register_severity_table("mine", NOISE)
+    register_severity_table("mine", NOISE)
+
+
+@pytest.mark.parametrize(
+    ("name", "constants", "choices", "sentence"),
+    [
+        ("digits", NOISE, {}, "a severity table called 'digits' is there already"),
+        ("auto", NOISE, {}, "a severity table called 'auto' is there already"),
+        ("mine", {"gausian_noise": NOISE["contrast"]}, {}, r"'gausian_noise' \(did you mean 'gaussian_noise'\?\)"),
+        ("mine", {"contrast": (1, 2)}, {}, "needs 5 constants of 'contrast', got 2"),
+        ("mine", {"contrast": (object(),) * 5}, {}, "must be numbers, or tuples of numbers"),
+        ("mine", NOISE, {"objective": ("fog",)}, "unknown corruption of severity table 'mine' 'fog'"),
+        ("mine", NOISE, {"reported": ("fog",)}, "unknown corruption of severity table 'mine' 'fog'"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(name, constants, choices, sentence):
+    with pytest.raises(InputError, match=sentence):
+        register_severity_table(name, constants, **choices)
+
+
+def test_a_table_that_nobody_registered_is_named():
+    with pytest.raises(InputError, match="unknown severity table 'mine'"):
+        plan()

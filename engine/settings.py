@@ -443,7 +443,12 @@ def all_leaves() -> dict[str, Leaf]:
 def _section(name: str, values: Any) -> Any:
     """Return a section that is not the engine's own, of nested values."""
     if name in SECTIONS and isinstance(values, Mapping):
-        return build(SECTIONS[name], values, f"{name}.")
+        try:
+            return build(SECTIONS[name], values, f"{name}.")
+        except InputError:
+            raise
+        except Exception as error:  # a user's own raises as it likes
+            raise InputError(f"the settings of {name!r} cannot be: {error}") from error
     if is_remembered(name) and isinstance(values, Mapping):
         return Remembered.of(flatten(values))
     path = next(iter(flatten({name: values})), name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.data import DataSet
+from engine.errors import InputError
 from engine.stages.network import restore_network
 from engine.stages.spec import StageSpec
 from engine.store.attempts import Attempt
 from engine.store.store import Artifact, Store
 
+_METRIC = re.compile(r"[\w.-]+")
 Report = Callable[[dict[str, Any]], bool]
 Progress = Callable[[int, int], None]
 """Is told how much of how much is done; nothing is kept of it, and nothing depends on it."""
@@ -68,6 +72,22 @@ class StageContext:
         """
         values = itertools.chain(network.named_parameters(), network.named_buffers())
         self.attempt.write_tensors("changes", {f"{name}:values": value.detach().cpu() for name, value in values})
+
+    def write_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Write what the stage has measured itself: metrics in the tracking ("prune/zero_weights"), and in the report.
+
+        Args:
+            metrics: {name: finite number}.
+
+        Raises:
+            InputError: a name with other signs than letters, digits, "_", "-" and ".", or what is no finite number.
+        """
+        for name, value in metrics.items():
+            if not _METRIC.fullmatch(name):
+                raise InputError(f"a metric's name has letters, digits, '_', '-' and '.', got {name!r}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise InputError(f"metric {name!r} of stage {self.spec.stage!r} must be a finite number, got {value!r}")
+        self.attempt.write_json("metrics", dict(metrics))
 
     def end_epoch(
         self, record: dict[str, Any], checkpoint: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None

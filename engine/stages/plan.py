@@ -71,9 +71,23 @@ def plan_trial(config: TrialConfig, data: DataInfo, *, device: str = "cpu", thre
     numerics = {"device": device, "threads": threads} if device == "cpu" else {"device": device}
     planning = Planning.of(config, data)
     for stage in stages_in_order():
-        if stage.wanted(planning):
-            planning.stages[stage.name] = _spec(stage, planning, numerics)
+        spec = _asked(stage, planning, numerics)
+        if spec is not None:
+            planning.stages[stage.name] = spec
     return TrialPlan(config, tuple(planning.stages.values()), planning.noisy_budget())
+
+
+def _asked(stage: Stage, planning: Planning, numerics: Mapping[str, Any]) -> StageSpec | None:
+    """Return a stage's spec, or None where the trial does not want it."""
+    if STAGES.source_digest(stage.name) is None:
+        return _spec(stage, planning, numerics) if stage.wanted(planning) else None
+    try:
+        spec = _spec(stage, planning, numerics) if stage.wanted(planning) else None
+        return spec if spec is None or spec.key else None  # a key is of JSON alone
+    except InputError:
+        raise
+    except Exception as error:  # a user's own raises as it likes
+        raise InputError(f"stage {stage.name!r} cannot be planned: {type(error).__name__}: {error}") from error
 
 
 def _spec(stage: Stage, planning: Planning, numerics: Mapping[str, Any]) -> StageSpec:

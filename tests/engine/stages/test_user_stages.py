@@ -243,6 +243,44 @@ def test_what_cannot_be_is_one_sentence(info, registry, about, sentence):
         register_and_plan()
 
 
+@dataclass(frozen=True)
+class Picky:
+    """Settings of a test.
+
+    Attributes:
+        number: one that the class likes.
+    """
+
+    number: int = 1
+
+    def __post_init__(self):
+        if self.number > 1:
+            raise ValueError("two is too many")
+
+
+def test_what_a_user_s_code_raises_is_one_sentence(info, registry):
+    place = {"version": 1, "precedes": ("evaluate",), "follows": ("finetune",)}
+    register_stage("picky", settings=Picky, **place)(lambda context: None)
+    with pytest.raises(InputError, match="the settings of 'picky' cannot be: two is too many"):
+        TrialConfig().with_settings({"picky.number": 2})
+    register_stage("broken", depends_on=lambda planning: {"x": planning.nothing}, **place)(lambda context: None)
+    with pytest.raises(InputError, match=r"stage 'broken' cannot be planned: AttributeError: .*nothing"):
+        plan_trial(TrialConfig(), info)
+    with taken_back():
+        register_stage("odd", depends_on=lambda planning: {"x": object()}, precedes=("broken",), version=1, reads=())(
+            lambda context: None
+        )
+        with pytest.raises(InputError, match="stage 'odd' cannot be planned: TypeError"):
+            plan_trial(TrialConfig(), info)
+
+
+@pytest.mark.parametrize("metrics", [{"a": "much"}, {"a": float("nan")}, {"a": True}, {"a b": 1.0}])
+def test_what_is_no_metric_is_refused(workshop, registry, metrics):
+    register_stage("measuring", version=1, follows=("pretrain",))(lambda context: context.write_metrics(metrics))
+    with pytest.raises(InputError, match="metric"):
+        workshop.run(workshop.plan(finetune__which="none"))
+
+
 def test_a_module_that_is_loaded_again_replaces_its_stage(pruning):
     first = STAGES["prune"]
     register_stage("prune", version=2, precedes=("evaluate",))(first.run)

@@ -64,7 +64,7 @@ class Workplace:
             for outcome in run_chain(plan, self.store, get_data, device=self.device, on_progress=show):
                 seconds = outcome.artifact.manifest["seconds"]
                 if not outcome.from_store and (seconds >= TOLD_S or outcome.spec.stage != "rank"):
-                    say(self.console, describe_stage(outcome))
+                    say(self.console, f"{describe_stage(outcome)}   ({_whose(outcome.spec.stage, plan.config)})")
                 found[outcome.spec.stage] = outcome.artifact
                 if outcome.spec.stage == last:
                     break
@@ -73,6 +73,12 @@ class Workplace:
     def network(self, artifacts: Mapping[str, Artifact]) -> nn.Module:
         """Return the network of some artifacts, fine-tuned if they say so."""
         return restore_network([artifacts[name] for name in network_stages() if name in artifacts], self.device)
+
+
+def _whose(stage: str, config: TrialConfig) -> str:
+    """Return which of a command's networks a stage is of: the same line would be printed for each."""
+    tuned = f"{config.finetune.which} tuned, " if stage == "finetune" else ""
+    return f"{tuned}seed {config.seed}"
 
 
 def open_workplace(options: NetworkOptions, console: Console) -> Workplace:

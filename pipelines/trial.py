@@ -18,6 +18,7 @@ from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, load_baseline
+from engine.report.measurement import recorded_measurement
 from engine.report.terminal import make_console, say
 from engine.report.text_tables import Table
 from engine.settings import TrialConfig
@@ -174,13 +175,13 @@ def error_grid(errors: dict, baseline: Baseline | None = None) -> Table:
     severities = sorted({row["severity"] for row in rows})
     clean, tuned = errors["test"]["clean"], errors["test"]["tuned_distortion"]
     title = f"test error in %   clean {clean:.2%}" + ("" if tuned is None else f"   distortion tuned on {tuned:.2%}")
-    title += f"   objective (validation) {errors['objective']:.2%}"
     scores = None if baseline is None else corruption_scores(rows_to_table(rows), clean, baseline)
-    columns, caption, lines = ["corruption", *map(str, severities), "mean"], "", []
+    columns, lines = ["corruption", *map(str, severities), "mean"], []
+    caption = f"objective {errors['objective']:.2%}: {recorded_measurement(errors).objective_in_words()}"
     if baseline is not None and scores is not None:
         columns += ["CE", "rCE"]
-        caption = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
-        caption = "\n".join([caption, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
+        ratios = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
+        caption = "\n".join([caption, ratios, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
     for name in dict.fromkeys(row["corruption"] for row in rows):
         cells = [row["error"] for row in rows if row["corruption"] == name]
         words = [f"{100 * cell:.1f}" for cell in (*cells, sum(cells) / len(cells))]

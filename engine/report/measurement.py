@@ -35,11 +35,9 @@ class Measurement:
         """Return in words what decides, what is tested, and which kinds of it have no part in the choice."""
         if not self.objective:  # a record that does not say
             return []
-        at = _severities(self.severities)
         lines = [
-            f"trials are compared by their mean error on {_images(self.n_validation, 'validation')} under "
-            f"{_corruptions(self.objective)}, {at}; they are tested on {_images(self.n_test, 'test')} under "
-            f"{_corruptions(self.tested)}"
+            f"trials are compared by their {self.objective_in_words()}; they are tested on "
+            f"{_images(self.n_test, 'test')} under {_corruptions(self.tested)}"
         ]
         decisive = {kind_of(name) for name in self.objective}
         others = [kind for kind in by_kind(self.tested) if kind not in decisive]
@@ -49,6 +47,11 @@ class Measurement:
                 "(`evaluate.objective` names what has)"
             )
         return lines
+
+    def objective_in_words(self) -> str:
+        """Return what the objective is: "mean error on 240 validation images under fog, severities 1 and 5"."""
+        images = _images(self.n_validation, "validation")
+        return f"mean error on {images} under {_corruptions(self.objective)}, {_severities(self.severities)}"
 
     def agrees(self, other: Measurement) -> bool:
         """Return whether trials of the two can be compared."""

@@ -36,6 +36,11 @@ def test_disparity_prints_sums_beside_the_baseline_s_and_writes_a_figure(dispari
     assert len({sums["conv1", name] for name in ("baseline", "all", "most")}) == 3  # tuning changes them
     assert 0 < sums["conv1", "baseline"] <= 8 * 16 * 16
     assert 0 < sums["conv2", "baseline"] <= 8 * 8 * 8
+    assert re.findall(r"^(pretrain|finetune) .*\((.*)\)$", printed, re.MULTILINE) == [
+        ("pretrain", "seed 0"),
+        ("finetune", "all tuned, seed 0"),
+        ("finetune", "most tuned, seed 0"),
+    ], "each line says whose network it is of"
     assert "mean over 30 test images, 95 % interval over 30 images" in printed
     assert sum(count > 0 for count in Image.open(tmp_path / "disparity.png").convert("L").histogram()) > 50
 

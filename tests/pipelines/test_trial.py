@@ -61,9 +61,11 @@ def test_a_trial_prints_its_stages_times_and_errors_and_finds_them_again(trial, 
     assert lines["finetune"].endswith("; 20 labelled noisy images (16 trained on, 4 held out to select the epoch)")
     table = printed[printed.index("test error in %") :]
     for name in ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast"):
-        (row,) = [line for line in table.splitlines() if name in line]
+        (row,) = [line for line in table.splitlines() if line.startswith(f"│ {name}")]
         first, second, mean = (float(cell) for cell in row.split() if cell.replace(".", "").isdigit())
         assert mean == pytest.approx((first + second) / 2, abs=0.11)
+    said = "mean error on 60 validation images under gaussian_noise and shot_noise, severities 1 and 5"
+    assert re.search(f"^objective [0-9.]+%: {said}$", table, re.MULTILINE)
     assert (tmp_path / "runs" / "store" / "artifacts").is_dir()
 
     code, again, _ = trial(settings=("push_pull.where=first", "finetune.which=most"))

@@ -31,7 +31,7 @@ _MODULES = {
     "rows_to_table": "engine.stages.evaluate",
     "run_chain": "engine.stages.chain",
     "run_stage": "engine.stages.runner",
-    "train": "engine.stages.pretrain",
+    "train": "engine.stages.epochs",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

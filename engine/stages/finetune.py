@@ -10,9 +10,9 @@ from torch import Tensor
 from engine.data import Split
 from engine.seeds import generator
 from engine.stages.context import StageContext
+from engine.stages.epochs import result_of, train
 from engine.stages.noisy import noisy_sets
 from engine.stages.plan_filters import is_tuned_after, tuning
-from engine.stages.pretrain import result_of, train
 from engine.stages.probe import make_judge, watched_splits
 from engine.stages.registration import NETWORK, register_stage
 from engine.stages.selected import selected_filters

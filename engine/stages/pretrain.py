@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
-
-from engine.data import Split
-from engine.settings import TrainingSettings
-from engine.stages.budget import NoisyBudget
 from engine.stages.context import StageContext
+from engine.stages.epochs import Checkpoint, result_of, train
 from engine.stages.families import longest_prefix
 from engine.stages.network import build_network, set_input_statistics, to_device
 from engine.stages.noisy import noisy_sets
@@ -18,11 +13,7 @@ from engine.stages.planning import Planning, relevant_training
 from engine.stages.probe import make_judge, watched_splits
 from engine.stages.registration import register_stage
 from engine.store.store import CorruptArtifactError
-from engine.training import Trainer
-from engine.training.loop import Judge
 from engine.training.state import with_prefix
-
-Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 def _is_wanted(planning: Planning) -> bool:
@@ -91,59 +82,3 @@ def begin_from_shorter(context: StageContext) -> Checkpoint | None:
         return None
     context.take_over(artifact.history)
     return tensors, state
-
-
-def train(
-    context: StageContext,
-    module: nn.Module,
-    split: Split,
-    settings: Mapping[str, Any],
-    judge: Judge | None = None,
-    *,
-    begin: Callable[[StageContext], Checkpoint | None] = lambda context: None,
-) -> Trainer:
-    """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one.
-
-    Args:
-        context: the stage's.
-        module: what is trained.
-        split: on what.
-        settings: how.
-        judge: measures the module after an epoch; if not given, the clean validation images choose the best epoch, and
-            the probe is watched.
-        begin: where no checkpoint is left, gives one to start from, or None.
-    """
-    seed = context.spec.seed
-    assert seed is not None
-    if judge is None:
-        judge = make_judge(context.data.validation, watched_splits(context.data, context.spec.watch, seed=seed))
-    trainer = Trainer(
-        module,
-        split,
-        TrainingSettings(**{**settings, "milestones": tuple(settings.get("milestones", (0.5,)))}),
-        seed=seed,
-        judge=judge,
-    )
-    found = context.load_checkpoint() or begin(context)
-    if found is not None:
-        trainer.restore(*found)
-    while not trainer.finished:
-        context.progress(trainer.state.epoch, trainer.settings.epochs)
-        record = trainer.train_epoch()
-        context.end_epoch(record, None if trainer.finished else trainer.checkpoint())
-    return trainer
-
-
-def result_of(trainer: Trainer, context: StageContext, budget: NoisyBudget | None) -> dict[str, Any]:
-    """Return what a training came to, as JSON; what was only watched is in the history alone.
-
-    "labelled_noisy" is the noisy images that it used, None where it used none.
-    """
-    best = next(record for record in context.history if record["epoch"] == trainer.state.best_epoch)
-    return {
-        "epochs": trainer.state.epoch,
-        "best_epoch": trainer.state.best_epoch,
-        "validation_error": best["validation_error"],
-        "n_trained": sum(p.numel() for p in trainer.module.parameters() if p.requires_grad),
-        "labelled_noisy": None if budget is None else budget.to_json(),
-    }

@@ -1,0 +1,74 @@
+"""A training within a stage: epoch by epoch, with reports and checkpoints, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from engine.data import Split
+from engine.settings import TrainingSettings
+from engine.stages.budget import NoisyBudget
+from engine.stages.context import StageContext
+from engine.stages.probe import make_judge, watched_splits
+from engine.training import Trainer
+from engine.training.loop import Judge
+
+Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+def train(
+    context: StageContext,
+    module: nn.Module,
+    split: Split,
+    settings: Mapping[str, Any],
+    judge: Judge | None = None,
+    *,
+    begin: Callable[[StageContext], Checkpoint | None] = lambda context: None,
+) -> Trainer:
+    """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one.
+
+    Args:
+        context: the stage's.
+        module: what is trained.
+        split: on what.
+        settings: how.
+        judge: measures the module after an epoch; if not given, the clean validation images choose the best epoch, and
+            the probe is watched.
+        begin: where no checkpoint is left, gives one to start from, or None.
+    """
+    seed = context.spec.seed
+    assert seed is not None
+    if judge is None:
+        judge = make_judge(context.data.validation, watched_splits(context.data, context.spec.watch, seed=seed))
+    trainer = Trainer(
+        module,
+        split,
+        TrainingSettings(**{**settings, "milestones": tuple(settings.get("milestones", (0.5,)))}),
+        seed=seed,
+        judge=judge,
+    )
+    found = context.load_checkpoint() or begin(context)
+    if found is not None:
+        trainer.restore(*found)
+    while not trainer.finished:
+        context.progress(trainer.state.epoch, trainer.settings.epochs)
+        record = trainer.train_epoch()
+        context.end_epoch(record, None if trainer.finished else trainer.checkpoint())
+    return trainer
+
+
+def result_of(trainer: Trainer, context: StageContext, budget: NoisyBudget | None) -> dict[str, Any]:
+    """Return what a training came to, as JSON; what was only watched is in the history alone.
+
+    "labelled_noisy" is the noisy images that it used, None where it used none.
+    """
+    best = next(record for record in context.history if record["epoch"] == trainer.state.best_epoch)
+    return {
+        "epochs": trainer.state.epoch,
+        "best_epoch": trainer.state.best_epoch,
+        "validation_error": best["validation_error"],
+        "n_trained": sum(p.numel() for p in trainer.module.parameters() if p.requires_grad),
+        "labelled_noisy": None if budget is None else budget.to_json(),
+    }

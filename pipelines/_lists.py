@@ -17,6 +17,7 @@ from engine.extensions import import_modules
 from engine.models import model_names
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import PRUNERS, SAMPLERS
+from engine.orchestration.tracking import TRACKERS
 from engine.ranking import DISTANCES, ELECTIONS
 from engine.registry import Registry
 from engine.report.terminal import say
@@ -37,6 +38,7 @@ def print_lists(console: Console, options: SweepOptions) -> None:
         "spaces": _spaces,
         "samplers": lambda: [_choices("sampler", SAMPLERS)],
         "pruners": lambda: [_choices("pruner", PRUNERS)],
+        "trackers": lambda: [_choices("tracker", TRACKERS)],
         "recipes": _recipes,
         "names": _names,
         "settings": lambda: _settings(explain_settings().values()),

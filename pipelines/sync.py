@@ -11,8 +11,9 @@ from typing import Annotated
 import tyro
 
 from engine.errors import InputError
-from engine.orchestration.options import SweepOptions
-from engine.orchestration.tracking import check_tracking
+from engine.extensions import import_modules
+from engine.orchestration.tracking import TrackerRequest, check_tracker
+from engine.orchestration.tracking.mlflow_tracker import NAME, tracking_uri
 from engine.orchestration.tracking.replay import replay
 from engine.redaction import hide_credentials
 from pipelines._command_line import run
@@ -20,26 +21,33 @@ from pipelines._command_line import run
 
 @dataclass
 class SyncOptions:
-    """Write the tracking events that wait in HOME/tracking to MLflow, as after an outage of its server.
+    """Write the tracking events that wait in HOME/tracking to MLflow or another tracker, as after an outage.
 
     Example: python -m pipelines.sync --tracking-uri http://127.0.0.1:5000
     """
 
     home: Path = Path("runs")
     """Folder of the sweeps."""
+    tracker: Annotated[str, tyro.conf.arg(metavar="NAME")] = NAME
+    """The tracker that the sweeps had."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = ()
+    """Modules of yours that register it."""
     tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
-    """MLflow tracking URI, as it was given to the sweep; sqlite in HOME if not given."""
+    """Where that is, as it was given to the sweep; for MLflow sqlite in HOME if not given."""
 
 
 def main(options: SyncOptions) -> int:
     """Write the events and print how many of which study; return 1 if some still wait."""
     if not (options.home / "tracking").is_dir():
         raise InputError(f"no sweep has left tracking events in {options.home / 'tracking'}")
-    sweep = SweepOptions(home=options.home, tracking_uri=options.tracking_uri)
-    check_tracking(sweep.tracking_url, sweep.artifact_folder)
-    where = hide_credentials(sweep.tracking_url)
+    import_modules(options.imports)
+    check_tracker(options.tracker, TrackerRequest("", options.home, options.tracking_uri))
+    where = options.tracking_uri or options.tracker
+    if options.tracker == NAME:
+        where = tracking_uri(options.home, options.tracking_uri)
+    where = hide_credentials(where)
     n_studies = n_waiting = 0
-    for result in replay(options.home, sweep.tracking_url, artifacts=sweep.artifact_folder):
+    for result in replay(options.home, options.tracker, options.tracking_uri):
         n_studies += 1
         n_waiting += result.n_waiting
         if result.n_written:

@@ -8,10 +8,13 @@ _MODULES = {
     "Results": "engine.report.results",
     "SamplerRequest": "engine.orchestration.search.samplers",
     "SweepOptions": "engine.orchestration.options",
+    "TrackerRequest": "engine.orchestration.tracking.tracker_kinds",
     "TrialResult": "engine.report.trial_results",
+    "draw_figure": "engine.orchestration.tracking.tracker_kinds",
     "load_results": "engine.orchestration.sweep",
     "register_pruner": "engine.orchestration.search.pruners",
     "register_sampler": "engine.orchestration.search.samplers",
+    "register_tracker": "engine.orchestration.tracking.tracker_kinds",
     "run_sweep": "engine.orchestration.sweep",
 }
 

@@ -22,6 +22,9 @@ from engine.orchestration.cluster.slots import SlotRequest
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.search.pruners import PRUNERS, parse_pruner
 from engine.orchestration.search.samplers import SAMPLERS, check_sampler
+from engine.orchestration.tracking.mlflow_tracker import NAME as MLFLOW
+from engine.orchestration.tracking.mlflow_tracker import tracking_uri
+from engine.orchestration.tracking.trackers import TRACKERS
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import ARM
 from engine.report.study_report import check_by
@@ -78,8 +81,10 @@ class SweepOptions:
     """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, logs."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """Optuna storage URL; sqlite in HOME if not given."""
+    tracker: Annotated[str, tyro.conf.arg(metavar="NAME")] = "mlflow"
+    """What the trials' runs are written to: mlflow, or one that --import brings (see --list)."""
     tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
-    """MLflow tracking URI (sqlite:///FILE, or http://HOST:PORT of a server); sqlite in HOME if not given."""
+    """Where that is: for MLflow sqlite:///FILE, or http://HOST:PORT of a server; sqlite in HOME if not given."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Folder of the stages' artifacts, shared by sweeps (and by all nodes of a cluster); HOME/store if not given."""
     store_max_gb: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
@@ -98,14 +103,14 @@ class SweepOptions:
     trials_in_flight: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Trials that are open at once; enough to keep the slots busy if not given."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
-    """Modules of yours that register models, data sets, distances, corruptions, samplers, pruners and so on."""
+    """Modules of yours that register models, data sets, distances, samplers, pruners, trackers and so on."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What the answer's tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     dry_run: bool = False
     """Only print what would be run: the trials, their stages, and how much work sharing saves."""
     list: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="WHAT ...")] = None
-    """Only list what exists: spaces, samplers, pruners, recipes, names (of data sets, models, …), settings; or the
-    settings under a name, such as rank or rank.top; everything without a word."""
+    """Only list what exists: spaces, samplers, pruners, trackers, recipes, names (of data sets, models, …), settings;
+    or the settings under a name, such as rank or rank.top; everything without a word."""
 
     def __post_init__(self) -> None:
         if isinstance(self.settings, Mapping | str):
@@ -173,10 +178,16 @@ class SweepOptions:
         """
         check_sampler(self.sampler_name)
         parse_pruner(self.pruner)
+        if self.tracker not in TRACKERS:
+            raise unknown_name("tracker", self.tracker, TRACKERS)
 
     def _check_databases(self) -> None:
         check_sqlite(self.storage_url, "Optuna")
-        if "://" in self.tracking_url and is_same_database(self.storage_url, self.tracking_url):
+        if (
+            self.tracks_by_mlflow
+            and "://" in self.tracking_url
+            and is_same_database(self.storage_url, self.tracking_url)
+        ):
             raise InputError(
                 "--storage and --tracking-uri name one database, got "
                 f"{hide_credentials(self.storage_url)!r}: Optuna and MLflow need one each"
@@ -220,12 +231,12 @@ class SweepOptions:
     @property
     def tracking_url(self) -> str:
         """Return the MLflow tracking URI."""
-        return self.tracking_uri or sqlite_url(self.home.absolute() / "mlflow.db")
+        return tracking_uri(self.home, self.tracking_uri)
 
     @property
-    def artifact_folder(self) -> Path | None:
-        """Return where MLflow artifacts go with a database on this machine; a server has its own place."""
-        return self.home.absolute() / "mlartifacts" if self.tracking_url.startswith("sqlite") else None
+    def tracks_by_mlflow(self) -> bool:
+        """Return whether the tracker is MLflow."""
+        return self.tracker == MLFLOW
 
     @property
     def store_folder(self) -> Path:

@@ -24,7 +24,7 @@ from engine.orchestration.search import (
     try_sampler,
 )
 from engine.orchestration.search.planned_trials import N_PROPOSALS, PlannedTrials, suitable_n_trials
-from engine.orchestration.tracking import check_tracking
+from engine.orchestration.tracking import TrackerRequest, check_tracker
 from engine.report.baseline_scores import ARM, check_arm
 from engine.report.measurement import Measurement, planned_measurement
 from engine.settings import TrialConfig
@@ -119,7 +119,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
         slots_of_this_machine(options)
     make_home(options.home)
     check_folder(options.storage_url)
-    check_tracking(options.tracking_url, options.artifact_folder)
+    check_tracker(options.tracker, TrackerRequest(options.study or "", options.home, options.tracking_uri))
     store = Store(options.store_folder)
     info, _ = prepare_data(space.base.data, store, download=options.download)
     notes: tuple[str, ...] = ()

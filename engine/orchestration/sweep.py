@@ -19,7 +19,7 @@ from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.study import open_study
-from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
+from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import baseline_of_study, score_tables
 from engine.report.commands import sync_command, view_commands
@@ -289,7 +289,8 @@ class Sweep:
         options = self.options
         spool = self._spool()
         tracker = TrackingEvents(spool, options.load_baseline(), self._patience)
-        writer = TrackingProcess(options.tracking_url, self.name, spool, artifacts=options.artifact_folder)
+        request = TrackerRequest(self.name, options.home, options.tracking_uri)
+        writer = TrackingProcess(options.tracker, request, spool, imports=options.imports)
         space = self.prepared.space
         tracker.start_sweep(
             self.name,
@@ -311,13 +312,14 @@ class Sweep:
             yield tracker, writer
         finally:
             all_written = writer.close(TRACKING_WAIT_S)
-            if writer.experiment:  # a short sweep is over before its writer is connected
+            if writer.experiment and options.tracks_by_mlflow:  # a short sweep is over before its writer is connected
                 self._each(lambda: study.note_experiment(writer.experiment))
             if not all_written:
                 n_waiting = spool.n_waiting()
+                command = sync_command(options.home, options.tracking_uri, options.tracker, options.imports)
                 self._say(
                     f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
-                    f"once the server answers, write them with: {sync_command(options.home, options.tracking_uri)}"
+                    f"once the server answers, write them with: {command}"
                 )
 
     def _end_tracking(self, tracker: TrackingEvents, status: str, statistics: dict[str, Any]) -> None:
@@ -371,7 +373,8 @@ class Sweep:
         say(self.console, *self._answer(results))
         options = self.options
         self._say("look closer:")
-        for command in view_commands(results, storage=options.storage_url, tracking=options.tracking_url):
+        tracking = options.tracking_url if options.tracks_by_mlflow else None
+        for command in view_commands(results, storage=options.storage_url, tracking=tracking):
             self._say(f"  {command}")
 
     def _answer(self, results: Results) -> list[Part]:

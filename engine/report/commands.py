@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,27 +11,34 @@ from engine.redaction import hide_credentials
 from engine.report.results import Results
 
 
-def sync_command(home: Path, tracking: str | None) -> str:
+def sync_command(home: Path, tracking: str | None, tracker: str, imports: Sequence[str]) -> str:
     """Return the command that writes what the tracking server did not take.
 
     Args:
         home: the sweep's folder.
         tracking: the address of the tracking; None if it is the folder's own.
+        tracker: its kind; MLflow needs no word.
+        imports: the user's modules, one of which may register it.
     """
     words = ["python", "-m", "pipelines.sync", "--home", str(home)]
     if tracking is not None:
         words += ["--tracking-uri", hide_credentials(tracking)]
+    if tracker != "mlflow":
+        words += ["--tracker", tracker, *(["--import", *imports] if imports else [])]
     return shlex.join(words)
 
 
-def view_commands(results: Results, *, storage: str, tracking: str) -> list[str]:
+def view_commands(results: Results, *, storage: str, tracking: str | None) -> list[str]:
     """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side.
 
     Args:
         results: of the sweep.
         storage: address of its study.
-        tracking: address of its tracking.
+        tracking: address of its runs in MLflow; None if they are elsewhere.
     """
+    dashboard = f"optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"
+    if tracking is None:
+        return [dashboard]
     tracking = hide_credentials(tracking)
     server = tracking if tracking.startswith("http") else "http://127.0.0.1:5000"
     commands = []
@@ -41,4 +49,4 @@ def view_commands(results: Results, *, storage: str, tracking: str) -> list[str]
         order = "orderByKey=metrics.%60objective%60&orderByAsc=true"
         page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
         commands.append(f"  trials side by side: {page}")
-    return [*commands, f"optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"]
+    return [*commands, dashboard]

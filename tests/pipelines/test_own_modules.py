@@ -18,7 +18,7 @@ def workplace(tmp_path: Path) -> Path:
     """A folder with the documents' modules and a space."""
     for block in blocks("python"):
         name = module_name(block)
-        if name in ("my_search.py",):
+        if name in ("my_search.py", "my_tracker.py"):
             (tmp_path / name).write_text(block.text)
     (tmp_path / "space.json").write_text(json.dumps(SPACE.to_json()))
     return tmp_path

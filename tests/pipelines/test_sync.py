@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.orchestration.tracking import MlflowTracker, Spool, TrackingEvents
+from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, TrackingEvents
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
 from pipelines.sync import command_line
 
@@ -55,7 +55,7 @@ def test_every_study_s_waiting_events_are_written_once(tmp_path: Path, capsys) -
 
 def test_a_study_whose_sweep_is_at_work_is_left_to_it(tmp_path: Path, capsys) -> None:
     spool = fill(tmp_path, "one")
-    writer = MlflowTracker("http://127.0.0.1:9", "one", spool, artifacts=None)
+    writer = SpoolWriter(MlflowWriter("http://127.0.0.1:9", "one", artifacts=None), spool)
     assert writer.lease.acquire()
     assert command_line(["--home", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "study one: 5 events wait (its sweep, or another sync, is writing them)\n"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.errors import InputError
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, mean_by_corruption
 from engine.orchestration.databases.patience import Patience
-from engine.orchestration.tracking.mlflow_tracker import SWEEP_SLOT, now_ms
 from engine.orchestration.tracking.spool import Spool
+from engine.orchestration.tracking.tracker_kinds import SWEEP_SLOT
 from engine.report.trial_results import TrialResult, describe_settings
 from engine.stages.evaluate import rows_to_table
 
@@ -137,7 +138,9 @@ class TrackingEvents:
                 self.end_trial(trial.slot, status, tags=tags, step=left[trial.slot], errors=trial.errors, title=title)
 
     def _append(self, event: str, slot: str, **content: Any) -> None:
-        self._patience.call(self._spool.append, {"event": event, "slot": slot, "time_ms": now_ms(), **content})
+        self._patience.call(
+            self._spool.append, {"event": event, "slot": slot, "time_ms": int(time.time() * 1000), **content}
+        )
 
 
 def _metric(name: str, record: Mapping[str, Any]) -> str:

@@ -1,17 +1,13 @@
-"""The one writer to MLflow: it turns spooled events into runs, in batches.
+"""The tracker MLflow: a parent run for a sweep, a child run for each of its trials.
 
-While the server is away, events stay on disk; after a crash they are read again, and runs are found by their tags, so
-that nothing is lost and nothing doubles. A lease beside the spool sees to it that one process writes a spool's events
-at a time.
+Runs are found again by their tags, so that nothing doubles that is written again after a crash.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,28 +15,25 @@ from urllib.parse import urlsplit
 
 from engine.digest import digest
 from engine.errors import InputError
-from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
-from engine.orchestration.tracking.spool import Spool
+from engine.orchestration.databases.addresses import check_sqlite, sqlite_file, sqlite_url
+from engine.orchestration.tracking.spool_writer import describe_error
+from engine.orchestration.tracking.tracker_kinds import SWEEP_SLOT, Event, TrackerRequest, draw_figure, register_tracker
 from engine.redaction import hide_credentials
-from engine.store.leases import FileLease
 
 STUDY_TAG = "robustune.study"
 SLOT_TAG = "robustune.slot"
 REFUSED_TAG = "robustune.refused"
 """Of a run, what of it MLflow did not take."""
-SWEEP_SLOT = "sweep"
 EXPERIMENT = "robustune"
+NAME = "mlflow"
+"""The tracker's name."""
 
-_BATCH = 2000
-"""Events that are written before that is noted on disk."""
 _AT_ONCE = {"params": 100, "metrics": 800, "tags": 100}
 """What MLflow takes in one request: 1,000 things in all."""
 _LONGEST = {"params": 6000, "tags": 8000}
 """Letters that MLflow takes of a value."""
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 """Codes of errors that come again however often the same thing is sent."""
-_LONGEST_REASON = 160
-_OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>[:,]? ?")
 
 
 def prepare_environment() -> None:
@@ -55,66 +48,46 @@ def prepare_environment() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-class MlflowTracker:
+class MlflowWriter:
     """Writes a study's events to MLflow.
 
     Args:
         uri: MLflow tracking URI.
         study: the study's name; with a slot it identifies a run.
-        spool: where the events are.
         artifacts: folder of the artifacts for a database on this machine; None for a server, which has its own.
-
-    Attributes:
-        experiment: id of the MLflow experiment; "" until the first connection.
-        lease: who has it may write the spool's events.
     """
 
-    def __init__(self, uri: str, study: str, spool: Spool, *, artifacts: Path | None) -> None:
+    def __init__(self, uri: str, study: str, *, artifacts: Path | None) -> None:
         self._uri = uri
         self._study = study
-        self._spool = spool
         self._artifacts = artifacts
         self._client: Any = None
-        self.experiment = ""
+        self._experiment = ""
         self._runs: dict[str, str] = {}
         self._params: dict[str, dict[str, str]] = {}
         self._finished: set[str] = set()
         self._logged_steps: dict[str, set[int]] = {}
-        self.lease = FileLease(spool.path.with_suffix(".lease"))
 
-    def flush(self) -> int:
-        """Write all pending events; return how many there were.
-
-        Raises:
-            Exception: whatever MLflow raises; what was not written stays in the spool.
-        """
-        try:
-            return self._flush()
-        except Exception:
-            self._client = None  # what the server has is looked up again at the next attempt
-            raise
-
-    def connect(self) -> None:
-        """Connect, unless that was done already.
+    def connect(self) -> str:
+        """Connect, unless that was done already; return the id of the experiment.
 
         Raises:
             Exception: whatever MLflow raises.
         """
         if self._client is None:
             self._connect()
+        return self._experiment
 
-    def _flush(self) -> int:
-        self.connect()
-        n_written = 0
-        while True:
-            events, offset = self._spool.pending(_BATCH)
-            if not events:
-                return n_written
-            self._write(events)
-            self._spool.mark(offset)
-            n_written += len(events)
+    def drop(self) -> None:
+        """Forget the connection: what the server has is looked up again at the next one."""
+        self._client = None
 
-    def _write(self, events: list[dict[str, Any]]) -> None:
+    def write(self, events: Sequence[Event]) -> None:
+        """Write events.
+
+        Raises:
+            Exception: whatever MLflow raises.
+        """
         slots = _by_slot(events)
         of_sweep = slots.pop(SWEEP_SLOT, [])
         self._write_slot(SWEEP_SLOT, [event for event in of_sweep if event["event"] == "start"])  # the runs' parent
@@ -131,15 +104,15 @@ class MlflowTracker:
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             location = self._artifacts.absolute().as_uri() if self._artifacts is not None else None
-            self.experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
+            self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
         else:
-            self.experiment = experiment.experiment_id
+            self._experiment = experiment.experiment_id
             if self._artifacts is not None:
-                follow_move(self._uri, self.experiment, self._artifacts)
+                follow_move(self._uri, self._experiment, self._artifacts)
         self._runs, token = {}, None
         while True:
             query = f"tags.`{STUDY_TAG}` = '{self._study}'"
-            page = client.search_runs([self.experiment], query, max_results=1000, page_token=token)
+            page = client.search_runs([self._experiment], query, max_results=1000, page_token=token)
             for run in page:
                 slot = run.data.tags.get(SLOT_TAG, "")
                 self._runs[slot] = run.info.run_id
@@ -154,7 +127,7 @@ class MlflowTracker:
                 break
         self._client = client
 
-    def _write_slot(self, slot: str, events: list[dict[str, Any]]) -> None:
+    def _write_slot(self, slot: str, events: Sequence[Event]) -> None:
         """Write a run's events: its start, then everything that it is told as one batch, then its end."""
         if not events or (slot in self._finished and slot != SWEEP_SLOT):
             return  # the latter are read again after a crash
@@ -235,7 +208,7 @@ class MlflowTracker:
             self._client.update_run(self._runs[slot], status="RUNNING")
             self._client.log_batch(self._runs[slot], tags=[RunTag(name, str(value)) for name, value in tags.items()])
             return
-        run = self._client.create_run(self.experiment, tags=tags, run_name=event["name"], start_time=event["time_ms"])
+        run = self._client.create_run(self._experiment, tags=tags, run_name=event["name"], start_time=event["time_ms"])
         self._runs[slot] = run.info.run_id
 
     def _end_run(self, slot: str, event: Mapping[str, Any]) -> None:
@@ -248,7 +221,7 @@ class MlflowTracker:
                 for name, text in texts.items():
                     (Path(folder) / name).write_text(text, encoding="utf-8")
                 for name, figure in figures.items():
-                    _draw(figure, Path(folder) / name)
+                    draw_figure(figure).save(Path(folder) / name)
                 self._client.log_artifacts(run, folder)
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(slot)
@@ -263,10 +236,26 @@ class MlflowTracker:
                 self._finished.add(slot)
 
 
-def _draw(figure: Mapping[str, Any], path: Path) -> None:
-    from engine.figures.of_runs import draw  # here: matplotlib is slow to import
+def tracking_uri(home: Path, given: str | None) -> str:
+    """Return the MLflow tracking URI: the one that is given, or a database in the sweep's folder."""
+    return given or sqlite_url(home.absolute() / "mlflow.db")
 
-    draw(figure).save(path)
+
+def artifact_folder(home: Path, uri: str) -> Path | None:
+    """Return where artifacts go with a database on this machine; None for a server, which has a place of its own."""
+    return home.absolute() / "mlartifacts" if uri.startswith("sqlite") else None
+
+
+def _check(given: TrackerRequest) -> None:
+    uri = tracking_uri(given.home, given.uri)
+    check_tracking(uri, artifact_folder(given.home, uri))
+
+
+@register_tracker(NAME, "a run for each trial below one for the sweep, in a database or on a server", check=_check)
+def make_mlflow_writer(given: TrackerRequest) -> MlflowWriter:
+    """Return what writes a study's events to MLflow."""
+    uri = tracking_uri(given.home, given.uri)
+    return MlflowWriter(uri, given.study, artifacts=artifact_folder(given.home, uri))
 
 
 def check_tracking(uri: str, artifacts: Path | None) -> None:
@@ -348,29 +337,14 @@ def shortened(text: str, most: int) -> str:
     return text[: most - len(end)] + end
 
 
-def describe_error(error: BaseException) -> str:
-    """Return an error's kind and the first line of what caused it, in a line and without credentials."""
-    cause: BaseException = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
-        cause = deeper
-    first = str(cause).strip().partition("\n")[0] or str(error).strip().partition("\n")[0]
-    first = _OBJECT.sub("", hide_credentials(first))
-    return f"{type(error).__name__}: {first if len(first) <= _LONGEST_REASON else first[: _LONGEST_REASON - 1] + '…'}"
-
-
-def now_ms() -> int:
-    """Return the time as MLflow counts it."""
-    return int(time.time() * 1000)
-
-
 def _steps(client: Any, run: str) -> set[int]:
     probes = ("probe/error", "other_probe/error")
     return {metric.step for name in probes for metric in client.get_metric_history(run, name)}
 
 
-def _by_slot(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _by_slot(events: Sequence[Event]) -> dict[str, list[Event]]:
     """Return the events of each slot, in order."""
-    slots: dict[str, list[dict[str, Any]]] = {}
+    slots: dict[str, list[Event]] = {}
     for event in events:
         slots.setdefault(event["slot"], []).append(event)
     return slots

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.orchestration.tracking.mlflow_tracker import MlflowTracker, describe_error
 from engine.orchestration.tracking.spool import Spool
+from engine.orchestration.tracking.spool_writer import SpoolWriter, describe_error
+from engine.orchestration.tracking.tracker_kinds import TrackerRequest
+from engine.orchestration.tracking.trackers import make_writer
 
 
 @dataclass(frozen=True)
@@ -27,28 +29,29 @@ class Replayed:
     reason: str = ""
 
 
-def replay(home: Path, uri: str, *, artifacts: Path | None) -> Iterator[Replayed]:
+def replay(home: Path, tracker: str, uri: str | None) -> Iterator[Replayed]:
     """Write the waiting events of every study whose sweep is not at work itself; yield what came of each.
 
     Args:
         home: the sweeps' folder.
-        uri: MLflow tracking URI.
-        artifacts: folder of the artifacts for a database on this machine; None for a server.
+        tracker: name of the tracker that the sweeps had.
+        uri: its address; None for what it takes without one.
     """
     for path in sorted((home / "tracking").glob("*.jsonl")):
         spool = Spool(path)
         n_before = len(spool.pending()[0])
         if n_before:
-            yield _replay_spool(spool, path.stem, uri, artifacts, n_before)
+            writer = SpoolWriter(make_writer(tracker, TrackerRequest(path.stem, home, uri)), spool)
+            yield _replay_spool(writer, spool, n_before)
 
 
-def _replay_spool(spool: Spool, study: str, uri: str, artifacts: Path | None, n_before: int) -> Replayed:
-    writer = MlflowTracker(uri, study, spool, artifacts=artifacts)
+def _replay_spool(writer: SpoolWriter, spool: Spool, n_before: int) -> Replayed:
+    study = spool.path.stem
     if not writer.lease.acquire():
         return Replayed(study, 0, n_before, "its sweep, or another sync, is writing them")
     try:
         return Replayed(study, writer.flush(), 0)
-    except Exception as error:  # whatever MLflow raises: the events wait on
+    except Exception as error:  # whatever the tracker raises: the events wait on
         n_waiting = len(spool.pending()[0])
         return Replayed(study, n_before - n_waiting, n_waiting, describe_error(error))
     finally:

@@ -1,7 +1,7 @@
-"""The process that writes to MLflow while a sweep runs: neither training nor the driver waits for it.
+"""The process that writes to the tracker while a sweep runs: neither training nor the driver waits for it.
 
-MLflow and figures take longer than everything else that a driver does for a trial, and in a thread they would take it
-from the driver. The process reads the spool on disk, at a lower priority; it is told of the end through its standard
+A tracker and figures take longer than everything else that a driver does for a trial, and in a thread they would take
+it from the driver. The process reads the spool on disk, at a lower priority; it is told of the end through its standard
 input, so that it also ends, with everything written, when its driver dies.
 """
 
@@ -16,12 +16,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from engine.orchestration.tracking.mlflow_tracker import MlflowTracker, describe_error
+from engine.extensions import import_modules
 from engine.orchestration.tracking.spool import Spool
+from engine.orchestration.tracking.spool_writer import SpoolWriter, describe_error
+from engine.orchestration.tracking.tracker_kinds import TrackerRequest
+from engine.orchestration.tracking.trackers import make_writer
 
 OUTAGE_WAIT_S = 10.0
 """How long the end of a sweep is held up by a server that has not answered so far."""
@@ -33,26 +36,29 @@ _START = "from engine.orchestration.tracking.writing_process import main; main()
 
 
 class TrackingProcess:
-    """Writes a study's events to MLflow in a process of its own.
+    """Writes a study's events to a tracker in a process of its own.
 
     Args:
-        uri: MLflow tracking URI.
-        study: the study's name.
+        tracker: its name.
+        request: what its writer is made for.
         spool: where the events are.
-        artifacts: folder of the artifacts for a database on this machine; None for a server, which has its own.
+        imports: modules of the user's that register what they add.
 
     Attributes:
-        experiment: id of the MLflow experiment; "" until the first connection.
+        experiment: what the tracker said of where its runs are; "" until the first connection.
         last_error: why the last attempt failed, without credentials; "" if it did not.
     """
 
-    def __init__(self, uri: str, study: str, spool: Spool, *, artifacts: Path | None) -> None:
+    def __init__(self, tracker: str, request: TrackerRequest, spool: Spool, *, imports: Sequence[str] = ()) -> None:
+        self._tracker = tracker
         self._spool = spool
         self._given = {
-            "uri": uri,
-            "study": study,
+            "tracker": tracker,
+            "study": request.study,
+            "home": str(request.home.absolute()),
+            "uri": request.uri,
             "spool": str(spool.path.absolute()),
-            "artifacts": str(artifacts) if artifacts is not None else None,
+            "imports": list(imports),
         }
         self.experiment = ""
         self.last_error = ""
@@ -109,7 +115,7 @@ class TrackingProcess:
                 news = json.loads(line)
                 self.experiment, self.last_error = news["experiment"], news["error"]
         if self._process.wait() != 0 and not self.last_error:
-            self.last_error = f"the process that writes to MLflow ended with code {self._process.returncode}"
+            self.last_error = f"the process that writes to {self._tracker} ended with code {self._process.returncode}"
 
 
 def main() -> None:
@@ -121,13 +127,14 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is not for the driver
     given = json.loads(sys.stdin.readline())
-    artifacts = Path(given["artifacts"]) if given["artifacts"] is not None else None
-    writer = MlflowTracker(given["uri"], given["study"], Spool(Path(given["spool"])), artifacts=artifacts)
+    import_modules(given["imports"])
+    request = TrackerRequest(given["study"], Path(given["home"]), given["uri"])
+    writer = SpoolWriter(make_writer(given["tracker"], request), Spool(Path(given["spool"])))
     keep_writing(writer, told_to_end=_EndOfInput(sys.stdin), tell=lambda news: print(json.dumps(news), file=out))
 
 
 def keep_writing(
-    writer: MlflowTracker, *, told_to_end: Callable[[float], bool], tell: Callable[[dict[str, Any]], None]
+    writer: SpoolWriter, *, told_to_end: Callable[[float], bool], tell: Callable[[dict[str, Any]], None]
 ) -> None:
     """Write events as they come, and those that are left at the end.
 

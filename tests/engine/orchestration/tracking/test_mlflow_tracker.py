@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.tracking import MlflowTracker, Spool, TrackingEvents, check_tracking
-from engine.orchestration.tracking import mlflow_tracker as writer_module
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, describe_error, prepare_environment
+from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, TrackingEvents, spool_writer
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, check_tracking, prepare_environment
+from engine.orchestration.tracking.spool_writer import describe_error
 
 ERRORS = {
     "objective": 0.25,
@@ -37,8 +37,9 @@ class Setup:
         self.spool = Spool(home / f"{study}.jsonl")
         self.tracker = TrackingEvents(self.spool)
 
-    def writer(self, uri: str | None = None) -> MlflowTracker:
-        return MlflowTracker(uri or self.uri, self.study, self.spool, artifacts=self.home / "mlartifacts")
+    def writer(self, uri: str | None = None) -> SpoolWriter:
+        writer = MlflowWriter(uri or self.uri, self.study, artifacts=self.home / "mlartifacts")
+        return SpoolWriter(writer, self.spool)
 
     def runs(self) -> dict[str, Any]:
         prepare_environment()
@@ -211,7 +212,7 @@ def test_events_whose_start_was_written_elsewhere_are_not_lost(home: Path) -> No
 
 
 def test_batches_come_to_the_same_as_one_write(home: Path, monkeypatch) -> None:
-    monkeypatch.setattr(writer_module, "_BATCH", 1)
+    monkeypatch.setattr(spool_writer, "_BATCH", 1)
     setup = Setup(home, "batches")
     setup.start()
     setup.epochs(1)

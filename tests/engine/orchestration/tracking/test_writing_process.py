@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.orchestration.tracking import Spool, TrackingEvents, TrackingProcess
+from engine.orchestration.tracking import (
+    MlflowWriter,
+    Spool,
+    SpoolWriter,
+    TrackerRequest,
+    TrackingEvents,
+    TrackingProcess,
+)
 from engine.orchestration.tracking import writing_process as process_module
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, STUDY_TAG, MlflowTracker, prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, STUDY_TAG, prepare_environment
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,11 @@ def filled_spool(home: Path, study: str) -> Spool:
 
 
 def process_of(home: Path, study: str, spool: Spool, to: str | None = None) -> TrackingProcess:
-    return TrackingProcess(to or uri(home), study, spool, artifacts=home / "mlartifacts")
+    return TrackingProcess("mlflow", TrackerRequest(study, home, to), spool)
+
+
+def writer_of(home: Path, study: str, spool: Spool) -> SpoolWriter:
+    return SpoolWriter(MlflowWriter(uri(home), study, artifacts=home / "mlartifacts"), spool)
 
 
 def written_slots(home: Path, study: str) -> set[str]:
@@ -86,7 +97,7 @@ def test_a_process_that_was_killed_is_said_and_loses_nothing(home: Path) -> None
     assert process._process is not None
     process._process.kill()
     wait_for(lambda: process.last_error)
-    assert process.last_error == "the process that writes to MLflow ended with code -9"
+    assert process.last_error == "the process that writes to mlflow ended with code -9"
     assert process.close(60) is False
     assert spool.n_waiting() == 4
 
@@ -108,7 +119,7 @@ def test_an_outage_does_not_hold_up_the_end_and_hides_the_password(home: Path) -
 
 def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
     spool = filled_spool(home, "twice")
-    first = MlflowTracker(uri(home), "twice", spool, artifacts=home / "mlartifacts")
+    first = writer_of(home, "twice", spool)
     second = process_of(home, "twice", spool)
     assert first.lease.acquire()
     second.start()
@@ -123,7 +134,7 @@ def test_one_process_writes_a_spool_at_a_time(home: Path) -> None:
 
 def test_a_writer_whose_lease_was_taken_over_while_it_slept_writes_no_more(home: Path) -> None:
     spool = filled_spool(home, "slept")
-    sleeper, other = (MlflowTracker(uri(home), "slept", spool, artifacts=home / "mlartifacts") for _ in range(2))
+    sleeper, other = (writer_of(home, "slept", spool) for _ in range(2))
     spool.mark(spool.pending()[1])  # all is written so far
     told, rounds = [], []
 

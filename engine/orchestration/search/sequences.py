@@ -6,20 +6,16 @@ the seed too.
 
 from __future__ import annotations
 
+import math
 import random
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import optuna
-from optuna.trial import TrialState
-
-from engine.orchestration.search.distributions import distribution
 from engine.orchestration.search.grid import grid_settings
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.repeats import Identities
 from engine.seeds import derive_seed
-from engine.spaces import Space, draw_settings
+from engine.spaces import Axis, Choice, Int, Space, draw_settings
 from engine.spaces.axes import nearest_value
 
 MAX_DRAWS = 50
@@ -105,18 +101,30 @@ def sobol_settings(space: Space, *, seed: int) -> Iterator[Settings]:
     """Yield the settings of a scrambled Sobol sequence's points; all axes are its dimensions, also those that do not
     apply.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.QMCSampler(
-            qmc_type="sobol", scramble=True, seed=derive_seed(seed, "qmc") % 2**32, warn_independent_sampling=False
-        )
-    study = optuna.create_study(sampler=sampler)
-    distributions = {axis.label: distribution(axis) for axis in space.axes}
-    # Optuna's sampler takes its dimensions from the first trial that ended, so there has to be one
-    first = {axis.label: axis.extremes()[0] for axis in space.axes}
-    study.add_trial(optuna.trial.create_trial(params=first, distributions=distributions, value=0.0))
+    from scipy.stats.qmc import Sobol  # here: slow to import, and only this sampler needs it
+
+    points = Sobol(len(space.axes), scramble=True, seed=derive_seed(seed, "qmc") % 2**32)
     while True:
-        trial = study.ask(distributions)
-        study.tell(trial, state=TrialState.FAIL)
-        yield space.settings_from(lambda axis, values=trial.params: nearest_value(axis, values[axis.label]))  # type: ignore[misc]
+        (shares,) = points.random(1)
+        values = {
+            axis.label: value_at_share(axis, float(share)) for axis, share in zip(space.axes, shares, strict=True)
+        }
+        yield space.settings_from(lambda axis, values=values: values[axis.label])  # type: ignore[misc]
+
+
+def value_at_share(axis: Axis, share: float) -> Any:
+    """Return the value of an axis that lies at a share of its range, so that even shares give even values.
+
+    Args:
+        axis: the axis; each of its values, if it has a number of them, covers as much of the range.
+        share: in [0, 1).
+    """
+    if isinstance(axis, Choice):
+        return axis.values[int(share * len(axis.values))]
+    half = 0.5 * (axis.step or 0)
+    if not axis.log:
+        low, high = axis.low - half, axis.high + half
+        return nearest_value(axis, low + share * (high - low))
+    low, high = math.log(axis.low - half), math.log(axis.high + half)
+    value = math.exp(low + share * (high - low))
+    return min(max(round(value), axis.low), axis.high) if isinstance(axis, Int) else nearest_value(axis, value)

@@ -1,11 +1,15 @@
 import itertools
 
+import optuna
 import pytest
 
+from engine.orchestration.search.distributions import distribution
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.repeats import Identities
-from engine.orchestration.search.sequences import ProposalSequence, make_sequence, sobol_settings
-from engine.spaces import Arm, Choice, Float, Space, draw_settings
+from engine.orchestration.search.sequences import ProposalSequence, make_sequence, sobol_settings, value_at_share
+from engine.seeds import derive_seed
+from engine.spaces import Arm, Choice, Float, Int, Space, draw_settings
+from engine.spaces.axes import nearest_value
 from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
 
 SMALL = Space(
@@ -83,3 +87,39 @@ def test_a_repeat_is_taken_once_the_attempts_are_used_up() -> None:
     sequence = ProposalSequence(candidate, identity=lambda settings: "all are one", max_draws=3)
     assert sequence[1] == {"attempt": 0}
     assert asked == [(0, 0), (1, 0), (1, 1), (1, 2)]
+
+
+RANGES = Space(
+    name="ranges",
+    base=INHIBITED.with_settings({"finetune.which": "most"}),
+    axes=(
+        Float("push_pull.alpha", 0.0, 2.0),
+        Float("pretrain.learning_rate", 1e-4, 1.0, log=True),
+        Float("finetune.fraction", 0.05, 0.95, step=0.15),
+        Int("pretrain.batch_size", 8, 200, log=True),
+        Int("distortion.n_images", 4, 20, step=2),
+        Choice("push_pull.h", (1.5, 2.0, 3.0)),
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_sobol_points_are_those_that_optuna_takes_from_scipy(seed: int) -> None:
+    sampler = optuna.samplers.QMCSampler(
+        qmc_type="sobol", scramble=True, seed=derive_seed(seed, "qmc") % 2**32, warn_independent_sampling=False
+    )
+    study = optuna.create_study(sampler=sampler)
+    distributions = {axis.label: distribution(axis) for axis in RANGES.axes}
+    first = {axis.label: axis.extremes()[0] for axis in RANGES.axes}
+    study.add_trial(optuna.trial.create_trial(params=first, distributions=distributions, value=0.0))
+    for settings in itertools.islice(sobol_settings(RANGES, seed=seed), 200):
+        theirs = study.ask(distributions).params
+        assert settings == {axis.setting: nearest_value(axis, theirs[axis.label]) for axis in RANGES.axes}
+
+
+def test_a_share_of_a_logarithmic_range_is_one_of_its_logarithm() -> None:
+    rate = Float("pretrain.learning_rate", 1e-4, 1.0, log=True)
+    assert value_at_share(rate, 0.5) == pytest.approx(1e-2, rel=1e-12)
+    assert value_at_share(Choice("push_pull.h", (1.5, 2.0, 3.0)), 0.999) == 3.0
+    whole = Int("pretrain.epochs", 1, 4)
+    assert [value_at_share(whole, share) for share in (0.0, 0.24, 0.26, 0.99)] == [1, 1, 2, 4]

@@ -12,10 +12,11 @@ from engine.data import DataSet
 from engine.metrics import classification_error
 from engine.report.results import Results
 from engine.report.trial_results import TrialResult
+from engine.result_names import TUNED_ERROR
 from engine.stages.budget import NoisyBudget
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
-from engine.stages.probe import TEST, TUNED, corruption_seed
+from engine.stages.probe import TEST, corruption_seed
 from engine.store import Store
 from studies.common import artifact_of
 
@@ -198,6 +199,6 @@ def course_of(trials: Trials, store: Store) -> Course:
     n_epochs = min(len(history) for history in histories)
     accuracy, seconds = [], []
     for epoch in range(n_epochs):
-        accuracy.append([1 - history[epoch][TUNED] for history in histories])
+        accuracy.append([1 - history[epoch][TUNED_ERROR] for history in histories])
         seconds.append([sum(record["seconds"] for record in history[: epoch + 1]) for history in histories])
     return Course(accuracy, seconds, [artifact.json("result")["best_epoch"] for artifact in artifacts])

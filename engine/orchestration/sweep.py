@@ -29,6 +29,7 @@ from engine.report.results import Results
 from engine.report.study_report import study_report
 from engine.report.terminal import as_text, make_console, say
 from engine.report.text_tables import Part
+from engine.result_names import Metric, RunArtifact, Tag
 from engine.spaces import Space
 from engine.stages import (
     StageSpec,
@@ -301,8 +302,8 @@ class Sweep:
                 **as_params(options),
             },
             tags={
-                "space_digest": space.digest,
-                "git_commit": git_commit() or "unknown",
+                Tag.SPACE_DIGEST: space.digest,
+                Tag.GIT_COMMIT: git_commit() or "unknown",
                 "mlflow.note.content": space.description,
             },
         )
@@ -335,12 +336,12 @@ class Sweep:
         figures: dict[str, Any] = {}
         if any(groups.values()):
             title = f"{self.name}: {self.prepared.space.description}"
-            figures["figures/arms_by_severity.png"] = {"kind": "groups_by_severity", "groups": groups, "title": title}
-        metrics = {f"stages/{name}": float(value) for name, value in statistics.items()}
+            figures[RunArtifact.ARMS_BY_SEVERITY] = {"kind": "groups_by_severity", "groups": groups, "title": title}
+        metrics = {Metric.stages(name): float(value) for name, value in statistics.items()}
         best = results.best()
         if best is not None and best.objective is not None:
-            metrics["best_objective"] = best.objective
-        tracker.end_sweep(status, metrics, {"answer.txt": as_text(self._answer(results))}, figures)
+            metrics[Metric.BEST_OBJECTIVE] = best.objective
+        tracker.end_sweep(status, metrics, {RunArtifact.ANSWER: as_text(self._answer(results))}, figures)
 
     def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
         planned, info = self.prepared.planned, self.prepared.info

@@ -19,6 +19,7 @@ from engine.orchestration.tracking import TrackingEvents
 from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
 from engine.report.trial_results import describe_settings, objective_values
+from engine.result_names import OfTrial, Tag
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.stages.steps import step_bases
@@ -229,18 +230,18 @@ class TrialFlow:
     def _end_in_study(self, trial: LiveTrial, *, error: bool) -> tuple[str, dict[str, Any]]:
         number = trial.proposal.number
         values = objective_values(trial.errors, self._study.objectives) if trial.errors is not None else ()
-        self._study.note(number, "stages", {spec.stage: spec.key for spec in trial.plan})
+        self._study.note(number, OfTrial.STAGES, {spec.stage: spec.key for spec in trial.plan})
         if trial.prune_reason:
             self._study.prune(number, trial.prune_reason)
-            return "pruned", {"state": "PRUNED", "prune_reason": str(trial.prune_reason)}
+            return "pruned", {Tag.STATE: "PRUNED", Tag.PRUNE_REASON: str(trial.prune_reason)}
         if values and all(map(math.isfinite, values)):
-            self._study.note(number, "errors", trial.errors)
+            self._study.note(number, OfTrial.ERRORS, trial.errors)
             self._study.complete(number, *values)
-            return "complete", {"state": "COMPLETE"}
+            return "complete", {Tag.STATE: "COMPLETE"}
         no_number = Reason("objective", text=", ".join(map(str, values)) or "missing")
         reason = trial.failure or (Reason("process") if error else no_number)
         self._study.fail(number, reason)
-        return "failed", {"state": "FAIL", "fail_reason": str(reason)}
+        return "failed", {Tag.STATE: "FAIL", Tag.FAIL_REASON: str(reason)}
 
     def _artifacts(self, trial: LiveTrial) -> tuple[Any, Any]:
         """Return the rankings and the fine-tuned filters of a trial that has them."""
@@ -256,15 +257,15 @@ class TrialFlow:
 
     def _tags(self, trial: LiveTrial) -> dict[str, Any]:
         planned = trial.proposal.planned
-        keys = {f"stage.{spec.stage}": spec.key for spec in trial.plan}
+        keys = {Tag.stage(spec.stage): spec.key for spec in trial.plan}
         budget = trial.plan.noisy_budget
         return {
-            "robustune.trial_number": trial.proposal.number,
-            "robustune.purpose": planned.purpose,
-            "robustune.group": planned.group or planned.purpose,
-            "config_digest": trial.config.digest,
-            "git_commit": git_commit() or "unknown",
-            **({"labelled_noisy": str(budget)} if budget is not None else {}),
+            Tag.TRIAL_NUMBER: trial.proposal.number,
+            Tag.PURPOSE: planned.purpose,
+            Tag.GROUP: planned.group or planned.purpose,
+            Tag.CONFIG_DIGEST: trial.config.digest,
+            Tag.GIT_COMMIT: git_commit() or "unknown",
+            **({Tag.LABELLED_NOISY: str(budget)} if budget is not None else {}),
             **keys,
         }
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from engine.redaction import hide_credentials
 from engine.report.results import Results
+from engine.result_names import Metric, Tag
 
 
 def sync_command(home: Path, tracking: str | None, tracker: str, imports: Sequence[str]) -> str:
@@ -45,8 +46,8 @@ def view_commands(results: Results, *, storage: str, tracking: str | None) -> li
     if server != tracking:
         commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
     if results.experiment:
-        query = f"tags.`robustune.study` = '{results.study}' and tags.`robustune.purpose` != ''"
-        order = "orderByKey=metrics.%60objective%60&orderByAsc=true"
+        query = f"tags.`{Tag.STUDY}` = '{results.study}' and tags.`{Tag.PURPOSE}` != ''"
+        order = f"orderByKey=metrics.%60{Metric.OBJECTIVE}%60&orderByAsc=true"
         page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
         commands.append(f"  trials side by side: {page}")
     return [*commands, dashboard]

@@ -15,14 +15,12 @@ from engine.corruptions import corrupt
 from engine.data import DataSet, Split
 from engine.metrics import classification_error
 from engine.metrics.classification import error_and_loss
+from engine.result_names import PROBE_ERROR, TUNED_ERROR, VALIDATION_ERROR, VALIDATION_LOSS
 from engine.stages.noisy import distorted
 from engine.training.loop import Judge
 
 CORRUPTION_SEED = 0
 """The corruptions of evaluation are drawn once for all trials: they meet the same images."""
-
-TUNED = "tuned_distortion_error"
-"""By this name records have the error on validation images with the distortion that is trained on."""
 
 VALIDATION = "validation"
 TEST = "test"
@@ -76,10 +74,10 @@ def watched_splits(
             are watched too.
         seed: the trial's.
     """
-    probe = {"probe_error": make_probe(data, watch["probe"])}
+    probe = {PROBE_ERROR: make_probe(data, watch["probe"])}
     if distortion is None:
         return probe
-    return {**probe, TUNED: distorted(_spread(data.validation, watch["probe"]["n_probe"]), distortion, seed=seed)}
+    return {**probe, TUNED_ERROR: distorted(_spread(data.validation, watch["probe"]["n_probe"]), distortion, seed=seed)}
 
 
 def make_judge(selecting: Split, watched: Mapping[str, Split]) -> Judge:
@@ -93,6 +91,6 @@ def make_judge(selecting: Split, watched: Mapping[str, Split]) -> Judge:
     def judge(network: torch.nn.Module) -> dict[str, float]:
         error, loss = error_and_loss(network, selecting)
         errors = {name: classification_error(network, split) for name, split in watched.items()}
-        return {"validation_error": error, "validation_loss": loss, **errors}
+        return {VALIDATION_ERROR: error, VALIDATION_LOSS: loss, **errors}
 
     return judge

@@ -18,6 +18,7 @@ from ray.exceptions import RayActorError
 
 from engine.errors import InputError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, REPORT
+from engine.result_names import PROBE_ERROR, Metric
 from engine.stages.spec import StageSpec
 from engine.store.attempts import StoreFaultError
 from engine.store.store import CorruptArtifactError, Store
@@ -44,10 +45,8 @@ def run_trial(config: Mapping[str, Any]) -> None:
             errors, "step_bases": {stage: steps before it}, "by_cells": whether cells are compared, "n_together": trials
             that are to be open at once}}.
 
-    Every report has "records": of epochs {"stage", "step", "epoch", "value", "own", "own_watch", …}, or of batches of
-    cells {"stage", "batch", "first", "cells", "own", "own_watch"}; the last one has "objective" and the stages' keys,
-    or "failure" and the "stage" that failed. "own" says that nobody else ever asked for the stage, "own_watch" that the
-    record was measured as this trial measures: an epoch that another sweep has run may be of another probe.
+    Every report has "records", each an ``EpochRecord`` or a ``CellsRecord``; the last one has "objective" and the
+    stages' keys, or "failure" and the "stage" that failed. An epoch that another sweep has run may be of another probe.
     """
     try:
         walk = _Walk(json.loads(config["plan"]))
@@ -113,7 +112,9 @@ class _Walk:
         if errors is None:
             return None
         measured = {spec.stage: self._read(spec, "metrics") or {} for spec in self.stages}
-        metrics = {f"{stage}/{name}": value for stage, found in measured.items() for name, value in found.items()}
+        metrics = {
+            Metric.of_stage(stage, name): value for stage, found in measured.items() for name, value in found.items()
+        }
         return errors | ({"metrics": metrics} if metrics else {})
 
     def _read(self, spec: StageSpec, name: str) -> dict[str, Any] | None:
@@ -179,7 +180,7 @@ class _Walk:
         return {
             **known,
             "step": self.step_bases.get(spec.stage, 0) + record["epoch"],
-            "value": record.get("probe_error", math.nan),
+            "value": record.get(PROBE_ERROR, math.nan),
         }
 
     def _call(self, method: str, *arguments: Any) -> Any:

@@ -32,24 +32,10 @@ from engine.redaction import hide_credentials
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from engine.report.trial_results import CORRUPTED, TrialResult
+from engine.result_names import OfStudy, OfTrial
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
 from engine.spaces import Space
-
-SLOT = "slot"
-SETTINGS = "settings"
-SEED = "seed"
-GROUP = "group"
-REASON = "reason"
-INTERRUPTED = "interrupted"
-SPACE = "space"
-SPACE_DIGEST = "space_digest"
-STUDY_SEED = "study_seed"
-EXPERIMENT = "mlflow_experiment"
-OBJECTIVES = "objectives"
-IDENTITY = "identity"
-REPEAT_OF = "repeat_of"
-STEPS = "steps"
 
 WARM_UP_EPOCHS = 2
 """Epochs of its own that a trial runs before it can be pruned (where no rung says when)."""
@@ -141,17 +127,17 @@ class SweepStudy:
         finished = self.finished()
         for trial in finished:
             self._remember(trial)
-        done = {trial.user_attrs[SLOT] for trial in finished}
+        done = {trial.user_attrs[OfTrial.SLOT] for trial in finished}
         self._todo = deque(self._as_left(entry) for entry in planned.left(done))
         self._winner: list[PlannedTrial] | None = None if planned.n_winner_trials else []
 
     def _check_steps(self, steps: str) -> None:
         """Make sure that the study's intermediate values are all of one kind."""
-        known = self._study.user_attrs.get(STEPS)
+        known = self._study.user_attrs.get(OfStudy.STEPS)
         if known is None and len(self._study.get_trials(deepcopy=False)):
             known = "epochs"
         if known is None:
-            self._study.set_user_attr(STEPS, steps)
+            self._study.set_user_attr(OfStudy.STEPS, steps)
         elif known != steps:
             raise InputError(
                 f"study {self.name!r} compares trials by {known}, the pruner {self._pruner.name!r} would by {steps}; "
@@ -167,7 +153,7 @@ class SweepStudy:
         """Return how many planned trials are done; repeats of a displaced winner are none of them."""
         self._plan_winner()
         entries = [*self.planned.arms(), *self.planned.proposals(), *(self._winner or ())]
-        return len({entry.name for entry in entries} & {trial.user_attrs[SLOT] for trial in self.finished()})
+        return len({entry.name for entry in entries} & {trial.user_attrs[OfTrial.SLOT] for trial in self.finished()})
 
     @property
     def n_left(self) -> int:
@@ -189,11 +175,16 @@ class SweepStudy:
             return None
         entry = self._todo.popleft()
         draft = self._draft(entry)
-        notes = {SLOT: entry.name, SETTINGS: draft.settings, SEED: entry.seed, GROUP: entry.group}
-        identity = notes[IDENTITY] = self._repeats.identity(draft.settings, entry.seed)
+        notes = {
+            OfTrial.SLOT: entry.name,
+            OfTrial.SETTINGS: draft.settings,
+            OfTrial.SEED: entry.seed,
+            OfTrial.GROUP: entry.group,
+        }
+        identity = notes[OfTrial.IDENTITY] = self._repeats.identity(draft.settings, entry.seed)
         repeated = self._repeated(identity)
         if entry.purpose == "proposal" and repeated is not None:
-            notes[REPEAT_OF] = repeated
+            notes[OfTrial.REPEAT_OF] = repeated
         parameters = parameters_of(draft.settings, self.planned.space)
         distributions = {label: self._distributions[label] for label in parameters}
         memory = {MEMORY: draft.memory} if draft.memory else {}
@@ -220,7 +211,7 @@ class SweepStudy:
 
     def _fate(self, number: int) -> Reason | None:
         """Return why a trial need not be run: it repeats one that was pruned, and would compute what that did not."""
-        earlier = self._trials[number].user_attrs.get(REPEAT_OF)
+        earlier = self._trials[number].user_attrs.get(OfTrial.REPEAT_OF)
         if earlier is None or self._trials[earlier].state != TrialState.PRUNED:
             return None
         return Reason("repeat", trial=earlier)
@@ -283,15 +274,15 @@ class SweepStudy:
         """End a trial as failed; an interrupted one is to be run again."""
         entry = self._live[number]
         if reason.kind == "interrupted":
-            self.note(number, INTERRUPTED, True)
+            self.note(number, OfTrial.INTERRUPTED, True)
             self._repeats.forget(number)
-            self._left[entry.name] = self._trials[number].user_attrs[SETTINGS]
+            self._left[entry.name] = self._trials[number].user_attrs[OfTrial.SETTINGS]
             self._todo.appendleft(self._as_left(entry))
         self._end(number, TrialState.FAIL, reason)
 
     def note_experiment(self, experiment: str) -> None:
         """Keep the id of the MLflow experiment that has the study's runs."""
-        self._patience.call(self._study.set_user_attr, EXPERIMENT, experiment)
+        self._patience.call(self._study.set_user_attr, OfStudy.EXPERIMENT, experiment)
 
     def interrupt_all(self) -> None:
         """End every live trial as interrupted."""
@@ -306,13 +297,13 @@ class SweepStudy:
         complete = [
             trial
             for trial in self.finished()
-            if trial.state == TrialState.COMPLETE and trial.user_attrs[SLOT].startswith("proposal/")
+            if trial.state == TrialState.COMPLETE and trial.user_attrs[OfTrial.SLOT].startswith("proposal/")
         ]
         place = self.objectives.index(CORRUPTED)
         return min(complete, key=lambda trial: (trial.values[place], *trial.values, trial.number), default=None)
 
     def _end(self, number: int, state: TrialState, reason: Reason) -> None:
-        self.note(number, REASON, replace(reason, text=hide_credentials(reason.text)).to_json())
+        self.note(number, OfTrial.REASON, replace(reason, text=hide_credentials(reason.text)).to_json())
         del self._live[number]
         self._tell_sampler(self._trials.end(number, state))
 
@@ -323,9 +314,11 @@ class SweepStudy:
     def _remember(self, trial: FrozenTrial) -> None:
         """Take over a trial from before: it is not proposed again, and the sampler learns from what was proposed."""
         noted = trial.user_attrs
-        identity = noted.get(IDENTITY) or self._repeats.identity(noted.get(SETTINGS, {}), noted.get(SEED, 0))
+        identity = noted.get(OfTrial.IDENTITY) or self._repeats.identity(
+            noted.get(OfTrial.SETTINGS, {}), noted.get(OfTrial.SEED, 0)
+        )
         self._remember_identity(identity, trial.number)
-        if self._sampler_study is not None and noted[SLOT].startswith("proposal/"):
+        if self._sampler_study is not None and noted[OfTrial.SLOT].startswith("proposal/"):
             self._sampler_study.add(trial)
 
     def _draft(self, entry: PlannedTrial) -> Draft:
@@ -360,18 +353,18 @@ class SweepStudy:
         if self._winner is not None or self._todo or self._live:
             return
         best = self.best()
-        self._winner = [] if best is None else list(self.planned.winner(best.user_attrs[SETTINGS]))
-        done = {trial.user_attrs[SLOT] for trial in self.finished()}
+        self._winner = [] if best is None else list(self.planned.winner(best.user_attrs[OfTrial.SETTINGS]))
+        done = {trial.user_attrs[OfTrial.SLOT] for trial in self.finished()}
         self._todo.extend(entry for entry in self._winner if entry.name not in done)
 
     def _recover(self) -> int:
         """End what a dead driver left running, or somebody else waiting; return how many trials that were."""
         left = self._trials.trials((TrialState.RUNNING, TrialState.WAITING))
         for trial in left:
-            if SETTINGS in trial.user_attrs:
-                self._left[trial.user_attrs[SLOT]] = trial.user_attrs[SETTINGS]
-            self._trials.note(trial.number, INTERRUPTED, True)
-            self._trials.note(trial.number, REASON, Reason("interrupted").to_json())
+            if OfTrial.SETTINGS in trial.user_attrs:
+                self._left[trial.user_attrs[OfTrial.SLOT]] = trial.user_attrs[OfTrial.SETTINGS]
+            self._trials.note(trial.number, OfTrial.INTERRUPTED, True)
+            self._trials.note(trial.number, OfTrial.REASON, Reason("interrupted").to_json())
             self._trials.end(trial.number, TrialState.FAIL)
         return len(left)
 
@@ -388,10 +381,10 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _create(storage, name, n_objectives=len(objectives))
     if not _check_same(study, space, study_seed, objectives):
-        study.set_user_attr(SPACE, space.to_json())
-        study.set_user_attr(STUDY_SEED, study_seed)
-        study.set_user_attr(OBJECTIVES, list(objectives))
-        study.set_user_attr(SPACE_DIGEST, space.digest)
+        study.set_user_attr(OfStudy.SPACE, space.to_json())
+        study.set_user_attr(OfStudy.STUDY_SEED, study_seed)
+        study.set_user_attr(OfStudy.OBJECTIVES, list(objectives))
+        study.set_user_attr(OfStudy.SPACE_DIGEST, space.digest)
     return study
 
 
@@ -426,7 +419,7 @@ def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: 
     Raises:
         InputError: it is another's.
     """
-    name, known = study.study_name, study.user_attrs.get(SPACE_DIGEST)
+    name, known = study.study_name, study.user_attrs.get(OfStudy.SPACE_DIGEST)
     if known is None:
         if study.get_trials(deepcopy=False):
             raise InputError(
@@ -434,15 +427,14 @@ def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: 
             )
         return False
     if known != space.digest:
-        other = study.user_attrs[SPACE]["name"]
+        other = study.user_attrs[OfStudy.SPACE]["name"]
         raise InputError(
             f"study {name!r} exists with another space ({other}, digest {known}; this one: {space.name}, digest "
             f"{space.digest}); choose another --study, or the space that it was made with"
         )
-    if study.user_attrs[STUDY_SEED] != study_seed:
-        raise InputError(
-            f"study {name!r} exists with seed {study.user_attrs[STUDY_SEED]}, got {study_seed}; choose another --study"
-        )
+    known_seed = study.user_attrs[OfStudy.STUDY_SEED]
+    if known_seed != study_seed:
+        raise InputError(f"study {name!r} exists with seed {known_seed}, got {study_seed}; choose another --study")
     if objectives_of(study) != objectives:
         raise InputError(
             f"study {name!r} exists with the objectives {', '.join(objectives_of(study))}, got "
@@ -458,12 +450,16 @@ def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: 
 
 def _proposals_seeds(study: optuna.Study) -> set[int]:
     trials = study.get_trials(deepcopy=False)
-    return {trial.user_attrs.get(SEED, 0) for trial in trials if trial.user_attrs.get(SLOT, "").startswith("proposal/")}
+    return {
+        trial.user_attrs.get(OfTrial.SEED, 0)
+        for trial in trials
+        if trial.user_attrs.get(OfTrial.SLOT, "").startswith("proposal/")
+    }
 
 
 def objectives_of(study: optuna.Study) -> tuple[str, ...]:
     """Return the objectives of a study that a sweep made."""
-    return tuple(study.user_attrs.get(OBJECTIVES, (CORRUPTED,)))
+    return tuple(study.user_attrs.get(OfStudy.OBJECTIVES, (CORRUPTED,)))
 
 
 def _create(storage: str, name: str, *, n_objectives: int) -> optuna.Study:
@@ -521,7 +517,7 @@ def read_results(storage: str, name: str) -> Results:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _load(storage, name)
-    if SPACE not in study.user_attrs:
+    if OfStudy.SPACE not in study.user_attrs:
         raise InputError(f"study {name!r} was not made by a sweep")
     return _results(study)
 
@@ -539,10 +535,10 @@ def _load(storage: str, name: str) -> optuna.Study:
 def _results(study: optuna.Study) -> Results:
     objectives = objectives_of(study)
     trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ENDED) if _counts(trial)]
-    experiment = study.user_attrs.get(EXPERIMENT, "")
+    experiment = study.user_attrs.get(OfStudy.EXPERIMENT, "")
     return Results(
         study.study_name,
-        Space.from_json(study.user_attrs[SPACE], of_record=True),
+        Space.from_json(study.user_attrs[OfStudy.SPACE], of_record=True),
         tuple(trials),
         experiment,
         objectives,
@@ -550,7 +546,7 @@ def _results(study: optuna.Study) -> Results:
 
 
 def _counts(trial: FrozenTrial) -> bool:
-    return SLOT in trial.user_attrs and not trial.user_attrs.get(INTERRUPTED)
+    return OfTrial.SLOT in trial.user_attrs and not trial.user_attrs.get(OfTrial.INTERRUPTED)
 
 
 def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:
@@ -559,15 +555,15 @@ def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:
     values = dict(zip(objectives, trial.values, strict=True)) if complete else {}
     return TrialResult(
         number=trial.number,
-        slot=noted[SLOT],
-        group=noted.get(GROUP, ""),
-        seed=noted.get(SEED, 0),
+        slot=noted[OfTrial.SLOT],
+        group=noted.get(OfTrial.GROUP, ""),
+        seed=noted.get(OfTrial.SEED, 0),
         state=trial.state.name,
-        settings=noted.get(SETTINGS, {}),
+        settings=noted.get(OfTrial.SETTINGS, {}),
         objective=values.get(CORRUPTED),
-        errors=noted.get("errors"),
-        reason=Reason.from_json(noted[REASON]) if REASON in noted else None,
-        stages=noted.get("stages", {}),
+        errors=noted.get(OfTrial.ERRORS),
+        reason=Reason.from_json(noted[OfTrial.REASON]) if OfTrial.REASON in noted else None,
+        stages=noted.get(OfTrial.STAGES, {}),
         values=values,
-        repeat_of=noted.get(REPEAT_OF),
+        repeat_of=noted.get(OfTrial.REPEAT_OF),
     )

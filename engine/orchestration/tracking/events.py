@@ -12,18 +12,8 @@ from engine.orchestration.databases.patience import Patience
 from engine.orchestration.tracking.spool import Spool
 from engine.orchestration.tracking.tracker_kinds import SWEEP_SLOT
 from engine.report.trial_results import TrialResult, describe_settings
+from engine.result_names import Metric, RunArtifact, Tag
 from engine.stages.evaluate import rows_to_table
-
-_EPOCH_METRICS = {
-    "loss": "train/loss",
-    "learning_rate": "train/learning_rate",
-    "validation_error": "validation/error",
-    "validation_loss": "validation/loss",
-    "probe_error": "probe/error",
-    "tuned_distortion_error": "probe/tuned_distortion",
-}
-OTHERS_PROBE = "other_probe"
-"""Where an epoch's error is told that another trial, with another probe, has run: it compares with none of this one."""
 
 
 class TrackingEvents:
@@ -58,14 +48,7 @@ class TrackingEvents:
 
     def epochs(self, slot: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Add epochs of any stage; steps count through all stages."""
-        steps = [
-            [
-                record["step"],
-                {_metric(name, record): record[name] for name in _EPOCH_METRICS if name in record}
-                | {f"{record['stage']}/{name}": value for name, value in record.get("metrics", {}).items()},
-            ]
-            for record in records
-        ]
+        steps = [[record["step"], _metrics(record)] for record in records]
         if steps:
             self._append("metrics", slot, steps=steps)
 
@@ -92,17 +75,17 @@ class TrackingEvents:
                 try:
                     metrics |= score_metrics(errors, self._baseline)
                 except InputError as error:  # a proposal may be tested on other corruptions
-                    tags = {**tags, "scores": str(error)}
-            figures["figures/error_by_severity.png"] = {
+                    tags = {**tags, Tag.SCORES: str(error)}
+            figures[RunArtifact.ERROR_BY_SEVERITY] = {
                 "kind": "error_by_severity",
                 "rows": rows,
                 "clean_error": clean,
                 "title": title,
             }
-            figures["figures/error_heat_map.png"] = {"kind": "error_heat_map", "rows": rows, "title": title}
-            texts["errors.csv"] = errors_as_csv(rows, clean)
+            figures[RunArtifact.ERROR_HEAT_MAP] = {"kind": "error_heat_map", "rows": rows, "title": title}
+            texts[RunArtifact.ERRORS] = errors_as_csv(rows, clean)
         if rankings:
-            figures["figures/filter_ranking.png"] = {
+            figures[RunArtifact.FILTER_RANKING] = {
                 "kind": "ranking_bars",
                 "rankings": dict(rankings),
                 "selected": dict(filters or {}),
@@ -130,9 +113,9 @@ class TrackingEvents:
         left = self.open_slots()
         for trial in trials:
             if trial.slot in left:
-                tags = {"state": trial.state}
+                tags = {Tag.STATE: trial.state}
                 if trial.state != "COMPLETE":
-                    tags["prune_reason" if trial.state == "PRUNED" else "fail_reason"] = str(trial.reason)
+                    tags[Tag.PRUNE_REASON if trial.state == "PRUNED" else Tag.FAIL_REASON] = str(trial.reason)
                 status = "FAILED" if trial.state == "FAIL" else "FINISHED"
                 title = f"{trial.slot}: {describe_settings(trial.settings)}"
                 self.end_trial(trial.slot, status, tags=tags, step=left[trial.slot], errors=trial.errors, title=title)
@@ -143,39 +126,41 @@ class TrackingEvents:
         )
 
 
-def _metric(name: str, record: Mapping[str, Any]) -> str:
-    metric = _EPOCH_METRICS[name]
-    own = record.get("own_watch", True)
-    return metric if own else metric.replace("probe/", f"{OTHERS_PROBE}/")
+def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {metric: value} of an epoch's record."""
+    own_watch = record.get("own_watch", True)
+    known = {Metric.of_epoch(key, own_watch=own_watch): record[key] for key in Metric.BY_EPOCH if key in record}
+    return known | {Metric.of_stage(record["stage"], name): value for name, value in record.get("metrics", {}).items()}
 
 
 def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
-    """Return a trial's results as MLflow metrics, fractions: "objective", "test/clean", "test/<corruption>" (mean over
-    the severities), "severity/<corruption>/<severity>", and "test/tuned_distortion" where there is one; and what stages
-    measured themselves, "stage/name".
-    """
+    """Return a trial's results as MLflow metrics, fractions; and what stages measured themselves."""
     table = rows_to_table(errors["test"]["corrupted"])
-    metrics = {"objective": errors["objective"], "test/clean": errors["test"]["clean"], **errors.get("metrics", {})}
+    metrics = {
+        Metric.OBJECTIVE: errors["objective"],
+        Metric.CLEAN: errors["test"]["clean"],
+        **errors.get("metrics", {}),
+    }
     if errors["test"]["tuned_distortion"] is not None:
-        metrics["test/tuned_distortion"] = errors["test"]["tuned_distortion"]
+        metrics[Metric.TUNED_DISTORTION] = errors["test"]["tuned_distortion"]
     if not table:
         return metrics
     by_corruption = mean_by_corruption(table)
-    metrics["test/mean_corrupted"] = sum(by_corruption.values()) / len(by_corruption)
-    metrics |= {f"test/{name}": error for name, error in by_corruption.items()}
-    metrics |= {f"severity/{name}/{severity}": error for (name, severity), error in table.items()}
+    metrics[Metric.MEAN_CORRUPTED] = sum(by_corruption.values()) / len(by_corruption)
+    metrics |= {Metric.corruption(name): error for name, error in by_corruption.items()}
+    metrics |= {Metric.cell(name, severity): error for (name, severity), error in table.items()}
     return metrics
 
 
 def score_metrics(errors: Mapping[str, Any], baseline: Baseline) -> dict[str, float]:
-    """Return a trial's scores as MLflow metrics, ratios: "score/mCE", "score/CE/<corruption>", and "score/rCE" and
-    "score/rCE/<corruption>" where the baseline does worse than on clean images.
+    """Return a trial's scores as MLflow metrics, ratios; the relative ones where the baseline does worse than on clean
+    images.
 
     Raises:
         InputError: the baseline lacks a corruption, or is over other severities.
     """
     scores = corruption_scores(rows_to_table(errors["test"]["corrupted"]), errors["test"]["clean"], baseline)
-    found = {"score/mCE": scores.mCE, "score/rCE": scores.rCE}
-    found |= {f"score/CE/{name}": ratio for name, ratio in (scores.CE or {}).items()}
-    found |= {f"score/rCE/{name}": ratio for name, ratio in (scores.rCE_by_corruption or {}).items()}
+    found = {Metric.MEAN_CE: scores.mCE, Metric.RELATIVE_MEAN_CE: scores.rCE}
+    found |= {Metric.ce(name): ratio for name, ratio in (scores.CE or {}).items()}
+    found |= {Metric.relative_ce(name): ratio for name, ratio in (scores.rCE_by_corruption or {}).items()}
     return {name: value for name, value in found.items() if value is not None}

@@ -19,11 +19,8 @@ from engine.orchestration.databases.addresses import check_sqlite, sqlite_file, 
 from engine.orchestration.tracking.spool_writer import describe_error
 from engine.orchestration.tracking.tracker_kinds import SWEEP_SLOT, Event, TrackerRequest, draw_figure, register_tracker
 from engine.redaction import hide_credentials
+from engine.result_names import Metric, Tag
 
-STUDY_TAG = "robustune.study"
-SLOT_TAG = "robustune.slot"
-REFUSED_TAG = "robustune.refused"
-"""Of a run, what of it MLflow did not take."""
 EXPERIMENT = "robustune"
 NAME = "mlflow"
 """The tracker's name."""
@@ -111,10 +108,10 @@ class MlflowWriter:
                 follow_move(self._uri, self._experiment, self._artifacts)
         self._runs, token = {}, None
         while True:
-            query = f"tags.`{STUDY_TAG}` = '{self._study}'"
+            query = f"tags.`{Tag.STUDY}` = '{self._study}'"
             page = client.search_runs([self._experiment], query, max_results=1000, page_token=token)
             for run in page:
-                slot = run.data.tags.get(SLOT_TAG, "")
+                slot = run.data.tags.get(Tag.SLOT, "")
                 self._runs[slot] = run.info.run_id
                 self._params[slot] = dict(run.data.params)
                 if run.info.status == "FINISHED":
@@ -186,19 +183,19 @@ class MlflowWriter:
                 return
             [(kind, entry)] = entries
             refused = f"{kind} {entry.key}: {describe_error(error)}"
-            known = self._client.get_run(run).data.tags.get(REFUSED_TAG)
-            self._client.set_tag(run, REFUSED_TAG, shortened(f"{known}\n{refused}" if known else refused, 5000))
+            known = self._client.get_run(run).data.tags.get(Tag.REFUSED)
+            self._client.set_tag(run, Tag.REFUSED, shortened(f"{known}\n{refused}" if known else refused, 5000))
 
     def _retire(self, slot: str) -> None:
         """End the run of an interrupted trial in whose place the search has proposed another."""
         run = self._runs.pop(slot)
-        self._client.set_tag(run, SLOT_TAG, f"{slot} (interrupted, then proposed anew)")
+        self._client.set_tag(run, Tag.SLOT, f"{slot} (interrupted, then proposed anew)")
         self._client.set_terminated(run, status="KILLED")
         for known in (self._params, self._logged_steps):
             known.pop(slot, None)
 
     def _open_run(self, slot: str, event: Mapping[str, Any]) -> None:
-        tags = {STUDY_TAG: self._study, SLOT_TAG: slot}
+        tags = {Tag.STUDY: self._study, Tag.SLOT: slot}
         tags |= {name: str(value) for name, value in event["tags"].items()}  # a server takes nothing else
         if slot != SWEEP_SLOT and SWEEP_SLOT in self._runs:
             tags["mlflow.parentRunId"] = self._runs[SWEEP_SLOT]
@@ -338,7 +335,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def _steps(client: Any, run: str) -> set[int]:
-    probes = ("probe/error", "other_probe/error")
+    probes = (Metric.PROBE, Metric.OTHER_PROBE)
     return {metric.step for name in probes for metric in client.get_metric_history(run, name)}
 
 

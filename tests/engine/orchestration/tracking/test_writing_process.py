@@ -14,7 +14,8 @@ from engine.orchestration.tracking import (
     TrackingProcess,
 )
 from engine.orchestration.tracking import writing_process as process_module
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, STUDY_TAG, prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
+from engine.result_names import Tag
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def written_slots(home: Path, study: str) -> set[str]:
     client = MlflowClient(uri(home))
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    found = client.search_runs([experiment.experiment_id], f"tags.`{STUDY_TAG}` = '{study}'")
+    found = client.search_runs([experiment.experiment_id], f"tags.`{Tag.STUDY}` = '{study}'")
     assert {run.info.status for run in found} == {"FINISHED"}
     return {run.data.tags["robustune.slot"] for run in found}
 

@@ -34,7 +34,10 @@ def scale(count: int, width: int | None, default_width: int) -> int:
 
 
 def initialise_he(model: nn.Module) -> None:
-    """Draw the convolutions' weights anew from He's normal distribution (fan out), as the authors of ResNet do."""
+    """Draw the convolutions' weights anew from He's normal distribution (fan out), as the authors of ResNet do.
+
+    Weights on the meta device have no values: drawing them there would only take most of the time of a plan.
+    """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

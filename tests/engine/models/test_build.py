@@ -181,3 +181,16 @@ print(repr(sum(parameter.double().sum().item() for parameter in model.parameters
     torch.manual_seed(5)
     model = build("resnet-8", push_pull={"h": 2.0})
     assert float(output) == sum(parameter.double().sum().item() for parameter in model.parameters())
+
+
+def test_a_network_without_weights_draws_none(monkeypatch):
+    """Thousands are built where trials are planned."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(torch.nn.init, "kaiming_normal_", refuse)
+    with torch.device("meta"):
+        assert all(value.is_meta for value in build_model("resnet-8", num_classes=10).parameters())
+    with pytest.raises(AssertionError, match="drawn"):
+        build_model("resnet-8", num_classes=10)

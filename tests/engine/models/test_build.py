@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import subprocess
 import sys
 import types
@@ -16,16 +17,17 @@ from engine.models import (
     model_names,
     model_source_digest,
     register_model,
-    registry,
 )
 from engine.settings import PushPullSettings
+
+EXAMPLES_OF = importlib.import_module("engine.models.model_names")  # a function of the room has its name
 
 
 @pytest.fixture
 def own_models(monkeypatch):
     """Let a test register models that are gone after it."""
     monkeypatch.setattr(MODELS, "_entries", dict(MODELS._entries))
-    monkeypatch.setattr(registry, "_EXAMPLES", dict(registry._EXAMPLES))
+    monkeypatch.setattr(EXAMPLES_OF, "_EXAMPLES", dict(EXAMPLES_OF._EXAMPLES))
 
 
 def build(name="cnn-2", **settings):

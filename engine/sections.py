@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import types
+import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from engine.conversion import Leaf, flatten, leaves
+from engine.conversion import Leaf, build, leaves
 from engine.errors import InputError
 
 SECTIONS: dict[str, type] = {}
 """{name: class of the settings} of the sections that were registered."""
 _REMEMBERED: dict[str, set[str]] = {}
 """{name: paths within it} of sections that records have and no module has registered."""
+_PLAIN = (bool, int, float, str)
+_ALLOWED = "a bool, int, float, str, a Literal of words, a tuple[…, ...] of one of these, or one of them or None"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -57,13 +61,28 @@ def register_section(name: str, cls: type, *, taken: Collection[str]) -> None:
     if not dataclasses.is_dataclass(cls) or not isinstance(cls, type) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise InputError(f"section {name!r} of the settings must be a frozen dataclass, got {cls!r}")
     try:
-        flatten(dataclasses.asdict(cls()))
-        leaves(cls)
+        for path, leaf in leaves(cls).items():
+            if not _can_be_set(leaf.hint):
+                raise InputError(f"setting '{name}.{path}' must be {_ALLOWED}, got the type {leaf.hint}")
+        build(cls, dataclasses.asdict(cls()), f"{name}.")  # the defaults are of these types
     except InputError:
         raise
     except Exception as error:  # a field without a default, a type that cannot be found
         raise InputError(f"section {name!r} of the settings: {type(error).__name__}: {error}") from error
     SECTIONS[name] = cls
+
+
+def _can_be_set(hint: Any) -> bool:
+    """Return whether values of a declared type can be given as words and kept as JSON."""
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        others = [option for option in options if option is not types.NoneType]
+        return len(others) == 1 and _can_be_set(others[0])
+    if typing.get_origin(hint) is Literal:
+        return all(isinstance(option, str) for option in options)
+    if typing.get_origin(hint) is tuple:
+        return len(options) == 2 and options[0] in _PLAIN and options[1] is Ellipsis
+    return hint in _PLAIN
 
 
 def remember_sections(paths: Collection[str], *, known: Collection[str]) -> None:

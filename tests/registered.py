@@ -15,7 +15,7 @@ from engine.sections import SECTIONS
 from engine.stages import STAGES
 from tests.documents import blocks, module_name
 
-_TABLES = (STAGES._entries, STAGES._sources, SECTIONS, MATTERS_IF, tables.SEVERITY_TABLES)
+_TABLES = (STAGES._entries, STAGES._origins, STAGES._sources, SECTIONS, MATTERS_IF, tables.SEVERITY_TABLES)
 _CHOICES = (tables.OBJECTIVES, tables.REPORTED)
 
 

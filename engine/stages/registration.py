@@ -24,7 +24,7 @@ NETWORK = "network"
 Run = Callable[[StageContext], None]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Stage:
     """A kind of stage, as ``register_stage`` has it.
 
@@ -63,9 +63,6 @@ class Stage:
     gives_errors: bool = False
     seeded: bool = True
     sees_test_images: bool = False
-
-    def __repr__(self) -> str:
-        return f"stage {self.name!r}, {self.run.__module__}.{self.run.__qualname__}"
 
     @property
     def is_planned(self) -> bool:
@@ -154,7 +151,7 @@ def register_stage(
             seeded=seeded,
             sees_test_images=sees_test_images,
         )
-        STAGES.register(name)(stage)
+        STAGES.register(name, made_by=function)(stage)
         return function
 
     return add

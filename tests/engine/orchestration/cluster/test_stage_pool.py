@@ -23,25 +23,29 @@ def make_spec(data: str, folder: Path, name: str = "a", **settings: Any) -> Stag
     return StageSpec("counting", 1, values, {}, data, 0, {"device": "cpu"})
 
 
-def start_trials(pool: Any, store: Store, chains: list[list[StageSpec]], *, name: str | None = None) -> list[Any]:
-    """Run each chain of stages as a light trial in a process of its own; return the futures of what it reported.
+def start_trials(
+    pool: Any, store: Store, chains: list[list[StageSpec]], *, name: str | None = None, apart: bool = False
+) -> list[Any]:
+    """Run each chain of stages as a light trial in another process; return the futures of what it reported.
 
     Args:
         pool: of workers.
         store: the pool's.
         chains: of stages, one a trial.
         name: what the trials' names begin with, if it matters; they end with their place.
+        apart: whether each gets a process of its own; else one may serve another when it is free.
     """
     import ray
 
-    @ray.remote(num_cpus=0, max_retries=0, max_calls=1)
+    @ray.remote(num_cpus=0, max_retries=0, max_calls=1 if apart else 0)
     def trial(plan: str) -> tuple[int, list[dict[str, Any]]]:
         from engine.orchestration.cluster import light_trial as module
 
         reports: list[dict[str, Any]] = []
         module.tune.report = lambda result: reports.append(result[REPORT][0])  # outside of Tune
+        module.HOLD_S = 0.0  # no other trial is to arrive
         module.run_trial({"plan": plan})
-        time.sleep(0.5)  # hold the process, so that no other trial is given it
+        time.sleep(0.5 if apart else 0.0)  # hold the process, so that no other trial is given it
         return os.getpid(), reports
 
     name = name or f"trial-{uuid.uuid4().hex}-"
@@ -84,7 +88,7 @@ def test_eight_trials_in_separate_processes_share_one_run(pool, tmp_path: Path) 
     made, store, data = pool
     before = made.statistics()
     spec = make_spec(data, tmp_path / "count")
-    results = get(start_trials(made, store, [[spec]] * 8))
+    results = get(start_trials(made, store, [[spec]] * 8, apart=True))
     assert len({process for process, _ in results}) == 8
     assert len(files(tmp_path / "count", "start-*")) == 1
     for _, reports in results:

@@ -168,7 +168,6 @@ class SweepOptions:
             )
         self._check_databases()
         check_by(self.by)
-        self.load_baseline()
 
     def check_names(self) -> None:
         """Check the names that a user's modules may have added to; they must have been imported.

@@ -12,6 +12,7 @@ import torch
 from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
+from engine.metrics import Baseline
 from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.addresses import check_folder
 from engine.orchestration.options import SweepOptions
@@ -53,6 +54,7 @@ class Prepared:
         info: the data set.
         left_out: sentences on values of axes that are not tried, since the data set is too small for them.
         notes: what a person should know of the given weights.
+        baseline: what scores are ratios to; None without one, and where it is an arm, which has yet to be run.
     """
 
     options: SweepOptions
@@ -63,6 +65,7 @@ class Prepared:
     info: DataInfo
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    baseline: Baseline | None = None
     _plans: dict[tuple[str, str], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
@@ -112,6 +115,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     options.check()
     import_modules(options.imports)
     options.check_names()
+    baseline = options.load_baseline()
     space = space or load_space(options.space)
     settings = base_settings(options)
     space = space.with_base(settings)
@@ -133,7 +137,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
         n_objectives = len(options.objective_names)
         try_sampler(options.sampler_name, space, n_proposals=planned.n_proposals, n_objectives=n_objectives)
     try_pruner(options.pruner_name, space)
-    prepared = Prepared(options, space, planned, options.study_name(space), store, info, left_out, notes)
+    prepared = Prepared(options, space, planned, options.study_name(space), store, info, left_out, notes, baseline)
     check_arms(prepared)
     if planned.n_proposals:
         check_proposals_differ(space)
@@ -195,8 +199,7 @@ def check_arms(prepared: Prepared) -> None:
 
 def check_baseline(prepared: Prepared) -> None:
     """Check that the baseline has all that the arms are tested on; an arm as the baseline must be one."""
-    options, space = prepared.options, prepared.space
-    baseline = options.load_baseline()
+    options, space, baseline = prepared.options, prepared.space, prepared.baseline
     if baseline is not None:
         for settings in [arm.settings for arm in space.arms] or [{}]:
             tested = prepared.plan(space.config(settings, seed=0)).judged.settings

@@ -21,7 +21,7 @@ from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.study import open_study
 from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
 from engine.orchestration.trial_flow import TrialFlow
-from engine.report.baseline_scores import baseline_of_study, score_tables
+from engine.report.baseline_scores import arm_baseline, score_tables
 from engine.report.commands import sync_command, view_commands
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
@@ -289,7 +289,7 @@ class Sweep:
         """Give what tells the tracking and what writes it; afterwards the study knows where its runs are."""
         options = self.options
         spool = self._spool()
-        tracker = TrackingEvents(spool, options.load_baseline(), self._patience)
+        tracker = TrackingEvents(spool, self.prepared.baseline, self._patience)
         request = TrackerRequest(self.name, options.home, options.tracking_uri)
         writer = TrackingProcess(options.tracker, request, spool, imports=options.imports)
         space = self.prepared.space
@@ -383,7 +383,8 @@ class Sweep:
         parts = study_report(results, by=self.options.by)
         if self.options.baseline is not None:
             try:
-                parts += score_tables(results, baseline_of_study(self.options.baseline, results))
+                baseline = self.prepared.baseline or arm_baseline(self.options.baseline, results)
+                parts += score_tables(results, baseline)
             except InputError as error:  # such as a sweep that was stopped before the baseline's arm was run
                 parts.append(f"no scores: {error}")
         return parts

@@ -24,8 +24,19 @@ def baseline_of_study(name: str, results: Results) -> Baseline:
     Raises:
         InputError: there is no such baseline, or the arm has no complete trial.
     """
-    if not name.startswith(ARM):
-        return load_baseline(name)
+    return arm_baseline(name, results) if name.startswith(ARM) else load_baseline(name)
+
+
+def arm_baseline(name: str, results: Results) -> Baseline:
+    """Return the baseline that an arm of the study is, the mean over its seeds.
+
+    Args:
+        name: ``arm:NAME``.
+        results: of the study.
+
+    Raises:
+        InputError: there is no such arm, or it has no complete trial.
+    """
     wanted = name.removeprefix(ARM)
     check_arm(wanted, results.space)
     groups = {group.name: group for group in results.groups() if group.trials}

@@ -199,12 +199,12 @@ def check_sampler(name: str) -> SamplerKind:
 
 
 def check_search(name: str, space: Space, *, n_objectives: int = 1) -> None:
-    """Check that a sampler can explore a space.
+    """Check that a sampler, which can be used (``check_sampler``), can explore a space.
 
     Raises:
         InputError: it cannot, and why.
     """
-    kind = check_sampler(name)
+    kind = SAMPLERS[name]
     if n_objectives > 1 and not kind.several:
         able = ", ".join(other for other, it in SAMPLERS.items() if it.several)
         raise InputError(f"sampler {name!r} cannot search over several objectives; these can: {able}")
@@ -218,7 +218,7 @@ def check_search(name: str, space: Space, *, n_objectives: int = 1) -> None:
 
 def search_notes(name: str, space: Space) -> list[str]:
     """Return what a person should know about how a sampler treats the space's axes."""
-    kind, notes = check_sampler(name), []
+    kind, notes = SAMPLERS[name], []
     choices = sum(isinstance(axis, Choice) for axis in space.axes)
     if name == "cma-es":
         notes.append(
@@ -234,10 +234,10 @@ def make_sampler(name: str, given: SamplerRequest) -> optuna.samplers.BaseSample
     """Return Optuna's sampler of a kind that is asked.
 
     Raises:
-        InputError: an unknown name, a missing package, or a user's function that gives no sampler.
+        InputError: an unknown name, or a user's function that gives no sampler.
         ValueError: a kind that is drawn.
     """
-    make = check_sampler(name).make
+    make = SAMPLERS[name].make
     if make is None:
         raise ValueError(f"sampler {name!r} is drawn, it has no Optuna sampler to ask")
     with warnings.catch_warnings():

@@ -25,7 +25,7 @@ from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTria
 from engine.orchestration.search.pruners import make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
-from engine.orchestration.search.samplers import SAMPLERS, check_search
+from engine.orchestration.search.samplers import SAMPLERS
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
 from engine.orchestration.search.study_trials import ENDED, StudyTrials, holds_studies, open_storage
 from engine.redaction import hide_credentials
@@ -68,7 +68,7 @@ class SweepStudy:
         planned: which trials there are.
         storage: Optuna storage URL.
         name: the study's name.
-        sampler: one of ``SAMPLERS``.
+        sampler: one of ``SAMPLERS`` that can explore the space, see ``check_search``.
         pruner: one of ``PRUNERS``, with its number; "none" with several objectives.
         objectives: what trials are compared by; the corrupted error among them.
         resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
@@ -76,8 +76,7 @@ class SweepStudy:
         patience: waits for a storage that is locked or away.
 
     Raises:
-        InputError: the storage cannot be used, the study exists with another space, seed or objectives, or the
-            sampler cannot explore the space.
+        InputError: the storage cannot be used, or the study exists with another space, seed or objectives.
     """
 
     def __init__(
@@ -97,7 +96,6 @@ class SweepStudy:
         self.name = name
         self.objectives = objectives
         self._sampler = sampler
-        check_search(sampler, planned.space, n_objectives=len(objectives))
         self._pruner = make_pruner(pruner, planned.space)
         self._distributions = {axis.label: distribution(axis) for axis in planned.space.axes}
         if len(objectives) > 1 and self._pruner.name != "none":

@@ -1,18 +1,22 @@
 """What a sweep begins with: a recipe, the weights of a file, the files of a data set."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 
 from engine.models import build_model
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import opening_notes, prepare
+from engine.orchestration.sweep import Sweep
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE
+from tests.engine.report.test_study_report import RESULTS
 
 
 def prepared(tmp_path: Path, **options):
@@ -40,6 +44,20 @@ def test_the_threads_of_a_slot_are_in_the_keys_of_a_sweep_on_cpus(tmp_path: Path
     assert all(spec.numerics == {"device": "cpu", "threads": 1} for spec in one.plan(config))
     assert {spec.numerics["threads"] for spec in two.plan(config)} == {2}
     assert one.identity(config) != two.identity(config)
+
+
+def test_a_baseline_s_file_is_read_once(tmp_path: Path) -> None:
+    """Whoever moves or changes it while the sweep runs changes no score of it."""
+    file = tmp_path / "errors.csv"
+    rows = [f"{name},{severity},0.5\n" for name in ("gaussian_noise", "contrast") for severity in (1, 2)]
+    file.write_text("corruption,severity,error\n,0,0.1\n" + "".join(rows))
+    tested = ("evaluate.corruptions=gaussian_noise,contrast", "evaluate.severities=1,2")
+    sweep = prepared(tmp_path, baseline=str(file), settings=tested)
+    file.unlink()
+    console = Console(file=io.StringIO(), width=200)
+    Sweep(sweep, console).print_report(RESULTS)
+    assert "mCE" in console.file.getvalue()
+    assert "no scores" not in console.file.getvalue()
 
 
 def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) -> None:

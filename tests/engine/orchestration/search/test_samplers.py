@@ -7,6 +7,7 @@ from engine.errors import InputError
 from engine.orchestration.search.samplers import (
     SAMPLERS,
     SamplerRequest,
+    check_sampler,
     check_search,
     make_sampler,
     population_size,
@@ -39,7 +40,7 @@ def test_unknown_names_suggest_the_nearest() -> None:
 def test_a_missing_package_is_named_with_how_to_get_it(monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="sampler 'cma-es' needs the package 'cmaes', which is missing: pip install"):
-        check_search("cma-es", SPACE)
+        check_sampler("cma-es")
 
 
 def test_cma_es_refuses_what_it_cannot_do() -> None:

@@ -12,6 +12,7 @@ import optuna
 import pytest
 
 from engine.orchestration import load_results
+from engine.orchestration.search.study import WARM_UP_EPOCHS
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
 from tests.documents import ROOT
 from tests.registered import write_printed
@@ -94,7 +95,7 @@ def test_trials_are_pruned_on_its_epochs(finished) -> None:
     pruned = load_results("pruned", home=finished[0] / "home").with_state("PRUNED")
     reasons = [trial.reason for trial in pruned if trial.reason is not None and trial.reason.stage == "prune"]
     assert reasons, "the stages before it are shared by the proposals, and nobody is pruned on those"
-    assert {reason.epoch for reason in reasons} == {1}
+    assert {reason.epoch for reason in reasons} == {WARM_UP_EPOCHS}
 
 
 def test_it_has_a_key_of_its_own_wherever_its_settings_differ(finished) -> None:

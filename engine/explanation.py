@@ -140,6 +140,7 @@ def settings_page() -> str:
         "`--set PATH=VALUE …` gives them to every command; in a space they are the base, the axes and the arms",
         "([spaces.md](spaces.md)). `python -m pipelines.sweep --list settings` prints the same, `--list rank` a part.",
         "A list has commas (`evaluate.corruptions=fog,frost`); nothing is `none`, a switch is `true` or `false`.",
+        "A stage of yours brings settings of its own ([extending.md](extending.md)).",
     ]
     explained = explain_settings()
     for group in grouped(explained[path] for path in leaves(TrialConfig)):

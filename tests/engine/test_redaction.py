@@ -110,7 +110,7 @@ def test_commands_that_are_printed_have_no_credentials(tmp_path) -> None:
         options = SweepOptions(home=tmp_path, tracking_uri=tracking, storage="postgresql://user:hunter2@host/optuna")
         results = Results("s", SPACE, (), "7")
         commands = view_commands(results, storage=options.storage_url, tracking=options.tracking_url)
-        printed = "\n".join([*commands, sync_command(options.home, options.tracking_uri)])
+        printed = "\n".join([*commands, sync_command(options.home, options.tracking_uri, "mlflow", ())])
         assert "hunter2" not in printed
         assert "***@host" in printed
         assert "python -m pipelines.sync --home" in printed

@@ -68,9 +68,10 @@ def test_a_stage_that_another_process_computes_is_waited_for_and_followed(store,
     spec = make_spec(tmp_path / "count")
     process = start(store, spec)
     heard = []
-    artifact = run(store, spec, lambda record: heard.append(record["epoch"]) or True)
+    waited_for, origin = obtain(store, spec, lambda record: heard.append(record["epoch"]) or True)
     assert process.wait(30) == 0
-    assert artifact.manifest["environment"]["process"] == process.pid
+    assert origin == "elsewhere"
+    assert waited_for.manifest["environment"]["process"] == process.pid
     assert n_files(spec, "start-*") == 1
     assert heard == sorted(set(heard)), "no epoch is told twice"
     assert heard, "at least one epoch's checkpoint was seen"
@@ -154,21 +155,17 @@ def test_who_gives_up_waiting_abandons_nothing(store, tmp_path):
 
 
 def test_it_is_known_whence_an_artifact_is(store, tmp_path):
-    spec = make_spec(tmp_path / "count", epochs=2, epoch_s=0.2)
-    process = start(store, spec)
-    waited_for, origin = obtain(store, spec)
-    assert process.wait(30) == 0
-    assert origin == "elsewhere"
-    assert obtain(store, spec)[1] == "store"
-    store.remove(spec.key)
+    spec = make_spec(tmp_path / "count", epochs=1, epoch_s=0.0)
     computed, origin = obtain(store, spec)
     assert origin == "computed"
     assert computed.manifest["environment"]["process"] == os.getpid()
-    assert waited_for.manifest["environment"]["process"] == process.pid
+    assert obtain(store, spec)[1] == "store"
+    store.remove(spec.key)
+    assert obtain(store, spec)[1] == "computed"
 
 
-def obtain(store: Store, spec: StageSpec):
-    return obtain_stage(spec, store, lambda key: None, device=CPU)
+def obtain(store: Store, spec: StageSpec, report=None):
+    return obtain_stage(spec, store, lambda key: None, device=CPU, report=report)
 
 
 def test_a_stage_that_fails_leaves_no_lease(store, tmp_path):

@@ -48,7 +48,7 @@ from engine.orchestration.cluster.shared_names import TRIAL_SEAT
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.search.study import open_study
+from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
 from engine.settings import DataSettings, DistortionSettings, FinetuneSettings, TrialConfig
 from engine.spaces import Choice, Float, Space

@@ -13,7 +13,8 @@ import tyro
 from engine.errors import InputError
 from engine.extensions import import_modules
 from engine.orchestration.tracking import TrackerRequest, check_tracker
-from engine.orchestration.tracking.mlflow_tracker import NAME, tracking_uri
+from engine.orchestration.tracking.mlflow_database import tracking_uri
+from engine.orchestration.tracking.mlflow_tracker import NAME
 from engine.orchestration.tracking.replay import replay
 from engine.redaction import hide_credentials
 from pipelines._command_line import run

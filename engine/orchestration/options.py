@@ -22,8 +22,8 @@ from engine.orchestration.cluster.slots import SlotRequest
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.search.pruners import PRUNERS, parse_pruner
 from engine.orchestration.search.samplers import SAMPLERS, check_sampler
+from engine.orchestration.tracking.mlflow_database import tracking_uri
 from engine.orchestration.tracking.mlflow_tracker import NAME as MLFLOW
-from engine.orchestration.tracking.mlflow_tracker import tracking_uri
 from engine.orchestration.tracking.trackers import TRACKERS
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import ARM

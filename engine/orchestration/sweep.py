@@ -18,7 +18,7 @@ from engine.orchestration.preparation import Prepared, is_private, opening_notes
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
-from engine.orchestration.search.study import open_study
+from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import arm_baseline, score_tables

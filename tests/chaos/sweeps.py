@@ -13,7 +13,8 @@ import optuna
 import torch
 
 from engine.orchestration import load_results
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking.mlflow_database import prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from engine.spaces import Arm, Choice, Float, Space
 from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.store import Store

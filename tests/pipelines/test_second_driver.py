@@ -11,7 +11,7 @@ import pytest
 
 from engine.orchestration.search import driver_lease as lease
 from engine.orchestration.search.driver_lease import DRIVER, DriverLease
-from engine.orchestration.search.study import open_study
+from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.tracking import Spool
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE

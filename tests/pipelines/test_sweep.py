@@ -22,7 +22,8 @@ import pytest
 
 from engine.corruptions import CORRUPTIONS
 from engine.orchestration import load_results
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking.mlflow_database import prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from tests.engine.orchestration.spaces import SPACE
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, TrackingEvents
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking.mlflow_database import prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from pipelines.sync import command_line
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from engine.orchestration import load_results
 from engine.orchestration.search.study import WARM_UP_EPOCHS
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking.mlflow_database import prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from tests.documents import ROOT
 from tests.registered import write_printed
 

@@ -6,7 +6,8 @@ from engine.orchestration.search.repeats import Identities
 from engine.orchestration.search.sampler_study import try_sampler
 from engine.orchestration.search.samplers import SAMPLERS, SamplerRequest, check_search, register_sampler, search_notes
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
-from engine.orchestration.search.study import Proposal, SweepStudy, read_results, results_so_far, study_names
+from engine.orchestration.search.stored_studies import read_results, results_so_far, study_names
+from engine.orchestration.search.study import Proposal, SweepStudy
 
 __all__ = [
     "PRUNERS",

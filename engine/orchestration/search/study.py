@@ -6,19 +6,14 @@ FAIL with a reason; a trial that a dead driver left RUNNING becomes FAIL with ``
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-import optuna
-from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from engine.errors import InputError, unknown_name
-from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
+from engine.errors import InputError
 from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
@@ -27,15 +22,14 @@ from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
-from engine.orchestration.search.study_trials import ENDED, StudyTrials, holds_studies, open_storage
+from engine.orchestration.search.stored_studies import counts, open_study
+from engine.orchestration.search.study_trials import ENDED, StudyTrials
 from engine.redaction import hide_credentials
 from engine.report.reasons import Reason
-from engine.report.results import Results
-from engine.report.trial_results import CORRUPTED, TrialResult
+from engine.report.trial_results import CORRUPTED
 from engine.result_names import OfStudy, OfTrial
 from engine.seeds import derive_seed
 from engine.settings import TrialConfig
-from engine.spaces import Space
 
 WARM_UP_EPOCHS = 2
 """Epochs of its own that a trial runs before it can be pruned (where no rung says when)."""
@@ -144,7 +138,7 @@ class SweepStudy:
 
     def finished(self) -> list[FrozenTrial]:
         """Return the ended trials, without those that were interrupted."""
-        return [trial for trial in self._trials.trials(ENDED) if _counts(trial)]
+        return [trial for trial in self._trials.trials(ENDED) if counts(trial)]
 
     @property
     def n_finished(self) -> int:
@@ -365,203 +359,3 @@ class SweepStudy:
             self._trials.note(trial.number, OfTrial.REASON, Reason("interrupted").to_json())
             self._trials.end(trial.number, TrialState.FAIL)
         return len(left)
-
-
-def open_study(
-    space: Space, study_seed: int, *, storage: str, name: str, objectives: tuple[str, ...] = (CORRUPTED,)
-) -> optuna.Study:
-    """Return a study, new or as it was left.
-
-    Raises:
-        InputError: the storage cannot be used, or the study exists with another space, seed or objectives, or with
-            proposals on the seeds of the comparison.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _create(storage, name, n_objectives=len(objectives))
-    if not _check_same(study, space, study_seed, objectives):
-        study.set_user_attr(OfStudy.SPACE, space.to_json())
-        study.set_user_attr(OfStudy.STUDY_SEED, study_seed)
-        study.set_user_attr(OfStudy.OBJECTIVES, list(objectives))
-        study.set_user_attr(OfStudy.SPACE_DIGEST, space.digest)
-    return study
-
-
-def results_so_far(
-    space: Space, study_seed: int, *, storage: str, name: str, objectives: tuple[str, ...] = (CORRUPTED,)
-) -> Results | None:
-    """Return what the study says already that a sweep would go on with; None where it would be a new one.
-
-    Nothing is made or changed.
-
-    Raises:
-        InputError: as of ``open_study``.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file = sqlite_file(storage)
-    if file is not None and not file.exists():
-        return None
-    try:
-        if not holds_studies(storage):
-            return None
-    except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
-    if name not in study_names(storage):
-        return None
-    study = _load(storage, name)
-    return _results(study) if _check_same(study, space, study_seed, objectives) else None
-
-
-def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: tuple[str, ...]) -> bool:
-    """Return whether a study has been begun, by a sweep of the same space, seed and objectives.
-
-    Raises:
-        InputError: it is another's.
-    """
-    name, known = study.study_name, study.user_attrs.get(OfStudy.SPACE_DIGEST)
-    if known is None:
-        if study.get_trials(deepcopy=False):
-            raise InputError(
-                f"study {name!r} exists in this storage, but was not made by a sweep; choose another --study"
-            )
-        return False
-    if known != space.digest:
-        other = study.user_attrs[OfStudy.SPACE]["name"]
-        raise InputError(
-            f"study {name!r} exists with another space ({other}, digest {known}; this one: {space.name}, digest "
-            f"{space.digest}); choose another --study, or the space that it was made with"
-        )
-    known_seed = study.user_attrs[OfStudy.STUDY_SEED]
-    if known_seed != study_seed:
-        raise InputError(f"study {name!r} exists with seed {known_seed}, got {study_seed}; choose another --study")
-    if objectives_of(study) != objectives:
-        raise InputError(
-            f"study {name!r} exists with the objectives {', '.join(objectives_of(study))}, got "
-            f"{', '.join(objectives)}; choose another --study"
-        )
-    if any(seed != space.search_seed(study_seed) for seed in _proposals_seeds(study)):
-        raise InputError(
-            f"study {name!r} is an earlier version's, whose proposals ran on a seed that the winner is compared on; "
-            "choose another --study: the store has the stages that are the same"
-        )
-    return True
-
-
-def _proposals_seeds(study: optuna.Study) -> set[int]:
-    trials = study.get_trials(deepcopy=False)
-    return {
-        trial.user_attrs.get(OfTrial.SEED, 0)
-        for trial in trials
-        if trial.user_attrs.get(OfTrial.SLOT, "").startswith("proposal/")
-    }
-
-
-def objectives_of(study: optuna.Study) -> tuple[str, ...]:
-    """Return the objectives of a study that a sweep made."""
-    return tuple(study.user_attrs.get(OfStudy.OBJECTIVES, (CORRUPTED,)))
-
-
-def _create(storage: str, name: str, *, n_objectives: int) -> optuna.Study:
-    directions: list[Literal["minimize", "maximize"] | StudyDirection] = ["minimize"] * n_objectives
-    try:
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        return optuna.create_study(
-            storage=open_storage(storage), study_name=name, directions=directions, load_if_exists=True
-        )
-    except InputError:
-        raise
-    except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
-
-
-def study_names(storage: str) -> list[str]:
-    """Return the names of the studies in a storage.
-
-    Raises:
-        InputError: there is no such storage, or it cannot be used.
-    """
-    opened = _open_existing(storage)
-    try:
-        return sorted(optuna.get_all_study_names(opened))
-    except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
-
-
-def _open_existing(storage: str) -> BaseStorage:
-    """Return a storage that holds studies, without making or changing anything.
-
-    Raises:
-        InputError: it is not there, is damaged, has no studies, or cannot be used.
-    """
-    check_sqlite(storage, "Optuna", must_exist=True)
-    try:
-        if holds_studies(storage):
-            return open_storage(storage, to_write=False)
-    except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
-    raise InputError(f"no studies in the database {hide_credentials(storage)}: no sweep has written there")
-
-
-def _refusal(storage: str, error: Exception) -> InputError:
-    """Return the error for a storage that refuses; what it says may repeat the address, with its credentials."""
-    lines = str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]
-    return InputError(hide_credentials(f"study storage cannot be used: {storage} ({lines[0]})"))
-
-
-def read_results(storage: str, name: str) -> Results:
-    """Return what a study says, without changing it.
-
-    Raises:
-        InputError: there is no such study, or it was not made by a sweep, or the storage cannot be used.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _load(storage, name)
-    if OfStudy.SPACE not in study.user_attrs:
-        raise InputError(f"study {name!r} was not made by a sweep")
-    return _results(study)
-
-
-def _load(storage: str, name: str) -> optuna.Study:
-    opened = _open_existing(storage)
-    try:
-        return optuna.load_study(storage=opened, study_name=name)
-    except KeyError:
-        raise unknown_name("study", name, study_names(storage)) from None
-    except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
-
-
-def _results(study: optuna.Study) -> Results:
-    objectives = objectives_of(study)
-    trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ENDED) if _counts(trial)]
-    experiment = study.user_attrs.get(OfStudy.EXPERIMENT, "")
-    return Results(
-        study.study_name,
-        Space.from_json(study.user_attrs[OfStudy.SPACE], of_record=True),
-        tuple(trials),
-        experiment,
-        objectives,
-    )
-
-
-def _counts(trial: FrozenTrial) -> bool:
-    return OfTrial.SLOT in trial.user_attrs and not trial.user_attrs.get(OfTrial.INTERRUPTED)
-
-
-def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:
-    noted = trial.user_attrs
-    complete = trial.state == TrialState.COMPLETE
-    values = dict(zip(objectives, trial.values, strict=True)) if complete else {}
-    return TrialResult(
-        number=trial.number,
-        slot=noted[OfTrial.SLOT],
-        group=noted.get(OfTrial.GROUP, ""),
-        seed=noted.get(OfTrial.SEED, 0),
-        state=trial.state.name,
-        settings=noted.get(OfTrial.SETTINGS, {}),
-        objective=values.get(CORRUPTED),
-        errors=noted.get(OfTrial.ERRORS),
-        reason=Reason.from_json(noted[OfTrial.REASON]) if OfTrial.REASON in noted else None,
-        stages=noted.get(OfTrial.STAGES, {}),
-        values=values,
-        repeat_of=noted.get(OfTrial.REPEAT_OF),
-    )

@@ -11,7 +11,7 @@ import torch
 
 from engine.errors import InputError
 from engine.explanation import explain, settings_page
-from engine.orchestration.search.pruners import Horizon
+from engine.orchestration.search.horizon import Horizon
 from engine.settings import TrainingSettings, TrialConfig
 from engine.spaces import Arm, Choice, Float, Int, Space
 from engine.stages import plan_trial, register_stage

@@ -2,7 +2,8 @@ import optuna
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.search.pruners import PRUNERS, Horizon, make_pruner, parse_pruner
+from engine.orchestration.search.horizon import Horizon
+from engine.orchestration.search.pruners import PRUNERS, make_pruner, parse_pruner
 from engine.spaces import Choice, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
 

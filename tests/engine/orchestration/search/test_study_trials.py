@@ -6,7 +6,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from engine.orchestration.search.study_trials import StudyTrials, open_storage
+from engine.orchestration.search.study_storage import open_storage
+from engine.orchestration.search.study_trials import StudyTrials
 
 RATE = {"rate": FloatDistribution(0.0, 1.0)}
 

@@ -5,7 +5,8 @@ import pytest
 
 from engine.errors import InputError
 from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, TrackingEvents, spool_writer
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, check_tracking, prepare_environment
+from engine.orchestration.tracking.mlflow_database import check_tracking, prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from engine.orchestration.tracking.spool_writer import describe_error
 
 ERRORS = {

@@ -18,7 +18,8 @@ from engine.orchestration.tracking import (
     check_tracker,
     register_tracker,
 )
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment, tracking_uri
+from engine.orchestration.tracking.mlflow_database import prepare_environment, tracking_uri
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from engine.orchestration.tracking.trackers import make_writer
 from tests.engine.orchestration.tracking.test_mlflow_tracker import ERRORS
 

@@ -14,7 +14,8 @@ from engine.orchestration.tracking import (
     TrackingProcess,
 )
 from engine.orchestration.tracking import writing_process as process_module
-from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT, prepare_environment
+from engine.orchestration.tracking.mlflow_database import prepare_environment
+from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from engine.result_names import Tag
 
 

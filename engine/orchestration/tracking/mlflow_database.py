@@ -1,0 +1,100 @@
+"""Where MLflow keeps its runs, checked before a sweep starts, and what is done to its database by hand."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from engine.errors import InputError
+from engine.orchestration.databases.addresses import check_sqlite, sqlite_file, sqlite_url
+from engine.redaction import hide_credentials
+
+
+def prepare_environment() -> None:
+    """Keep MLflow quiet and quick to fail: an outage is the spool's matter, not a four-minute wait."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    for name in ("alembic", "urllib3.connectionpool"):  # the latter says each failed attempt, with its address
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def tracking_uri(home: Path, given: str | None) -> str:
+    """Return the MLflow tracking URI: the one that is given, or a database in the sweep's folder."""
+    return given or sqlite_url(home.absolute() / "mlflow.db")
+
+
+def artifact_folder(home: Path, uri: str) -> Path | None:
+    """Return where artifacts go with a database on this machine; None for a server, which has a place of its own."""
+    return home.absolute() / "mlartifacts" if uri.startswith("sqlite") else None
+
+
+def check_tracking(uri: str, artifacts: Path | None) -> None:
+    """Make sure that a tracking database can be written, before anything starts. A server may be away: it is not asked.
+
+    Raises:
+        InputError: the URI's kind is unknown, a server's address names none, or its folder cannot be written.
+    """
+    prepare_environment()
+    scheme = uri.split(":", 1)[0]
+    if scheme not in ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks") and "+" not in scheme:
+        raise InputError(
+            "tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got "
+            f"{hide_credentials(uri)!r} (no file store)"
+        )
+    if scheme in ("http", "https") and not _names_a_server(uri):
+        raise InputError(f"a tracking server's address is like http://HOST:PORT, got {hide_credentials(uri)!r}")
+    file = sqlite_file(uri) if scheme == "sqlite" else None
+    for folder in (file.parent if file is not None else None, artifacts):
+        if folder is not None:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"tracking folder cannot be written: {folder} ({error.strerror})") from error
+            if not os.access(folder, os.W_OK):
+                raise InputError(f"tracking folder cannot be written: {folder}")
+    if scheme == "sqlite":
+        check_sqlite(uri, "MLflow")
+
+
+def _names_a_server(address: str) -> bool:
+    """Return whether an address has a host, and a port that can be one if it has any."""
+    try:
+        parsed = urlsplit(address)
+        return bool(parsed.hostname) and parsed.port != 0
+    except ValueError:  # brackets without an address in them, a port that is no number
+        return False
+
+
+def follow_move(uri: str, experiment: str, artifacts: Path) -> None:
+    """Have an experiment's artifacts lie in a folder: MLflow notes whole paths, which are old once a home was moved.
+
+    Args:
+        uri: a database on this machine.
+        experiment: the experiment's id.
+        artifacts: where its artifacts lie now.
+    """
+    import sqlalchemy
+
+    engine, new = sqlalchemy.create_engine(uri), artifacts.absolute().as_uri()
+    try:
+        with engine.begin() as connection:
+            find = sqlalchemy.text("SELECT artifact_location FROM experiments WHERE experiment_id = :experiment")
+            old = connection.execute(find, {"experiment": experiment}).scalar_one()
+            if old == new:
+                return
+            moved = {"experiment": experiment, "new": new, "old": old, "n": len(old) + 1}
+            for statement in (
+                "UPDATE experiments SET artifact_location = :new WHERE experiment_id = :experiment",
+                "UPDATE runs SET artifact_uri = :new || substr(artifact_uri, :n) "
+                "WHERE experiment_id = :experiment AND substr(artifact_uri, 1, :n - 1) = :old",
+            ):
+                used = {name: value for name, value in moved.items() if f":{name}" in statement}
+                connection.execute(sqlalchemy.text(statement), used)
+    finally:
+        engine.dispose()

@@ -20,6 +20,9 @@ MAX_CONTEXTS = 500
 _ELSEWHERE = ("pretrain.", "distortion.", "finetune.training.")
 """Settings that have no part in what the network makes of others."""
 
+_NETWORK = ("model.", "push_pull.")
+"""Settings of what the network is."""
+
 _TUNING = ("finetune.", "rank.")
 """Settings that have no part in what the network is."""
 
@@ -87,7 +90,11 @@ def _surroundings(space: Space, axis: Axis) -> Iterator[dict[str, Any]]:
 
 def _deciding(space: Space, axis: Axis) -> set[str]:
     """Return the settings on which it may depend whether an axis changes something."""
-    apart = _ELSEWHERE if axis.setting.startswith(_TUNING) else (*_ELSEWHERE, *_TUNING)
+    apart: tuple[str, ...] = ()  # of a user's own stage nothing is known
+    if axis.setting.startswith(_TUNING):
+        apart = _ELSEWHERE
+    elif axis.setting.startswith(_NETWORK):
+        apart = (*_ELSEWHERE, *_TUNING)
     found = {other.setting for other in space.axes if not other.setting.startswith(apart)} | set(axis.when)
     while more := {path for other in space.axes if other.setting in found for path in other.when} - found:
         found |= more

@@ -195,7 +195,7 @@ class Sweep:
 
     def _make_up_tracking(self, study: SweepStudy) -> None:
         """End what a driver that died at the very end left open in the tracking."""
-        if TrackingEvents(self._spool()).open_slots():
+        if TrackingEvents(self._spool()).open_runs():
             with self._tracking(study) as (tracker, _):
                 self._end_tracking(tracker, "FINISHED", {})
 

@@ -4,7 +4,7 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.tracking import Spool
-from engine.orchestration.tracking.mlflow_tracker import check_tracking
+from engine.orchestration.tracking.mlflow_database import check_tracking
 from engine.redaction import hide_credentials, hide_in
 from engine.report.commands import sync_command, view_commands
 from engine.report.reasons import Reason

@@ -10,17 +10,15 @@ import optuna
 import pytest
 
 from engine.orchestration import load_results
-from tests.documents import ROOT, blocks, module_name
+from tests.documents import ROOT
 from tests.engine.orchestration.spaces import SPACE
+from tests.registered import write_printed
 
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
     """A folder with the documents' modules and a space."""
-    for block in blocks("python"):
-        name = module_name(block)
-        if name in ("my_search.py", "my_tracker.py"):
-            (tmp_path / name).write_text(block.text)
+    write_printed(tmp_path)
     (tmp_path / "space.json").write_text(json.dumps(SPACE.to_json()))
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""Proposals that depend on (seed, index) alone: the same trials in the same slots, whatever the timing.
+"""Proposals that depend on (seed, index) alone: the same proposals in the same order, whatever the timing.
 
 A draw that repeats an earlier one is drawn again; what is drawn then depends on the draws before it, which are fixed by
 the seed too.

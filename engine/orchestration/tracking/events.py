@@ -10,7 +10,7 @@ from engine.errors import InputError
 from engine.metrics import Baseline, corruption_scores, errors_as_csv, mean_by_corruption
 from engine.orchestration.databases.patience import Patience
 from engine.orchestration.tracking.spool import Spool
-from engine.orchestration.tracking.tracker_kinds import SWEEP_SLOT
+from engine.orchestration.tracking.tracker_kinds import SWEEP
 from engine.report.trial_results import TrialResult, describe_settings
 from engine.result_names import Metric, RunArtifact, Tag
 from engine.stages.evaluate import rows_to_table
@@ -32,29 +32,29 @@ class TrackingEvents:
 
     def start_sweep(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
         """Open the parent run."""
-        self._append("start", SWEEP_SLOT, name=name, params=dict(params), tags=dict(tags))
+        self._append("start", SWEEP, name=name, params=dict(params), tags=dict(tags))
 
     def end_sweep(
         self, status: str, metrics: Mapping[str, float], texts: Mapping[str, str], figures: Mapping[str, Any]
     ) -> None:
         """Close the parent run with its table and figure."""
         self._append(
-            "end", SWEEP_SLOT, status=status, metrics=dict(metrics), tags={}, texts=dict(texts), figures=dict(figures)
+            "end", SWEEP, status=status, metrics=dict(metrics), tags={}, texts=dict(texts), figures=dict(figures)
         )
 
-    def start_trial(self, slot: str, number: int, config: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
+    def start_trial(self, planned: str, number: int, config: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
         """Open a trial's run with its configuration."""
-        self._append("start", slot, name=f"{number:03d} {slot}", params=dict(config), tags=dict(tags))
+        self._append("start", planned, name=f"{number:03d} {planned}", params=dict(config), tags=dict(tags))
 
-    def epochs(self, slot: str, records: Sequence[Mapping[str, Any]]) -> None:
+    def epochs(self, planned: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Add epochs of any stage; steps count through all stages."""
         steps = [[record["step"], _metrics(record)] for record in records]
         if steps:
-            self._append("metrics", slot, steps=steps)
+            self._append("metrics", planned, steps=steps)
 
     def end_trial(
         self,
-        slot: str,
+        planned: str,
         status: str,
         *,
         tags: Mapping[str, Any],
@@ -92,25 +92,25 @@ class TrackingEvents:
                 "title": title,
             }
         self._append(
-            "end", slot, status=status, metrics=metrics, tags=dict(tags), texts=texts, figures=figures, step=step
+            "end", planned, status=status, metrics=metrics, tags=dict(tags), texts=texts, figures=figures, step=step
         )
 
-    def open_slots(self) -> dict[str, int]:
-        """Return the slots whose run was started but not ended, and the last step that was told of each."""
+    def open_runs(self) -> dict[str, int]:
+        """Return what was started but not ended, and the last step that was told of each."""
         found: dict[str, int] = {}
         for event in self._spool.all_events():
-            slot = event["slot"]
+            planned = event["slot"]
             if event["event"] == "start":
-                found[slot] = 0
-            elif event["event"] == "metrics" and slot in found:
-                found[slot] = event["steps"][-1][0]
+                found[planned] = 0
+            elif event["event"] == "metrics" and planned in found:
+                found[planned] = event["steps"][-1][0]
             elif event["event"] == "end":
-                found.pop(slot, None)
+                found.pop(planned, None)
         return found
 
     def make_up(self, trials: Iterable[TrialResult]) -> None:
         """End the runs of trials that the study has as ended: their driver died before it could say so here."""
-        left = self.open_slots()
+        left = self.open_runs()
         for trial in trials:
             if trial.slot in left:
                 tags = {Tag.STATE: trial.state}
@@ -120,9 +120,9 @@ class TrackingEvents:
                 title = f"{trial.slot}: {describe_settings(trial.settings)}"
                 self.end_trial(trial.slot, status, tags=tags, step=left[trial.slot], errors=trial.errors, title=title)
 
-    def _append(self, event: str, slot: str, **content: Any) -> None:
+    def _append(self, event: str, planned: str, **content: Any) -> None:
         self._patience.call(
-            self._spool.append, {"event": event, "slot": slot, "time_ms": int(time.time() * 1000), **content}
+            self._spool.append, {"event": event, "slot": planned, "time_ms": int(time.time() * 1000), **content}
         )
 
 

@@ -19,7 +19,7 @@ from engine.orchestration.tracking.mlflow_database import (
     tracking_uri,
 )
 from engine.orchestration.tracking.spool_writer import describe_error
-from engine.orchestration.tracking.tracker_kinds import SWEEP_SLOT, Event, TrackerRequest, draw_figure, register_tracker
+from engine.orchestration.tracking.tracker_kinds import SWEEP, Event, TrackerRequest, draw_figure, register_tracker
 from engine.result_names import Metric, Tag
 
 EXPERIMENT = "robustune"
@@ -39,7 +39,7 @@ class MlflowWriter:
 
     Args:
         uri: MLflow tracking URI.
-        study: the study's name; with a slot it identifies a run.
+        study: the study's name; with what is run it identifies one of its runs.
         artifacts: folder of the artifacts for a database on this machine; None for a server, which has its own.
     """
 
@@ -74,12 +74,12 @@ class MlflowWriter:
         Raises:
             Exception: whatever MLflow raises.
         """
-        slots = _by_slot(events)
-        of_sweep = slots.pop(SWEEP_SLOT, [])
-        self._write_slot(SWEEP_SLOT, [event for event in of_sweep if event["event"] == "start"])  # the runs' parent
-        for slot, own in slots.items():
-            self._write_slot(slot, own)
-        self._write_slot(SWEEP_SLOT, [event for event in of_sweep if event["event"] != "start"])
+        runs = _by_run(events)
+        of_sweep = runs.pop(SWEEP, [])
+        self._write_run(SWEEP, [event for event in of_sweep if event["event"] == "start"])  # the runs' parent
+        for planned, own in runs.items():
+            self._write_run(planned, own)
+        self._write_run(SWEEP, [event for event in of_sweep if event["event"] != "start"])
 
     def _connect(self) -> None:
         """Connect, and find the runs that the study has already."""
@@ -100,22 +100,22 @@ class MlflowWriter:
             query = f"tags.`{Tag.STUDY}` = '{self._study}'"
             page = client.search_runs([self._experiment], query, max_results=1000, page_token=token)
             for run in page:
-                slot = run.data.tags.get(Tag.SLOT, "")
-                self._runs[slot] = run.info.run_id
-                self._params[slot] = dict(run.data.params)
+                planned = run.data.tags.get(Tag.SLOT, "")
+                self._runs[planned] = run.info.run_id
+                self._params[planned] = dict(run.data.params)
                 if run.info.status == "FINISHED":
-                    self._finished.add(slot)
+                    self._finished.add(planned)
                 else:
-                    self._finished.discard(slot)
-                    self._logged_steps[slot] = _steps(client, run.info.run_id) if slot != SWEEP_SLOT else set()
+                    self._finished.discard(planned)
+                    self._logged_steps[planned] = _steps(client, run.info.run_id) if planned != SWEEP else set()
             token = page.token
             if not token:
                 break
         self._client = client
 
-    def _write_slot(self, slot: str, events: Sequence[Event]) -> None:
+    def _write_run(self, planned: str, events: Sequence[Event]) -> None:
         """Write a run's events: its start, then everything that it is told as one batch, then its end."""
-        if not events or (slot in self._finished and slot != SWEEP_SLOT):
+        if not events or (planned in self._finished and planned != SWEEP):
             return  # the latter are read again after a crash
         from mlflow.entities import Metric, Param, RunTag
 
@@ -123,16 +123,16 @@ class MlflowWriter:
         for event in events:
             if event["event"] == "start":
                 values = {name: shortened(str(value), _LONGEST["params"]) for name, value in event["params"].items()}
-                known = self._params.get(slot, {})
-                if slot != SWEEP_SLOT and any(known.get(name, value) != value for name, value in values.items()):
-                    self._retire(slot)
-                self._open_run(slot, event)
-                known = self._params.setdefault(slot, {})  # MLflow changes none: a resumed sweep's number of trials
+                known = self._params.get(planned, {})
+                if planned != SWEEP and any(known.get(name, value) != value for name, value in values.items()):
+                    self._retire(planned)
+                self._open_run(planned, event)
+                known = self._params.setdefault(planned, {})  # MLflow changes none: a resumed sweep's number of trials
                 batch["params"] += [Param(name, value) for name, value in values.items() if name not in known]
                 known |= values
-        if slot not in self._runs:  # its start was written elsewhere: to another server, or to one that forgot
-            self._open_run(slot, {"name": slot, "tags": {}, "time_ms": events[0]["time_ms"]})
-        logged = self._logged_steps.setdefault(slot, set())
+        if planned not in self._runs:  # its start was written elsewhere: to another server, or to one that forgot
+            self._open_run(planned, {"name": planned, "tags": {}, "time_ms": events[0]["time_ms"]})
+        logged = self._logged_steps.setdefault(planned, set())
         for event in events:
             if event["event"] == "metrics":
                 for step, values in event["steps"]:
@@ -144,10 +144,10 @@ class MlflowWriter:
                 batch["metrics"] += [Metric(name, value, event["time_ms"], step) for name, value in values.items()]
                 tags = {name: shortened(str(value), _LONGEST["tags"]) for name, value in event["tags"].items()}
                 batch["tags"] += [RunTag(name, value) for name, value in tags.items()]
-        self._log(self._runs[slot], batch)
+        self._log(self._runs[planned], batch)
         for event in events:
             if event["event"] == "end":
-                self._end_run(slot, event)
+                self._end_run(planned, event)
 
     def _log(self, run: str, batch: Mapping[str, list[Any]]) -> None:
         """Log a batch, in parts of what a server takes at once."""
@@ -175,30 +175,30 @@ class MlflowWriter:
             known = self._client.get_run(run).data.tags.get(Tag.REFUSED)
             self._client.set_tag(run, Tag.REFUSED, shortened(f"{known}\n{refused}" if known else refused, 5000))
 
-    def _retire(self, slot: str) -> None:
+    def _retire(self, planned: str) -> None:
         """End the run of an interrupted trial in whose place the search has proposed another."""
-        run = self._runs.pop(slot)
-        self._client.set_tag(run, Tag.SLOT, f"{slot} (interrupted, then proposed anew)")
+        run = self._runs.pop(planned)
+        self._client.set_tag(run, Tag.SLOT, f"{planned} (interrupted, then proposed anew)")
         self._client.set_terminated(run, status="KILLED")
         for known in (self._params, self._logged_steps):
-            known.pop(slot, None)
+            known.pop(planned, None)
 
-    def _open_run(self, slot: str, event: Mapping[str, Any]) -> None:
-        tags = {Tag.STUDY: self._study, Tag.SLOT: slot}
+    def _open_run(self, planned: str, event: Mapping[str, Any]) -> None:
+        tags = {Tag.STUDY: self._study, Tag.SLOT: planned}
         tags |= {name: str(value) for name, value in event["tags"].items()}  # a server takes nothing else
-        if slot != SWEEP_SLOT and SWEEP_SLOT in self._runs:
-            tags["mlflow.parentRunId"] = self._runs[SWEEP_SLOT]
-        if slot in self._runs:
+        if planned != SWEEP and SWEEP in self._runs:
+            tags["mlflow.parentRunId"] = self._runs[SWEEP]
+        if planned in self._runs:
             from mlflow.entities import RunTag
 
-            self._client.update_run(self._runs[slot], status="RUNNING")
-            self._client.log_batch(self._runs[slot], tags=[RunTag(name, str(value)) for name, value in tags.items()])
+            self._client.update_run(self._runs[planned], status="RUNNING")
+            self._client.log_batch(self._runs[planned], tags=[RunTag(name, str(value)) for name, value in tags.items()])
             return
         run = self._client.create_run(self._experiment, tags=tags, run_name=event["name"], start_time=event["time_ms"])
-        self._runs[slot] = run.info.run_id
+        self._runs[planned] = run.info.run_id
 
-    def _end_run(self, slot: str, event: Mapping[str, Any]) -> None:
-        run = self._runs[slot]
+    def _end_run(self, planned: str, event: Mapping[str, Any]) -> None:
+        run = self._runs[planned]
         texts, figures = event.get("texts", {}), event.get("figures", {})
         if texts or figures:
             with TemporaryDirectory(prefix="robustune-") as folder:  # all at once: each call asks for the run first
@@ -210,16 +210,16 @@ class MlflowWriter:
                     draw_figure(figure).save(Path(folder) / name)
                 self._client.log_artifacts(run, folder)
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
-        self._finished.add(slot)
-        if slot == SWEEP_SLOT:
+        self._finished.add(planned)
+        if planned == SWEEP:
             self._end_leftovers()
 
     def _end_leftovers(self) -> None:
-        """End runs of slots that a resumed sweep did not come back to."""
-        for slot, run in self._runs.items():
-            if slot not in self._finished:
+        """End runs that a resumed sweep did not come back to."""
+        for planned, run in self._runs.items():
+            if planned not in self._finished:
                 self._client.set_terminated(run, status="KILLED")
-                self._finished.add(slot)
+                self._finished.add(planned)
 
 
 def _check(given: TrackerRequest) -> None:
@@ -252,9 +252,9 @@ def _steps(client: Any, run: str) -> set[int]:
     return {metric.step for name in probes for metric in client.get_metric_history(run, name)}
 
 
-def _by_slot(events: Sequence[Event]) -> dict[str, list[Event]]:
-    """Return the events of each slot, in order."""
-    slots: dict[str, list[Event]] = {}
+def _by_run(events: Sequence[Event]) -> dict[str, list[Event]]:
+    """Return the events of each run, in order."""
+    runs: dict[str, list[Event]] = {}
     for event in events:
-        slots.setdefault(event["slot"], []).append(event)
-    return slots
+        runs.setdefault(event["slot"], []).append(event)
+    return runs

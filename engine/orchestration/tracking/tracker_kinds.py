@@ -12,18 +12,18 @@ from typing import Any, Protocol
 
 from engine.registry import Registry
 
-SWEEP_SLOT = "sweep"
-"""The slot of the events that are about the sweep itself."""
+SWEEP = "sweep"
+"""What the events are of that are about the sweep itself."""
 
 Event = Mapping[str, Any]
 """What happened, a JSON value. Each has
 
 - "event": "start", "metrics" or "end";
-- "slot": what it is about: ``SWEEP_SLOT``, or a trial's, such as "arm/plain/0" or "proposal/3", as the study has it;
+- "slot": what it is about: ``SWEEP``, or a planned trial, such as "arm/plain/0" or "proposal/3", as the study has it;
 - "time_ms": when it was, in milliseconds since 1970.
 
 A start has "name", "params" {name: value} and "tags" {name: value}; it may come again when a sweep is resumed, and with
-other params when an interrupted trial's slot is proposed anew. Metrics have "steps" [[step, {metric: value}]]. An end
+other params when an interrupted trial's place is proposed anew. Metrics have "steps" [[step, {metric: value}]]. An end
 has "status" ("FINISHED", "FAILED" or "KILLED"), "metrics" {metric: value}, "step" where it is a trial's, "tags",
 "texts" {file's name: text} and "figures" {file's name: what ``draw_figure`` makes an image of}.
 """

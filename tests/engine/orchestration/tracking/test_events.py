@@ -31,13 +31,13 @@ def test_a_slot_is_open_from_its_start_to_its_end(spool: Spool) -> None:
     tracker.start_sweep("s", {}, {})
     start(tracker, "a", "b")
     tracker.end_trial("a", "FINISHED", tags={}, step=2)
-    assert tracker.open_slots() == {"sweep": 0, "b": 2}
+    assert tracker.open_runs() == {"sweep": 0, "b": 2}
     tracker.end_trial("b", "FINISHED", tags={}, step=2)
     tracker.end_sweep("FINISHED", {}, {}, {})
-    assert tracker.open_slots() == {}
+    assert tracker.open_runs() == {}
     start(tracker, "b")
     spool.mark(spool.pending()[1])
-    assert TrackingEvents(Spool(spool.path)).open_slots() == {"b": 2}, "what is written counts too"
+    assert TrackingEvents(Spool(spool.path)).open_runs() == {"b": 2}, "what is written counts too"
 
 
 def test_a_trial_whose_driver_died_after_the_study_knew_is_ended(spool: Spool) -> None:

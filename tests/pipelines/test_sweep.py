@@ -24,6 +24,7 @@ from engine.corruptions import CORRUPTIONS
 from engine.orchestration import load_results
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
+from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE
 
 ROOT = Path(__file__).parents[2]
@@ -133,32 +134,33 @@ def test_a_trial_of_the_sweep_computed_again_alone_gives_the_same_errors(finishe
 
 
 def test_the_report_repeats_the_answer_and_lists_the_studies(finished, capsys) -> None:
-    from pipelines.report import command_line
+    from pipelines.report import command_line as report_of
 
     home, output = finished
-    assert command_line(["--home", str(home)]) == 0
+    assert report_of(["--home", str(home)]) == 0
     assert capsys.readouterr().out == "tiny\n"
-    assert command_line(["--home", str(home), "--study", "tiny"]) == 0
+    assert report_of(["--home", str(home), "--study", "tiny"]) == 0
     report = capsys.readouterr().out
     assert report in output
     assert "push-pull − plain" in report
-    assert command_line(["--home", str(home), "--study", "tiny", "--baseline", str(home / "baseline.json")]) == 0
+    assert report_of(["--home", str(home), "--study", "tiny", "--baseline", str(home / "baseline.json")]) == 0
     with_scores = capsys.readouterr().out
     assert with_scores.startswith(report)
     assert with_scores in output, "the sweep was given the same baseline"
     assert "mCE" in with_scores.removeprefix(report)
-    assert command_line(["--home", str(home), "--study", "tiny", "--baseline", "arm:plain"]) == 0
+    assert report_of(["--home", str(home), "--study", "tiny", "--baseline", "arm:plain"]) == 0
     assert any(re.search(r"plain .*100\.0 ±", line) for line in capsys.readouterr().out.splitlines())
-    assert command_line(["--home", str(home), "--study", "tiny", "--baseline", "arm:plane"]) == 2
+    assert report_of(["--home", str(home), "--study", "tiny", "--baseline", "arm:plane"]) == 2
     assert "unknown arm" in capsys.readouterr().err
-    assert command_line(["--home", str(home), "--study", "tinny"]) == 2
+    assert report_of(["--home", str(home), "--study", "tinny"]) == 2
     assert "unknown study 'tinny' (did you mean 'tiny'?)" in capsys.readouterr().err
 
 
-def test_run_again_it_does_nothing_and_says_so(finished) -> None:
+def test_run_again_it_does_nothing_and_says_so(finished, capsys) -> None:
     home, _ = finished
     before = finish_times(home)
-    output = run(home).stdout
+    assert command_line(command(home)[3:]) == 0
+    output = capsys.readouterr().out
     assert "study tiny: all 8 trials are done, nothing to run" in output
     assert "private Ray" not in output
     assert finish_times(home) == before
@@ -173,7 +175,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
-    """Start a server on this machine; return its address once it answers."""
+    """Start a server on this machine; return its address, at which it will answer before long."""
     processes = []
 
     def start(*arguments: str) -> str:
@@ -181,35 +183,32 @@ def serve() -> Iterator[Callable[..., str]]:
         program = str(Path(sys.executable).parent / arguments[0])
         process = subprocess.Popen(
             [program, *arguments[1:], "--port", str(port)],
+            env={**os.environ, "MLFLOW_WORKERS": "1"},  # of four, each imports MLflow
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         processes.append(process)
-        address, end = f"http://127.0.0.1:{port}", time.monotonic() + 90
-        while time.monotonic() < end:
-            try:
-                urllib.request.urlopen(address, timeout=5)
-                return address
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.5)
-        raise AssertionError(f"{arguments[0]} does not answer")
+        return f"http://127.0.0.1:{port}"
 
     yield start
     for process in processes:
         os.killpg(process.pid, signal.SIGTERM)
+    for process in processes:
         process.wait(20)
 
 
 def ask(url: str, body: dict[str, Any] | None = None) -> Any:
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    end = time.monotonic() + 60
+    end = time.monotonic() + 90
     while True:
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)
-        except (http.client.RemoteDisconnected, ConnectionError):  # one of a server's workers that is starting still
+        except urllib.error.HTTPError:
+            raise
+        except (http.client.RemoteDisconnected, OSError):  # it, or one of its workers, is starting still
             if time.monotonic() > end:
                 raise
             time.sleep(0.5)
@@ -218,24 +217,34 @@ def ask(url: str, body: dict[str, Any] | None = None) -> Any:
 def test_both_servers_show_the_sweep(finished, serve) -> None:
     home, output = finished
     mlflow_command, dashboard_command = (line.split() for line in output.splitlines() if "sqlite:///" in line)
-    dashboard = serve(*dashboard_command[:-2])
+    dashboard, mlflow = serve(*dashboard_command[:-2]), serve(*mlflow_command[:-2])
     (study,) = ask(f"{dashboard}/api/studies")["study_summaries"]
     assert study["study_name"] == "tiny"
     trials = ask(f"{dashboard}/api/studies/{study['study_id']}?after=0")["trials"]
     assert sorted(trial["state"].upper() for trial in trials) == sorted(states(home))
-    mlflow = serve(*mlflow_command[:-2])
     runs = ask(f"{mlflow}/api/2.0/mlflow/runs/search", {"experiment_ids": ["1"], "max_results": 100})["runs"]
     assert len(runs) == N_TRIALS + 1
 
 
-def test_a_killed_driver_is_resumed_to_the_exact_count(tmp_path: Path) -> None:
+def test_a_sweep_that_ctrl_c_stops_and_that_is_killed_next_is_resumed_to_the_exact_count(
+    tmp_path: Path,
+) -> None:
     home = tmp_path / "home"
-    arguments = ["--sampler", "random", "--pruner", "none"]
-    with subprocess.Popen(command(home, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
-        wait_for_trials(driver, home, 2)
+    words = command(home, "--sampler", "random", "--pruner", "none")
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as driver:
+        wait_for_trials(driver, home, 1)
+        driver.send_signal(signal.SIGINT)
+        output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 130, output
+    assert re.search(r"stopped early: \d of 8 trials are done; the same command goes on from here", output)
+    assert "mlflow ui --backend-store-uri" in output
+    assert not {"RUNNING", "WAITING"} & set(states(home))
+    n_complete = states(home).count("COMPLETE")
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL) as driver:
+        wait_for_trials(driver, home, n_complete + 1)
         driver.send_signal(signal.SIGKILL)
     before = finish_times(home)
-    output = run(home, *arguments).stdout
+    output = run(home, "--sampler", "random", "--pruner", "none").stdout
     assert "are done" in output
     assert sorted(states(home)) == ["COMPLETE"] * N_TRIALS
     after = finish_times(home)
@@ -244,20 +253,6 @@ def test_a_killed_driver_is_resumed_to_the_exact_count(tmp_path: Path) -> None:
     slots = [run.data.tags["robustune.slot"] for run in runs]
     assert len(slots) == len(set(slots)) == N_TRIALS + 1
     assert {run.info.status for run in runs} == {"FINISHED"}
-
-
-def test_ctrl_c_stops_a_sweep_with_its_answer_so_far(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    with subprocess.Popen(
-        command(home), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as driver:
-        wait_for_trials(driver, home, 2)
-        driver.send_signal(signal.SIGINT)
-        output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 130, output
-    assert re.search(r"stopped early: \d of 8 trials are done; the same command goes on from here", output)
-    assert "mlflow ui --backend-store-uri" in output
-    assert not {"RUNNING", "WAITING"} & set(states(home))
 
 
 def states_or_none(home: Path) -> list[str]:

@@ -16,6 +16,7 @@ from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, Trac
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from pipelines.sync import command_line
+from tests.documents import bring_module
 
 
 def fill(home: Path, study: str) -> Spool:
@@ -69,6 +70,18 @@ def test_a_server_that_is_still_away_is_said_without_its_password(tmp_path: Path
     captured = capsys.readouterr()
     assert captured.err.startswith("study one: 5 events wait (MlflowException: ")
     assert "hunter2" not in captured.err + captured.out
+
+
+def test_a_tracker_of_one_s_own_takes_what_waits(tmp_path: Path, capsys) -> None:
+    bring_module("my_tracker")
+    fill(tmp_path, "one")
+    own = ["--home", str(tmp_path), "--tracker", "csv", "--import", "my_tracker"]
+    assert command_line(own) == 0
+    assert capsys.readouterr().out == "study one: 5 events written to csv\n"
+    assert "proposal/0,2,probe/error,0.5" in (tmp_path / "csv" / "one.csv").read_text()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert command_line(["--home", str(tmp_path), "--tracker", "cvs"]) == 2
+    assert "unknown tracker 'cvs' (did you mean 'csv'" in capsys.readouterr().err
 
 
 def test_a_folder_without_events_is_refused(tmp_path: Path, capsys) -> None:

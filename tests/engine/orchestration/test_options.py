@@ -78,6 +78,7 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
             "axis 'distortion.n_images' has no value that the data set is large enough for: `distortion.n_images` must",
         ),
         (("--storage", "sqlite:////proc/nowhere/x.db"), "no folder for the database /proc/nowhere/x.db"),
+        (("--tracker", "mlfow"), "unknown tracker 'mlfow' (did you mean 'mlflow'"),
         (("--tracking-uri", "file:///tmp/x"), "tracking URI must be sqlite:///FILE"),
         (("--store", "/proc/nowhere"), "store cannot be written: /proc/nowhere"),
         (("--import", "no_such_module"), "module to import does not exist: 'no_such_module'"),
@@ -253,6 +254,7 @@ def test_the_list_names_every_space(capsys) -> None:
     output = capsys.readouterr().out
     assert "push-pull" in output
     assert "genetic algorithm" in output
+    assert "a run for each trial below one for the sweep" in " ".join(output.split())
     assert "stops a trial whose error is above a bound: threshold:0.6" in output
 
 

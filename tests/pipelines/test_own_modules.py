@@ -14,6 +14,8 @@ from tests.documents import ROOT
 from tests.engine.orchestration.spaces import SPACE
 from tests.registered import write_printed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:

@@ -18,6 +18,8 @@ from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from tests.documents import ROOT
 from tests.registered import write_printed
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "data.n_train=60",
     "data.n_validation=24",

@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class RefusedError(Exception):
-    """A database or a disk refused for longer than is waited; the message says what it said."""
+    """A database or a disk refused for longer than is waited, or a user's own code fails; the message tells."""
 
 
 class Patience:

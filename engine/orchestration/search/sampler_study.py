@@ -9,7 +9,7 @@ winner is compared.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError
+from engine.orchestration.databases.patience import RefusedError
 from engine.orchestration.search.distributions import suggest, suggest_settings
 from engine.orchestration.search.optuna_internals import trial_id
 from engine.orchestration.search.samplers import SAMPLERS, SamplerRequest, make_sampler
+from engine.orchestration.search.user_faults import stops_in_order
 from engine.seeds import derive_seed
 from engine.spaces import Space
 
@@ -60,6 +62,7 @@ class SamplerStudy:
     def __init__(self, space: Space, sampler: str, *, seed: int, n_proposals: int, n_objectives: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
+        self._name = sampler
         self._kind = SAMPLERS[sampler]
         given = SamplerRequest(_optunas(seed, sampler), n_proposals, n_objectives, space)
         self._distributions = given.distributions
@@ -76,6 +79,10 @@ class SamplerStudy:
 
     def propose(self, *, at_random: bool = False) -> Draft:
         """Return a proposal. Until it is accepted or refused the sampler sees it as a live trial, and avoids it."""
+        with stops_in_order(SAMPLERS, self._name):
+            return self._propose(at_random=at_random)
+
+    def _propose(self, *, at_random: bool) -> Draft:
         self._study.sampler = self._random if at_random else self._sampler
         trial = self._study.ask()
         if self._kind.conditional:
@@ -90,7 +97,7 @@ class SamplerStudy:
         """Give proposals up: samplers learn nothing from them."""
         for draft in drafts:
             assert draft.number is not None
-            self._study.tell(draft.number, state=TrialState.FAIL)
+            self._tell(draft.number, TrialState.FAIL)
 
     def accept(self, draft: Draft, number: int) -> None:
         """Note which trial of the study a proposal has become."""
@@ -128,10 +135,11 @@ class SamplerStudy:
         known = trial_id(self._study.get_trials(deepcopy=False)[number])
         for step, value in trial.intermediate_values.items():
             self._storage.set_trial_intermediate_value(known, step, value)
-        if trial.state == TrialState.COMPLETE:
-            self._study.tell(number, trial.values)
-        else:
-            self._study.tell(number, state=trial.state)
+        self._tell(number, trial.state, trial.values if trial.state == TrialState.COMPLETE else None)
+
+    def _tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
+        with stops_in_order(SAMPLERS, self._name):
+            self._study.tell(number, values, state=state)
 
     def _memory(self, trial: optuna.Trial) -> dict[str, Any]:
         memory: dict[str, Any] = {} if self._kind.conditional else {"parameters": trial.params}
@@ -159,5 +167,7 @@ def try_sampler(name: str, space: Space, *, n_proposals: int, n_objectives: int)
         json.dumps(study.propose().memory)
     except InputError:
         raise
-    except Exception as error:  # whatever a user's code raises
+    except RefusedError as error:
+        raise InputError(str(error)) from error
+    except Exception as error:  # of the user's function itself
         raise InputError(f"sampler {name!r} fails: {type(error).__name__}: {error}") from error

@@ -17,13 +17,14 @@ from engine.errors import InputError
 from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
-from engine.orchestration.search.pruners import make_pruner
+from engine.orchestration.search.pruners import PRUNERS, make_pruner
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
 from engine.orchestration.search.stored_studies import counts, open_study
 from engine.orchestration.search.study_trials import ENDED, StudyTrials
+from engine.orchestration.search.user_faults import stops_in_order
 from engine.redaction import hide_credentials
 from engine.report.reasons import Reason
 from engine.report.trial_results import CORRUPTED
@@ -244,14 +245,18 @@ class SweepStudy:
         may_stop = own and entry.prunable and self._own_epochs[number] >= warm_up
         if by_rungs and number in self._with_gaps:
             return None  # it would count at a rung that it has passed, by an epoch beyond it
-        if not (may_stop or by_rungs) or not self._trials.should_prune(number) or not may_stop:
+        if not (may_stop or by_rungs) or not self._should_prune(number) or not may_stop:
             return None
         complete = self._trials.trials((TrialState.COMPLETE,))
-        if self.by_cells:
+        if self.by_cells and complete:
             best = min(complete, key=lambda trial: trial.values[0])
             return self._pruner.cells_reason(self._trials[number].intermediate_values, best)
         others = [other.intermediate_values[step] for other in complete if step in other.intermediate_values]
         return self._pruner.reason(step, value, others)
+
+    def _should_prune(self, number: int) -> bool:
+        with stops_in_order(PRUNERS, self._pruner.name):
+            return bool(self._trials.should_prune(number))
 
     def complete(self, number: int, *values: float) -> None:
         """End a trial with its value of each objective."""

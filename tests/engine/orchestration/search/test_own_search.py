@@ -5,6 +5,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from engine.errors import InputError
+from engine.orchestration.databases.patience import RefusedError, passing_reason
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import (
     PRUNERS,
@@ -165,6 +166,40 @@ def test_a_pruner_that_fails_is_one_sentence_before_anything_starts(make, senten
     register_pruner("bad", "fails")(make)
     with pytest.raises(InputError, match=sentence):
         try_pruner("bad", SPACE)
+
+
+def test_a_sampler_that_fails_while_a_sweep_runs_stops_it_in_order_and_another_goes_on(storage: str) -> None:
+    register_sampler("bad", "fails once it is told")(lambda given: FailsLater())
+    study = make_study(storage, sampler="bad")
+    complete_arms(study)
+    proposal = study.ask()
+    assert proposal is not None
+    with pytest.raises(RefusedError, match=r"^sampler 'bad' fails: RuntimeError: it has learned nothing$") as refused:
+        study.complete(proposal.number, 0.25)
+    assert passing_reason(refused.value) is not None, "the sweep ends with what it has"
+    resumed = make_study(storage, sampler="tpe")
+    assert resumed.n_finished == study.planned.n_arm_trials + 1
+
+
+def test_a_pruner_that_fails_while_a_sweep_runs_stops_it_in_order(storage: str) -> None:
+    register_pruner("bad", "fails", by_rungs=True)(lambda given: FailsToPrune())
+    study = make_study(storage, pruner="bad")
+    proposal = study.ask()
+    assert proposal is not None
+    with pytest.raises(RefusedError, match=r"^pruner 'bad' fails: IndexError: no step 4$"):
+        study.report(proposal.number, {1: 0.5}, own=True)
+
+
+def test_a_pruner_by_cells_may_stop_a_trial_before_any_is_complete(storage: str) -> None:
+    register_pruner("bound", "by cells", by_cells=True)(lambda given: optuna.pruners.ThresholdPruner(upper=0.5))
+    study = make_study(storage, pruner="bound")
+    for _ in range(study.planned.n_arm_trials):
+        study.ask()
+    proposal = study.ask()
+    assert proposal is not None
+    assert (
+        str(study.report(proposal.number, {1: 0.25, 2: 0.9}, own=True)) == "bound pruner at step 2: probe error 0.9000"
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

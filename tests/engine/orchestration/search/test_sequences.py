@@ -103,6 +103,7 @@ RANGES = Space(
 )
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("seed", [0, 7])
 def test_sobol_points_are_those_that_optuna_takes_from_scipy(seed: int) -> None:
     sampler = optuna.samplers.QMCSampler(

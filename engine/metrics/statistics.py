@@ -39,7 +39,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, confidence: flo
     mean = statistics.fmean(differences)
     if len(differences) < 2:
         return PairedDifference(mean, math.nan, math.nan, len(differences))
-    from scipy.stats import t
+    from scipy.stats import t  # not `ttest_rel`: it knows no interval where all differences are the same
 
     standard_error = statistics.stdev(differences) / math.sqrt(len(differences))
     half = float(t.ppf((1 + confidence) / 2, len(differences) - 1)) * standard_error

@@ -27,6 +27,11 @@ def test_paired_difference_by_hand():
     assert (found.low, found.high) == pytest.approx((1 - half, 1 + half))
 
 
+def test_differences_that_are_all_the_same_have_an_interval_of_no_width():
+    found = paired_difference([0.25, 0.5, 0.75], [0.0, 0.25, 0.5])
+    assert (found.mean, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
 def test_one_pair_has_a_mean_and_no_interval():
     found = paired_difference([0.5], [0.2])
     assert found.mean == pytest.approx(0.3)

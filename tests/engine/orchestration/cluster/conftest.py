@@ -91,9 +91,11 @@ def make_pool(standing, tmp_path: Path) -> Iterator[Callable[..., tuple[Any, str
         made.close()
 
 
-@pytest.fixture
-def own_pool(make_pool, tmp_path: Path) -> tuple[Any, Store, str]:
-    """A pool that a test may do anything to, its store and the key of its data set."""
-    store = Store(tmp_path / "store")
-    made, data = make_pool(store)
-    return made, store, data
+@pytest.fixture(scope="module")
+def own_pool(standing, tmp_path_factory) -> Iterator[tuple[Any, Store, str]]:
+    """A pool that tests may do what they like to, its store and the key of its data set; the last one may close it."""
+    standing.close()
+    store = Store(tmp_path_factory.mktemp("own") / "store")
+    made, data = open_pool(store, "broker-own")
+    yield made, store, data
+    made.close()

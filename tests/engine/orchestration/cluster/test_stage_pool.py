@@ -170,6 +170,8 @@ def test_a_trial_that_the_driver_has_released_asks_for_nothing(pool, tmp_path: P
 
 def test_a_killed_worker_is_replaced_and_the_stage_goes_on_from_its_checkpoint(own_pool, tmp_path: Path) -> None:
     made, store, data = own_pool
+    wait_for(lambda: made.statistics().get("workers") == 2)
+    n_lost = made.statistics()["lost_workers"]
     folder = tmp_path / "count"
     spec = make_spec(data, folder, epochs=4, epoch_s=0.5)
     futures = start_trials(made, store, [[spec]])
@@ -181,7 +183,7 @@ def test_a_killed_worker_is_replaced_and_the_stage_goes_on_from_its_checkpoint(o
     assert [record["epoch"] for report in reports for record in report["records"]] == [1, 2, 3, 4]
     assert len(files(folder, "start-*")) == 2
     assert len(files(folder, "epoch-1-*")) == 1, "what a checkpoint holds is not computed again"
-    assert made.statistics()["lost_workers"] == 1
+    assert made.statistics()["lost_workers"] == n_lost + 1
 
 
 def test_a_killed_broker_is_restarted_and_the_trials_go_on(own_pool, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from engine.orchestration.preparation import Prepared, is_private, opening_notes
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
-from engine.orchestration.search.stored_studies import open_study
+from engine.orchestration.search.stored_studies import open_study, results_of
 from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import arm_baseline, score_tables
@@ -133,7 +133,7 @@ class Sweep:
             name=self.name,
             objectives=options.objective_names,
         )
-        check_comparable(self.name, read_results(options.storage_url, self.name).measurements, prepared.measurement)
+        check_comparable(self.name, results_of(held).measurements, prepared.measurement)
         with DriverLease(held), self._at_the_store():
             study = SweepStudy(
                 planned,
@@ -197,7 +197,7 @@ class Sweep:
         """End what a driver that died at the very end left open in the tracking."""
         if TrackingEvents(self._spool()).open_runs():
             with self._tracking(study) as (tracker, _):
-                self._end_tracking(tracker, "FINISHED", {})
+                self._end_tracking(study, tracker, "FINISHED", {})
 
     def _spool(self) -> Spool:
         return Spool(self.options.home / "tracking" / f"{self.name}.jsonl")
@@ -276,7 +276,7 @@ class Sweep:
                     self._note_refusal(RefusedError(flow.fault))
                 self._each(flow.interrupt, screen.stop)
                 statistics = pool.statistics()
-                self._each(pool.close, lambda: self._end_tracking(tracker, status, statistics))
+                self._each(pool.close, lambda: self._end_tracking(study, tracker, status, statistics))
             self._say_statistics(screen.seconds, statistics)
 
     def _screen_notes(self, writer: TrackingProcess) -> list[str]:
@@ -307,7 +307,7 @@ class Sweep:
                 "mlflow.note.content": space.description,
             },
         )
-        tracker.make_up(read_results(options.storage_url, self.name).trials)
+        tracker.make_up(study.results().trials)
         writer.start()
         try:
             yield tracker, writer
@@ -323,8 +323,10 @@ class Sweep:
                     f"once the server answers, write them with: {command}"
                 )
 
-    def _end_tracking(self, tracker: TrackingEvents, status: str, statistics: dict[str, Any]) -> None:
-        results = read_results(self.options.storage_url, self.name)
+    def _end_tracking(
+        self, study: SweepStudy, tracker: TrackingEvents, status: str, statistics: dict[str, Any]
+    ) -> None:
+        results = study.results()
         if status == "FINISHED" and not results.with_state("COMPLETE"):
             status = "FAILED"
         groups = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Literal
 
 import optuna
@@ -63,7 +64,7 @@ def results_so_far(
     if name not in study_names(storage):
         return None
     study = _load(storage, name)
-    return _results(study) if _check_same(study, space, study_seed, objectives) else None
+    return results_of(study) if _check_same(study, space, study_seed, objectives) else None
 
 
 def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: tuple[str, ...]) -> bool:
@@ -172,7 +173,7 @@ def read_results(storage: str, name: str) -> Results:
     study = _load(storage, name)
     if OfStudy.SPACE not in study.user_attrs:
         raise InputError(f"study {name!r} was not made by a sweep")
-    return _results(study)
+    return results_of(study)
 
 
 def _load(storage: str, name: str) -> optuna.Study:
@@ -185,14 +186,20 @@ def _load(storage: str, name: str) -> optuna.Study:
         raise _refusal(storage, error) from None
 
 
-def _results(study: optuna.Study) -> Results:
+def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None) -> Results:
+    """Return what an open study of a sweep says.
+
+    Args:
+        study: that a sweep made.
+        trials: its ended ones, where somebody has them; None to read them.
+    """
     objectives = objectives_of(study)
-    trials = [_result(trial, objectives) for trial in study.get_trials(deepcopy=False, states=ENDED) if counts(trial)]
+    ended = study.get_trials(deepcopy=False, states=ENDED) if trials is None else trials
     experiment = study.user_attrs.get(OfStudy.EXPERIMENT, "")
     return Results(
         study.study_name,
         Space.from_json(study.user_attrs[OfStudy.SPACE], of_record=True),
-        tuple(trials),
+        tuple(_result(trial, objectives) for trial in ended if counts(trial)),
         experiment,
         objectives,
     )

@@ -22,11 +22,12 @@ from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
-from engine.orchestration.search.stored_studies import counts, open_study
+from engine.orchestration.search.stored_studies import counts, open_study, results_of
 from engine.orchestration.search.study_trials import ENDED, StudyTrials
 from engine.orchestration.search.user_faults import stops_in_order
 from engine.redaction import hide_credentials
 from engine.report.reasons import Reason
+from engine.report.results import Results
 from engine.report.trial_results import CORRUPTED
 from engine.result_names import OfStudy, OfTrial
 from engine.seeds import derive_seed
@@ -276,6 +277,10 @@ class SweepStudy:
             self._left[entry.name] = self._trials[number].user_attrs[OfTrial.SETTINGS]
             self._todo.appendleft(self._as_left(entry))
         self._end(number, TrialState.FAIL, reason)
+
+    def results(self) -> Results:
+        """Return what the study says by now; its trials are not read again."""
+        return results_of(self._study, self._trials.trials(ENDED))
 
     def note_experiment(self, experiment: str) -> None:
         """Keep the id of the MLflow experiment that has the study's runs."""

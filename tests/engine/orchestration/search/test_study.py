@@ -277,3 +277,19 @@ def test_a_trial_without_values_at_a_rung_is_not_judged_there_by_later_ones(stor
     noted = [set(trial.system_attrs) for trial in optuna.load_study(storage=storage, study_name="study").trials[:2]]
     assert not any(name.startswith("completed_rung_") for name in noted[0])
     assert any(name.startswith("completed_rung_") for name in noted[1])
+
+
+def test_an_open_study_says_what_is_read_of_it(storage: str) -> None:
+    study = make_study(storage)
+    for _ in range(5):
+        proposal = study.ask()
+        assert proposal is not None
+        study.note(proposal.number, "errors", {"objective": 0.25})
+        study.complete(proposal.number, 0.25)
+    proposal = study.ask()
+    assert proposal is not None
+    study.fail(proposal.number, Reason("process"))
+    study.ask()  # is under way
+    study.note_experiment("7")
+    assert study.results() == read_results(storage, study.name)
+    assert [trial.state for trial in study.results().trials] == ["COMPLETE"] * 5 + ["FAIL"]

@@ -173,6 +173,16 @@ def test_no_rooms_import_each_other_in_a_circle() -> None:
     assert circles(rooms) == []
 
 
+def test_the_three_rooms_of_orchestration_do_not_import_each_other() -> None:
+    rooms = {f"{LINE}.{room}" for room in ROOMS_OF.values()}
+    assert not [
+        f"{name} imports {found}"
+        for name, founds in graph().items()
+        for found in founds
+        if {room_of(name), room_of(found)} <= rooms and room_of(name) != room_of(found)
+    ]
+
+
 @pytest.mark.parametrize(("library", "room"), ROOMS_OF.items())
 def test_each_library_of_orchestration_is_imported_in_one_room(library: str, room: str) -> None:
     importing = {

@@ -33,7 +33,7 @@ class TrialResult:
 
     Attributes:
         number: in the study.
-        slot: what the trial was for.
+        slot: what the trial was for, as the study's attribute of that name says it ("arm/plain/0").
         group: arm or "winner"; "" for a proposal.
         seed: the trial's.
         state: "COMPLETE", "PRUNED" or "FAIL".

@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from engine import result_names
-from engine.result_names import Metric, OfStudy, OfTrial, RunArtifact, Tag
+from engine.result_names import (
+    CellsRecord,
+    EpochRecord,
+    EvaluationRecord,
+    ImagesErrors,
+    Metric,
+    OfStudy,
+    OfTrial,
+    RunArtifact,
+    Tag,
+)
+from tests.engine.stages.conftest import Workshop
 
 ROOT = Path(__file__).parents[2]
 KINDS = (OfStudy, OfTrial, Tag, Metric, RunArtifact)
@@ -59,3 +70,20 @@ def test_no_other_file_of_the_engine_writes_tags_metrics_or_attributes_out() -> 
             ):
                 found += [f"{where}: {ast.unparse(node)}"] * isinstance(node.args[0], ast.Constant)
     assert not found, "names of results stand in engine/result_names.py: " + ", ".join(found)
+
+
+def test_what_stages_tell_and_end_with_has_the_documented_shape(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    done = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(workshop.plan())}
+    by_trial = {"stage", "step", "value", "own", "own_watch"}  # are added on the way to the study
+    for stage in ("pretrain", "finetune"):
+        for number, record in enumerate(done[stage].history, start=1):
+            assert record["epoch"] == number
+            documented = set(EpochRecord.__annotations__) - by_trial - {"metrics"}
+            assert set(record) == documented - ({"tuned_distortion_error"} if stage == "pretrain" else set())
+    for record in done["evaluate"].history:
+        assert set(record) == set(CellsRecord.__annotations__) - by_trial
+    errors = done["evaluate"].json("errors")
+    assert set(errors) == set(EvaluationRecord.__annotations__) - {"metrics"}
+    assert set(errors["test"]) == set(ImagesErrors.__annotations__)
+    assert set(errors["validation"]) == {"n_images", "clean", "corrupted"}

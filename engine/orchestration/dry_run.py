@@ -36,6 +36,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         storage=options.storage_url,
         name=prepared.study_name,
         objectives=options.objective_names,
+        identities=Identities(space, prepared.identity),
     )
     if so_far is not None:
         check_comparable(prepared.study_name, so_far.measurements, prepared.measurement)

@@ -66,13 +66,16 @@ class Prepared:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     baseline: Baseline | None = None
-    _plans: dict[tuple[str, str], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    _plans: dict[tuple[str, str, int], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
         """Return a trial's plan; the last ones are remembered, since identity and trial ask for the same."""
-        key = (config.digest, device)
+        return self._planned(config, device, self.options.cpus_per_slot)
+
+    def _planned(self, config: TrialConfig, device: str, threads: int) -> TrialPlan:
+        key = (config.digest, device, threads)
         if key not in self._plans:
-            self._plans[key] = plan_trial(config, self.info, device=device, threads=self.options.cpus_per_slot)
+            self._plans[key] = plan_trial(config, self.info, device=device, threads=threads)
             while len(self._plans) > _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
         return self._plans[key]
@@ -102,8 +105,8 @@ class Prepared:
         return [self.info.raw_key, *([weights] if weights else [])]
 
     def identity(self, config: TrialConfig) -> str:
-        """Return what configurations share that come to the same numbers."""
-        return self.plan(config).identity
+        """Return what configurations share that come to the same numbers, on whatever machine the study goes on."""
+        return self._planned(config, "cpu", 1).identity
 
 
 def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:

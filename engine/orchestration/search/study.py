@@ -96,7 +96,15 @@ class SweepStudy:
         self._distributions = {axis.label: distribution(axis) for axis in planned.space.axes}
         if len(objectives) > 1 and self._pruner.name != "none":
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner!r}")
-        self._study = open_study(planned.space, planned.study_seed, storage=storage, name=name, objectives=objectives)
+        identities = Identities(planned.space, resolve)
+        self._study = open_study(
+            planned.space,
+            planned.study_seed,
+            storage=storage,
+            name=name,
+            objectives=objectives,
+            identities=identities,
+        )
         self._check_steps("cells" if self._pruner.by_cells else "epochs")
         self._trials = StudyTrials(self._study, self._pruner.optuna, self._patience)
         self._live: dict[int, PlannedTrial] = {}
@@ -104,7 +112,6 @@ class SweepStudy:
         self._with_gaps: set[int] = set()
         self._left: dict[str, Mapping[str, Any]] = {}
         self.n_recovered = self._recover()
-        identities = Identities(planned.space, resolve)
         self._repeats = Repeats(identities)
         self._sequence: ProposalSequence | None = None
         self._sampler_study: SamplerStudy | None = None

@@ -37,7 +37,9 @@ def dry_run(of: Prepared) -> str:
 
 def study_of(of: Prepared) -> SweepStudy:
     options = of.options
-    return SweepStudy(of.planned, storage=options.storage_url, name="s", sampler="random", pruner="none")
+    return SweepStudy(
+        of.planned, storage=options.storage_url, name="s", sampler="random", pruner="none", resolve=of.identity
+    )
 
 
 def run_some(study: SweepStudy, n_trials: int) -> None:

@@ -13,7 +13,7 @@ import torch
 import tyro
 from rich.console import Console
 
-from engine.corruptions import corrupt, frost_source, table_corruptions, why_impossible
+from engine.corruptions import check_constants, corrupt, frost_source, table_corruptions, why_impossible
 from engine.data import DataInfo, Split, write_corruption_files
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
@@ -116,6 +116,8 @@ def possible_corruptions(
     Raises:
         InputError: one that was asked for by name has no meaning for the images, or none has.
     """
+    for name in asked:
+        check_constants(name, options.table, range(1, 6), info.channels, info.image_size)
     reasons = {name: why_impossible(name, options.table, info.channels, info.image_size) for name in asked}
     impossible = {name: reason for name, reason in reasons.items() if reason is not None}
     names = tuple(name for name in asked if name not in impossible)

@@ -3,6 +3,7 @@
 from engine.corruptions import blur, digital, noise, spatter, weather
 from engine.corruptions.apply import (
     CORRUPTION_REGISTRY,
+    check_constants,
     corrupt,
     register_corruption,
     register_severity_table,
@@ -30,6 +31,7 @@ __all__ = [
     "Draws",
     "FrostSource",
     "blur",
+    "check_constants",
     "corrupt",
     "default_levels",
     "digital",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
+import numpy as np
 import torch
 
 from engine.corruption_kinds import RESERVED
+from engine.corruptions.constants import checked_names
 from engine.corruptions.draws import Draws
 from engine.corruptions.frost_pictures import FrostPicturesError
 from engine.corruptions.pixels import ImageIndices, check_images, check_indices
@@ -18,6 +20,7 @@ from engine.corruptions.tables import (
     add_severity_table,
     check_severity,
     severity_table,
+    table_digest,
 )
 from engine.errors import InputError, unknown_name
 from engine.registry import Registry
@@ -27,6 +30,8 @@ CorruptionFunction = Callable[..., torch.Tensor]
 
 CORRUPTION_REGISTRY: Registry[CorruptionFunction] = Registry("corruption")
 _own_constants: dict[str, tuple] = {}
+_failures: dict[tuple, Exception | None] = {}
+"""What came of trying a user's own: it is asked for each trial that is planned."""
 
 # Elements at a time: on the CPU intermediate results stay in the cache, on a GPU they stay below 2 GB.
 _CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 24}
@@ -51,6 +56,10 @@ def register_corruption(
         raise InputError(
             f"a corruption cannot be called {name!r}: results call something else so ({', '.join(RESERVED)})"
         )
+    if constants is not None and not isinstance(constants, list | tuple):
+        raise InputError(
+            f"`constants` of corruption {name!r} must be {N_SEVERITIES}, one a severity, got {constants!r}"
+        )
     if constants is not None and len(constants) != N_SEVERITIES:
         raise InputError(f"`constants` of corruption {name!r} must be {N_SEVERITIES}, got {len(constants)}")
 
@@ -67,8 +76,8 @@ def register_severity_table(
     name: str,
     constants: Mapping[str, Sequence[object]],
     *,
-    objective: Sequence[str] = (),
-    reported: Sequence[str] = (),
+    objective: Sequence[str] | None = None,
+    reported: Sequence[str] | None = None,
 ) -> None:
     """Add a severity table: how strong each severity of some corruptions is; `evaluate.table` chooses it.
 
@@ -79,17 +88,23 @@ def register_severity_table(
         reported: those that trials are tested on unless they name others; all of them if not given.
 
     Raises:
-        InputError: another table has the name, a corruption is not known, or has not five constants.
+        InputError: another table has the name, a corruption is not known, has not five constants, or one of them is no
+            finite number or is built otherwise than the engine's own; or no names are given to choose by.
     """
-    for corruption in constants:
+    if not isinstance(name, str) or not name.isprintable() or not name.strip():
+        raise InputError(f"a severity table's name is a word, got {name!r}")
+    for corruption in constants if isinstance(constants, Mapping) else ():
         if corruption not in CORRUPTION_REGISTRY:
             raise unknown_name(f"corruption in severity table {name!r}", corruption, CORRUPTION_REGISTRY)
-    for corruption in (*objective, *reported):
+    chosen = [
+        checked_names(name, what, names, constants)
+        for what, names in (("objective", objective), ("reported", reported))
+    ]
+    for corruption in (*chosen[0], *chosen[1]):
         if corruption not in constants:
             raise unknown_name(f"corruption of severity table {name!r}", corruption, constants)
     add_severity_table(name, constants)
-    OBJECTIVES[name] = tuple(objective or constants)
-    REPORTED[name] = tuple(reported or constants)
+    OBJECTIVES[name], REPORTED[name] = chosen
 
 
 def table_corruptions(table: str = "cifar-c") -> tuple[str, ...]:
@@ -172,6 +187,65 @@ def why_impossible(name: str, table: str, channels: int, side: int) -> str | Non
         raise
     except InputError as error:
         return str(error)
+    return None
+
+
+def check_constants(name: str, table: str, severities: Iterable[int], channels: int, side: int) -> None:
+    """Try a corruption at some severities on small images, where it or the table is a user's own.
+
+    That it has no meaning for images of the shape is ``why_impossible``'s to say.
+
+    Args:
+        name: a corruption that the table covers.
+        table: the severity table.
+        severities: 1 to 5.
+        channels: of the images.
+        side: of the images, in pixels.
+
+    Raises:
+        InputError: it fails with a constant, or gives something else than images.
+        FrostPicturesError: see ``why_impossible``.
+    """
+    own_corruption = CORRUPTION_REGISTRY.source_digest(name) is not None
+    from_table = name not in _own_constants and table_digest(table) is not None
+    if not (own_corruption or from_table):
+        return
+    if not own_corruption and why_impossible(name, "cifar-c", channels, side) is not None:
+        return
+    for severity in severities:
+        constants = severity_constants(name, severity, table)
+        tried = (CORRUPTION_REGISTRY[name], severity, repr(constants), channels, side)
+        if tried not in _failures:
+            _failures[tried] = _failure(name, severity, table, (channels, side))
+        error = _failures[tried]
+        if error is None:
+            continue
+        if own_corruption and severity == 1 and isinstance(error, InputError):
+            return  # what a corruption says of images that it has no meaning for
+        of_table = f" of severity table {table!r}" if from_table else ""
+        raise InputError(
+            f"corruption {name!r} fails with the constant {constants!r}{of_table} at severity {severity}: "
+            + (str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
+        ) from error
+
+
+def _failure(name: str, severity: int, table: str, shape: tuple[int, int]) -> Exception | None:
+    """Return what a corruption raises for a grey and a noisy image of (channels, side), or None."""
+    channels, side = shape
+    images = torch.full((2, channels, side, side), 128, dtype=torch.uint8)
+    images[1].random_(generator=torch.Generator().manual_seed(0))
+    constants = severity_constants(name, severity, table)
+    draws = Draws(0, ("corruption", name, severity), torch.arange(len(images)))
+    try:
+        with np.errstate(divide="raise", invalid="raise"):
+            made = CORRUPTION_REGISTRY[name](images.clone(), constants, draws)
+    except FrostPicturesError:
+        raise
+    except Exception as error:  # a user's own raises as it likes, and so does arithmetic
+        return error
+    if not isinstance(made, torch.Tensor) or made.dtype != images.dtype or made.shape != images.shape:
+        what = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, torch.Tensor) else type(made).__name__
+        return TypeError(f"it must return uint8 images of the shape {tuple(images.shape)}, got {what}")
     return None
 
 

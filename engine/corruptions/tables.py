@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from engine.corruptions.constants import checked_constants
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 
@@ -101,22 +102,12 @@ def add_severity_table(name: str, constants: Mapping[str, Sequence[object]]) -> 
     """Add a table, unless it is there.
 
     Raises:
-        InputError: another one has the name, or a corruption has not five constants, numbers or tuples of numbers.
+        InputError: another one has the name, or its constants cannot be a corruption's (see ``checked_constants``).
     """
-    table = {corruption: tuple(values) for corruption, values in constants.items()}
+    table = checked_constants(name, constants, _CIFAR_C, N_SEVERITIES)
     if name == AUTOMATIC or SEVERITY_TABLES.get(name, table) != table:
         raise InputError(f"a severity table called {name!r} is there already")
-    for corruption, values in table.items():
-        if len(values) != N_SEVERITIES:
-            raise InputError(
-                f"severity table {name!r} needs {N_SEVERITIES} constants of {corruption!r}, got {len(values)}"
-            )
     SEVERITY_TABLES[name] = table
-    try:
-        table_digest(name)
-    except TypeError:
-        del SEVERITY_TABLES[name]
-        raise InputError(f"the constants of severity table {name!r} must be numbers, or tuples of numbers") from None
 
 
 def table_digest(table: str) -> str | None:

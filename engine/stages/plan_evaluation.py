@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.corruption_kinds import kind_of
-from engine.corruptions import frost_source, table_corruptions, why_impossible
+from engine.corruptions import check_constants, frost_source, table_corruptions, why_impossible
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.tables import AUTOMATIC, OBJECTIVES, REPORTED, table_digest
 from engine.data import DataInfo
@@ -18,13 +18,17 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
     """Return what networks are tested on and compared by, as JSON: "table", "corruptions", "objective", "severities".
 
     Raises:
-        InputError: a corruption that the table or the images do not have.
+        InputError: a corruption that the table or the images do not have, or a user's own constant that fails.
     """
     table = data.severity_table if evaluate.table == AUTOMATIC else evaluate.table
     covered = table_corruptions(table)
     for name in (*evaluate.corruptions, *evaluate.objective):
         if name not in covered:
             raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
+
+    chosen = (*OBJECTIVES.get(table, covered), *REPORTED.get(table, covered))
+    for name in dict.fromkeys((*evaluate.corruptions, *evaluate.objective, *chosen)):
+        check_constants(name, table, sorted(set(evaluate.severities)), data.channels, data.image_size)
 
     def why_not(name: str) -> str | None:
         return why_impossible(name, table, data.channels, data.image_size)

@@ -27,6 +27,11 @@ INFO = DataInfo(
 )
 
 
+def one_odd(corruption, constant):
+    """Return a table in which severity 2 of a corruption has an odd constant."""
+    return {corruption: (0.9, constant, 0.7, 0.6, 0.5)}
+
+
 @pytest.fixture(autouse=True)
 def _as_before():
     with taken_back():
@@ -76,7 +81,41 @@ def test_the_same_table_again_is_a_module_that_is_loaded_again():
         ("auto", NOISE, {}, "a severity table called 'auto' is there already"),
         ("mine", {"gausian_noise": NOISE["contrast"]}, {}, r"'gausian_noise' \(did you mean 'gaussian_noise'\?\)"),
         ("mine", {"contrast": (1, 2)}, {}, "needs 5 constants of 'contrast', got 2"),
-        ("mine", {"contrast": (object(),) * 5}, {}, "must be numbers, or tuples of numbers"),
+        (
+            "mine",
+            {"contrast": (object(),) * 5},
+            {},
+            "table 'mine': the constant of 'contrast' at severity 1 must be a fin",
+        ),
+        ("mine", {}, {}, "severity table 'mine' needs constants of at least one corruption"),
+        ("mine", ["contrast"], {}, "severity table 'mine' needs constants of at least one corruption"),
+        ("mine", {"contrast": 0.1}, {}, "'mine' needs 5 constants of 'contrast', one a severity, got 0.1"),
+        ("mine", {"contrast": "abcde"}, {}, "'mine' needs 5 constants of 'contrast', one a severity, got 'abcde'"),
+        ("mine", one_odd("contrast", float("nan")), {}, "'contrast' at severity 2 must be a finite number, got nan"),
+        ("mine", one_odd("contrast", float("inf")), {}, "'contrast' at severity 2 must be a finite number, got inf"),
+        ("mine", one_odd("contrast", 10**400), {}, "'contrast' at severity 2 must be a finite number, got 1000"),
+        ("mine", one_odd("contrast", "a"), {}, "'contrast' at severity 2 must be a finite number, got 'a'"),
+        ("mine", one_odd("contrast", True), {}, "'contrast' at severity 2 must be a finite number, got True"),
+        ("mine", one_odd("contrast", (1, 2)), {}, r"'contrast' at severity 2 must be a finite number, got \(1, 2\)"),
+        (
+            "mine",
+            {"glass_blur": (1, 2, 3, 4, 5)},
+            {},
+            "'glass_blur' at severity 1 must be a tuple of 2 finite numbers, got 1",
+        ),
+        ("mine", {"fog": ((1, 2, 3),) * 5}, {}, "'fog' at severity 1 must be a tuple of 2 finite numbers"),
+        ("mine", {"fog": ((1, float("nan")),) * 5}, {}, "'fog' at severity 1 must be a tuple of 2 finite numbers"),
+        ("mine", {"spatter": ((1, 1, 1, 1, 1, "blood"),) * 5}, {}, "'spatter' at severity 1 .* 'water' or 'mud'"),
+        (
+            "mine",
+            NOISE,
+            {"objective": "contrast"},
+            "`objective` of severity table 'mine' must be a tuple .*got 'contrast'",
+        ),
+        ("mine", NOISE, {"objective": ()}, r"`objective` of severity table 'mine' must be a tuple .*got \(\)"),
+        ("mine", NOISE, {"reported": "contrast"}, "`reported` of severity table 'mine' must be a tuple"),
+        ("mine", NOISE, {"objective": (1,)}, "`objective` of severity table 'mine' must be a tuple"),
+        (5, NOISE, {}, "a severity table's name is a word, got 5"),
         ("mine", NOISE, {"objective": ("fog",)}, "unknown corruption of severity table 'mine' 'fog'"),
         ("mine", NOISE, {"reported": ("fog",)}, "unknown corruption of severity table 'mine' 'fog'"),
     ],
@@ -89,3 +128,38 @@ def test_what_cannot_be_is_one_sentence(name, constants, choices, sentence):
 def test_a_table_that_nobody_registered_is_named():
     with pytest.raises(InputError, match="unknown severity table 'mine'"):
         plan()
+
+
+@pytest.mark.parametrize(
+    ("constants", "sentence"),
+    [
+        (
+            {"shot_noise": (-5, 50, 20, 10, 5)},
+            "'shot_noise' fails with the constant -5 of severity table 'mine' at sev.* 1",
+        ),
+        (
+            {"shot_noise": (100, 50, 20, 10, 0)},
+            "'shot_noise' fails with the constant 0 of severity table 'mine' at sev.* 5",
+        ),
+        (
+            {"zoom_blur": (2, 3.5, 4, 5, 6)},
+            "'zoom_blur' fails with the constant 3.5 of severity table 'mine' at sev.* 2",
+        ),
+        ({"defocus_blur": ((1, 0),) * 5}, r"'defocus_blur' fails with the constant \(1, 0\) of severity table 'mine'"),
+        ({"gaussian_blur": (1, 1, -1, 1, 1)}, "'gaussian_blur' fails with the constant -1 of severity table 'mine'"),
+    ],
+)
+def test_what_shows_only_on_images_is_said_when_a_trial_is_planned(constants, sentence):
+    register_severity_table("mine", {**NOISE, **constants}, objective=("contrast",))
+    with pytest.raises(InputError, match=sentence):
+        plan()
+
+
+def test_a_constant_of_a_severity_that_is_not_asked_for_does_no_harm():
+    register_severity_table("mine", {**NOISE, "shot_noise": (100, 50, 20, 10, 0)})
+    assert plan(**{"evaluate.severities": (1, 2)}).judged.settings["severities"] == [1, 2]
+
+
+def test_a_corruption_that_grey_images_cannot_have_is_left_out_as_ever():
+    register_severity_table("mine", {**NOISE, "saturate": ((2, 0),) * 5})
+    assert "saturate" not in plan().judged.settings["corruptions"]

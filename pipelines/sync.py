@@ -30,7 +30,7 @@ class SyncOptions:
     home: Path = Path("runs")
     """Folder of the sweeps."""
     tracker: Annotated[str, tyro.conf.arg(metavar="NAME")] = NAME
-    """The tracker that the sweeps had."""
+    """The tracker that the sweeps had; the events of sweeps that had another one are passed over."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = ()
     """Modules of yours that register it."""
     tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
@@ -38,7 +38,7 @@ class SyncOptions:
 
 
 def main(options: SyncOptions) -> int:
-    """Write the events and print how many of which study; return 1 if some still wait."""
+    """Write the events and print how many of which study; return 1 if some of this tracker still wait."""
     if not (options.home / "tracking").is_dir():
         raise InputError(f"no sweep has left tracking events in {options.home / 'tracking'}")
     import_modules(options.imports)
@@ -50,6 +50,11 @@ def main(options: SyncOptions) -> int:
     n_studies = n_waiting = 0
     for result in replay(options.home, options.tracker, options.tracking_uri):
         n_studies += 1
+        if result.owner is not None:
+            command = result.owner.command(options.home)
+            passed_over = f"{result.n_waiting} events passed over ({result.reason}); write them with: {command}"
+            print(f"study {result.study}: {passed_over}", file=sys.stderr)
+            continue
         n_waiting += result.n_waiting
         if result.n_written:
             print(f"study {result.study}: {result.n_written} events written to {where}")

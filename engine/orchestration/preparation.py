@@ -26,6 +26,7 @@ from engine.orchestration.search import (
 )
 from engine.orchestration.search.planned_trials import N_PROPOSALS, PlannedTrials, suitable_n_trials
 from engine.orchestration.tracking import TrackerRequest, check_tracker
+from engine.orchestration.tracking.spool_owner import check_owner
 from engine.report.baseline_scores import ARM, check_arm
 from engine.report.measurement import Measurement, planned_measurement
 from engine.settings import TrialConfig
@@ -140,7 +141,9 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
         n_objectives = len(options.objective_names)
         try_sampler(options.sampler_name, space, n_proposals=planned.n_proposals, n_objectives=n_objectives)
     try_pruner(options.pruner_name, space)
-    prepared = Prepared(options, space, planned, options.study_name(space), store, info, left_out, notes, baseline)
+    study_name = options.study_name(space)
+    check_owner(options.home, study_name, options.tracker)
+    prepared = Prepared(options, space, planned, study_name, store, info, left_out, notes, baseline)
     check_arms(prepared)
     if planned.n_proposals:
         check_proposals_differ(space)

@@ -20,9 +20,10 @@ from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.stored_studies import open_study, results_of
 from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
+from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import arm_baseline, score_tables
-from engine.report.commands import sync_command, view_commands
+from engine.report.commands import view_commands
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
 from engine.report.results import Results
@@ -200,7 +201,7 @@ class Sweep:
                 self._end_tracking(study, tracker, "FINISHED", {})
 
     def _spool(self) -> Spool:
-        return Spool(self.options.home / "tracking" / f"{self.name}.jsonl")
+        return Spool(spool_path(self.options.home, self.name))
 
     def _run_trials(self, study: SweepStudy, n_done: int) -> None:
         from engine.orchestration.cluster.connection import connect, disconnect
@@ -289,6 +290,8 @@ class Sweep:
         """Give what tells the tracking and what writes it; afterwards the study knows where its runs are."""
         options = self.options
         spool = self._spool()
+        owner = SpoolOwner(options.tracker, options.tracking_uri, options.imports)
+        self._patience.call(note_owner, spool, owner)
         tracker = TrackingEvents(spool, self.prepared.baseline, self._patience)
         request = TrackerRequest(self.name, options.home, options.tracking_uri)
         writer = TrackingProcess(options.tracker, request, spool, imports=options.imports)
@@ -317,7 +320,7 @@ class Sweep:
                 self._each(lambda: study.note_experiment(writer.experiment))
             if not all_written:
                 n_waiting = spool.n_waiting()
-                command = sync_command(options.home, options.tracking_uri, options.tracker, options.imports)
+                command = owner.command(options.home)
                 self._say(
                     f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
                     f"once the server answers, write them with: {command}"

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import InputError
 from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, TrackingEvents
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
+from engine.orchestration.tracking.spool_owner import SpoolOwner, check_owner, note_owner, owner_of
 from pipelines.sync import command_line
 from tests.documents import bring_module
 
@@ -74,7 +76,7 @@ def test_a_server_that_is_still_away_is_said_without_its_password(tmp_path: Path
 
 def test_a_tracker_of_one_s_own_takes_what_waits(tmp_path: Path, capsys) -> None:
     bring_module("my_tracker")
-    fill(tmp_path, "one")
+    note_owner(fill(tmp_path, "one"), SpoolOwner("csv"))
     own = ["--home", str(tmp_path), "--tracker", "csv", "--import", "my_tracker"]
     assert command_line(own) == 0
     assert capsys.readouterr().out == "study one: 5 events written to csv\n"
@@ -82,6 +84,49 @@ def test_a_tracker_of_one_s_own_takes_what_waits(tmp_path: Path, capsys) -> None
     assert not (tmp_path / "mlflow.db").exists()
     assert command_line(["--home", str(tmp_path), "--tracker", "cvs"]) == 2
     assert "unknown tracker 'cvs' (did you mean 'csv'" in capsys.readouterr().err
+
+
+def test_events_of_another_tracker_are_passed_over_with_the_command_that_writes_them(tmp_path: Path, capsys) -> None:
+    bring_module("my_tracker")
+    fill(tmp_path, "of-mlflow")
+    owner = SpoolOwner("csv", "http://user:hunter2@127.0.0.1:9", ("my_tracker",))
+    note_owner(fill(tmp_path, "of-csv"), owner)
+    assert command_line(["--home", str(tmp_path), "--tracker", "csv", "--import", "my_tracker"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "study of-csv: 5 events written to csv\n"
+    command = f"python -m pipelines.sync --home {tmp_path}"
+    assert captured.err == (
+        f"study of-mlflow: 5 events passed over (they are for tracker 'mlflow'); write them with: {command}\n"
+    )
+    assert not (tmp_path / "csv" / "of-mlflow.csv").exists()
+    note_owner(fill(tmp_path, "of-csv"), owner)
+    assert command_line(["--home", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("study of-mlflow: 5 events written to sqlite:")
+    assert f"{command} --tracking-uri 'http://***@127.0.0.1:9' --tracker csv --import my_tracker\n" in captured.err
+
+
+def test_a_study_goes_on_with_another_tracker_once_nothing_waits_for_the_one_before(tmp_path: Path) -> None:
+    spool = fill(tmp_path, "one")
+    check_owner(tmp_path, "one", "mlflow")
+    check_owner(tmp_path, "two", "csv")
+    with pytest.raises(
+        InputError, match=r"^5 events of study one wait for tracker 'mlflow'.*: python -m pipelines.sync "
+    ):
+        check_owner(tmp_path, "one", "csv")
+    spool.mark(spool.pending()[1])
+    note_owner(spool, SpoolOwner("mlflow"))
+    assert spool.n_waiting() == 0
+    check_owner(tmp_path, "one", "csv")
+    note_owner(spool, SpoolOwner("csv"))
+    assert spool.n_waiting() == 5, "the new one is told all"
+    assert owner_of(spool.path) == SpoolOwner("csv")
+
+
+def test_a_damaged_note_is_a_sentence(tmp_path: Path, capsys) -> None:
+    fill(tmp_path, "one").path.with_suffix(".tracker").write_text("[]")
+    assert command_line(["--home", str(tmp_path)]) == 2
+    assert "one.tracker does not say which tracker" in capsys.readouterr().err
 
 
 def test_a_folder_without_events_is_refused(tmp_path: Path, capsys) -> None:

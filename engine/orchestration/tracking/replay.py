@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.orchestration.tracking.spool import Spool
+from engine.orchestration.tracking.spool_owner import SpoolOwner, owner_of
 from engine.orchestration.tracking.spool_writer import SpoolWriter, describe_error
 from engine.orchestration.tracking.tracker_kinds import TrackerRequest
 from engine.orchestration.tracking.trackers import make_writer
@@ -21,16 +22,18 @@ class Replayed:
         n_written: events that were written now.
         n_waiting: events that still wait.
         reason: why they do; "" if none does.
+        owner: the tracker that they are for, if that is another one: it was passed over.
     """
 
     study: str
     n_written: int
     n_waiting: int
     reason: str = ""
+    owner: SpoolOwner | None = None
 
 
 def replay(home: Path, tracker: str, uri: str | None) -> Iterator[Replayed]:
-    """Write the waiting events of every study whose sweep is not at work itself; yield what came of each.
+    """Write the waiting events of every study of a tracker whose sweep is not at work itself; yield what came of each.
 
     Args:
         home: the sweeps' folder.
@@ -40,7 +43,10 @@ def replay(home: Path, tracker: str, uri: str | None) -> Iterator[Replayed]:
     for path in sorted((home / "tracking").glob("*.jsonl")):
         spool = Spool(path)
         n_before = len(spool.pending()[0])
-        if n_before:
+        owner = owner_of(path)
+        if n_before and owner.tracker != tracker:
+            yield Replayed(path.stem, 0, n_before, f"they are for tracker {owner.tracker!r}", owner)
+        elif n_before:
             writer = SpoolWriter(make_writer(tracker, TrackerRequest(path.stem, home, uri)), spool)
             yield _replay_spool(writer, spool, n_before)
 

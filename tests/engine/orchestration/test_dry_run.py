@@ -18,10 +18,13 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.remaining_trials import remaining_trials
+from engine.orchestration.tracking import Spool
+from engine.orchestration.tracking.spool_owner import spool_path
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
 from engine.stages import TrialPlan
 from pipelines.sweep import command_line
+from tests.documents import bring_module
 from tests.engine.orchestration.spaces import SPACE, TINY
 
 
@@ -199,3 +202,13 @@ def test_values_are_shown_as_they_are_typed(tmp_path):
     assert "push_pull.learn_alpha: none, kernel" in shown
     assert "push_pull.learn_alpha=none" in shown
     assert "finetune.across_layers: true, false" in shown
+
+
+def test_a_study_whose_events_wait_for_another_tracker_is_refused(tmp_path: Path) -> None:
+    Spool(spool_path(tmp_path / "home", "s")).append({"event": "start"})
+    prepared(tmp_path)
+    bring_module("my_tracker")
+    with pytest.raises(
+        InputError, match=r"^1 events of study s wait for tracker 'mlflow'.* --tracker csv: write them first"
+    ):
+        prepared(tmp_path, tracker="csv")

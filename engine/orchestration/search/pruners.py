@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from engine.errors import InputError
+from engine.orchestration.databases.patience import RefusedError
 from engine.orchestration.search.horizon import REDUCTION, Horizon
 from engine.registry import Registry
 from engine.report.reasons import Reason
@@ -298,6 +299,17 @@ def make_pruner(text: str, space: Space) -> SweepPruner:
     return SweepPruner(name, number, pruner)
 
 
+def yes_or_no(name: str, said: object) -> bool:
+    """Return what a pruner says, Python's True or False or NumPy's.
+
+    Raises:
+        RefusedError: it says something else, which would count as yes or no by chance.
+    """
+    if not isinstance(said, bool | np.bool_):
+        raise RefusedError(f"pruner {name!r} must say True or False, got {said!r}")
+    return bool(said)
+
+
 def try_pruner(text: str, space: Space) -> None:
     """Have a user's own pruner judge the second of two trials, at each of the first steps.
 
@@ -314,9 +326,11 @@ def try_pruner(text: str, space: Space) -> None:
             trial = study.ask()
             for step in range(1, N_TRIED_STEPS + 1):
                 trial.report(error, step)
-                trial.should_prune()
+                yes_or_no(name, trial.should_prune())
             study.tell(trial, error)
     except InputError:
         raise
+    except RefusedError as error:
+        raise InputError(str(error)) from error
     except Exception as error:  # whatever a user's code raises
         raise InputError(f"pruner {name!r} fails: {type(error).__name__}: {error}") from error

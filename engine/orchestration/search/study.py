@@ -17,7 +17,7 @@ from engine.errors import InputError
 from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
-from engine.orchestration.search.pruners import PRUNERS, make_pruner
+from engine.orchestration.search.pruners import PRUNERS, make_pruner, yes_or_no
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS
@@ -264,7 +264,7 @@ class SweepStudy:
 
     def _should_prune(self, number: int) -> bool:
         with stops_in_order(PRUNERS, self._pruner.name):
-            return bool(self._trials.should_prune(number))
+            return yes_or_no(self._pruner.name, self._trials.should_prune(number))
 
     def complete(self, number: int, *values: float) -> None:
         """End a trial with its value of each objective."""

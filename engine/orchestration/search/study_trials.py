@@ -113,8 +113,8 @@ class StudyTrials:
             for storage, trial in self._both(number):
                 self._patience.call(storage.set_trial_intermediate_value, trial, step, value)
 
-    def should_prune(self, number: int) -> bool:
-        """Return whether the pruner would stop a trial at its last step."""
+    def should_prune(self, number: int) -> object:
+        """Return what the pruner says of whether it would stop a trial at its last step."""
         return self._pruner.prune(self._copy, self[number])
 
     def end(self, number: int, state: TrialState, values: tuple[float, ...] | None = None) -> FrozenTrial:

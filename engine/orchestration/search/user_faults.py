@@ -23,6 +23,8 @@ def stops_in_order(registry: Registry[Any], name: str) -> Iterator[None]:
     """
     try:
         yield
+    except RefusedError:  # a sentence already
+        raise
     except Exception as error:  # whatever a user's code raises
         if registry.source_digest(name) is None:
             raise  # one of the project's own: the traceback is wanted

@@ -1,5 +1,6 @@
 """Samplers and pruners that a user registers: what they are given, how they are tried, and what of them is kept."""
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -154,12 +155,25 @@ def test_a_sampler_that_fails_is_one_sentence_before_anything_starts(make, sente
         try_sampler("bad", SPACE, n_proposals=10, n_objectives=1)
 
 
+class Says(optuna.pruners.BasePruner):
+    """Says the same of every trial."""
+
+    def __init__(self, said):
+        self._said = said
+
+    def prune(self, study, trial):
+        return self._said
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
         (fails, "pruner 'bad' fails: KeyError: 'no such thing'"),
         (lambda given: None, "pruner 'bad' must be an optuna.pruners.BasePruner, got None"),
         (lambda given: FailsToPrune(), "pruner 'bad' fails: IndexError: no step 4"),
+        (lambda given: Says("no"), "^pruner 'bad' must say True or False, got 'no'$"),
+        (lambda given: Says(None), "^pruner 'bad' must say True or False, got None$"),
+        (lambda given: Says(0.7), "^pruner 'bad' must say True or False, got 0.7$"),
     ],
 )
 def test_a_pruner_that_fails_is_one_sentence_before_anything_starts(make, sentence: str) -> None:
@@ -188,6 +202,27 @@ def test_a_pruner_that_fails_while_a_sweep_runs_stops_it_in_order(storage: str) 
     assert proposal is not None
     with pytest.raises(RefusedError, match=r"^pruner 'bad' fails: IndexError: no step 4$"):
         study.report(proposal.number, {1: 0.5}, own=True)
+
+
+def test_a_pruner_that_says_neither_yes_nor_no_stops_a_sweep_in_order(storage: str) -> None:
+    register_pruner("bad", "says a word", by_rungs=True)(lambda given: Says("no"))
+    study = make_study(storage, pruner="bad")
+    proposal = study.ask()
+    assert proposal is not None
+    with pytest.raises(RefusedError, match=r"^pruner 'bad' must say True or False, got 'no'$") as refused:
+        study.report(proposal.number, {1: 0.5}, own=True)
+    assert passing_reason(refused.value) is not None, "the sweep ends with what it has"
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_pruner_may_say_yes_or_no_as_numpy_does(storage: str, said: bool) -> None:
+    register_pruner("numpy", "says the same always", by_cells=True)(lambda given: Says(np.bool_(said)))
+    try_pruner("numpy", SPACE)
+    study = make_study(storage, pruner="numpy")
+    complete_arms(study)
+    proposal = study.ask()
+    assert proposal is not None
+    assert (study.report(proposal.number, {1: 0.9, 2: 0.9}, own=True) is not None) == said
 
 
 def test_a_pruner_by_cells_may_stop_a_trial_before_any_is_complete(storage: str) -> None:

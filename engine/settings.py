@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from engine.conversion import BY_OTHER_PATHS, Leaf, build, convert_setting, flatten, leaves, settings_fields
 from engine.digest import digest
-from engine.errors import InputError, refused, unknown_name
+from engine.errors import InputError, refused, unknown_name, unknown_setting
 from engine.sections import (
     SECTIONS,
     Remembered,
@@ -380,7 +380,7 @@ class TrialConfig:
         flat = self.flat()
         for path, value in settings.items():
             if path not in flat:
-                raise unknown_name("setting", path, flat)
+                raise unknown_setting(path, flat)
             flat[path] = value
             if path in SIZES and value is not None:
                 flat.update({other: None for other in SIZES if other not in settings})
@@ -395,7 +395,7 @@ class TrialConfig:
         """
         known = all_leaves()
         if path not in known:
-            raise unknown_name("setting", path, known)
+            raise unknown_setting(path, known)
         converted = convert_setting(known[path], value, path)
         return list(converted) if isinstance(converted, tuple) else converted
 
@@ -452,4 +452,4 @@ def _section(name: str, values: Any) -> Any:
     if is_remembered(name) and isinstance(values, Mapping):
         return Remembered.of(flatten(values))
     path = next(iter(flatten({name: values})), name)
-    raise unknown_name("setting", path, all_leaves())
+    raise unknown_setting(path, all_leaves())

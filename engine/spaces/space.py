@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from engine.digest import digest
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, unknown_setting
 from engine.explanation import as_typed
 from engine.seeds import derive_seed
 from engine.settings import SIZES, TrialConfig
@@ -126,9 +126,11 @@ class Space:
         self._check_sizes()
         flat = self.base.flat()
         for place, axis in enumerate(self.axes):
+            if axis.setting not in flat:
+                raise unknown_setting(axis.setting, flat)
             for path in axis.when:
                 if path not in flat:
-                    raise unknown_name(f"setting in the condition of axis {axis.label!r}", path, flat)
+                    raise unknown_setting(path, flat, f"setting in the condition of axis {axis.label!r}")
                 self._check_condition(place, path)
         for axis in self.axes:
             context = check_axis_matters(self, axis)

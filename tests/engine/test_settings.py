@@ -203,6 +203,24 @@ def test_an_unknown_setting_suggests_the_nearest():
         TrialConfig.from_flat({"pretrain.epoch": 1})
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("push_pull.alhpa", "(did you mean 'push_pull.alpha'?); known: push_pull.alpha, push_pull."),
+        ("push_pul.alpha", "(did you mean 'push_pull.alpha'?); known: push_pull.alpha, push_pull."),
+        ("noise.sigma", ": there are no settings of 'noise', but of data, distortion, "),
+        ("n_probe", "(did you mean 'evaluate.n_probe'?); known: evaluate.n_probe"),
+        ("ranks", "(did you mean 'rank'?); known: "),
+    ],
+)
+def test_of_the_known_settings_the_near_ones_are_listed(path, sentence):
+    with pytest.raises(InputError) as refused:
+        DEFAULT.with_settings({path: 1})
+    assert sentence in str(refused.value)
+    assert len(str(refused.value)) < 300, "not all of them"
+    assert ("--import" in str(refused.value)) == (path == "noise.sigma")
+
+
 def test_one_setting_with_two_values_is_refused():
     with pytest.raises(InputError, match=r"setting 'pretrain.epochs' has two values, got 3 and 4"):
         parse_settings(["pretrain.epochs=3", "pretrain.epochs=4"])

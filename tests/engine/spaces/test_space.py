@@ -323,6 +323,12 @@ def test_an_axis_that_can_matter_is_taken_wherever_its_conditions_are_decided(ba
         ),
         ({"arms": (Arm("odd", {"push_pull.h": 0.5}),)}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ({"axes": (Choice("push_pull.hh", (2.0,)),)}, "unknown setting 'push_pull.hh'"),
+        ({"axes": (Float("push_pull.hh", 1, 2),)}, r"unknown setting 'push_pull.hh' \(did you mean 'push_pull.h'\?\)"),
+        (
+            {"axes": (Int("pretrain.epoch", 1, 2),)},
+            r"unknown setting 'pretrain.epoch' \(did you mean 'pretrain.epochs'",
+        ),
+        ({"axes": (Float("wnoise.sigma", 1, 2),)}, "unknown setting 'wnoise.sigma': there are no settings of 'wnoise'"),
         ({"axes": (AXES[0], Choice("push_pull.h", (2.0, 0.5)))}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ({"axes": (AXES[0], Choice("push_pull.h", (0.5, 0.25)))}, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ({"axes": (AXES[0], Choice("push_pull.h", ("2", "3")))}, "`push_pull.h` must be of type float, got '2'"),

@@ -222,6 +222,14 @@ class Metric:
     }
     """{key of an epoch's record: the metric that shows it by step}."""
 
+    @classmethod
+    def first_words(cls) -> frozenset[str]:
+        """Return what the names of these metrics begin with, up to their "/": no stage can be called so."""
+        names = {value for name, value in vars(cls).items() if name.isupper() and isinstance(value, str)}
+        names |= set(cls.BY_EPOCH.values()) | {cls.of_epoch(key, own_watch=False) for key in cls.BY_EPOCH}
+        names |= {cls.corruption(""), cls.cell("", 1), cls.ce(""), cls.relative_ce(""), cls.stages("")}
+        return frozenset(name.partition("/")[0] for name in names)
+
     @staticmethod
     def of_epoch(key: str, *, own_watch: bool) -> str:
         """Return the metric of an epoch's key; what another trial's probe has measured has a name of its own."""

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from engine.data import Split
+from engine.result_names import EpochRecord
 from engine.settings import TrainingSettings
 from engine.stages.budget import NoisyBudget
 from engine.stages.context import StageContext
@@ -35,7 +36,7 @@ def train(
         split: on what.
         settings: how.
         judge: measures the module after an epoch; if not given, the clean validation images choose the best epoch, and
-            the probe is watched.
+            the probe is watched. What else than an ``EpochRecord``'s errors it returns is told as metrics.
         begin: where no checkpoint is left, gives one to start from, or None.
     """
     seed = context.spec.seed
@@ -55,8 +56,15 @@ def train(
     while not trainer.finished:
         context.progress(trainer.state.epoch, trainer.settings.epochs)
         record = trainer.train_epoch()
-        context.end_epoch(record, None if trainer.finished else trainer.checkpoint())
+        context.end_epoch(_as_told(record), None if trainer.finished else trainer.checkpoint())
     return trainer
+
+
+def _as_told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an epoch's record with what a judge of a user's own measured beside the known errors as metrics."""
+    known = {name: value for name, value in record.items() if name in EpochRecord.__annotations__}
+    others = {name: value for name, value in record.items() if name not in known}
+    return {**known, **({"metrics": others} if others else {})}
 
 
 def result_of(trainer: Trainer, context: StageContext, budget: NoisyBudget | None) -> dict[str, Any]:

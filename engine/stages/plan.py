@@ -105,6 +105,7 @@ def _spec(stage: Stage, planning: Planning, numerics: Mapping[str, Any]) -> Stag
             **(planning.probe() if stage.epochs is not None else {}),
             **({"cells": planning.measured_on()} if stage.tells_cells else {}),
         },
+        most_epochs=0 if stage.epochs is None else planning.config.flat()[stage.epochs],
     )
 
 

@@ -14,14 +14,19 @@ from engine.conversion import leaves, settings_fields, type_hints
 from engine.errors import InputError, unknown_name
 from engine.registry import Registry
 from engine.relevance import Condition, add_conditions, of_training
+from engine.result_names import Metric
 from engine.sections import register_section
 from engine.settings import TrainingSettings, TrialConfig, all_leaves
 from engine.stages.context import StageContext
 from engine.stages.planning import Planning
+from engine.store.needs import GIVEN
 
 NETWORK = "network"
 """Of what a stage reads: the network that the stages before it have made."""
 Run = Callable[[StageContext], None]
+_TAKEN = {NETWORK, *GIVEN, "system"}
+"""Names that no stage can have, beside the first words of metrics: what stages read, what the store has beside their
+artifacts, and what MLflow's metrics of the machine begin with."""
 
 
 @dataclass(frozen=True)
@@ -120,15 +125,19 @@ def register_stage(
         sees_test_images: whether the test images change its numbers.
 
     Raises:
-        InputError: a name that is taken, settings that are none, or ``epochs`` that name no setting.
+        InputError: a name that is taken, a version that is no whole number ≥ 1, settings that are none, or ``epochs``
+            that name no setting with a whole number that is never below 0.
     """
+    _check_name(name)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InputError(f"`version` of stage {name!r} must be a whole number ≥ 1, got {version!r}")
     reads, follows, precedes = _names(name, reads=reads, follows=follows, precedes=precedes)
     if settings is not None:
         register_section(name, settings, taken=[item.name for item in dataclasses.fields(TrialConfig)])
         conditions = (wanted,) if isinstance(wanted, Condition) else ()
         add_conditions(_conditions_of_section(name, settings, conditions, matters_if or {}))
-    if epochs is not None and epochs not in all_leaves():
-        raise unknown_name(f"setting for the epochs of stage {name!r}", epochs, all_leaves())
+    if epochs is not None:
+        _check_epochs(name, epochs)
     if depends_on is None:
         depends_on = _own_section(name) if settings is not None else lambda planning: {}
 
@@ -183,6 +192,30 @@ def stages_in_order() -> list[Stage]:
         ordered.append(planned[ready])
         del before[ready]
     return ordered
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name under which a stage's metrics would be taken for others', or its artifacts."""
+    taken = Metric.first_words() | _TAKEN
+    if isinstance(name, str) and name.lower() in taken:
+        raise InputError(f"a stage cannot be called {name!r}: the engine has that name for something else")
+
+
+def _check_epochs(stage: str, path: str) -> None:
+    """Refuse a setting that cannot say how many epochs a stage tells."""
+    found = all_leaves().get(path)
+    if found is None:
+        raise unknown_name(f"setting for the epochs of stage {stage!r}", path, all_leaves())
+    if found.hint is not int:
+        hint = getattr(found.hint, "__name__", found.hint)
+        raise InputError(f"`epochs` of stage {stage!r} must name a setting of type int, got {path!r} of type {hint}")
+    try:
+        TrialConfig().with_settings({path: -1})
+    except InputError:
+        return
+    raise InputError(
+        f"`epochs` of stage {stage!r} must name a setting that is never below 0, got {path!r}, whose class takes -1"
+    )
 
 
 def _names(stage: str, **given: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import signal
 import subprocess
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 
 from engine.data import DataSet
+from engine.errors import InputError
 from engine.seeds import global_draws
 from engine.stages.catalogue import STAGES, network_stages
 from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
@@ -44,6 +47,10 @@ class MissingInputError(Exception):
 
     def __str__(self) -> str:
         return f"input {self.key}: {self.reason}"
+
+
+class StageExitError(Exception):
+    """A stage's function wanted to end the process; only the stage fails."""
 
 
 class StageElsewhereError(Exception):
@@ -106,6 +113,7 @@ def obtain_stage(
         StageElsewhereError: another process is computing the stage, which is to be left.
         StageCancelledError: ``report`` returned False.
         StoreFaultError: the store's disk is full, read-only or away.
+        StageExitError: the stage raised SystemExit.
     """
     report = report or (lambda record: True)
     found = find_whole(store, spec.key)
@@ -181,9 +189,11 @@ def _compute(
             report=report,
             progress=progress,
             networks=[inputs[name] for name in network_stages() if name in inputs],
+            gives_network=STAGES[spec.stage].gives_network,
         )
         with _threads(spec.numerics.get("threads")), global_draws(spec.seed or 0, "stage", spec.stage, device=device):
-            STAGES[spec.stage].run(context)
+            _run(context)
+        _check_network(context)
         manifest = {
             "spec": spec.to_json(),
             "history": context.history,
@@ -197,6 +207,35 @@ def _compute(
         remember(store, spec)
     store.drop_checkpoints(spec.key)
     return artifact
+
+
+def _run(context: StageContext) -> None:
+    """Run a stage's function.
+
+    Raises:
+        StageExitError: it raised SystemExit itself; one that a signal's handler has raised goes on its way.
+    """
+    stage = context.spec.stage
+    try:
+        STAGES[stage].run(context)
+    except SystemExit as error:
+        if _is_by_signal(error):
+            raise
+        raise StageExitError(f"stage {stage!r} raised SystemExit({error.code!r})") from error
+
+
+def _is_by_signal(error: BaseException) -> bool:
+    """Return whether a signal's handler raised an error: the process is to end, whatever it was doing."""
+    handlers = {getattr(signal.getsignal(one), "__code__", None) for one in signal.valid_signals()} - {None}
+    return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _check_network(context: StageContext) -> None:
+    """Refuse a stage that gives a network and has written none, neither changes of one nor a whole one."""
+    written = {path.name for path in context.attempt.folder.iterdir()}
+    if context.gives_network and not written & {"changes.safetensors", "model.safetensors"}:
+        stage = context.spec.stage
+        raise InputError(f"stage {stage!r} says `gives_network`, but wrote none (`context.write_network`)")
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ class StageSpec:
         seed: what its randomness is derived from; None where it has none of its own.
         numerics: what else changes numbers: {"device": "cpu", "threads": of the CPU}, or {"device": "cuda"}.
         watch: what is measured beside the work, and how; it changes no file of the artifact and is no part of the key.
+        most_epochs: how many epochs it tells at most; None where nobody says. No part of the key either.
     """
 
     stage: str
@@ -33,6 +34,7 @@ class StageSpec:
     seed: int | None
     numerics: Mapping[str, Any]
     watch: Mapping[str, Any] = field(default_factory=dict)
+    most_epochs: int | None = None
 
     @cached_property
     def key(self) -> str:
@@ -41,7 +43,7 @@ class StageSpec:
 
     def identity(self) -> dict[str, Any]:
         """Return all that the artifact's files depend on, as a JSON value: everything but what is watched."""
-        return {name: value for name, value in asdict(self).items() if name != "watch"}
+        return {name: value for name, value in asdict(self).items() if name not in ("watch", "most_epochs")}
 
     @cached_property
     def watch_digest(self) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import numbers
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,12 @@ class Spool:
         self._offset = self._read_mark()
 
     def append(self, event: dict[str, Any]) -> None:
-        """Add an event."""
-        line = json.dumps(event, allow_nan=False)
+        """Add an event; of what JSON cannot hold, numbers that are not finite are left out, the rest is as words."""
+        try:
+            line = json.dumps(event, allow_nan=False)
+        except (TypeError, ValueError):
+            event = _as_json(event)
+            line = json.dumps(event, allow_nan=False)
         if hide_credentials(line) != line:  # in each text by itself: its quotes are not the line's
             line = json.dumps(hide_in(event), allow_nan=False)
         line += "\n"
@@ -88,6 +94,24 @@ class Spool:
         except (FileNotFoundError, ValueError):
             return 0
         return offset if offset <= self.path.stat().st_size else 0
+
+
+def _as_json(value: Any) -> Any:
+    """Return what JSON can hold of a value.
+
+    In a list a number that is not finite is None, since the others keep their places.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(item) for name, item in value.items() if not _is_infinite(item)}
+    if isinstance(value, list | tuple):
+        return [None if _is_infinite(item) else _as_json(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return float(value) if isinstance(value, numbers.Real) else str(value)  # NumPy's, for one
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, int) and not math.isfinite(value)
 
 
 def _end_torn_line(path: Path) -> None:

@@ -289,7 +289,16 @@ def test_settings_of_every_type_that_the_engine_s_have_go_round(registry):
         ({"settings": Lacking}, "section 'mine' of the settings: TypeError: .*number"),
         ({"settings": Plain, "epochs": "mine.epochs"}, "unknown setting for the epochs of stage 'mine' 'mine.epochs'"),
         ({"settings": Plain, "matters_if": {"nmber": ()}}, r"unknown setting of stage 'mine' 'nmber' \(did you mean"),
-        ({"name": "data", "settings": Plain}, "section of the settings cannot be called 'data'"),
+        ({"name": "distortion", "settings": Plain}, "section of the settings cannot be called 'distortion'"),
+        ({"name": "data"}, "a stage cannot be called 'data': the engine has that name for something else"),
+        ({"name": "network"}, "a stage cannot be called 'network'"),
+        ({"name": "system"}, "a stage cannot be called 'system'"),
+        ({"version": "one"}, "`version` of stage 'mine' must be a whole number ≥ 1, got 'one'"),
+        ({"version": 0}, "`version` of stage 'mine' must be a whole number ≥ 1, got 0"),
+        ({"version": True}, "`version` of stage 'mine' must be a whole number ≥ 1, got True"),
+        ({"settings": Plain, "epochs": "mine.number"}, "setting that is never below 0, got 'mine.number'"),
+        ({"settings": Everything, "epochs": "mine.limit"}, r"a setting of type int, got 'mine.limit' of type float"),
+        ({"settings": Everything, "epochs": "mine.switch"}, "a setting of type int, got 'mine.switch' of type bool"),
         ({"name": "finetune"}, "stage 'finetune' is already registered by"),
     ],
 )
@@ -333,13 +342,6 @@ def test_what_a_user_s_code_raises_is_one_sentence(info, registry):
         )
         with pytest.raises(InputError, match="stage 'odd' cannot be planned: TypeError"):
             plan_trial(TrialConfig(), info)
-
-
-@pytest.mark.parametrize("metrics", [{"a": "much"}, {"a": float("nan")}, {"a": True}, {"a b": 1.0}])
-def test_what_is_no_metric_is_refused(workshop, registry, metrics):
-    register_stage("measuring", version=1, follows=("pretrain",))(lambda context: context.write_metrics(metrics))
-    with pytest.raises(InputError, match="metric"):
-        workshop.run(workshop.plan(finetune__which="none"))
 
 
 def test_a_module_that_is_loaded_again_replaces_its_stage(pruning):

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.orchestration.tracking import Spool
@@ -59,3 +60,19 @@ def test_credentials_in_an_event_are_not_kept(tmp_path: Path) -> None:
     spool.append({"tags": {"fail_reason": "no answer from https://user:hunter2@host/x", "n": 1}})
     assert "hunter2" not in spool.path.read_text()
     assert spool.pending()[0] == [{"tags": {"fail_reason": "no answer from https://***@host/x", "n": 1}}]
+
+
+def test_an_event_that_json_cannot_hold_is_kept_as_far_as_it_can(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "events.jsonl")
+    nan, infinite = float("nan"), float("inf")
+    steps = [[1, {"a": nan, "b": 0.5}], [2, {"a": -infinite, "c": np.float32(0.25)}]]
+    numbers = [1, nan, np.float32(nan)]
+    spool.append({"event": "metrics", "steps": steps, "list": numbers, "path": tmp_path, "many": 10**400})
+    (event,) = spool.pending()[0]
+    assert event == {
+        "event": "metrics",
+        "steps": [[1, {"b": 0.5}], [2, {"c": 0.25}]],
+        "list": [1, None, None],
+        "path": str(tmp_path),
+        "many": 10**400,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,10 @@ from optuna.distributions import (
 )
 
 from engine.spaces import Axis, Choice, Int, Space
-from engine.spaces.axes import can_take, nearest_value
+from engine.spaces.axes import can_take, describe_values, nearest_value
+
+_ROUNDING = 1e-8
+"""By how much of itself, or of a step, what a library draws may miss a value."""
 
 
 def distribution(axis: Axis) -> BaseDistribution:
@@ -32,12 +36,21 @@ def suggest_settings(trial: optuna.Trial, space: Space) -> dict[str, Any]:
 
 
 def suggest(trial: optuna.Trial, axis: Axis) -> Any:
-    """Return the value that a trial proposes for an axis."""
+    """Return the value that a trial proposes for an axis, without the rounding of the library that drew it.
+
+    Raises:
+        ValueError: the sampler proposes what is none of the axis's values.
+    """
     if isinstance(axis, Choice):
         return trial.suggest_categorical(axis.label, axis.values)
     if isinstance(axis, Int):
-        return trial.suggest_int(axis.label, axis.low, axis.high, step=axis.step, log=axis.log)
-    return nearest_value(axis, trial.suggest_float(axis.label, axis.low, axis.high, step=axis.step, log=axis.log))
+        drawn: float = trial.suggest_int(axis.label, axis.low, axis.high, step=axis.step, log=axis.log)
+    else:
+        drawn = trial.suggest_float(axis.label, axis.low, axis.high, step=axis.step, log=axis.log)
+    value = nearest_value(axis, drawn)
+    if not math.isclose(drawn, value, rel_tol=_ROUNDING, abs_tol=_ROUNDING * (axis.step or axis.high - axis.low)):
+        raise ValueError(f"axis {axis.label!r} takes {describe_values(axis)[0]}, got {drawn!r}")
+    return value
 
 
 def parameters_of(settings: Mapping[str, Any], space: Space) -> dict[str, Any]:

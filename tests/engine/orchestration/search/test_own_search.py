@@ -22,6 +22,8 @@ from engine.orchestration.search import (
 )
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import make_pruner
+from engine.orchestration.search.sampler_study import SamplerStudy
+from engine.spaces import Float, Int, Space
 from tests.engine.orchestration.spaces import SPACE
 
 
@@ -193,6 +195,53 @@ def test_a_sampler_that_fails_while_a_sweep_runs_stops_it_in_order_and_another_g
     assert passing_reason(refused.value) is not None, "the sweep ends with what it has"
     resumed = make_study(storage, sampler="tpe")
     assert resumed.n_finished == study.planned.n_arm_trials + 1
+
+
+LR = Float("pretrain.learning_rate", 0.001, 0.01)
+STEPPED = Float("push_pull.alpha", 0.1, 0.7, step=0.2)
+EPOCHS = Int("pretrain.epochs", 2, 8, step=2)
+
+
+class Proposes(optuna.samplers.RandomSampler):
+    """Proposes the same for every axis."""
+
+    def __init__(self, value):
+        super().__init__(seed=0)
+        self._value = value
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        return self._value
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "taken"),
+    [
+        (LR, 99.0, None),
+        (LR, -1.0, None),
+        (LR, 0.00099, None),
+        (LR, 0.01 * (1 + 1e-15), 0.01),
+        (LR, 0.005, 0.005),
+        (STEPPED, 0.9, None),
+        (STEPPED, 0.4, None),
+        (STEPPED, 0.1 + 0.2 + 1e-12, 0.3),
+        (EPOCHS, 10, None),
+        (EPOCHS, 3, None),
+        (EPOCHS, 4, 4),
+    ],
+)
+def test_a_proposal_that_is_none_of_an_axis_s_values_is_refused_and_not_bent(axis, value, taken) -> None:
+    base = SPACE.base.with_settings({"push_pull.where": "all"})
+    space = Space(name="one", base=base, axes=(axis,), n_seeds=1)
+    register_sampler("bad", "proposes one value", conditional=True)(lambda given: Proposes(value))
+    study = SamplerStudy(space, "bad", seed=0, n_proposals=4, n_objectives=1)
+    if taken is not None:
+        assert study.propose().settings == {axis.setting: taken}
+        return
+    expected = rf"^sampler 'bad' fails: ValueError: axis '{axis.label}' takes {axis.low} to {axis.high}.*, got {value}$"
+    with pytest.raises(RefusedError, match=expected):
+        study.propose()
+    with pytest.raises(InputError, match=expected):
+        try_sampler("bad", space, n_proposals=4, n_objectives=1)
 
 
 def test_a_pruner_that_fails_while_a_sweep_runs_stops_it_in_order(storage: str) -> None:

@@ -34,7 +34,7 @@ from engine.spaces import Space, load_space
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
 from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, prepare_weights
 from engine.stages.axis_limits import fit_axes, with_limited
-from engine.stages.idle_axes import check_axis_changes_something
+from engine.stages.idle_axes import check_arms_differ, check_axis_changes_something
 from engine.stages.plan_evaluation import plan_evaluation
 from engine.store import Store
 from engine.training import recipe_settings
@@ -194,13 +194,17 @@ def planned_trials(options: SweepOptions, space: Space) -> PlannedTrials:
 
 
 def check_arms(prepared: Prepared) -> None:
-    """Plan every trial of the arms: what the network or the data rule out is found now."""
+    """Plan every trial of the arms: what the network or the data rule out, or make one of two arms, is found now."""
     for trial in prepared.planned.arms():
         try:
             config = prepared.space.config(trial.settings or {}, seed=trial.seed)
             check_weights(prepared.plan(config), prepared.store)
         except DataLimitError as error:
             raise InputError(f"arm {trial.group!r}: {error}") from error
+    groups = {trial.group for trial in prepared.planned.arms()}
+    arms = [arm for arm in prepared.space.arms if arm.name in groups]
+    seeds = dict.fromkeys(trial.seed for trial in prepared.planned.arms())
+    check_arms_differ(prepared.space, arms, seeds, prepared.identity)
 
 
 def check_baseline(prepared: Prepared) -> None:

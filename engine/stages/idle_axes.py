@@ -1,16 +1,17 @@
-"""Axes that can change nothing because of the network: all of their values come to one network, or one tuning of it.
+"""Axes and arms that can change nothing because of the network: all of their values come to one network, or one tuning
+of it.
 
 What no network could make matter is refused when a space is made (``engine.spaces.reach``). Here the network is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from engine.errors import InputError
 from engine.settings import TrialConfig
-from engine.spaces import Axis, Space
+from engine.spaces import Arm, Axis, Space
 from engine.spaces.axes import applies
 from engine.stages.axis_limits import with_limited
 
@@ -59,6 +60,35 @@ def check_axis_changes_something(space: Space, axis: Axis, identity: Callable[[T
             f"axis {axis.label!r} can change nothing: whichever of its values is proposed "
             f"({', '.join(map(str, axis.extremes()))}), network {_networks(space)} comes to the same numbers"
         )
+
+
+def check_arms_differ(
+    space: Space, arms: Iterable[Arm], seeds: Iterable[int], identity: Callable[[TrialConfig], str]
+) -> None:
+    """Make sure that no arm comes to the numbers of an arm before it, unless it is a control, such as a placebo.
+
+    Args:
+        space: with the base as it is.
+        arms: those of its arms that are run; they can be planned.
+        seeds: of the arms' repeats.
+        identity: what configurations have in common that come to the same numbers.
+
+    Raises:
+        InputError: one does, as `rank.distance` where no filters are tuned; names both.
+    """
+    repeats = list(seeds)
+    known: dict[tuple[str, ...], Arm] = {}
+    for arm in arms:
+        found = tuple(identity(space.config(arm.settings, seed=seed)) for seed in repeats)
+        first = known.setdefault(found, arm)
+        if first is not arm and not arm.control:
+            one, other = (space.config(each.settings, seed=0).flat() for each in (first, arm))
+            apart = [path for path in other if other[path] != one[path]]
+            raise InputError(
+                f"arms {first.name!r} and {arm.name!r} of space {space.name!r} come to the same numbers: that they "
+                f"differ in {', '.join(f'`{path}`' for path in apart)} changes nothing here; leave one out, change "
+                f"one, or declare {arm.name!r} a control if it is meant as a placebo"
+            )
 
 
 def _networks(space: Space) -> str:

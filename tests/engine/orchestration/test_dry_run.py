@@ -21,7 +21,7 @@ from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.tracking import Spool
 from engine.orchestration.tracking.spool_owner import spool_path
 from engine.settings import TrialConfig
-from engine.spaces import Choice, Space
+from engine.spaces import Arm, Choice, Space
 from engine.stages import TrialPlan
 from pipelines.sweep import command_line
 from tests.documents import bring_module
@@ -212,3 +212,41 @@ def test_a_study_whose_events_wait_for_another_tracker_is_refused(tmp_path: Path
         InputError, match=r"^1 events of study s wait for tracker 'mlflow'.* --tracker csv: write them first"
     ):
         prepared(tmp_path, tracker="csv")
+
+
+UNTUNED = TINY.with_settings({"finetune.which": "none"})
+BASE_ARM, IDLE = Arm("base", {}), {"rank.distance": "cosine"}
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        (BASE_ARM, Arm("cosine", IDLE)),
+        (Arm("base", {}, control=True), Arm("cosine", IDLE)),
+        (Arm("other", {"push_pull.where": "first"}), BASE_ARM, Arm("cosine", {"push_pull.h": 1.5, **IDLE})),
+    ],
+)
+def test_arms_that_come_to_the_same_numbers_are_refused_by_name(tmp_path: Path, arms) -> None:
+    space = Space("idle", base=UNTUNED, arms=arms, n_seeds=2)
+    with pytest.raises(
+        InputError,
+        match=r"^arms 'base' and 'cosine' of space 'idle' come to the same numbers: .*rank.dist",
+    ):
+        prepared(tmp_path, space)
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        (BASE_ARM, Arm("placebo", IDLE, control=True)),
+        (BASE_ARM, Arm("tuned", {"finetune.which": "most", **IDLE})),
+        (BASE_ARM, Arm("push-pull", {"push_pull.where": "first"})),
+    ],
+)
+def test_a_placebo_and_an_arm_that_differs_somewhere_are_taken(tmp_path: Path, arms) -> None:
+    assert len(prepared(tmp_path, Space("idle", base=UNTUNED, arms=arms, n_seeds=2)).space.arms) == 2
+
+
+def test_of_arms_that_are_not_run_nothing_is_asked(tmp_path: Path) -> None:
+    space = Space("idle", base=UNTUNED, arms=(BASE_ARM, Arm("cosine", IDLE)), n_seeds=2)
+    prepared(tmp_path, space, n_trials=1)

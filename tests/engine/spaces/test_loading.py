@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -6,6 +7,7 @@ from engine.errors import InputError
 from engine.settings import DataSettings
 from engine.spaces import draw_settings, load_space, register_spaces, space_names
 from engine.stages import plan_trial, prepare_data
+from engine.stages.idle_axes import check_arms_differ
 from engine.store import Store
 
 SPACE_FILE = """
@@ -47,6 +49,13 @@ def test_every_space_s_arms_extremes_and_draws_can_be_planned_on_digits(name, di
     for index in range(5):
         drawn = draw_settings(space, seed=0, index=index)
         assert plan_trial(space.config(drawn, seed=0), digits).key("evaluate"), drawn
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_no_arm_of_the_project_s_spaces_comes_to_the_numbers_of_another(name, digits):
+    space = load_space(name).with_base({"data.name": "digits", "evaluate.corruptions": "gaussian_noise"})
+    info = dataclasses.replace(digits, n_train=50_000)
+    check_arms_differ(space, space.arms, (0, 1), lambda config: plan_trial(config, info).identity)
 
 
 def test_a_space_loads_from_a_python_and_from_a_json_file(tmp_path):

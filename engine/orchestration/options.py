@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
 from engine.orchestration.cluster.slots import SlotRequest
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
-from engine.orchestration.search.pruners import PRUNERS, parse_pruner
+from engine.orchestration.search.pruners import PRUNERS, PrunerChoice, parse_pruner
 from engine.orchestration.search.samplers import SAMPLERS, check_sampler
 from engine.orchestration.tracking.mlflow_database import tracking_uri
 from engine.orchestration.tracking.mlflow_tracker import NAME as MLFLOW
@@ -176,7 +177,7 @@ class SweepOptions:
             InputError: an unknown name, or a package that is missing.
         """
         check_sampler(self.sampler_name)
-        parse_pruner(self.pruner)
+        _ = self.search_pruner
         if self.tracker not in TRACKERS:
             raise unknown_name("tracker", self.tracker, TRACKERS)
 
@@ -210,6 +211,16 @@ class SweepOptions:
     def pruner_name(self) -> str:
         """Return the pruner: several objectives have none."""
         return self.pruner if len(self.objectives) == 1 else "none"
+
+    @cached_property
+    def search_pruner(self) -> PrunerChoice:
+        """Return the pruner as a value; what is given is looked at even where several objectives have none.
+
+        Raises:
+            InputError: see ``parse_pruner``.
+        """
+        given = parse_pruner(self.pruner)
+        return given if self.pruner_name == self.pruner else parse_pruner(self.pruner_name)
 
     @property
     def slot_request(self) -> SlotRequest:
@@ -251,8 +262,7 @@ class SweepOptions:
             search.append(self.objective_names)
         if space.axes:
             search.append("proposals on a seed of their own")  # studies from before are others
-        pruner, _ = parse_pruner(self.pruner_name)
-        own = (SAMPLERS.source_digest(self.sampler_name), PRUNERS.source_digest(pruner))
+        own = (SAMPLERS.source_digest(self.sampler_name), PRUNERS.source_digest(self.search_pruner.name))
         search += [source for source in own if source is not None]  # a user's code that has changed proposes others
         return f"{space.name}-{digest(search)[:8]}"
 

@@ -140,7 +140,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     if planned.n_proposals:
         n_objectives = len(options.objective_names)
         try_sampler(options.sampler_name, space, n_proposals=planned.n_proposals, n_objectives=n_objectives)
-    try_pruner(options.pruner_name, space)
+    try_pruner(options.search_pruner, space)
     study_name = options.study_name(space)
     check_owner(options.home, study_name, options.tracker)
     prepared = Prepared(options, space, planned, study_name, store, info, left_out, notes, baseline)

@@ -141,7 +141,7 @@ class Sweep:
                 storage=options.storage_url,
                 name=self.name,
                 sampler=options.sampler_name,
-                pruner=options.pruner_name,
+                pruner=options.search_pruner,
                 objectives=options.objective_names,
                 resolve=prepared.identity,
                 patience=self._patience,

@@ -3,6 +3,7 @@ import pytest
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import PlannedTrials
+from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.tracking import Spool
 from engine.orchestration.tracking.mlflow_database import check_tracking
 from engine.redaction import hide_credentials, hide_in
@@ -96,7 +97,11 @@ def test_an_unexpected_error_is_shown_in_full_without_credentials(monkeypatch, c
 
 def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
     study = SweepStudy(
-        PlannedTrials(SPACE, 4, 0), storage=f"sqlite:///{tmp_path}/o.db", name="s", sampler="tpe", pruner="none"
+        PlannedTrials(SPACE, 4, 0),
+        storage=f"sqlite:///{tmp_path}/o.db",
+        name="s",
+        sampler="tpe",
+        pruner=parse_pruner("none"),
     )
     proposal = study.ask()
     assert proposal is not None

@@ -8,6 +8,7 @@ import pytest
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search import SweepStudy
+from engine.orchestration.search.pruners import parse_pruner
 from engine.report.reasons import Reason
 from pipelines import sweep
 from tests.engine.orchestration.scripted import Scripted, ScriptedSweep
@@ -27,7 +28,11 @@ def fail_all(home: Path) -> None:
     """Make a finished study of which all trials failed."""
     prepared = prepare(SweepOptions(home=home, study="tiny", n_trials=4), SPACE)
     study = SweepStudy(
-        prepared.planned, storage=prepared.options.storage_url, name="tiny", sampler="tpe", pruner="median"
+        prepared.planned,
+        storage=prepared.options.storage_url,
+        name="tiny",
+        sampler="tpe",
+        pruner=parse_pruner("median"),
     )
     while (proposal := study.ask()) is not None:
         study.fail(proposal.number, Reason("stage", "pretrain", text="pretrain: loss became nan"))

@@ -5,6 +5,7 @@ import torch
 
 from engine.data import Split
 from engine.errors import InputError
+from engine.orchestration.search.pruners import parse_pruner
 from engine.report.trial_results import TrialResult
 from engine.spaces import load_space
 from search_spaces.inhibition import ALPHA, H
@@ -77,7 +78,7 @@ def test_a_study_of_another_space_is_refused(tmp_path) -> None:
         storage=f"sqlite:///{tmp_path / 'optuna.db'}",
         name="mine",
         sampler="tpe",
-        pruner="none",
+        pruner=parse_pruner("none"),
     )
     given = common.parser("").parse_args(["--study", "mine", "--home", str(tmp_path)])
     with pytest.raises(InputError, match="explores the space 'tiny', not 'recipes-digits' or 'recipes-cifar'"):

@@ -1,7 +1,15 @@
 """Optuna's room: studies, samplers, pruners."""
 
 from engine.orchestration.search.grid import count_of_few, grid_settings
-from engine.orchestration.search.pruners import PRUNERS, PrunerNumber, PrunerRequest, register_pruner, try_pruner
+from engine.orchestration.search.pruners import (
+    PRUNERS,
+    PrunerChoice,
+    PrunerNumber,
+    PrunerRequest,
+    parse_pruner,
+    register_pruner,
+    try_pruner,
+)
 from engine.orchestration.search.repeats import Identities
 from engine.orchestration.search.sampler_study import try_sampler
 from engine.orchestration.search.samplers import SAMPLERS, SamplerRequest, check_search, register_sampler, search_notes
@@ -15,6 +23,7 @@ __all__ = [
     "Identities",
     "Proposal",
     "ProposalSequence",
+    "PrunerChoice",
     "PrunerNumber",
     "PrunerRequest",
     "SamplerRequest",
@@ -23,6 +32,7 @@ __all__ = [
     "count_of_few",
     "grid_settings",
     "make_sequence",
+    "parse_pruner",
     "read_results",
     "register_pruner",
     "register_sampler",

@@ -262,8 +262,21 @@ class SweepPruner:
         return Reason("pruner", pruner=self.name, step=step, value=value, **against)
 
 
-def parse_pruner(text: str) -> tuple[str, float]:
-    """Return a pruner's name and its number (NaN where it has none).
+@dataclass(frozen=True)
+class PrunerChoice:
+    """Which pruner is asked for.
+
+    Attributes:
+        name: one of ``PRUNERS``.
+        number: that its name carried, or the default; NaN where it has none.
+    """
+
+    name: str
+    number: float = float("nan")
+
+
+def parse_pruner(text: str) -> PrunerChoice:
+    """Return the pruner that a person asks for: "median", or "threshold:0.6".
 
     Raises:
         InputError: an unknown name, or a number that is missing, not wanted or out of its range.
@@ -273,9 +286,9 @@ def parse_pruner(text: str) -> tuple[str, float]:
     if number is None:
         if colon:
             raise InputError(f"pruner {name!r} takes no number, got {text!r}")
-        return name, float("nan")
+        return PrunerChoice(name)
     if not colon and number.default is not None:
-        return name, number.default
+        return PrunerChoice(name, number.default)
     try:
         value = float(text_of_number)
     except ValueError:
@@ -283,16 +296,16 @@ def parse_pruner(text: str) -> tuple[str, float]:
     if not 0 < value < number.limit:
         allowed = f"{number.word} in (0, {number.limit:g})"
         raise InputError(f"pruner {name!r} is given as {name}:{number.word} with {allowed}, got {text!r}")
-    return name, value
+    return PrunerChoice(name, value)
 
 
-def make_pruner(text: str, space: Space) -> SweepPruner:
+def make_pruner(choice: PrunerChoice, space: Space) -> SweepPruner:
     """Return a pruner for a study of a space.
 
     Raises:
-        InputError: see ``parse_pruner``; or a user's function that gives no pruner.
+        InputError: a user's function that gives no pruner.
     """
-    name, number = parse_pruner(text)
+    name, number = choice.name, choice.number
     pruner = PRUNERS[name].make(PrunerRequest(space, Horizon.of(space), number))
     if not isinstance(pruner, optuna.pruners.BasePruner):
         raise InputError(f"pruner {name!r} must be an optuna.pruners.BasePruner, got {pruner!r}")
@@ -310,18 +323,18 @@ def yes_or_no(name: str, said: object) -> bool:
     return bool(said)
 
 
-def try_pruner(text: str, space: Space) -> None:
+def try_pruner(choice: PrunerChoice, space: Space) -> None:
     """Have a user's own pruner judge the second of two trials, at each of the first steps.
 
     Raises:
         InputError: it fails, and how.
     """
-    name, _ = parse_pruner(text)
+    name = choice.name
     if PRUNERS.source_digest(name) is None:
         return  # the project's own are tested
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(pruner=make_pruner(text, space).optuna)
+        study = optuna.create_study(pruner=make_pruner(choice, space).optuna)
         for error in (0.5, 0.6):
             trial = study.ask()
             for step in range(1, N_TRIED_STEPS + 1):

@@ -17,7 +17,7 @@ from engine.errors import InputError
 from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
-from engine.orchestration.search.pruners import PRUNERS, make_pruner, yes_or_no
+from engine.orchestration.search.pruners import PRUNERS, PrunerChoice, make_pruner, yes_or_no
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS
@@ -65,7 +65,7 @@ class SweepStudy:
         storage: Optuna storage URL.
         name: the study's name.
         sampler: one of ``SAMPLERS`` that can explore the space, see ``check_search``.
-        pruner: one of ``PRUNERS``, with its number; "none" with several objectives.
+        pruner: the one that is asked for; "none" with several objectives.
         objectives: what trials are compared by; the corrupted error among them.
         resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
             compare the settings as they are.
@@ -82,7 +82,7 @@ class SweepStudy:
         storage: str,
         name: str,
         sampler: str,
-        pruner: str,
+        pruner: PrunerChoice,
         objectives: tuple[str, ...] = (CORRUPTED,),
         resolve: Callable[[TrialConfig], str] | None = None,
         patience: Patience | None = None,
@@ -95,7 +95,7 @@ class SweepStudy:
         self._pruner = make_pruner(pruner, planned.space)
         self._distributions = {axis.label: distribution(axis) for axis in planned.space.axes}
         if len(objectives) > 1 and self._pruner.name != "none":
-            raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner!r}")
+            raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner.name!r}")
         identities = Identities(planned.space, resolve)
         self._study = open_study(
             planned.space,

@@ -17,6 +17,7 @@ from engine.orchestration.dry_run import print_dry_run
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.tracking import Spool
 from engine.orchestration.tracking.spool_owner import spool_path
@@ -41,7 +42,12 @@ def dry_run(of: Prepared) -> str:
 def study_of(of: Prepared) -> SweepStudy:
     options = of.options
     return SweepStudy(
-        of.planned, storage=options.storage_url, name="s", sampler="random", pruner="none", resolve=of.identity
+        of.planned,
+        storage=options.storage_url,
+        name="s",
+        sampler="random",
+        pruner=parse_pruner("none"),
+        resolve=of.identity,
     )
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from engine.corruptions import register_distortion
 from engine.corruptions.distortions import DISTORTION_REGISTRY
+from engine.orchestration.search.pruners import parse_pruner
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
 
@@ -125,7 +126,7 @@ def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:
 
     (tmp_path / "home").mkdir()
     storage = f"sqlite:///{tmp_path / 'home' / 'optuna.db'}"
-    SweepStudy(PlannedTrials(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner="none")
+    SweepStudy(PlannedTrials(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner=parse_pruner("none"))
     sentence = refused(capsys, tmp_path, "--study", "mine")
     assert "study 'mine' exists with another space (tiny, digest" in sentence
 

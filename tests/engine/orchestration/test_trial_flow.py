@@ -10,6 +10,7 @@ from rich.console import Console
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
 from engine.orchestration.search import Proposal, SweepStudy
+from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.tracking import Spool, TrackingEvents
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.live_screen import LiveScreen
@@ -26,7 +27,11 @@ class Scene:
         options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner=pruner)
         self.prepared = prepare(options, SPACE)
         self.study = SweepStudy(
-            self.prepared.planned, storage=options.storage_url, name="study", sampler="random", pruner=pruner
+            self.prepared.planned,
+            storage=options.storage_url,
+            name="study",
+            sampler="random",
+            pruner=parse_pruner(pruner),
         )
         self.spool = Spool(tmp_path / "events.jsonl")
         self.held: list[bool] = []

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import PlannedTrials
+from engine.orchestration.search.pruners import parse_pruner
 from engine.report import terminal as printing
 from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
@@ -118,7 +119,11 @@ SPACE = Space(
 
 def make_study(path: Path) -> SweepStudy:
     return SweepStudy(
-        PlannedTrials(SPACE, 6, 0), storage=f"sqlite:///{path}", name="study", sampler="random", pruner="none"
+        PlannedTrials(SPACE, 6, 0),
+        storage=f"sqlite:///{path}",
+        name="study",
+        sampler="random",
+        pruner=parse_pruner("none"),
     )
 
 
@@ -130,7 +135,7 @@ def study(tmp_path) -> SweepStudy:
         storage=f"sqlite:///{tmp_path / 'optuna.db'}",
         name="study",
         sampler="random",
-        pruner="none",
+        pruner=parse_pruner("none"),
     )
     row = {"corruption": "contrast", "severity": 1, "error": 0.3}
     errors = {

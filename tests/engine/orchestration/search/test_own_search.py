@@ -21,7 +21,7 @@ from engine.orchestration.search import (
     try_sampler,
 )
 from engine.orchestration.search.planned_trials import PlannedTrials
-from engine.orchestration.search.pruners import make_pruner
+from engine.orchestration.search.pruners import make_pruner, parse_pruner
 from engine.orchestration.search.sampler_study import SamplerStudy
 from engine.spaces import Float, Int, Space
 from tests.engine.orchestration.spaces import SPACE
@@ -40,8 +40,9 @@ def storage(tmp_path) -> str:
 
 
 def make_study(storage: str, n_trials: int = 12, **changes) -> SweepStudy:
-    agenda = PlannedTrials(SPACE, n_trials, 0)
-    return SweepStudy(agenda, **{"storage": storage, "name": "own", "sampler": "random", "pruner": "none", **changes})
+    planned = PlannedTrials(SPACE, n_trials, 0)
+    settings = {"storage": storage, "name": "own", "sampler": "random", "pruner": "none", **changes}
+    return SweepStudy(planned, **{**settings, "pruner": parse_pruner(settings["pruner"])})
 
 
 def complete_arms(study: SweepStudy) -> None:
@@ -101,12 +102,12 @@ def test_a_pruner_is_given_space_horizon_and_number() -> None:
         given.append(request)
         return optuna.pruners.ThresholdPruner(upper=request.number)
 
-    make_pruner("own", SPACE)
-    make_pruner("own:3.5", SPACE)
+    make_pruner(parse_pruner("own"), SPACE)
+    make_pruner(parse_pruner("own:3.5"), SPACE)
     assert [request.number for request in given] == [2.0, 3.5]
     assert (given[0].space, given[0].horizon.n_pretrain, given[0].horizon.n_steps) == (SPACE, 2, 4)
     with pytest.raises(InputError, match=r"pruner 'own' is given as own:BOUND with BOUND in \(0, 10\), got 'own:10'"):
-        make_pruner("own:10", SPACE)
+        make_pruner(parse_pruner("own:10"), SPACE)
 
 
 def test_what_a_pruner_notes_on_a_trial_is_in_the_study(storage: str) -> None:
@@ -181,7 +182,7 @@ class Says(optuna.pruners.BasePruner):
 def test_a_pruner_that_fails_is_one_sentence_before_anything_starts(make, sentence: str) -> None:
     register_pruner("bad", "fails")(make)
     with pytest.raises(InputError, match=sentence):
-        try_pruner("bad", SPACE)
+        try_pruner(parse_pruner("bad"), SPACE)
 
 
 def test_a_sampler_that_fails_while_a_sweep_runs_stops_it_in_order_and_another_goes_on(storage: str) -> None:
@@ -266,7 +267,7 @@ def test_a_pruner_that_says_neither_yes_nor_no_stops_a_sweep_in_order(storage: s
 @pytest.mark.parametrize("said", [True, False])
 def test_a_pruner_may_say_yes_or_no_as_numpy_does(storage: str, said: bool) -> None:
     register_pruner("numpy", "says the same always", by_cells=True)(lambda given: Says(np.bool_(said)))
-    try_pruner("numpy", SPACE)
+    try_pruner(parse_pruner("numpy"), SPACE)
     study = make_study(storage, pruner="numpy")
     complete_arms(study)
     proposal = study.ask()
@@ -296,7 +297,7 @@ def test_every_sampler_passes_its_trial(name: str) -> None:
 @pytest.mark.parametrize("name", PRUNERS)
 def test_every_pruner_passes_its_trial(name: str) -> None:
     PRUNERS._sources[name] = "as if it were a user's"
-    try_pruner(f"{name}:0.5" if PRUNERS[name].number else name, SPACE)
+    try_pruner(parse_pruner(f"{name}:0.5" if PRUNERS[name].number else name), SPACE)
 
 
 def test_a_name_is_one_sampler_s_alone() -> None:

@@ -12,7 +12,7 @@ NAMES = [f"{name}:0.6" if name == "threshold" else name for name in PRUNERS]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_pruner_can_be_made_and_gives_its_reason(name: str) -> None:
-    pruner = make_pruner(name, SPACE)
+    pruner = make_pruner(parse_pruner(name), SPACE)
     assert isinstance(pruner.optuna, optuna.pruners.BasePruner)
     if not pruner.by_cells:
         words = str(pruner.reason(4, 0.9, [0.1, 0.2]))
@@ -37,7 +37,7 @@ def test_every_pruner_can_be_made_and_gives_its_reason(name: str) -> None:
     ],
 )
 def test_reasons(name: str, reason: str) -> None:
-    assert str(make_pruner(name, SPACE).reason(4, 0.9, [0.1, 0.2, 0.3])) == reason
+    assert str(make_pruner(parse_pruner(name), SPACE).reason(4, 0.9, [0.1, 0.2, 0.3])) == reason
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from optuna.trial import TrialState
 from engine.errors import InputError
 from engine.orchestration.search import SAMPLERS, Identities, SweepStudy, read_results, results_so_far
 from engine.orchestration.search.planned_trials import PlannedTrials
+from engine.orchestration.search.pruners import parse_pruner
 from engine.report.reasons import Reason
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
@@ -22,7 +23,7 @@ def make_study(
     storage: str, n_trials: int = 12, *, space: Space = SPACE, sampler: str = "random", **changes
 ) -> SweepStudy:
     settings = {"storage": storage, "name": "study", "sampler": sampler, "pruner": "median", **changes}
-    return SweepStudy(PlannedTrials(space, n_trials, 0), **settings)
+    return SweepStudy(PlannedTrials(space, n_trials, 0), **{**settings, "pruner": parse_pruner(settings["pruner"])})
 
 
 def finish_all(study: SweepStudy) -> list[dict]:
@@ -217,7 +218,9 @@ def test_a_study_of_another_space_is_refused(storage: str) -> None:
 def test_a_study_of_another_seed_is_refused(storage: str) -> None:
     make_study(storage)
     with pytest.raises(InputError, match="exists with seed 0, got 1"):
-        SweepStudy(PlannedTrials(SPACE, 4, 1), storage=storage, name="study", sampler="random", pruner="none")
+        SweepStudy(
+            PlannedTrials(SPACE, 4, 1), storage=storage, name="study", sampler="random", pruner=parse_pruner("none")
+        )
 
 
 def test_a_study_of_other_code_or_images_is_refused(storage: str) -> None:

@@ -15,7 +15,7 @@ from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
-from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.search import Identities, SweepStudy, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.stored_studies import open_study, results_of
@@ -133,6 +133,7 @@ class Sweep:
             storage=options.storage_url,
             name=self.name,
             objectives=options.objective_names,
+            identities=Identities(planned.space, prepared.identity),
         )
         check_comparable(self.name, results_of(held).measurements, prepared.measurement)
         with DriverLease(held), self._at_the_store():
@@ -145,6 +146,7 @@ class Sweep:
                 objectives=options.objective_names,
                 resolve=prepared.identity,
                 patience=self._patience,
+                opened=held,
             )
             n_done = study.n_finished
             if study.exhausted:

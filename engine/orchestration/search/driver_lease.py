@@ -42,7 +42,7 @@ class DriverLease:
     """The right to drive a study, while the block lasts.
 
     Args:
-        study: the study, as an object of its own: the beats come from another thread.
+        study: the study. The beats come from another thread, which has a connection of its own to the database.
         stop: called, from that thread, when another driver has taken the study; None to interrupt the main thread.
 
     Raises:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError
@@ -70,6 +71,7 @@ class SweepStudy:
         resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
             compare the settings as they are.
         patience: waits for a storage that is locked or away.
+        opened: the study, where somebody has opened it already, by ``open_study`` and with these identities.
 
     Raises:
         InputError: the storage cannot be used, or the study exists with another space, seed or objectives.
@@ -86,6 +88,7 @@ class SweepStudy:
         objectives: tuple[str, ...] = (CORRUPTED,),
         resolve: Callable[[TrialConfig], str] | None = None,
         patience: Patience | None = None,
+        opened: optuna.Study | None = None,
     ) -> None:
         self._patience = patience or Patience()
         self.planned = planned
@@ -97,7 +100,7 @@ class SweepStudy:
         if len(objectives) > 1 and self._pruner.name != "none":
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner.name!r}")
         identities = Identities(planned.space, resolve)
-        self._study = open_study(
+        self._study = opened or open_study(
             planned.space,
             planned.study_seed,
             storage=storage,

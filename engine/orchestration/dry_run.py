@@ -9,7 +9,7 @@ from rich.console import Console
 
 from engine.explanation import as_typed
 from engine.orchestration.preparation import Prepared, opening_notes
-from engine.orchestration.search import SAMPLERS, Identities, make_sequence, results_so_far
+from engine.orchestration.search import SAMPLERS, Identities, check_reproduces, make_sequence, results_so_far
 from engine.orchestration.search.remaining_trials import RemainingTrials, remaining_trials
 from engine.report.measurement import check_comparable
 from engine.report.terminal import say
@@ -36,10 +36,10 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         storage=options.storage_url,
         name=prepared.study_name,
         objectives=options.objective_names,
-        identities=Identities(space, prepared.identity),
     )
     if so_far is not None:
         check_comparable(prepared.study_name, so_far.measurements, prepared.measurement)
+        check_reproduces(so_far, Identities(space, prepared.identity))
     left = remaining_trials(planned, so_far)
     say(
         console,

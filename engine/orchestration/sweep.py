@@ -15,7 +15,7 @@ from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
-from engine.orchestration.search import Identities, SweepStudy, read_results
+from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.stored_studies import open_study, results_of
@@ -133,9 +133,10 @@ class Sweep:
             storage=options.storage_url,
             name=self.name,
             objectives=options.objective_names,
-            identities=Identities(planned.space, prepared.identity),
         )
-        check_comparable(self.name, results_of(held).measurements, prepared.measurement)
+        so_far = results_of(held)
+        check_comparable(self.name, so_far.measurements, prepared.measurement)
+        check_reproduces(so_far, Identities(planned.space, prepared.identity))
         with DriverLease(held), self._at_the_store():
             study = SweepStudy(
                 planned,

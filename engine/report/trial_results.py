@@ -44,6 +44,7 @@ class TrialResult:
         stages: {stage: key}.
         values: {objective: value}, the corrupted error among them; empty unless complete.
         repeat_of: for a proposal that equals an earlier trial, that one's number.
+        identity: what configurations share that come to the same numbers, as of when it ran; None if it is not known.
     """
 
     number: int
@@ -58,6 +59,7 @@ class TrialResult:
     stages: Mapping[str, str]
     values: Mapping[str, float] = field(default_factory=dict)
     repeat_of: int | None = None
+    identity: str | None = None
 
     def __repr__(self) -> str:
         value = self.reason if self.objective is None else f"objective {self.objective:.4f}"

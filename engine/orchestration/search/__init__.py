@@ -10,7 +10,7 @@ from engine.orchestration.search.pruners import (
     register_pruner,
     try_pruner,
 )
-from engine.orchestration.search.repeats import Identities
+from engine.orchestration.search.repeats import Identities, check_reproduces
 from engine.orchestration.search.sampler_study import try_sampler
 from engine.orchestration.search.samplers import SAMPLERS, SamplerRequest, check_search, register_sampler, search_notes
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
@@ -28,6 +28,7 @@ __all__ = [
     "PrunerRequest",
     "SamplerRequest",
     "SweepStudy",
+    "check_reproduces",
     "check_search",
     "count_of_few",
     "grid_settings",

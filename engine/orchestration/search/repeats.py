@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.digest import digest
 from engine.errors import InputError
+from engine.report.results import Results
 from engine.settings import TrialConfig
 from engine.spaces import Space
 
@@ -40,6 +41,22 @@ class Identities:
             return self._resolve(self._space.config(settings, seed=seed))
         except InputError:
             return None  # impossible settings: the trial will fail with the reason
+
+
+def check_reproduces(results: Results, identities: Identities) -> None:
+    """Check that a study's trials would come to the same numbers now, so that its table compares like with like.
+
+    Raises:
+        InputError: the code of a stage, a user's module, the images or the weights are others than they were.
+    """
+    known = [trial for trial in results.trials if trial.state != "FAIL" and trial.identity is not None]
+    changed = [trial.number for trial in known if identities(trial.settings, trial.seed) != trial.identity]
+    if changed:
+        raise InputError(
+            f"study {results.study!r} was begun with other code or images: {len(changed)} of its {len(known)} finished "
+            f"trials (first trial {changed[0]}) would come to other numbers now; choose another --study, for which "
+            "what is the same is found in the store, or bring back what it was begun with"
+        )
 
 
 class Repeats:

@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError, unknown_name
 from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
-from engine.orchestration.search.repeats import Identities
 from engine.orchestration.search.study_storage import holds_studies, open_storage
 from engine.orchestration.search.study_trials import ENDED
 from engine.redaction import hide_credentials
@@ -25,31 +24,17 @@ from engine.spaces import Space
 
 
 def open_study(
-    space: Space,
-    study_seed: int,
-    *,
-    storage: str,
-    name: str,
-    objectives: tuple[str, ...] = (CORRUPTED,),
-    identities: Identities | None = None,
+    space: Space, study_seed: int, *, storage: str, name: str, objectives: tuple[str, ...] = (CORRUPTED,)
 ) -> optuna.Study:
     """Return a study, new or as it was left.
 
-    Args:
-        space: what it explores.
-        study_seed: the seeds of its trials follow from it.
-        storage: Optuna storage URL.
-        name: its name.
-        objectives: what its trials are compared by.
-        identities: tells which numbers its trials would come to now; None not to ask.
-
     Raises:
-        InputError: the storage cannot be used, or the study exists with another space, seed or objectives, with
-            proposals on the seeds of the comparison, or with results that would be others now.
+        InputError: the storage cannot be used, or the study exists with another space, seed or objectives, or with
+            proposals on the seeds of the comparison.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _create(storage, name, n_objectives=len(objectives))
-    if not _check_same(study, space, study_seed, objectives, identities):
+    if not _check_same(study, space, study_seed, objectives):
         study.set_user_attr(OfStudy.SPACE, space.to_json())
         study.set_user_attr(OfStudy.STUDY_SEED, study_seed)
         study.set_user_attr(OfStudy.OBJECTIVES, list(objectives))
@@ -58,13 +43,7 @@ def open_study(
 
 
 def results_so_far(
-    space: Space,
-    study_seed: int,
-    *,
-    storage: str,
-    name: str,
-    objectives: tuple[str, ...] = (CORRUPTED,),
-    identities: Identities | None = None,
+    space: Space, study_seed: int, *, storage: str, name: str, objectives: tuple[str, ...] = (CORRUPTED,)
 ) -> Results | None:
     """Return what the study says already that a sweep would go on with; None where it would be a new one.
 
@@ -85,16 +64,10 @@ def results_so_far(
     if name not in study_names(storage):
         return None
     study = _load(storage, name)
-    return results_of(study) if _check_same(study, space, study_seed, objectives, identities) else None
+    return results_of(study) if _check_same(study, space, study_seed, objectives) else None
 
 
-def _check_same(
-    study: optuna.Study,
-    space: Space,
-    study_seed: int,
-    objectives: tuple[str, ...],
-    identities: Identities | None,
-) -> bool:
+def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: tuple[str, ...]) -> bool:
     """Return whether a study has been begun, by a sweep of the same space, seed and objectives.
 
     Raises:
@@ -126,31 +99,7 @@ def _check_same(
             f"study {name!r} is an earlier version's, whose proposals ran on a seed that the winner is compared on; "
             "choose another --study: the store has the stages that are the same"
         )
-    if identities is not None:
-        _check_reproduces(study, identities)
     return True
-
-
-def _check_reproduces(study: optuna.Study, identities: Identities) -> None:
-    """Check that a study's trials would come to the same numbers now, so that its table compares like with like.
-
-    Raises:
-        InputError: the code of a stage, a user's module, the images or the weights are others than they were.
-    """
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    known = [trial for trial in ended if counts(trial) and OfTrial.IDENTITY in trial.user_attrs]
-    changed = [
-        trial.number
-        for trial in known
-        if trial.user_attrs[OfTrial.IDENTITY]
-        != identities(trial.user_attrs.get(OfTrial.SETTINGS, {}), trial.user_attrs.get(OfTrial.SEED, 0))
-    ]
-    if changed:
-        raise InputError(
-            f"study {study.study_name!r} was begun with other code or images: {len(changed)} of its {len(known)} "
-            f"finished trials (first trial {changed[0]}) would come to other numbers now; choose another --study, for "
-            "which what is the same is found in the store, or bring back what it was begun with"
-        )
 
 
 def _proposals_seeds(study: optuna.Study) -> set[int]:
@@ -278,4 +227,5 @@ def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:
         stages=noted.get(OfTrial.STAGES, {}),
         values=values,
         repeat_of=noted.get(OfTrial.REPEAT_OF),
+        identity=noted.get(OfTrial.IDENTITY),
     )

@@ -71,7 +71,7 @@ class SweepStudy:
         resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
             compare the settings as they are.
         patience: waits for a storage that is locked or away.
-        opened: the study, where somebody has opened it already, by ``open_study`` and with these identities.
+        opened: the study, where somebody has opened it already, by ``open_study``.
 
     Raises:
         InputError: the storage cannot be used, or the study exists with another space, seed or objectives.
@@ -106,7 +106,6 @@ class SweepStudy:
             storage=storage,
             name=name,
             objectives=objectives,
-            identities=identities,
         )
         self._check_steps("cells" if self._pruner.by_cells else "epochs")
         self._trials = StudyTrials(self._study, self._pruner.optuna, self._patience)

@@ -1,9 +1,11 @@
+from collections.abc import Callable
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from engine.errors import InputError
-from engine.orchestration.search import SAMPLERS, Identities, SweepStudy, read_results, results_so_far
+from engine.orchestration.search import SAMPLERS, Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import parse_pruner
 from engine.report.reasons import Reason
@@ -225,35 +227,25 @@ def test_a_study_of_another_seed_is_refused(storage: str) -> None:
 
 def test_a_study_of_other_code_or_images_is_refused(storage: str) -> None:
     """What its trials came to would stand beside what the same settings come to now."""
-    code = {"version": 1}
 
-    def identity(config: TrialConfig) -> str:
-        return f"{config.digest} of version {code['version'] if config.push_pull.where != 'none' else 0}"
+    def of_version(version: int) -> Callable[[TrialConfig], str]:
+        return lambda config: f"{config.digest} of version {version if config.push_pull.where != 'none' else 0}"
 
-    study = make_study(storage, resolve=identity)
-    for _ in range(3):
+    study = make_study(storage, resolve=of_version(1))
+    for n_failed in (0, 0, 0, 1):
         proposal = study.ask()
         assert proposal is not None
-        study.complete(proposal.number, 0.5)
-    code["version"] = 2
-    refusal = r"other code or images: 1 of its 3 finished trials \(first trial 1\) would come to other numbers now"
-    with pytest.raises(InputError, match=refusal):
-        make_study(storage, 15, resolve=identity)
-    planned = PlannedTrials(SPACE, 15, 0)
-    with pytest.raises(InputError, match=refusal):
-        results_so_far(SPACE, 0, storage=storage, name="study", identities=Identities(SPACE, identity))
-    code["version"] = 1
-    assert make_study(storage, 15, resolve=identity).n_left == planned.n_total - 3
-
-
-def test_failures_of_other_code_are_no_results(storage: str) -> None:
-    versions = iter("12")
-    for _ in range(2):
-        version = next(versions)
-        study = make_study(storage, resolve=lambda config, version=version: f"{config.digest} {version}")
-        proposal = study.ask()
-        assert proposal is not None
-        study.fail(proposal.number, LOSS)
+        if n_failed:
+            study.fail(proposal.number, LOSS)
+        else:
+            study.complete(proposal.number, 0.5)
+    results = read_results(storage, "study")
+    check_reproduces(results, Identities(SPACE, of_version(1)))
+    with pytest.raises(
+        InputError,
+        match=r"other code or images: 1 of its 3 finished trials \(first trial 1\) would come to other numbers",
+    ):
+        check_reproduces(results, Identities(SPACE, of_version(2)))
 
 
 def test_a_study_whose_proposals_ran_on_a_seed_of_the_comparison_is_refused(storage: str, monkeypatch) -> None:

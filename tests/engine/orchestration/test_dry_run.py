@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def dry_run(of: Prepared) -> str:
     return out.getvalue()
 
 
-def study_of(of: Prepared) -> SweepStudy:
+def study_of(of: Prepared, resolve: Callable[[TrialConfig], str] | None = None) -> SweepStudy:
     options = of.options
     return SweepStudy(
         of.planned,
@@ -47,7 +48,7 @@ def study_of(of: Prepared) -> SweepStudy:
         name="s",
         sampler="random",
         pruner=parse_pruner("none"),
-        resolve=of.identity,
+        resolve=resolve or of.identity,
     )
 
 
@@ -63,6 +64,17 @@ def wanted(output: str, stage: str) -> int:
     """Return how many trials want a stage, by the table."""
     (row,) = [line for line in output.splitlines() if line.startswith(f"│ {stage} ")]
     return int(row.split("│")[2])
+
+
+@pytest.mark.parametrize("more", [["--dry-run"], []])
+def test_a_study_of_other_code_is_refused_before_anything_starts(tmp_path: Path, more: list[str], capsys) -> None:
+    of = prepared(tmp_path)
+    run_some(study_of(of, lambda config: f"{of.identity(config)} as the code was"), 2)
+    (tmp_path / "space.json").write_text(json.dumps(SPACE.to_json()))
+    given = ["--space", str(tmp_path / "space.json"), "--home", str(tmp_path / "home"), "--study", "s"]
+    assert command_line([*given, "--sampler", "random", *more]) == 2
+    refusal = capsys.readouterr().err
+    assert refusal.startswith("error: study 's' was begun with other code or images: 2 of its 2 finished trials")
 
 
 def test_the_default_number_of_trials_is_said(tmp_path: Path, capsys) -> None:

@@ -92,6 +92,8 @@ def test_a_node_that_is_lost_takes_no_trial_with_it(nodes, recorded: Path, tmp_p
 
     with started(command(home, *words), output) as driver:
         wait_for(lambda: any(one.how == "done" for one in recording.read_attempts(recorded)), "a stage")
+        recording.set_pause(recorded, 25.0)  # no stage is to end, or to begin, between the look and the loss
+        time.sleep(3)
         wait_for(lambda: any(at_work().values()), "stages at work")
         node, lost = max(at_work().items(), key=lambda pair: len(pair[1]))
         assert lost

@@ -97,8 +97,9 @@ def test_its_epochs_are_reported_after_those_of_other_stages(finished) -> None:
 def test_trials_are_pruned_on_its_epochs(finished) -> None:
     pruned = load_results("pruned", home=finished[0] / "home").with_state("PRUNED")
     reasons = [trial.reason for trial in pruned if trial.reason is not None and trial.reason.stage == "prune"]
-    assert reasons, "the stages before it are shared by the proposals, and nobody is pruned on those"
-    assert {reason.epoch for reason in reasons} == {WARM_UP_EPOCHS}
+    assert reasons, "the stages before it are shared by the proposals, and hardly anybody is pruned on those"
+    assert all(reason.step == STEPS["prune"][0] - 1 + reason.epoch for reason in reasons)
+    assert any(reason.epoch == WARM_UP_EPOCHS for reason in reasons), "the others had epochs of their own before"
 
 
 def test_it_has_a_key_of_its_own_wherever_its_settings_differ(finished) -> None:

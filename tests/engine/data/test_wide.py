@@ -90,7 +90,7 @@ def test_values_without_a_meaning_are_refused_by_name_and_taken_as_asked(tmp_pat
 
 
 def test_a_range_that_is_asked_for_spreads_evenly_and_clips(tmp_path):
-    fill(tmp_path, lambda: np.linspace(-1000, 2000, 64).reshape(8, 8).astype(np.int32) + DRAWS.integers(0, 3), ".tif")
+    fill(tmp_path, lambda: (np.linspace(-1000, 2000, 64).reshape(8, 8) + DRAWS.integers(0, 3)).astype(np.int32), ".tif")
     pixels, _ = read(tmp_path, value_range=(-500.0, 520.0))
     expected = np.rint((first(tmp_path, ".tif") + 500) / 4).clip(0, 255)
     np.testing.assert_array_equal(pixels, expected)

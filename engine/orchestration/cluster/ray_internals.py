@@ -46,7 +46,7 @@ def ask_head_node(address: str) -> None:
     """
     from ray import _raylet
 
-    _raylet.GcsClient(address=address)  # type: ignore[attr-defined]
+    _raylet.GcsClient(address=address)  # type: ignore[attr-defined]  # compiled, without stubs
 
 
 def searcher_state(searcher: Searcher) -> dict[str, Any]:

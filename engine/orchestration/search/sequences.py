@@ -109,6 +109,7 @@ def sobol_settings(space: Space, *, seed: int) -> Iterator[Settings]:
         values = {
             axis.label: value_at_share(axis, float(share)) for axis, share in zip(space.axes, shares, strict=True)
         }
+        # mypy infers no type for a lambda with a default, which keeps this round's values
         yield space.settings_from(lambda axis, values=values: values[axis.label])  # type: ignore[misc]
 
 

@@ -56,7 +56,7 @@ from engine.settings import (
 )
 from engine.spaces import Float, Space, draw_settings, load_space
 from engine.stages import data_getter, run_chain
-from engine.store import Store
+from engine.store import open_store
 
 N_REPORTS = 20
 MOST_PROPOSALS = 200
@@ -171,11 +171,11 @@ def time_store_hits(prepared: Prepared) -> None:
     from engine.orchestration.cluster.connection import connect, disconnect
 
     specs = [spec for config in configurations(prepared) for spec in prepared.plan(config)][:300]
-    store = Store(prepared.store.root)
+    store = open_store(prepared.store.address)
     found = [timed(partial(store.find, spec.key)) for spec in specs]
     connect(None)
     try:
-        broker: Any = ray.remote(Broker).options(num_cpus=0, max_concurrency=2000).remote(str(store.root))
+        broker: Any = ray.remote(Broker).options(num_cpus=0, max_concurrency=2000).remote(store.address)
         ray.get(broker.statistics.remote())
 
         def walk(spec: Any) -> None:

@@ -184,7 +184,7 @@ def run_plain(prepared: Prepared, slots: int, home: Path, *, empty: bool) -> tup
         "empty": empty,
         "n_reports": base.pretrain.epochs + base.finetune.training.epochs,
         "data": info_to_json(prepared.info),
-        "images": str(prepared.store.root),
+        "images": prepared.store.address,
     }
     trials = [{**common, "name": name, "settings": config.flat()} for name, config, _ in trial_plans(prepared)]
     ray.init(address="local", num_cpus=slots, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

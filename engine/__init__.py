@@ -64,7 +64,7 @@ _ROOMS = {
         "run_chain",
         "run_stage",
     ),
-    "engine.store": ("Store",),
+    "engine.store": ("Store", "open_store"),
     "engine.training": (
         "RECIPES",
         "CorrectedFilters",

@@ -49,7 +49,7 @@ from engine.settings import (
 )
 from engine.spaces import Arm, Choice, Float, Int, Space, load_space
 from engine.stages import StageSpec, plan_trial, prepare_data, prepare_weights, register_stage, run_chain, run_stage
-from engine.store import Store
+from engine.store import Store, open_store
 from engine.training import (
     RECIPES,
     CorrectedFilters,
@@ -112,6 +112,7 @@ __all__ = [
     "load_dataset",
     "load_reference_checkpoint",
     "load_space",
+    "open_store",
     "paired_difference",
     "plan_trial",
     "prepare_data",

@@ -18,7 +18,7 @@ from engine.settings import TrialConfig
 from engine.stages import TrialPlan, check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
 from engine.stages.catalogue import network_stages
 from engine.stages.network import restore_network
-from engine.store import Artifact, Store
+from engine.store import Artifact, Store, open_store
 from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config
 
@@ -89,7 +89,7 @@ def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
     """
     device = options.set_up()
     config = make_config(options)
-    store = Store(options.store or options.home / "store")
+    store = open_store(options.store or options.home / "store")
     with waiting(console, "reading the data set"):
         info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)

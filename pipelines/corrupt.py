@@ -21,7 +21,7 @@ from engine.figures.saving import require_folder, save_figure
 from engine.report.terminal import make_console, progress_bar, say
 from engine.settings import TrialConfig
 from engine.stages import data_getter, prepare_data
-from engine.store import Store
+from engine.store import open_store
 from pipelines._command_line import ComputeOptions, run
 from pipelines._progress import waiting
 
@@ -66,7 +66,7 @@ def main(options: CorruptOptions) -> int:
     config = TrialConfig().with_settings(
         {**settings, **({} if options.dataset is None else {"data.name": options.dataset})}
     )
-    store = Store(options.home / "store")
+    store = open_store(options.home / "store")
     with waiting(console, "reading the data set"):
         info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)

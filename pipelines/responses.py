@@ -20,7 +20,7 @@ from engine.report.terminal import make_console, say
 from engine.report.text_tables import Table
 from engine.stages import data_getter, prepare_data, run_chain
 from engine.stages.network import load_network
-from engine.store import Store
+from engine.store import open_store
 from pipelines._command_line import run
 from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config, make_plan
@@ -62,7 +62,7 @@ def main(options: ResponsesOptions) -> int:
     config = make_config(options)
     if config.push_pull.where == "none" and options.init is None:
         config = config.with_settings({"push_pull.where": "first"})
-    store = Store(options.store or options.home / "store")
+    store = open_store(options.store or options.home / "store")
     with waiting(console, "reading the data set"):
         info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)

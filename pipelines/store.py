@@ -17,9 +17,9 @@ from rich.console import Console
 from engine.errors import InputError
 from engine.report.terminal import make_console, say
 from engine.report.text_tables import Table
-from engine.store import CorruptArtifactError, Store
+from engine.store import CorruptArtifactError, open_store
 from engine.store.cleaning import Cleaned, Entry, clean, describe_bytes, entries
-from engine.store.store import folder_of
+from engine.store.places import place_of
 from pipelines._command_line import run
 
 _GB = 1e9
@@ -33,9 +33,9 @@ class _Where:
     """Folder of the store, if it is not HOME/store."""
 
     @property
-    def folder(self) -> Path:
-        """Return the store's folder."""
-        return folder_of(self.store or self.home / "store", "--store")
+    def place(self) -> str:
+        """Return where the store is."""
+        return place_of(self.store or self.home / "store", "--store")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def main(options: StoreOptions) -> int:
         return prune(console, command)
     if isinstance(command, VerifyOptions):
         return verify(console, command)
-    print_list(console, entries(Store(command.folder, read_only=True)))
+    print_list(console, entries(open_store(command.place, read_only=True)))
     return 0
 
 
@@ -107,8 +107,8 @@ def print_list(console: Console, found: list[Entry]) -> None:
 
 def verify(console: Console, options: VerifyOptions) -> int:
     """Check every artifact; return 1 if one is corrupt."""
-    store = Store(options.folder, read_only=True)  # refuses what is not there, and makes nothing
-    store = Store(options.folder) if options.quarantine else store
+    store = open_store(options.place, read_only=True)  # refuses what is not there, and makes nothing
+    store = open_store(options.place) if options.quarantine else store
     n_whole = n_corrupt = 0
     for entry in entries(store):
         artifact = store.look_at(entry.key)
@@ -131,8 +131,8 @@ def prune(console: Console, options: PruneOptions) -> int:
     """Clean the store up; print what that freed."""
     if not 0 <= options.max_gb < math.inf:
         raise InputError(f"--max-gb must be ≥ 0, got {options.max_gb}")
-    Store(options.folder, read_only=True)  # refuses what is not there, and makes nothing
-    done = clean(Store(options.folder), int(options.max_gb * _GB), dry_run=options.dry_run)
+    open_store(options.place, read_only=True)  # refuses what is not there, and makes nothing
+    done = clean(open_store(options.place), int(options.max_gb * _GB), dry_run=options.dry_run)
     say(console, describe_cleaned(done, dry_run=options.dry_run))
     if done.left_bytes > options.max_gb * _GB:
         live = f" for the live sweeps {', '.join(done.sweeps)}" if done.sweeps else ""

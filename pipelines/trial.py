@@ -35,7 +35,7 @@ from engine.stages import (
 )
 from engine.stages.budget import HELD_OUT, NoisyBudget
 from engine.stages.evaluate import rows_to_table
-from engine.store import Store
+from engine.store import Store, open_store
 from engine.training import recipe_settings
 from pipelines._command_line import ComputeOptions, run
 from pipelines._progress import stage_bar, waiting
@@ -83,7 +83,7 @@ def main(options: TrialOptions) -> int:
     if options.errors is not None:
         require_folder(options.errors, "the table")
     config = make_config(options)
-    store = Store(options.store or options.home / "store")
+    store = open_store(options.store or options.home / "store")
     with waiting(console, "reading the data set"):
         info, _ = prepare_data(config.data, store, download=options.download)
     plan = make_plan(options, config, info, store, device, console)
@@ -108,7 +108,7 @@ def main(options: TrialOptions) -> int:
     if options.errors is not None:
         write_errors(errors, options.errors)
         say(console, f"wrote {options.errors}")
-    say(console, f"done in {time.perf_counter() - start:.1f} s; artifacts in {store.root}")
+    say(console, f"done in {time.perf_counter() - start:.1f} s; artifacts in {store.address}")
     return 0
 
 

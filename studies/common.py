@@ -14,7 +14,7 @@ from engine.report.results import Results
 from engine.report.text_tables import percent_text
 from engine.report.trial_results import TrialResult
 from engine.stages import find_whole
-from engine.store import Artifact, Store
+from engine.store import Artifact, Store, open_store
 
 BySeed = Mapping[int, float]
 """{seed: a number}."""
@@ -44,7 +44,7 @@ def load(given: argparse.Namespace, *spaces: str) -> tuple[Results, Store]:
         raise InputError(f"study {given.study!r} has no finished trial of an arm")
     for line in fewer_seeds(results):
         print(line)
-    return results, Store(given.store or given.home / "store", read_only=True)
+    return results, open_store(given.store or given.home / "store", read_only=True)
 
 
 def fewer_seeds(results: Results) -> list[str]:
@@ -62,7 +62,7 @@ def artifact_of(trial: TrialResult, stage: str, store: Store) -> Artifact:
     """Return what a trial's stage made; raises ``InputError`` where the store has it no more."""
     artifact = find_whole(store, trial.stages[stage])
     if artifact is None:
-        raise InputError(f"the store {store.root} has no {stage} of trial {trial.number}: it was cleaned up")
+        raise InputError(f"the store {store.address} has no {stage} of trial {trial.number}: it was cleaned up")
     return artifact
 
 

@@ -31,7 +31,7 @@ from engine.report.baseline_scores import ARM
 from engine.report.study_report import check_by
 from engine.report.trial_results import CORRUPTED, OBJECTIVES
 from engine.spaces import Space
-from engine.store.store import folder_of
+from engine.store.places import folder_of, place_of
 
 _LOCAL = "local"
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
@@ -156,7 +156,7 @@ class SweepOptions:
             raise InputError(f"--store-max-gb must be > 0, got {self.store_max_gb}")
         folder_of(self.home, "--home")
         if self.store is not None:
-            folder_of(self.store, "--store")
+            place_of(self.store, "--store")
         if self.study is not None and not _STUDY.fullmatch(self.study):
             raise InputError(f"--study has letters, digits, '.', '-' and '_', got {self.study!r}")
         for name in self.objectives:
@@ -249,9 +249,9 @@ class SweepOptions:
         return self.tracker == MLFLOW
 
     @property
-    def store_folder(self) -> Path:
-        """Return the store's folder."""
-        return folder_of(self.store or self.home / "store", "--store")
+    def store_place(self) -> str:
+        """Return where the store is."""
+        return place_of(self.store or self.home / "store", "--store")
 
     def study_name(self, space: Space) -> str:
         """Return the study's name: the one given, or one that changes with whatever changes the trials."""

@@ -36,7 +36,7 @@ from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, pr
 from engine.stages.axis_limits import fit_axes, with_limited
 from engine.stages.idle_axes import check_arms_differ, check_axis_changes_something
 from engine.stages.plan_evaluation import plan_evaluation
-from engine.store import Store
+from engine.store import Store, open_store
 from engine.training import recipe_settings
 
 _MAX_PLANS = 256
@@ -128,7 +128,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     make_home(options.home)
     check_folder(options.storage_url)
     check_tracker(options.tracker, TrackerRequest(options.study or "", options.home, options.tracking_uri))
-    store = Store(options.store_folder)
+    store = open_store(options.store_place)
     info, _ = prepare_data(space.base.data, store, download=options.download)
     notes: tuple[str, ...] = ()
     if options.init is not None:

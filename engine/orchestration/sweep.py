@@ -38,7 +38,6 @@ from engine.stages import (
     info_to_json,
 )
 from engine.stages.families import needed_keys
-from engine.store.leases import remove_all_left, sweep_lease
 from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
@@ -181,12 +180,12 @@ class Sweep:
     def _at_the_store(self) -> Iterator[None]:
         """Show in the store that a sweep lives on it, and what it needs; keep the store below its size."""
         store, max_gb = self.prepared.store, self.options.store_max_gb
-        remove_all_left(store.root)
-        with sweep_lease(store.root, self.name, self._needed_keys) as lease:
+        store.remove_left_leases()
+        with store.sweep_presence(self.name, self._needed_keys) as presence:
             if max_gb is None:
                 yield
                 return
-            size_limit = SizeLimit(store, max_gb, needed=self._needed_keys, lease=lease.path, say=self._say)
+            size_limit = SizeLimit(store, max_gb, needed=self._needed_keys, lease=presence.name, say=self._say)
             size_limit.start()
             try:
                 yield
@@ -236,7 +235,7 @@ class Sweep:
             n_together = min(n_together, study.n_left, cluster.n_trial_seats)
             pool = StagePool(
                 name=f"broker-{self.name}",
-                store=str(prepared.store.root),
+                store=prepared.store.address,
                 data=info_to_json(prepared.info),
                 imports=options.imports,
                 slots=slots,

@@ -273,7 +273,7 @@ class TrialFlow:
         return {
             "trial": trial_id,
             "broker": self._broker,
-            "store": str(self._store.root),
+            "store": self._store.address,
             "stages": [spec.to_json() for spec in plan],
             "judged": plan.judged.key,
             "step_bases": self._step_bases,

@@ -13,7 +13,8 @@ from engine.data import DataSet
 from engine.stages.plan import TrialPlan
 from engine.stages.runner import find_whole, run_stage
 from engine.stages.spec import StageSpec
-from engine.store.store import Artifact, Store
+from engine.store.artifact import Artifact
+from engine.store.store import Store
 
 
 @dataclass(frozen=True)

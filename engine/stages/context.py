@@ -15,8 +15,9 @@ from engine.errors import InputError
 from engine.stages.network import restore_network
 from engine.stages.spec import StageSpec
 from engine.stages.told import checked_cells, checked_epoch, checked_metrics
+from engine.store.artifact import Artifact
 from engine.store.attempts import Attempt
-from engine.store.store import Artifact, Store
+from engine.store.store import Store
 
 Report = Callable[[dict[str, Any]], bool]
 Progress = Callable[[int, int], None]

@@ -6,16 +6,15 @@ from collections.abc import Iterable
 
 from engine.stages.prefix import family_of, is_prefix, training_settings, would_have_stopped
 from engine.stages.spec import StageSpec
-from engine.store.store import Artifact, Store
+from engine.store.artifact import Artifact
+from engine.store.store import Store
 
 
 def remember(store: Store, spec: StageSpec) -> None:
     """Note a finished training under its family; stages that have no family leave no note."""
     family = family_of(spec)
     if family is not None:
-        folder = store.root / "families" / family[:2] / family
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / spec.key).touch()
+        store.join_family(family, spec.key)
 
 
 def longest_prefix(store: Store, spec: StageSpec) -> Artifact | None:
@@ -23,12 +22,11 @@ def longest_prefix(store: Store, spec: StageSpec) -> Artifact | None:
     family = family_of(spec)
     if family is None:
         return None
-    folder = store.root / "families" / family[:2] / family
     found: list[Artifact] = []
-    for note in folder.glob("*"):
-        artifact = store.find(note.name)
+    for key in store.family(family):
+        artifact = store.find(key)
         if artifact is None:
-            note.unlink(missing_ok=True)  # cleaned up since
+            store.leave_family(family, key)  # cleaned up since
         elif _can_start_from(artifact, spec):
             found.append(artifact)
     return max(found, key=lambda artifact: len(artifact.history), default=None)

@@ -11,7 +11,7 @@ from torch import nn
 from engine.data import DataSet
 from engine.models import build_model
 from engine.seeds import global_draws
-from engine.store.store import Artifact
+from engine.store.artifact import Artifact
 from engine.training import apply_changes
 
 

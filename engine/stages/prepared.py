@@ -14,7 +14,8 @@ from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open
 from engine.data.checks import notes_on_values
 from engine.settings import DataSettings
 from engine.stages.runner import find_whole
-from engine.store.store import Artifact, Store
+from engine.store.artifact import Artifact
+from engine.store.store import Store
 
 
 def prepare_data(settings: DataSettings, store: Store, *, download: bool = False) -> tuple[DataInfo, DataSet]:

@@ -12,7 +12,7 @@ from engine.stages.noisy import noisy_sets
 from engine.stages.planning import Planning, relevant_training
 from engine.stages.probe import make_judge, watched_splits
 from engine.stages.registration import register_stage
-from engine.store.store import CorruptArtifactError
+from engine.store.artifact import CorruptArtifactError
 from engine.training.state import with_prefix
 
 

@@ -24,8 +24,8 @@ from engine.stages.catalogue import STAGES, network_stages
 from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
 from engine.stages.families import remember
 from engine.stages.spec import StageSpec
-from engine.store.leases import FileLease, stage_lease
-from engine.store.store import Artifact, CorruptArtifactError, Store
+from engine.store.artifact import Artifact, CorruptArtifactError
+from engine.store.store import Lease, Store
 from engine.training import TrainingDivergedError
 
 MAX_WAIT_S = 3600.0
@@ -97,7 +97,7 @@ def obtain_stage(
     """Return the artifact of a stage, and whether it was computed now, found in the store, or waited for.
 
     A stage under way leaves a checkpoint after each epoch and goes on from the last one. That another process is
-    computing it is shown by a lease file in the store (see ``engine.store.leases``).
+    computing it is shown by a lease in the store (see ``engine.store.leases``).
 
     Args:
         spec: what to compute.
@@ -119,7 +119,7 @@ def obtain_stage(
     found = find_whole(store, spec.key)
     if found is not None:
         return found, "store"
-    lease = stage_lease(store.root, spec.key, spec.inputs)
+    lease = store.stage_lease(spec.key, spec.inputs)
     try:
         found = _take_turn(lease, spec, store, report, elsewhere)
         if found is not None:
@@ -130,9 +130,7 @@ def obtain_stage(
         lease.release()
 
 
-def _take_turn(
-    lease: FileLease, spec: StageSpec, store: Store, report: Report, elsewhere: Elsewhere
-) -> Artifact | None:
+def _take_turn(lease: Lease, spec: StageSpec, store: Store, report: Report, elsewhere: Elsewhere) -> Artifact | None:
     """Take a stage's lease; while another process has it, pass its epochs on, and return what it makes.
 
     Returns:
@@ -203,8 +201,7 @@ def _compute(
             "environment": environment(),
         }
         artifact = store.publish(attempt, manifest)
-    with contextlib.suppress(OSError):  # an index, which a full disk may go without
-        remember(store, spec)
+    remember(store, spec)
     store.drop_checkpoints(spec.key)
     return artifact
 

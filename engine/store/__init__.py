@@ -8,6 +8,7 @@ _MODULES = {
     "CorruptArtifactError": "engine.store.artifact",
     "Store": "engine.store.store",
     "StoreFaultError": "engine.store.attempts",
+    "open_store": "engine.store.opening",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -2,6 +2,7 @@
 
 from engine.store.artifact import Artifact, CorruptArtifactError
 from engine.store.attempts import Attempt, StoreFaultError
+from engine.store.opening import open_store
 from engine.store.store import Store
 
-__all__ = ["Artifact", "Attempt", "CorruptArtifactError", "Store", "StoreFaultError"]
+__all__ = ["Artifact", "Attempt", "CorruptArtifactError", "Store", "StoreFaultError", "open_store"]

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
-from engine.store.leftovers import Unfinished, leftovers, remove_leftover, tree_bytes, unfinished
 from engine.store.needs import Needs
-from engine.store.store import MANIFEST, Store
+from engine.store.store import Store, Stored, Unfinished
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Cleaned:
 
     Attributes:
         artifacts: the artifacts that were removed, least recently used first.
-        leftovers: places, below the store's folder, of broken artifacts, quarantine, attempts and leases of the dead,
+        leftovers: places, seen from the store, of broken artifacts, quarantine, attempts and leases of the dead,
             and checkpoints.
         freed_bytes: size of both.
         left_bytes: size of what is left in the store.
@@ -70,7 +68,7 @@ class Cleaned:
 
 def entries(store: Store) -> list[Entry]:
     """Return all artifacts of a store, the least recently used first."""
-    return sorted((_entry(store, key) for key in store.keys()), key=lambda entry: (entry.used_at, entry.key))  # noqa: SIM118
+    return sorted((_entry(stored) for stored in store.inventory()), key=lambda entry: (entry.used_at, entry.key))
 
 
 def clean(
@@ -78,7 +76,7 @@ def clean(
     max_bytes: int,
     keep: Collection[str] | Callable[[], Collection[str]] = (),
     *,
-    own_lease: Path | None = None,
+    own_lease: str | None = None,
     dry_run: bool = False,
 ) -> Cleaned:
     """Bring a store down to a size.
@@ -87,39 +85,39 @@ def clean(
         store: the store.
         max_bytes: how large it may stay; what is at work can keep it larger.
         keep: keys of artifacts that stay, and their inputs with them; or a function that returns those of this moment.
-        own_lease: lease of the sweep that cleans up, and whose needs are all in ``keep``.
+        own_lease: name of the presence of the sweep that cleans up, and whose needs are all in ``keep``.
         dry_run: whether to remove nothing.
 
     Raises:
         StoreFaultError: an artifact cannot be removed.
     """
-    found, not_finished = entries(store), list(unfinished(store))
+    found, not_finished = entries(store), list(store.unfinished())
     needs = Needs(store, keep, own_lease, {entry.key: entry.inputs for entry in found})
     uses = {one.key: (one.written_at, "") for one in not_finished if not one.abandoned}
     kept = needs.keys(uses | {entry.key: (entry.used_at, entry.stage) for entry in found})
     whole = {entry.key for entry in found if entry.whole}
     broken = [entry.key for entry in found if not entry.whole]
-    left_over = {path: tree_bytes(path) for path in leftovers(store, whole=whole, broken=broken, kept=kept)}
-    left = tree_bytes(store.root) - sum(left_over.values())
+    left_over = dict(store.leftovers(whole=whole, broken=broken, kept=kept))
+    left = store.n_bytes() - sum(left_over.values())
     if not dry_run:
-        for path in left_over:
-            remove_leftover(store, path)
+        for name in left_over:
+            store.remove_leftover(name)
     removed: list[Entry] = []
-    for candidate in _in_order(found, [one for one in not_finished if one.folder not in left_over]):
+    for candidate in _in_order(found, [one for one in not_finished if one.name not in left_over]):
         if left <= max_bytes:
             break
         if candidate.key in kept or not (dry_run or _may_go(store, needs, candidate)):
             continue
         if isinstance(candidate, Unfinished):
-            left_over[candidate.folder] = candidate.n_bytes
+            left_over[candidate.name] = candidate.n_bytes
         else:
             removed.append(candidate)
         if not dry_run:
             _remove(store, candidate)
         left -= candidate.n_bytes
     freed = sum(left_over.values()) + sum(entry.n_bytes for entry in removed)
-    names = tuple(str(path.relative_to(store.root)) for path in left_over)
-    return Cleaned(tuple(removed), names, freed, left, len(kept & {entry.key for entry in found}), needs.studies())
+    n_kept = len(kept & {entry.key for entry in found})
+    return Cleaned(tuple(removed), tuple(left_over), freed, left, n_kept, needs.studies())
 
 
 def _may_go(store: Store, needs: Needs, candidate: Entry | Unfinished) -> bool:
@@ -127,12 +125,12 @@ def _may_go(store: Store, needs: Needs, candidate: Entry | Unfinished) -> bool:
     key = candidate.key
     if isinstance(candidate, Unfinished):
         return key not in needs.keys({} if candidate.abandoned else {key: (candidate.written_at, "")})
-    return key not in needs.keys({key: (_used_at(store, key), candidate.stage)})
+    return key not in needs.keys({key: (store.used_at(key), candidate.stage)})
 
 
 def _remove(store: Store, candidate: Entry | Unfinished) -> None:
     if isinstance(candidate, Unfinished):
-        store.discard(candidate.folder)
+        store.remove_unfinished(candidate)
     else:
         store.remove(candidate.key)
 
@@ -158,33 +156,19 @@ def describe_bytes(n_bytes: float) -> str:
     return f"{n_bytes:.2f} GB"
 
 
-def _entry(store: Store, key: str) -> Entry:
-    artifact = store.look_at(key)
-    manifest = artifact.manifest if artifact is not None else {}
+def _entry(stored: Stored) -> Entry:
+    manifest = stored.artifact.manifest if stored.artifact is not None else {}
     spec = manifest.get("spec") or {}
-    used_at = _used_at(store, key)
     return Entry(
-        key=key,
+        key=stored.key,
         stage=str(spec.get("stage", "")),
-        n_bytes=tree_bytes(store.artifact_folder(key)),
-        used_at=used_at,
-        finished_at=float(manifest.get("finished_at", used_at)),
+        n_bytes=stored.n_bytes,
+        used_at=stored.used_at,
+        finished_at=float(manifest.get("finished_at", stored.used_at)),
         seconds=float(manifest.get("seconds", 0.0)),
         inputs=tuple((spec.get("inputs") or {}).values()),
-        whole=artifact is not None,
+        whole=stored.artifact is not None,
     )
-
-
-def _age_mark(path: Path) -> float:
-    try:
-        return path.lstat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _used_at(store: Store, key: str) -> float:
-    folder = store.artifact_folder(key)
-    return _age_mark(folder / MANIFEST) or _age_mark(folder)
 
 
 def _oldest_first(found: list[Entry]) -> list[tuple[float, Entry]]:

@@ -108,16 +108,20 @@ class FileLease:
             os.utime(self.path)
 
 
-class Presence:
+class FilePresence:
     """A file by which others see that somebody is there, and what he needs; nobody else wants it.
 
     Args:
         path: the file, whose name is nobody else's.
         note: returns what others should know, as JSON; it is asked again at every beat.
+
+    Attributes:
+        name: tells it from all others in its folder.
     """
 
     def __init__(self, path: Path, note: Callable[[], Mapping[str, Any]]) -> None:
         self.path = path
+        self.name = path.stem
         self._note = note
         self._text = ""
         self._holder: Holder | None = None
@@ -200,6 +204,13 @@ def remove_left(path: Path) -> None:
             end(path, claim.token)
 
 
+def end_lease(path: Path, token: str) -> bool:
+    """Remove the lease of a holder that is known to be dead, by its token; return whether it was there."""
+    with contextlib.suppress(OSError):
+        return end(path, token)
+    return False
+
+
 def remove_all_left(root: Path) -> None:
     """Remove what killed sweeps and stages left among the leases of the store in a folder."""
     for path in list(left_leases(root / "leases")):
@@ -222,7 +233,7 @@ def stage_path(root: Path, key: str) -> Path:
     return root / "leases" / "stages" / f"{key}.json"
 
 
-def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Collection[str]]) -> Presence:
+def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Collection[str]]) -> FilePresence:
     """Return what shows a store that a sweep lives on it.
 
     Args:
@@ -231,4 +242,4 @@ def sweep_lease(root: Path, study: str, keys: Collection[str] | Callable[[], Col
         keys: what has to stay in the store, whenever it was used last; or a function that returns what has to now.
     """
     path = root / "leases" / "sweeps" / f"{uuid.uuid4().hex}.json"
-    return Presence(path, lambda: {"study": study, "keys": sorted(keys() if callable(keys) else keys)})
+    return FilePresence(path, lambda: {"study": study, "keys": sorted(keys() if callable(keys) else keys)})

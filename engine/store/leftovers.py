@@ -1,86 +1,59 @@
-"""What nobody can need in a store, or hardly anybody: what is broken, what the dead left, what was never finished."""
+"""What nobody can need in a store's folder, or hardly anybody: broken, left by the dead, or never finished."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.store.attempts import is_of_the_dead
-from engine.store.leases import find_live, left_leases, remove_left, stage_path
-from engine.store.store import ABANDONED, Store, is_key
+from engine.store.leases import find_live, left_leases, stage_path
+from engine.store.store import Unfinished, is_key
 
 _ASIDE = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{8}")
+ABANDONED = "abandoned"
+"""The file beside a stage's checkpoints that says that nobody wants it."""
 LEFT_S = 86400.0
 """Age at which what may be a dead process's (attempts, checkpoints) is removed."""
 
 
-@dataclass(frozen=True)
-class Unfinished:
-    """The checkpoints of a stage that nobody is at.
-
-    Attributes:
-        key: the stage's.
-        folder: where they are.
-        n_bytes: size of their files.
-        written_at: when the last one was written, in seconds since 1970.
-        abandoned: whether the stage was stopped because nobody wanted it.
-    """
-
-    key: str
-    folder: Path
-    n_bytes: int
-    written_at: float
-    abandoned: bool
-
-
-def leftovers(
-    store: Store, *, whole: Collection[str], broken: Collection[str], kept: Collection[str]
-) -> Iterator[Path]:
+def leftovers(root: Path, *, whole: Collection[str], broken: Collection[str], kept: Collection[str]) -> Iterator[Path]:
     """Yield the folders and files that nobody can need.
 
     Only what a store has named itself is among them: quarantine, broken artifacts, leases and attempts of the dead,
     checkpoints of finished stages, and whatever else was neither finished nor touched for a day.
 
     Args:
-        store: the store.
+        root: the store's folder.
         whole: keys of the artifacts that are whole.
         broken: keys of those that are not.
         kept: keys of what is needed.
     """
-    yield from (path for path in _folders(store.root / "quarantine", "*") if _ASIDE.fullmatch(path.name))
-    yield from (folder for folder in (store.artifact_folder(key) for key in broken) if not folder.is_symlink())
-    for folder in _attempts(store):
-        if is_of_the_dead(folder.name) or (_is_left(store, folder) and _key(folder) not in kept):
+    yield from (path for path in _folders(root / "quarantine", "*") if _ASIDE.fullmatch(path.name))
+    yield from (folder for folder in (artifact_folder(root, key) for key in broken) if not folder.is_symlink())
+    for folder in _attempts(root):
+        if is_of_the_dead(folder.name) or (_is_left(root, folder) and _key(folder) not in kept):
             yield folder
-    for folder in _checkpointed(store):
-        if _is_left(store, folder, at_once=folder.name in whole) and folder.name not in kept:
+    for folder in _checkpointed(root):
+        if _is_left(root, folder, at_once=folder.name in whole) and folder.name not in kept:
             yield folder
-    yield from left_leases(store.root / "leases")
+    yield from left_leases(root / "leases")
 
 
-def unfinished(store: Store) -> Iterator[Unfinished]:
+def unfinished(root: Path) -> Iterator[Unfinished]:
     """Yield the checkpoints of stages that nobody is at; they are worth going on from, but no more than that."""
-    for folder in _checkpointed(store):
-        if not _is_live(store, folder):
+    for folder in _checkpointed(root):
+        if not _is_live(root, folder):
             is_abandoned = (folder / ABANDONED).exists()
-            yield Unfinished(folder.name, folder, tree_bytes(folder), _written_at(folder), is_abandoned)
+            place = str(folder.relative_to(root))
+            yield Unfinished(folder.name, place, tree_bytes(folder), _written_at(folder), is_abandoned)
 
 
-def remove_leftover(store: Store, path: Path) -> None:
-    """Remove a leftover; in a broken artifact's place there may be a whole one by now, which stays."""
-    if path.is_relative_to(store.root / "leases"):
-        remove_left(path)
-    elif path != store.artifact_folder(_key(path)):
-        store.discard(path)
-    else:
-        aside = store.quarantine(path.name)
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+def artifact_folder(root: Path, key: str) -> Path:
+    """Return where a key's artifact lies, if there is one."""
+    return root / "artifacts" / key[:2] / key
 
 
 def tree_bytes(place: Path) -> int:
@@ -101,14 +74,14 @@ def _folders(place: Path, pattern: str) -> Iterator[Path]:
     yield from (path for path in sorted(place.glob(pattern)) if path.is_dir() and not path.is_symlink())
 
 
-def _attempts(store: Store) -> Iterator[Path]:
+def _attempts(root: Path) -> Iterator[Path]:
     """Yield the folders of attempts: a person's own files may lie beside them, in a folder that was no store before."""
-    yield from (path for path in _folders(store.root / "attempts", "*") if is_key(_key(path)))
+    yield from (path for path in _folders(root / "attempts", "*") if is_key(_key(path)))
 
 
-def _checkpointed(store: Store) -> Iterator[Path]:
+def _checkpointed(root: Path) -> Iterator[Path]:
     """Yield the folders of stages' checkpoints."""
-    found = _folders(store.root / "checkpoints", "??/*")
+    found = _folders(root / "checkpoints", "??/*")
     yield from (path for path in found if is_key(path.name) and path.name.startswith(path.parent.name))
 
 
@@ -116,12 +89,12 @@ def _key(folder: Path) -> str:
     return folder.name.partition("-")[0]
 
 
-def _is_live(store: Store, folder: Path) -> bool:
-    return find_live(stage_path(store.root, _key(folder))) is not None
+def _is_live(root: Path, folder: Path) -> bool:
+    return find_live(stage_path(root, _key(folder))) is not None
 
 
-def _is_left(store: Store, folder: Path, *, at_once: bool = False) -> bool:
-    return not _is_live(store, folder) and (at_once or time.time() - _written_at(folder) > LEFT_S)
+def _is_left(root: Path, folder: Path, *, at_once: bool = False) -> bool:
+    return not _is_live(root, folder) and (at_once or time.time() - _written_at(folder) > LEFT_S)
 
 
 def _written_at(folder: Path) -> float:

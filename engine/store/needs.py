@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from engine.store.leases import LiveLease, live_leases
 from engine.store.store import USE_NOTED_S, Store
 
 RECENT_S = 2 * USE_NOTED_S
@@ -24,7 +22,7 @@ class Needs:
     Args:
         store: the store.
         keep: keys that have to stay; or a function that returns those of this moment.
-        own_lease: lease of the sweep that cleans up, and whose needs are all in ``keep``.
+        own_lease: name of the presence of the sweep that cleans up, and whose needs are all in ``keep``.
         inputs: by artifact, the keys of what it was made from, which stays as long as it does.
     """
 
@@ -32,7 +30,7 @@ class Needs:
         self,
         store: Store,
         keep: Collection[str] | Callable[[], Collection[str]],
-        own_lease: Path | None,
+        own_lease: str | None,
         inputs: Mapping[str, Collection[str]],
     ) -> None:
         self._store = store
@@ -48,9 +46,9 @@ class Needs:
                 keeps it.
         """
         needed = set(self._keep())
-        for _, lease in live_leases(self._store.root / "leases" / "stages"):
+        for lease in self._store.live_stages():
             needed |= _strings([lease.note.get("key")]) | _strings(lease.note.get("inputs"))
-        others = [lease for path, lease in self._sweeps() if path != self._own_lease]
+        others = [lease for name, lease in self._store.live_sweeps() if name != self._own_lease]
         for lease in others:
             needed |= _strings(lease.note.get("keys"))
         for key, (used_at, stage) in uses.items():
@@ -61,10 +59,7 @@ class Needs:
 
     def studies(self) -> tuple[str, ...]:
         """Return the names of the live sweeps' studies."""
-        return tuple(sorted(str(lease.note.get("study", "?")) for _, lease in self._sweeps()))
-
-    def _sweeps(self) -> Iterator[tuple[Path, LiveLease]]:
-        return live_leases(self._store.root / "leases" / "sweeps")
+        return tuple(sorted(str(lease.note.get("study", "?")) for _, lease in self._store.live_sweeps()))
 
     def _with_inputs(self, keys: set[str]) -> set[str]:
         kept: set[str] = set()

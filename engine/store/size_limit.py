@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 
 from engine.store.cleaning import clean, describe_bytes
 from engine.store.holders import Heartbeat
-from engine.store.leftovers import tree_bytes
 from engine.store.store import Store
 
 CHECK_S = 5.0
@@ -26,7 +24,7 @@ class SizeLimit:
         store: the store.
         max_gb: how large it may be, in gigabytes (10⁹ bytes).
         needed: returns the keys of the artifacts that the sweep needs now.
-        lease: the sweep's lease on the store.
+        lease: name of the sweep's presence at the store.
         say: tells a person something; called once if the size cannot be held, and once if the disk refuses.
     """
 
@@ -36,7 +34,7 @@ class SizeLimit:
         max_gb: float,
         *,
         needed: Callable[[], Collection[str]],
-        lease: Path,
+        lease: str,
         say: Callable[[str], None],
     ) -> None:
         self._store = store
@@ -69,7 +67,7 @@ class SizeLimit:
         """Clean up if the store is too large; whatever stands in the way is said, and the sweep goes on."""
         max_bytes = self._max_gb * 1e9
         try:
-            if tree_bytes(self._store.root) <= max_bytes:
+            if self._store.n_bytes() <= max_bytes:
                 return
             done = clean(self._store, int(LOW * max_bytes), self._needed, own_lease=self._lease)
         except Exception as error:  # a clean-up that fails must not end a sweep

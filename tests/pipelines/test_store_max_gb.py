@@ -11,7 +11,8 @@ from rich.console import Console
 from engine.orchestration import run_sweep
 from engine.report.results import Results
 from engine.store import Store, size_limit
-from engine.store.cleaning import entries, tree_bytes
+from engine.store.cleaning import entries
+from engine.store.leftovers import tree_bytes
 from tests.engine.orchestration.spaces import SPACE
 
 ARMS_ALONE = dataclasses.replace(SPACE, n_seeds=3)

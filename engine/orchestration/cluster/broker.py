@@ -9,8 +9,7 @@ from typing import Any
 
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.wanted_stage import WorkerLostError
-from engine.store.leases import find_live, stage_path
-from engine.store.store import Store
+from engine.store.opening import open_store
 
 _NODE_DEATH_S = 30.0
 """How long Ray may take to notice that a node is gone: it waits for five of its signs of life, 3 s apart."""
@@ -20,11 +19,11 @@ class Broker:
     """The broker as an asynchronous Ray actor.
 
     Args:
-        store: the store's folder; no artifact is written here.
+        store: the store's address; no artifact is written here.
     """
 
     def __init__(self, store: str) -> None:
-        self._store = Store(store, read_only=True)
+        self._store = open_store(store, read_only=True)
         self._queue: StageQueue | None = None
 
     @property
@@ -44,7 +43,7 @@ class Broker:
         return artifact.manifest if artifact is not None else None
 
     def _is_held(self, key: str) -> bool:
-        return find_live(stage_path(self._store.root, key)) is not None
+        return self._store.stage_holder(key) is not None
 
     async def add_worker(self, name: str, actor: Any, node: str) -> None:
         """Take a stage worker's actor handle, and the id of the node that it runs on."""

@@ -20,8 +20,9 @@ from engine.errors import InputError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, REPORT
 from engine.result_names import PROBE_ERROR, Metric
 from engine.stages.spec import StageSpec
+from engine.store.artifact import CorruptArtifactError
 from engine.store.attempts import StoreFaultError
-from engine.store.store import CorruptArtifactError, Store
+from engine.store.opening import open_store
 
 POLL_S = 20.0
 MAX_REPLAYED = 20
@@ -70,7 +71,7 @@ class _Walk:
         self.step_bases: Mapping[str, int] = plan["step_bases"]
         self.by_cells: bool = plan["by_cells"]
         self.n_together: int = plan["n_together"]
-        self.store = Store(plan["store"], read_only=True)
+        self.store = open_store(plan["store"], read_only=True)
         self.broker_name: str = plan["broker"]
         self.broker = ray.get_actor(self.broker_name, namespace=BROKER_NAMESPACE)
         self.summaries: dict[str, dict[str, Any]] = {}

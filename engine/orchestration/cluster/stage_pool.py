@@ -34,7 +34,7 @@ class StagePool:
 
     Args:
         name: the broker's name, unique on the cluster.
-        store: the store's folder.
+        store: the store's address.
         data: the data set, as ``info_to_json`` has it.
         imports: the user's modules.
         slots: how many workers at most, and what each may use.

@@ -16,7 +16,7 @@ class StageWorker:
     """Runs stages, one at a time, as a Ray actor.
 
     Args:
-        store: the store's folder.
+        store: the store's address.
         data: the data set, as ``info_to_json`` has it.
         broker: the broker's name; it hears of every epoch.
         imports: modules of the user's that register what they add.
@@ -37,7 +37,7 @@ class StageWorker:
         device: str,
         threads: int,
     ) -> None:
-        self._folder = store
+        self._address = store
         self._data = dict(data)
         self._broker_name = broker
         self._imports = tuple(imports)
@@ -64,13 +64,13 @@ class StageWorker:
         import torch
 
         from engine.stages import data_getter, info_from_json
-        from engine.store import Store
+        from engine.store import open_store
 
         torch.set_num_threads(self._threads)
         for module in self._imports:
             importlib.import_module(module)
         self._device = torch.device(self._device_type)
-        self._store = Store(self._folder)
+        self._store = open_store(self._address)
         self._get_data = data_getter(info_from_json(self._data), self._store, self._device)
         self._broker = ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
         self._is_set_up = True

@@ -22,7 +22,7 @@ from engine.orchestration.preparation import base_settings, prepare
 from engine.spaces import load_space
 from engine.stages import prepare_weights
 from engine.store import Store
-from engine.store.store import folder_of
+from engine.store.places import folder_of
 from tests.engine.orchestration.spaces import SPACE
 
 PAGE = Path(__file__).parents[3] / "docs" / "options.md"
@@ -144,7 +144,7 @@ def test_paths_may_be_strings_everywhere(tmp_path, kind):
     )
     assert sweep.space.name == "mine"
     assert sweep.options.home == Path(home)
-    assert sweep.store.root == folder_of(tmp_path / "store")
+    assert sweep.store.address == str(folder_of(tmp_path / "store"))
     assert load_space(kind(tmp_path / "mine.py")).name == "mine"
     assert load_baseline(kind(tmp_path / "errors.csv")).clean_error == 0.1
     key = prepare_weights(kind(tmp_path / "weights.safetensors"), Store(kind(tmp_path / "store"))).key

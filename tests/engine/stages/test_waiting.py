@@ -14,7 +14,6 @@ import torch
 from engine.stages import StageCancelledError, StageSpec, find_whole, obtain_stage, run_stage, runner
 from engine.store import Store, claims
 from engine.store.leases import stage_lease
-from engine.store.leftovers import unfinished
 from engine.training import TrainingDivergedError
 from tests.engine.orchestration import counting_stage
 
@@ -128,11 +127,11 @@ def test_the_checkpoints_of_a_stage_that_was_stopped_are_the_first_to_go_until_i
     spec = make_spec(tmp_path / "count", epochs=3, epoch_s=0.0)
     with pytest.raises(StageCancelledError, match="counting stopped after epoch 2"):
         run(store, spec, lambda record: record["epoch"] < 2)
-    assert [left.abandoned for left in unfinished(store)] == [True]
+    assert [left.abandoned for left in store.unfinished()] == [True]
     heard = []
     with pytest.raises(RuntimeError, match="a killed worker"):
         run(store, spec, lambda record: heard.append(1) or die())
-    assert [left.abandoned for left in unfinished(store)] == [False]
+    assert [left.abandoned for left in store.unfinished()] == [False]
 
 
 def die() -> bool:
@@ -151,7 +150,7 @@ def test_who_gives_up_waiting_abandons_nothing(store, tmp_path):
     store.save_checkpoint(spec.key, 1, {"x": torch.tensor(1)}, {"epoch": 1, "history": [{"epoch": 1}]})
     with stage_lease(store.root, spec.key, {}), pytest.raises(StageCancelledError):
         run(store, spec, lambda record: False)
-    assert [left.abandoned for left in unfinished(store)] == [False]
+    assert [left.abandoned for left in store.unfinished()] == [False]
 
 
 def test_it_is_known_whence_an_artifact_is(store, tmp_path):

@@ -10,12 +10,14 @@ import torch
 
 from engine.stages import StageSpec, find_whole
 from engine.stages.families import needed_keys, remember
-from engine.store import Store, cleaning, leases, leftovers, needs
+from engine.store import Store, leases, leftovers, needs
+from engine.store.artifact import MANIFEST
 from engine.store.cleaning import clean, entries
+from engine.store.folder_store import FolderStore
 from engine.store.holders import Holder
 from engine.store.leases import live_leases, stage_lease, sweep_lease
-from engine.store.leftovers import tree_bytes
-from engine.store.store import ABANDONED, MANIFEST, USE_NOTED_S
+from engine.store.leftovers import ABANDONED, tree_bytes
+from engine.store.store import USE_NOTED_S
 
 A, B, C, D = (letter * 32 for letter in "abcd")
 DAY_S = 86400.0
@@ -145,25 +147,25 @@ def test_who_cleans_up_knows_the_needs_of_its_own_sweep(store):
     publish(store, B, inputs=(A,))
     publish(store, C)
     with sweep_lease(store.root, "mine", [C]) as mine:
-        done = clean(store, 0, lambda: {B}, own_lease=mine.path)
+        done = clean(store, 0, lambda: {B}, own_lease=mine.name)
         assert [entry.key for entry in done.artifacts] == [C], "neither the lease nor what was just used counts"
         assert done.sweeps == ("mine",)
         publish(store, C)
         with sweep_lease(store.root, "other", []):
-            assert clean(store, 0, own_lease=mine.path).artifacts == (), "the other may have found all of it just now"
+            assert clean(store, 0, own_lease=mine.name).artifacts == (), "the other may have found all of it just now"
 
 
 def test_what_comes_to_be_needed_while_others_are_removed_stays(store, monkeypatch):
     for key, days in ((A, 4), (B, 3), (C, 2), (D, 1)):
         publish(store, key, used_days_ago=days)
-    needed, remove = set(), Store.remove
+    needed, remove = set(), FolderStore.remove
 
     def remove_and_need(self, key):
         remove(self, key)
         needed.add(C)  # a trial has started
         store.find(D)  # and another sweep's, which names it only later
 
-    monkeypatch.setattr(Store, "remove", remove_and_need)
+    monkeypatch.setattr(FolderStore, "remove", remove_and_need)
     with sweep_lease(store.root, "other", []):
         done = clean(store, 0, lambda: needed)
         assert done.left_bytes == tree_bytes(store.root)
@@ -227,13 +229,14 @@ def test_a_whole_artifact_in_an_unreadable_one_s_place_stays(store, monkeypatch)
     manifest = store.look_at(A).folder / MANIFEST
     whole = manifest.read_text()
     manifest.write_text("{")
-    list_leftovers = cleaning.leftovers
+    list_leftovers = FolderStore.leftovers
 
     def then_published_again(*arguments, **options):
-        yield from list_leftovers(*arguments, **options)
+        found = list_leftovers(*arguments, **options)
         manifest.write_text(whole)
+        return found
 
-    monkeypatch.setattr(cleaning, "leftovers", then_published_again)
+    monkeypatch.setattr(FolderStore, "leftovers", then_published_again)
     clean(store, 10**9)
     assert find_whole(store, A) is not None
 

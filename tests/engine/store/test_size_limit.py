@@ -10,6 +10,7 @@ from rich.console import Console
 from engine.orchestration.sweep import Sweep
 from engine.store import Store
 from engine.store import size_limit as module
+from engine.store.folder_store import FolderStore
 from engine.store.holders import Holder
 from engine.store.leases import sweep_lease
 from engine.store.leftovers import tree_bytes
@@ -39,7 +40,7 @@ def said() -> list[str]:
     return []
 
 
-def make_limit(store: Store, said: list[str], needed=(), max_gb: float = MAX_GB, lease: Path = Path("none")):
+def make_limit(store: Store, said: list[str], needed=(), max_gb: float = MAX_GB, lease: str = "none"):
     return SizeLimit(store, max_gb, needed=lambda: needed, lease=lease, say=said.append)
 
 
@@ -65,7 +66,7 @@ def test_a_store_that_is_too_large_is_cleaned_up_and_that_is_said_at_the_end(sto
 
 def test_what_is_needed_stays_and_that_is_said_once(store, said):
     with sweep_lease(store.root, "mine", KEYS) as lease:
-        limit = make_limit(store, said, needed=KEYS, lease=lease.path)
+        limit = make_limit(store, said, needed=KEYS, lease=lease.name)
         for _ in range(3):
             limit.check()
         limit.close()
@@ -129,13 +130,13 @@ def until_small(store: Store) -> None:
 def test_after_a_look_it_rests_for_longer_than_that_took(store, said, monkeypatch):
     looks = []
 
-    def look_slowly(folder: Path) -> int:
+    def look_slowly(store: Store) -> int:
         looks.append(time.monotonic())
         time.sleep(0.05)
         return 0
 
     monkeypatch.setattr(module, "CHECK_S", 0.001)
-    monkeypatch.setattr(module, "tree_bytes", look_slowly)
+    monkeypatch.setattr(FolderStore, "n_bytes", look_slowly)
     limit = make_limit(store, said)
     limit.start()
     end = time.monotonic() + 30

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from engine.orchestration.cluster.stage_summary import summary_of
 from engine.stages.spec import StageSpec
 from engine.store.store import Store
 
@@ -26,7 +27,7 @@ class SleepingWorker:
 
         return {"node": ray.get_runtime_context().get_node_id(), "fault": ""}
 
-    def run(self, spec_json: Mapping[str, Any], anyway: bool = False) -> dict[str, Any]:
+    def run(self, spec_json: Mapping[str, Any], *_: Any) -> dict[str, Any]:
         """Wait, write an artifact, and return how it ended."""
         spec = StageSpec.from_json(spec_json)
         started, clock = time.time(), time.perf_counter()
@@ -40,7 +41,7 @@ class SleepingWorker:
         seconds = round(time.perf_counter() - clock, 4)
         with self._store.attempt(spec.key) as attempt:
             attempt.write_json("errors", errors)
-            self._store.publish(
+            artifact = self._store.publish(
                 attempt, {"spec": spec.to_json(), "history": [], "started_at": started, "seconds": seconds}
             )
-        return {"state": "done", "seconds": seconds, "from_store": False, "history": []}
+        return {**summary_of(artifact), "state": "done", "from_store": False}

@@ -248,6 +248,8 @@ class TrialFlow:
         found = []
         for stage, name in (("rank", "ranking"), ("finetune", "filters")):
             key = trial.plan.key(stage)
+            if key and self._store.look_at(key) is None:
+                self._store.look_anew(key)
             artifact = self._store.find(key) if key else None
             try:
                 found.append(artifact.json(name) if artifact else None)
@@ -273,7 +275,6 @@ class TrialFlow:
         return {
             "trial": trial_id,
             "broker": self._broker,
-            "store": self._store.address,
             "stages": [spec.to_json() for spec in plan],
             "judged": plan.judged.key,
             "step_bases": self._step_bases,

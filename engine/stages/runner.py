@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -93,6 +94,7 @@ def obtain_stage(
     report: Report | None = None,
     progress: Progress = unwatched,
     elsewhere: Elsewhere = "wait",
+    recent: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Artifact, Origin]:
     """Return the artifact of a stage, and whether it was computed now, found in the store, or waited for.
 
@@ -107,6 +109,7 @@ def obtain_stage(
         report: called with each epoch's record; returning False stops the stage.
         progress: told how far the stage is, while it is computed here.
         elsewhere: what to do where another process is computing the stage. Who waits hears its epochs.
+        recent: {key of an input: seconds for which it may not be seen yet on this machine, though it is done}.
 
     Raises:
         MissingInputError: an input is not in the store.
@@ -125,7 +128,8 @@ def obtain_stage(
         if found is not None:
             return found, "elsewhere"
         with _checkpoints_noted(spec.key, store):
-            return _compute(spec, store, get_data, device, report, progress), "computed"
+            inputs = {role: _input(store, key, recent.get(key, 0.0)) for role, key in spec.inputs.items()}
+            return _compute(spec, inputs, store, get_data, device, report, progress), "computed"
     finally:
         lease.release()
 
@@ -149,7 +153,7 @@ def _take_turn(lease: Lease, spec: StageSpec, store: Store, report: Report, else
             n_heard, heard = n_heard + 1, time.monotonic()
             if not report(record):
                 raise StageCancelledError(f"{spec.stage} stopped while another process computed it")
-    return find_whole(store, spec.key)  # it may have been finished just before the lease was free
+    return find_anew(store, spec.key)  # it may have been finished just before the lease was free
 
 
 @contextlib.contextmanager
@@ -168,13 +172,13 @@ def _checkpoints_noted(key: str, store: Store) -> Iterator[None]:
 
 def _compute(
     spec: StageSpec,
+    inputs: Mapping[str, Artifact],
     store: Store,
     get_data: Callable[[str], DataSet],
     device: torch.device,
     report: Report,
     progress: Progress,
 ) -> Artifact:
-    inputs = {role: _input(store, key) for role, key in spec.inputs.items()}
     started, clock, of_cores = time.time(), time.perf_counter(), time.process_time()
     with store.attempt(spec.key) as attempt:
         context = StageContext(
@@ -249,10 +253,28 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _input(store: Store, key: str) -> Artifact:
+def _input(store: Store, key: str, patience_s: float) -> Artifact:
+    """Return an input's artifact; one that is known to be done is waited for until this machine must see it.
+
+    Raises:
+        MissingInputError: it was cleaned up, or is corrupt.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        artifact = find_anew(store, key)
+        if artifact is not None:
+            return artifact
+        if time.monotonic() >= end:
+            raise MissingInputError(key, "not in the store, or its files are corrupt")
+        time.sleep(1.0)
+
+
+def find_anew(store: Store, key: str) -> Artifact | None:
+    """Return what ``find_whole`` does, but ask where the store is, not what this machine remembers of it."""
     artifact = find_whole(store, key)
     if artifact is None:
-        raise MissingInputError(key, "not in the store, or its files are corrupt")
+        store.look_anew(key)
+        artifact = find_whole(store, key)
     return artifact
 
 

@@ -99,6 +99,18 @@ class FolderStore(Store):
         except (OSError, CorruptArtifactError):
             return None
 
+    def look_anew(self, key: str) -> None:
+        """Have this machine ask anew for an artifact that it does not see.
+
+        A network file system may remember for a minute that there was none. To make a folder in its place asks the
+        server, whatever is remembered, and does no harm: an artifact is renamed onto an empty one.
+        """
+        folder = self.artifact_folder(key)
+        for path in (*reversed(folder.parents[:2]), folder):
+            with contextlib.suppress(OSError):
+                path.mkdir()
+                path.rmdir()  # there was none
+
     @contextmanager
     def attempt(self, key: str) -> Iterator[Attempt]:
         """Give a folder to write an artifact or a checkpoint in; it is removed unless it was published."""
@@ -132,7 +144,7 @@ class FolderStore(Store):
         An artifact that is whole stays: another process has put it there since this one saw that it was not.
         """
         folder = self.artifact_folder(key)
-        if not os.path.lexists(folder) or not why_corrupt(folder, key):
+        if not os.path.lexists(folder) or _is_empty(folder) or not why_corrupt(folder, key):
             return None
         with faults_named(f"putting the corrupt {key} aside", self.root):
             (self.root / "quarantine").mkdir(exist_ok=True)
@@ -349,6 +361,13 @@ def _put(folder: Path, target: Path, *, is_there: Callable[[], bool], clear: Cal
             if not n_left:
                 raise
             clear()
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder is empty: as ``look_anew`` makes them for a moment, and then it holds nothing corrupt."""
+    with contextlib.suppress(OSError):
+        return not folder.is_symlink() and next(folder.iterdir(), None) is None
+    return False
 
 
 def _put_back(aside: Path, folder: Path) -> None:

@@ -126,6 +126,9 @@ class Store(ABC):
     def look_at(self, key: str) -> Artifact | None:
         """Return what ``find`` does, without taking that for a use."""
 
+    def look_anew(self, key: str) -> None:  # noqa: B027 - most stores remember nothing
+        """Have this machine ask anew for an artifact that it did not see, where it remembers that there was none."""
+
     @abstractmethod
     def attempt(self, key: str) -> AbstractContextManager[Attempt]:
         """Give a folder to write an artifact in; it is removed unless it was published."""

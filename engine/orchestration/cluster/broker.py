@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.orchestration.cluster.stage_queue import StageQueue
+from engine.orchestration.cluster.stage_summary import summary_of
 from engine.orchestration.cluster.wanted_stage import WorkerLostError
+from engine.store.artifact import CorruptArtifactError
+from engine.store.attempts import StoreFaultError
 from engine.store.opening import open_store
 
 _NODE_DEATH_S = 30.0
@@ -31,16 +35,23 @@ class Broker:
         """Return the queue, made in the actor's event loop."""
         if self._queue is None:
             self._queue = StageQueue(
-                self._manifest,
+                self._summary,
+                look_anew=self._store.look_anew,
                 begun=self._store.checkpointed_history,
                 held=self._is_held,
                 abandon=self._store.abandon_checkpoints,
             )
         return self._queue
 
-    def _manifest(self, key: str) -> Mapping[str, Any] | None:
+    def _summary(self, key: str) -> Mapping[str, Any] | None:
+        """Return what trials need of an artifact; None where it is not seen, or corrupt, and so put aside."""
         artifact = self._store.find(key)
-        return artifact.manifest if artifact is not None else None
+        try:
+            return None if artifact is None else summary_of(artifact)
+        except CorruptArtifactError:
+            with contextlib.suppress(StoreFaultError):
+                self._store.quarantine(key)
+            return None
 
     def _is_held(self, key: str) -> bool:
         return self._store.stage_holder(key) is not None
@@ -105,11 +116,13 @@ class _RemoteWorker:
         self._actor = actor
         self._node = node
 
-    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
+    async def run(
+        self, spec: Mapping[str, Any], *, anyway: bool = False, recent: Mapping[str, float]
+    ) -> dict[str, Any]:
         from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
         try:
-            result = await self._actor.run.remote(dict(spec), anyway)
+            result = await self._actor.run.remote(dict(spec), anyway, dict(recent))
         except RayTaskError as error:  # it lives: its code has a fault that it does not report itself
             reason = f"the stage worker raised {type(error.cause).__name__}: {error.cause}"
             return {"state": "failed", "reason": reason}

@@ -5,7 +5,6 @@ It imports neither torch nor MLflow nor Optuna: a trial is a few megabytes of wa
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import time
@@ -16,13 +15,9 @@ import ray
 from ray import tune
 from ray.exceptions import RayActorError
 
-from engine.errors import InputError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, REPORT
 from engine.result_names import PROBE_ERROR, Metric
 from engine.stages.spec import StageSpec
-from engine.store.artifact import CorruptArtifactError
-from engine.store.attempts import StoreFaultError
-from engine.store.opening import open_store
 
 POLL_S = 20.0
 MAX_REPLAYED = 20
@@ -42,18 +37,14 @@ def run_trial(config: Mapping[str, Any]) -> None:
     """Walk a trial's stages through the broker.
 
     Args:
-        config: {"plan": JSON of {"trial", "broker", "store", "stages": [spec], "judged": key of the one that has the
-            errors, "step_bases": {stage: steps before it}, "by_cells": whether cells are compared, "n_together": trials
-            that are to be open at once}}.
+        config: {"plan": JSON of {"trial", "broker", "stages": [spec], "judged": key of the one that has the errors,
+            "step_bases": {stage: steps before it}, "by_cells": whether cells are compared, "n_together": trials that
+            are to be open at once}}.
 
     Every report has "records", each an ``EpochRecord`` or a ``CellsRecord``; the last one has "objective" and the
     stages' keys, or "failure" and the "stage" that failed. An epoch that another sweep has run may be of another probe.
     """
-    try:
-        walk = _Walk(json.loads(config["plan"]))
-    except InputError as error:  # this machine does not see the store
-        _report({"records": [], "failure": str(error), "stages": {}})
-        return
+    walk = _Walk(json.loads(config["plan"]))
     try:
         walk.to_the_end()
         walk.wait_for_others()
@@ -71,64 +62,57 @@ class _Walk:
         self.step_bases: Mapping[str, int] = plan["step_bases"]
         self.by_cells: bool = plan["by_cells"]
         self.n_together: int = plan["n_together"]
-        self.store = open_store(plan["store"], read_only=True)
         self.broker_name: str = plan["broker"]
         self.broker = ray.get_actor(self.broker_name, namespace=BROKER_NAMESPACE)
         self.summaries: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, Mapping[str, Any]] = {}
         self.n_recomputed = 0
 
     def to_the_end(self) -> None:
         """Follow every stage; report the objective, or why there is none."""
-        position, errors = 0, None
-        while errors is None:
+        position = 0
+        while position < len(self.stages):
             spec = self.stages[position]
             end = self._follow(spec, position)
-            is_last, is_done = spec is self.stages[-1], end["state"] == "done"
-            errors = self._errors() if is_last and is_done else None
-            if is_done and (errors is not None or not is_last):
+            if end["state"] == "done":
                 self.summaries[spec.stage] = {
                     "key": spec.key,
                     "seconds": end["seconds"],
                     "from_store": end["from_store"],
                     "own": end["own"],
+                    "host": end["host"],
                 }
+                self.values[spec.stage] = end["values"]
                 position += 1
-            elif (is_done or end.get("missing")) and self.n_recomputed < MAX_RECOMPUTED:
+            elif end.get("missing") and self.n_recomputed < MAX_RECOMPUTED:
                 self.n_recomputed += 1
                 for known in self.stages:  # where one was cleaned up, others may have been
                     self._call("forget", known.key)
                 position = 0  # from the start again: what is whole is found at once
             else:
-                reason = f"the artifact of {self.judged.stage} is gone" if is_done else end["reason"]
-                _report({"records": [], "failure": reason, "stage": spec.stage, "stages": self.summaries})
+                _report({"records": [], "failure": end["reason"], "stage": spec.stage, "stages": self.summaries})
                 return
+        errors = self._errors()
+        if errors is None:
+            reason = f"{self.judged.stage} has ended without saying what the trial came to (errors.json)"
+            _report({"records": [], "failure": reason, "stage": self.judged.stage, "stages": self.summaries})
+            return
         _report({"records": [], "objective": errors["objective"], "errors": errors, "stages": self.summaries})
 
     def _errors(self) -> dict[str, Any] | None:
         """Return what the trial came to, with what stages measured beside it as "metrics": {"stage/name": number}.
 
-        None if the artifact that has it was cleaned up meanwhile, or is corrupt.
+        All of it is what the stages themselves said when they were done. None where the judged one said nothing.
         """
-        errors = self._read(self.judged, "errors")
+        errors = self.values[self.judged.stage].get("errors")
         if errors is None:
             return None
-        measured = {spec.stage: self._read(spec, "metrics") or {} for spec in self.stages}
         metrics = {
-            Metric.of_stage(stage, name): value for stage, found in measured.items() for name, value in found.items()
+            Metric.of_stage(stage, name): value
+            for stage, values in self.values.items()
+            for name, value in values.get("metrics", {}).items()
         }
         return errors | ({"metrics": metrics} if metrics else {})
-
-    def _read(self, spec: StageSpec, name: str) -> dict[str, Any] | None:
-        """Return the value of a file of a stage's artifact; None if it has no such file, or is gone."""
-        artifact = self.store.find(spec.key)
-        if artifact is None or f"{name}.json" not in artifact.manifest["files"]:
-            return None
-        try:
-            return artifact.json(name)
-        except CorruptArtifactError:
-            with contextlib.suppress(StoreFaultError):
-                self.store.quarantine(spec.key)
-            return None
 
     def wait_for_others(self) -> None:
         """Wait, before a process's first trial ends, until the processes of the others have been started.

@@ -10,9 +10,10 @@ import contextlib
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
+from engine.orchestration.cluster.inspection import VISIBLE_S
 from engine.orchestration.cluster.stage_choice import StageTimes, choose
 from engine.orchestration.cluster.wanted_stage import WantedStage, Worker, WorkerLostError
 from engine.stages.prefix import family_of, is_prefix
@@ -33,7 +34,9 @@ class StageQueue:
     """Keeps the queue.
 
     Args:
-        find: returns an artifact's manifest from the store, or None.
+        find: returns what trials need of an artifact in the store, as ``summary_of`` does, or None. That a machine
+            sees none does not say that there is none.
+        look_anew: has this machine ask the store anew for an artifact that it did not see.
         begun: returns the epochs that a stage's checkpoint in the store has.
         held: returns whether somebody alive computes a stage for the store.
         abandon: notes in the store that nobody wants a stage whose worker was killed.
@@ -44,17 +47,20 @@ class StageQueue:
         self,
         find: Callable[[str], Mapping[str, Any] | None],
         *,
+        look_anew: Callable[[str], None] = lambda key: None,
         begun: Callable[[str], Sequence[Mapping[str, Any]]] = lambda key: (),
         held: Callable[[str], bool] = lambda key: False,
         abandon: Callable[[str], None] = lambda key: None,
         grace_s: float = GRACE_S,
     ) -> None:
         self._find = find
+        self._look_anew = look_anew
         self._begun = begun
         self._held = held
         self._abandon = abandon
         self._grace_s = grace_s
         self._times = StageTimes()
+        self._began = time.monotonic()
         self._stages: dict[str, WantedStage] = {}
         self._trials: set[str] = set()
         self._last_arrival = time.monotonic()
@@ -157,26 +163,25 @@ class StageQueue:
         return True
 
     def _add(
-        self, spec: StageSpec, depth: int, manifest: Mapping[str, Any] | None, epochs: list[dict[str, Any]]
+        self, spec: StageSpec, depth: int, found: Mapping[str, Any] | None, epochs: list[dict[str, Any]]
     ) -> WantedStage:
         """Add a stage that nobody has asked for yet, or not lately."""
         stage = self._stages[spec.key] = WantedStage(spec, next(self._order), depth, family_of(spec))
         self._unended[spec.key] = stage
         stage.records = epochs
-        if manifest is not None:
-            stage.state, stage.from_store = "done", True
-            stage.records = list(manifest["history"])
-            stage.seconds = float(manifest.get("seconds", 0.0))
+        if found is not None:
+            stage.finish(found)
+            stage.from_store, stage.seconds = True, float(found.get("seconds", 0.0))
             self._times.learn(spec.stage, stage.seconds)
         return stage
 
     def _look_up(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
-        """Return what the store has of a stage: its manifest, or the epochs of one that was begun.
+        """Return what the store has of a stage: what it came to, or the epochs of one that was begun.
 
         A worker may still be at it for an earlier broker: who follows hears all epochs, in order.
         """
-        manifest = self._find(key)
-        return manifest, [] if manifest is not None else [dict(record) for record in self._begun(key)]
+        found = self._find(key)
+        return found, [] if found is not None else [dict(record) for record in self._begun(key)]
 
     def _known(self, key: str) -> WantedStage | None:
         """Return a stage; not one whose failure nobody waits for any more: a new asker gets a new try.
@@ -199,8 +204,8 @@ class StageQueue:
 
         Returns:
             {"state", "records" (those after ``after``), "own" (nobody else ever asked for it), "from_store",
-            "seconds", "reason", "missing" (the key of an input that is gone, or None)}; the state is "unknown" for a
-            stage that nobody asked this broker for.
+            "seconds", "reason", "missing" (the key of an input that is gone, or None), "values" and "host" (of one that
+            is done, as of ``summary_of``)}; the state is "unknown" for a stage that nobody asked this broker for.
         """
         stage = self._stages.get(key)
         if stage is None:
@@ -217,6 +222,8 @@ class StageQueue:
             "seconds": stage.seconds,
             "reason": stage.reason,
             "missing": stage.missing,
+            "values": stage.values,
+            "host": stage.host,
         }
 
     async def report(self, key: str, record: Mapping[str, Any]) -> bool:
@@ -340,7 +347,8 @@ class StageQueue:
         """Run a stage on a worker and note how it ended; a lost worker is forgotten until it is added again."""
         worker = self._workers[name]
         try:
-            result = await worker.run(stage.spec.to_json(), anyway=stage.anyway)
+            recent = self._recent(stage.spec.inputs.values())
+            result = await worker.run(stage.spec.to_json(), anyway=stage.anyway, recent=recent)
             self._idle.append(name)
         except WorkerLostError as error:
             out_of_memory = error.kind == "out of memory"
@@ -364,6 +372,19 @@ class StageQueue:
         await self._tell()
         self._dispatch()
 
+    def _recent(self, keys: Iterable[str]) -> dict[str, float]:
+        """Return, of stages that are done, for how many seconds another machine may not see them yet.
+
+        Of those that an earlier broker knew, it is known that they were done when this one began.
+        """
+        now, found = time.monotonic(), {}
+        for key in keys:
+            stage = self._stages.get(key)
+            left_s = VISIBLE_S - (now - (self._began if stage is None else stage.ended_at))
+            if left_s > 0:
+                found[key] = left_s
+        return found
+
     async def _count_loss(self, stage: WantedStage, worker: Worker) -> None:
         """Count a loss against a stage until it is known that the node was lost, which is not the stage's fault.
 
@@ -383,10 +404,8 @@ class StageQueue:
         state = result["state"]
         stage.seconds += float(result.get("seconds", 0.0))
         if state == "done":
-            stage.state, stage.alone = "done", False
+            stage.finish(result)
             stage.from_store, stage.shared = bool(result.get("from_store")), bool(result.get("shared"))
-            if "history" in result:
-                stage.records = list(result["history"])
             if stage.from_store:
                 self._n_from_store += 1
             elif stage.shared:
@@ -429,10 +448,10 @@ class StageQueue:
         pause_s, heard = POLL_S[0], time.monotonic()
         while True:
             await asyncio.sleep(pause_s)
-            manifest, epochs, held = await asyncio.to_thread(self._look_elsewhere, stage.spec.key)
+            found, epochs, held = await asyncio.to_thread(self._look_elsewhere, stage.spec.key)
             if self._stages.get(stage.spec.key) is not stage or stage.state != "elsewhere":
                 return
-            if manifest is not None or not held:
+            if found is not None or not held:
                 break
             if stage.add_records(epochs):
                 heard = time.monotonic()
@@ -441,9 +460,8 @@ class StageQueue:
             if stage.anyway:
                 break
             pause_s = min(2 * pause_s, POLL_S[1])
-        if manifest is not None:
-            seconds, history = float(manifest.get("seconds", 0.0)), manifest["history"]
-            self._settle(stage, {"state": "done", "shared": True, "seconds": seconds, "history": history})
+        if found is not None:
+            self._settle(stage, {**found, "state": "done", "shared": True})
         else:
             self._queue_again(stage)
         await self._tell()
@@ -452,6 +470,8 @@ class StageQueue:
     def _look_elsewhere(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]], bool]:
         """Return what ``_look_up`` does, and whether somebody is at it; he may have ended it between the two."""
         held = self._held(key)
+        if not held:  # he has ended it, or given it up: which of them, only the store itself can say
+            self._look_anew(key)
         return *self._look_up(key), held
 
     async def _tell(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
+from engine.orchestration.cluster.stage_summary import summary_of
 
 
 class StageWorker:
@@ -75,15 +76,18 @@ class StageWorker:
         self._broker = ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
         self._is_set_up = True
 
-    def run(self, spec_json: Mapping[str, Any], anyway: bool = False) -> dict[str, Any]:
+    def run(
+        self, spec_json: Mapping[str, Any], anyway: bool = False, recent: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
         """Compute a stage and return how it ended; a stage's own error is a result, not an exception.
 
         Args:
             spec_json: the stage.
             anyway: whether to compute it even while another process does.
+            recent: {key of an input: seconds for which it may not be seen yet on this machine, though it is done}.
 
         Returns:
-            {"state": "done", "seconds", "from_store", "shared" (another process computed it meanwhile), "history"},
+            {"state": "done", "from_store", "shared" (another process computed it meanwhile)} and all of ``summary_of``,
             {"state": "cancelled"}, {"state": "elsewhere"} where another process is at it, or {"state": "failed",
             "reason", "missing" (the key of an input that the store lacks), "out_of_memory" (True for lack of it),
             "lasting" (True where it would fail again)};
@@ -97,6 +101,7 @@ class StageWorker:
         import torch
 
         from engine.stages import MissingInputError, StageCancelledError, StageElsewhereError, StageSpec, obtain_stage
+        from engine.store import CorruptArtifactError
         from engine.training import TrainingDivergedError
 
         spec = StageSpec.from_json(spec_json)
@@ -116,13 +121,17 @@ class StageWorker:
                 device=self._device,
                 report=report,
                 elsewhere="compute" if anyway else "leave",
+                recent=recent or {},
             )
+            summary = summary_of(artifact)
         except StageElsewhereError:
             return {"state": "elsewhere"}
         except StageCancelledError:
             return {"state": "cancelled", "seconds": seconds()}
         except MissingInputError as error:
             return {"state": "failed", "reason": str(error), "missing": error.key, "seconds": seconds()}
+        except CorruptArtifactError as error:  # what it reads, or has made, was cleaned up in this moment
+            return {"state": "failed", "reason": str(error), "missing": spec.key, "seconds": seconds()}
         except (TrainingDivergedError, InputError) as error:  # what its settings, or its inputs, lead to
             return {"state": "failed", "reason": f"{spec.stage}: {error}", "lasting": True, "seconds": seconds()}
         except (torch.cuda.OutOfMemoryError, MemoryError) as error:
@@ -133,9 +142,8 @@ class StageWorker:
             traceback.print_exc()
             return {"state": "failed", "reason": f"{spec.stage}: {type(error).__name__}: {error}", "seconds": seconds()}
         return {
+            **summary,
             "state": "done",
-            "seconds": artifact.manifest.get("seconds", 0.0),
             "from_store": origin == "store",
             "shared": origin == "elsewhere",
-            "history": artifact.history,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -28,15 +29,20 @@ class WorkerLostError(Exception):
 class Worker(Protocol):
     """What the broker needs of a stage worker."""
 
-    def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> Awaitable[dict[str, Any]]:
+    def run(
+        self, spec: Mapping[str, Any], *, anyway: bool = False, recent: Mapping[str, float]
+    ) -> Awaitable[dict[str, Any]]:
         """Compute a stage; return {"state": "done" | "failed" | "cancelled" | "elsewhere", "reason", "seconds", …}.
 
-        "elsewhere" says that another sweep is at it. A failure by lack of memory has "out_of_memory": True, one that
-        would come again whoever computed the stage has "lasting": True.
+        One that is done comes with all of ``summary_of``. "elsewhere" says that another sweep is at it. A failure by
+        lack of memory has "out_of_memory": True, one that would come again whoever computed the stage has "lasting":
+        True.
 
         Args:
             spec: the stage.
             anyway: whether to compute it even while another sweep does.
+            recent: {key of an input: seconds for which it may not be seen yet on the worker's machine, though it is
+                done}.
 
         Raises:
             WorkerLostError: the worker died.
@@ -64,6 +70,9 @@ class WantedStage:
         missing: the key of an input that was gone.
         seconds: computing time.
         from_store: whether it was there before.
+        values: what of its artifact trials report, as of ``summary_of``.
+        host: where it was made.
+        ended_at: when it was done, by this machine's steady clock; 0 before.
         shared: whether another sweep computed it, and this one waited for it.
         anyway: whether another sweep has been at it for too long without an epoch to wait for that.
         worker: who runs it, or ran it.
@@ -88,6 +97,9 @@ class WantedStage:
     lasting: bool = False
     missing: str | None = None
     seconds: float = 0.0
+    values: Mapping[str, Any] = field(default_factory=dict)
+    host: str = ""
+    ended_at: float = 0.0
     from_store: bool = False
     shared: bool = False
     anyway: bool = False
@@ -102,6 +114,13 @@ class WantedStage:
     askers: set[str] = field(default_factory=set)
     all_askers: set[str] = field(default_factory=set)
     records: list[dict[str, Any]] = field(default_factory=list)
+
+    def finish(self, found: Mapping[str, Any]) -> None:
+        """Take what the stage has come to, as of ``summary_of``; without a history, the epochs that were told stay."""
+        self.state, self.alone, self.ended_at = "done", False, time.monotonic()
+        self.values, self.host = dict(found.get("values", {})), str(found.get("host", ""))
+        if "history" in found:
+            self.records = list(found["history"])
 
     def add_records(self, records: Iterable[Mapping[str, Any]]) -> bool:
         """Take records that are not known yet; return whether there was one."""

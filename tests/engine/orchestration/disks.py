@@ -1,6 +1,9 @@
-"""Disks for tests: small ones, and ones that can be made read-only. They need the right to mount."""
+"""Disks for tests: small ones, read-only ones, and ones that remember what was not there. All need rights to mount."""
 
 import contextlib
+import os
+import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -41,3 +44,35 @@ def fill(folder: Path) -> Path:
         while True:
             file.write(b"x" * 4096)
     return ballast
+
+
+SFTP_SERVER = Path("/usr/lib/openssh/sftp-server")
+REMEMBERED_S = 30
+
+
+@contextmanager
+def remembering(folder: Path, mount: Path) -> Iterator[Path]:
+    """Give a folder as another machine sees it over a network file system: what it did not see, it does not see for
+    30 s, whatever has come since. Where no such file system can be mounted, the test is skipped.
+    """
+    if not (shutil.which("sshfs") and SFTP_SERVER.exists() and os.access("/dev/fuse", os.R_OK | os.W_OK)):
+        pytest.skip("needs sshfs, sftp-server and /dev/fuse")
+    mount.mkdir()
+    times = (f"{name}_timeout={REMEMBERED_S}" for name in ("negative", "entry", "attr", "dcache"))
+    ours, servers = socket.socketpair()
+    with ours, servers:
+        server = subprocess.Popen([SFTP_SERVER], stdin=servers, stdout=servers)
+        options = ",".join(("passive", *times))
+        client = subprocess.Popen(["sshfs", f":{folder}", mount, "-f", "-o", options], stdin=ours, stdout=ours)
+    try:
+        end = time.monotonic() + 10
+        while not mount.is_mount():
+            if client.poll() is not None or time.monotonic() > end:
+                pytest.skip("needs the right to mount a FUSE file system")
+            time.sleep(0.02)
+        yield mount
+    finally:
+        subprocess.run(["umount", "--lazy", mount], check=False)
+        for process in (client, server):
+            process.terminate()
+            process.wait(10)

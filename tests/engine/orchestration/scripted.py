@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from engine.orchestration.cluster.stage_summary import summary_of
 from engine.orchestration.preparation import Prepared
 from engine.orchestration.sweep import Sweep
 from engine.report.measurement import Measurement
@@ -26,7 +27,7 @@ class ScriptedWorker:
 
         return {"node": ray.get_runtime_context().get_node_id(), "fault": ""}
 
-    def run(self, spec_json: Mapping[str, Any], anyway: bool = False) -> dict[str, Any]:
+    def run(self, spec_json: Mapping[str, Any], *_: Any) -> dict[str, Any]:
         """Return how the stage ended."""
         spec = StageSpec.from_json(spec_json)
         time.sleep(spec.settings["seconds"])
@@ -39,8 +40,8 @@ class ScriptedWorker:
         with self._store.attempt(spec.key) as attempt:
             attempt.write_json("errors", errors)
             manifest = {"spec": spec.to_json(), "history": [], "started_at": time.time(), "seconds": 0.0}
-            self._store.publish(attempt, manifest)
-        return {"state": "done", "seconds": 0.0, "from_store": False, "history": []}
+            artifact = self._store.publish(attempt, manifest)
+        return {**summary_of(artifact), "state": "done", "from_store": False}
 
 
 class Scripted(Prepared):

@@ -21,7 +21,13 @@ class OtherSweep:
         self.manifests: dict[str, Mapping[str, Any]] = {}
         self.epochs: dict[str, list[dict[str, Any]]] = {}
         self.started: list[tuple[str, bool]] = []
-        self.queue = StageQueue(self.manifests.get, begun=lambda key: self.epochs.get(key, []), held=self.is_held)
+        self.unseen: set[str] = set()
+        self.queue = StageQueue(
+            lambda key: None if key in self.unseen else self.manifests.get(key),
+            look_anew=self.unseen.discard,
+            begun=lambda key: self.epochs.get(key, []),
+            held=self.is_held,
+        )
         self.queue.add_worker("w", self)
 
     def is_held(self, key: str) -> bool:
@@ -31,7 +37,7 @@ class OtherSweep:
         self.manifests[spec.key] = {"history": history, "seconds": 5.0}
         self.held.discard(spec.key)
 
-    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
+    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False, **_: Any) -> dict[str, Any]:
         key = StageSpec.from_json(spec).key
         self.started.append((key, anyway))
         await asyncio.sleep(0)
@@ -184,5 +190,20 @@ def test_without_fit_workers_what_another_sweep_computes_is_waited_for_still() -
         await other.queue.refuse("no stage worker can start")
         other.finish(theirs, [])
         assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+
+    run(scenario)
+
+
+def test_what_the_other_sweep_has_finished_is_not_taken_for_given_up_because_this_machine_remembers_none() -> None:
+    async def scenario() -> None:
+        theirs = make_spec("theirs")
+        other = OtherSweep(theirs)
+        await other.queue.submit("t", theirs.to_json(), 0)
+        await settle()
+        other.unseen.add(theirs.key)
+        other.finish(theirs, [epoch(1)])
+        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert len(other.started) == 1
+        assert other.queue.statistics()["shared"] == 1
 
     run(scenario)

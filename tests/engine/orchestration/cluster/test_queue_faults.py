@@ -182,7 +182,7 @@ def test_a_kill_of_its_own_is_no_loss_of_the_stage() -> None:
 class Deaf(FakeWorker):
     """A worker that comes to no epoch, so that it does not hear that nobody wants its stage, and dies."""
 
-    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
+    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False, **_: Any) -> dict[str, Any]:
         await self.go.wait()
         return lose()
 

@@ -54,7 +54,6 @@ def start_trials(
             {
                 "trial": f"{name}{number}",
                 "broker": pool.name,
-                "store": str(store.root),
                 "stages": [spec.to_json() for spec in chain],
                 "judged": chain[-1].key,
                 "step_bases": {"counting": 0},

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.orchestration.cluster.inspection import VISIBLE_S
 from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
 from engine.orchestration.cluster.wanted_stage import WorkerLostError
 from engine.stages.spec import StageSpec
@@ -36,7 +37,7 @@ class FakeWorker:
         await asyncio.sleep(0.02)
         return self.node_is_gone
 
-    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
+    async def run(self, spec: Mapping[str, Any], *, anyway: bool = False, **_: Any) -> dict[str, Any]:
         key = StageSpec.from_json(spec).key
         self.started.append(key)
         for epoch in (1, 2):
@@ -162,7 +163,7 @@ def test_a_new_asker_during_the_stopping_gets_the_stage_again() -> None:
         stopping = asyncio.Event()
         real_run = worker.run
 
-        async def slow_to_stop(spec_json: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
+        async def slow_to_stop(spec_json: Mapping[str, Any], *, anyway: bool = False, **_: Any) -> dict[str, Any]:
             result = await real_run(spec_json)
             if result["state"] == "cancelled":
                 stopping.set()
@@ -613,7 +614,9 @@ def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None
         assert first.key == second.key
         run = workers[0].run
 
-        async def run_as_a_stage_does(spec_json: Mapping[str, Any], *, anyway: bool = False) -> dict[str, Any]:
+        async def run_as_a_stage_does(
+            spec_json: Mapping[str, Any], *, anyway: bool = False, **_: Any
+        ) -> dict[str, Any]:
             workers[0].watch = StageSpec.from_json(spec_json).watch_digest
             return await run(spec_json)
 
@@ -627,3 +630,44 @@ def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None
             assert [record["watch"] for record in end["records"]] == [first.watch_digest] * 2
 
     with_broker(scenario)
+
+
+def test_a_worker_is_told_which_inputs_its_machine_may_not_see_yet() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        first, unknown = make_spec("pretrain"), "f" * 32
+        told: list[Mapping[str, float]] = []
+        run = workers[0].run
+
+        async def listening(spec_json: Mapping[str, Any], *, recent: Mapping[str, float], **_: Any) -> dict[str, Any]:
+            told.append(recent)
+            return await run(spec_json)
+
+        workers[0].run = listening  # type: ignore[method-assign]
+        workers[0].go.set()
+        await core.submit("t", first.to_json(), 0)
+        await until_ended(core, "t", first.key)
+        later = dataclasses.replace(first, stage="finetune", inputs={"network": first.key, "other": unknown})
+        await core.submit("t", later.to_json(), 1)
+        await until_ended(core, "t", later.key)
+        assert told[0] == {}
+        assert set(told[1]) == {first.key, unknown}, "what an earlier broker knew may have just been done"
+        assert all(VISIBLE_S - 5 < left_s <= VISIBLE_S for left_s in told[1].values())
+        core._stages[first.key].ended_at = core._began = time.monotonic() - VISIBLE_S
+        assert core._recent([first.key, unknown]) == {}, "what is not seen by now was cleaned up"
+
+    with_broker(scenario)
+
+
+def test_who_follows_a_stage_hears_what_it_has_come_to() -> None:
+    said = {"values": {"errors": {"objective": 0.25}}, "host": "far-away"}
+
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        computed, stored = make_spec("pretrain"), make_spec("stored")
+        workers[0].outcome = lambda: {"state": "done", "seconds": 2.0, **said}
+        workers[0].go.set()
+        for spec in (computed, stored):
+            await core.submit("t", spec.to_json(), 0)
+            end = await until_ended(core, "t", spec.key)
+            assert {name: end[name] for name in said} == said
+
+    with_broker(scenario, stored={make_spec("stored").key: {"history": [], **said}})

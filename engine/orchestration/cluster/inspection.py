@@ -270,6 +270,7 @@ def look_for_mark(store: Store, mark: StoreMark, *, timeout_s: float = VISIBLE_S
         if left_s <= 0:
             return None
         time.sleep(min(pause_s, left_s))
+        store.look_anew(mark.key)
         pause_s = min(2 * pause_s, 2.0)
     return time.monotonic() - began
 

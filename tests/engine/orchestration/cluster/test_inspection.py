@@ -106,10 +106,6 @@ def test_a_mark_is_seen_in_the_same_store_alone(tmp_path: Path) -> None:
 def test_a_mark_that_shows_late_is_waited_for(tmp_path: Path, monkeypatch) -> None:
     store = Store(tmp_path / "store")
     mark = leave_mark(store, "the store")
-    real, began = Store.look_at, time.monotonic()
-
-    def cached(self: Store, key: str):
-        return real(self, key) if time.monotonic() - began > 0.5 else None
-
-    monkeypatch.setattr(Store, "look_at", cached)
+    real, began = store.look_at, time.monotonic()
+    monkeypatch.setattr(store, "look_at", lambda key: real(key) if time.monotonic() - began > 0.5 else None)
     assert 0.4 < look_for_mark(store, mark, timeout_s=5) < 3

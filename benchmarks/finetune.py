@@ -30,7 +30,7 @@ from engine.data import Split
 from engine.metrics import as_input
 from engine.models import build_model
 from engine.ranking import n_selected
-from engine.stages.plan_filters import filter_counts
+from engine.stages.plan_filters import check_layers, filter_counts
 from engine.training import SelectiveFilters, WholeNetwork, cut_network
 
 FRACTION = 0.25
@@ -50,6 +50,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"{describe_machine()}, torch {torch.__version__}, {options.device}, {options.threads} thread(s)")
     bench = Bench(options.model, options.batch_size, torch.device(options.device))
+    check_layers(bench.network(), options.layers)
     early = filter_counts(bench.network(), options.layers)
     late = dict(list(filter_counts(bench.network(), "all").items())[-1:])
     print(f"\n{options.model}, batch {options.batch_size}; tuned: {', '.join(early)}")

@@ -76,7 +76,8 @@ class Prepared:
     def _planned(self, config: TrialConfig, device: str, threads: int) -> TrialPlan:
         key = (config.digest, device, threads)
         if key not in self._plans:
-            self._plans[key] = plan_trial(config, self.info, device=device, threads=threads)
+            is_checked = any(digest == config.digest for digest, _, _ in self._plans)
+            self._plans[key] = plan_trial(config, self.info, device=device, threads=threads, check=not is_checked)
             while len(self._plans) > _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
         return self._plans[key]

@@ -24,19 +24,22 @@ def n_selected(n_filters: int, *, fraction: float | None = None, count: int | No
     """
     if (fraction is None) == (count is None):
         raise InputError(f"give exactly one of `fraction` and `count`, got fraction={fraction} and count={count}")
-    if fraction is not None:
-        if not 0 < fraction <= 1:
-            raise InputError(f"`fraction` must be in (0, 1], got {fraction}; for no filter at all say which='none'")
-        selected = math.floor(fraction * n_filters + 0.5)
-        if selected < 1:
-            raise InputError(
-                f"`fraction` {fraction} of the layer's {n_filters} filters selects none; "
-                f"give {1 / n_filters:.3g} or more, or count=1"
-            )
-        return selected
-    if count != int(count or 0) or not 1 <= count <= n_filters:
+    if fraction is not None and not 0 < fraction <= 1:
+        raise InputError(f"`fraction` must be in (0, 1], got {fraction}; for no filter at all say which='none'")
+    selected = n_asked(n_filters, fraction=fraction, count=count)
+    if fraction is not None and selected < 1:
+        raise InputError(
+            f"`fraction` {fraction} of the layer's {n_filters} filters selects none; "
+            f"give {1 / n_filters:.3g} or more, or count=1"
+        )
+    if fraction is None and (count != selected or not 1 <= selected <= n_filters):
         raise InputError(f"`count` must be a whole number from 1 to the layer's {n_filters} filters, got {count}")
-    return int(count)
+    return selected
+
+
+def n_asked(n_filters: int, *, fraction: float | None = None, count: int | None = None) -> int:
+    """Return how many filters a fraction or a count asks for, whether the layer has so many or not."""
+    return int(count or 0) if fraction is None else math.floor(fraction * n_filters + 0.5)
 
 
 def select_filters(

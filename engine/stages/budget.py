@@ -36,17 +36,9 @@ class NoisyBudget:
             n_images: noisy training images at hand.
             select_by: see ``FinetuneSettings``.
             n_validation: validation images of the data set.
-
-        Raises:
-            InputError: too few images for a fifth of them to be one.
         """
         if select_by != HELD_OUT:
             return cls(n_images, n_validation, select_by)
-        if n_images < ONE_IN:
-            raise InputError(
-                f"`distortion.n_images` must be ≥ {ONE_IN}, got {n_images}: a fifth of the noisy images is held out to "
-                "select the best epoch (or let all noisy validation images do that: `finetune.select_by`=validation)"
-            )
         return cls(n_images - n_images // ONE_IN, n_images // ONE_IN, select_by)
 
     @property
@@ -69,3 +61,16 @@ class NoisyBudget:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the budget of ``to_json``."""
         return cls(value["trained_on"], value["selecting"], value["select_by"])
+
+
+def check_held_out(n_images: int, select_by: SelectBy) -> None:
+    """Check that there are noisy images to select the epoch by.
+
+    Raises:
+        InputError: a fifth of them is to be held out, and that is none.
+    """
+    if select_by == HELD_OUT and n_images < ONE_IN:
+        raise InputError(
+            f"`distortion.n_images` must be ≥ {ONE_IN}, got {n_images}: a fifth of the noisy images is held out to "
+            "select the best epoch (or let all noisy validation images do that: `finetune.select_by`=validation)"
+        )

@@ -12,7 +12,7 @@ from engine.seeds import generator
 from engine.stages.context import StageContext
 from engine.stages.epochs import result_of, train
 from engine.stages.noisy import noisy_sets
-from engine.stages.plan_filters import is_tuned_after, tuning
+from engine.stages.plan_filters import check_tuning, is_tuned_after, tuning
 from engine.stages.probe import make_judge, watched_splits
 from engine.stages.registration import NETWORK, register_stage
 from engine.stages.selected import selected_filters
@@ -30,6 +30,7 @@ Tuned: TypeAlias = SelectiveFilters | CorrectedFilters | WholeNetwork
     reads=(NETWORK, "rank"),
     precedes=("evaluate",),
     wanted=is_tuned_after,
+    check=check_tuning,
     depends_on=tuning,
     epochs="finetune.training.epochs",
     gives_network=True,

@@ -1,13 +1,42 @@
-"""What a trial may ask of a data set: no more images than it has."""
+"""What a trial may ask of a data set: no more images than it has, and noise that its images can suffer."""
 
 from __future__ import annotations
 
+import torch
+
+from engine.corruptions import distort
 from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
-from engine.settings import TrialConfig
+from engine.settings import DistortionSettings, TrialConfig
+from engine.stages.budget import check_held_out
 
 LIMITED = ("distortion.n_images", "rank.n_exemplars")
 """Settings that a data set limits: of less it has enough."""
+
+
+def check_noisy_images(config: TrialConfig, data: DataInfo) -> None:
+    """Check the noisy images that something is trained on.
+
+    Raises:
+        InputError: too few to hold out some, or a distortion that fails.
+        DataLimitError: more images than there are.
+    """
+    check_held_out(config.distortion.n_images, config.finetune.select_by)
+    _check_distortion(config.distortion, data)
+    check_images(config, data)
+
+
+def _check_distortion(distortion: DistortionSettings, data: DataInfo) -> None:
+    """Try a distortion on a blank image."""
+    blank = torch.zeros(1, data.channels, data.image_size, data.image_size, dtype=torch.uint8)
+    try:
+        distort(blank, distortion.name, distortion.level, seed=0)
+    except InputError:
+        raise
+    except Exception as error:  # a user's own raises as it likes
+        raise InputError(
+            f"distortion {distortion.name!r} of level {distortion.level:g} fails: {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_images(config: TrialConfig, data: DataInfo) -> None:

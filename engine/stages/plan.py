@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.data import DataInfo
+from engine.digest import canonical_json
 from engine.errors import InputError
 from engine.settings import TrialConfig
 from engine.stages.budget import NoisyBudget
 from engine.stages.catalogue import STAGES, stages_in_order
+from engine.stages.limits import check_noisy_images
+from engine.stages.plan_evaluation import check_evaluation
+from engine.stages.plan_network import check_network
 from engine.stages.planning import Planning
 from engine.stages.registration import NETWORK, Stage
 from engine.stages.spec import StageSpec
@@ -55,7 +59,9 @@ class TrialPlan:
         return " ".join(spec.key for spec in self.stages if spec.key not in read)
 
 
-def plan_trial(config: TrialConfig, data: DataInfo, *, device: str = "cpu", threads: int = 1) -> TrialPlan:
+def plan_trial(
+    config: TrialConfig, data: DataInfo, *, device: str = "cpu", threads: int = 1, check: bool = True
+) -> TrialPlan:
     """Return a trial's stages.
 
     Args:
@@ -64,30 +70,53 @@ def plan_trial(config: TrialConfig, data: DataInfo, *, device: str = "cpu", thre
         device: device type that the stages run on: "cpu" or "cuda".
         threads: CPU threads that they compute with. On CPUs sums are cut into as many parts, so that another number
             gives other last digits and has other keys.
+        check: whether the settings are checked. A trial that was planned before, for another device, need not be.
 
     Raises:
         InputError: settings that cannot work together, or with the network or the data.
     """
     numerics = {"device": device, "threads": threads} if device == "cpu" else {"device": device}
     planning = Planning.of(config, data)
+    if check:
+        _check_trial(planning)
     for stage in stages_in_order():
-        spec = _asked(stage, planning, numerics)
+        spec = _asked(stage, planning, numerics, check=check)
         if spec is not None:
             planning.stages[stage.name] = spec
     return TrialPlan(config, tuple(planning.stages.values()), planning.noisy_budget())
 
 
-def _asked(stage: Stage, planning: Planning, numerics: Mapping[str, Any]) -> StageSpec | None:
+def _check_trial(planning: Planning) -> None:
+    """Check what belongs to no stage alone: the network, the evaluation, the noisy images.
+
+    Raises:
+        InputError: what cannot be.
+    """
+    check_network(canonical_json(planning.network_settings))
+    check_evaluation(planning.config.evaluate, planning.data)
+    if planning.is_tuned:
+        check_noisy_images(planning.config, planning.data)
+
+
+def _asked(stage: Stage, planning: Planning, numerics: Mapping[str, Any], *, check: bool) -> StageSpec | None:
     """Return a stage's spec, or None where the trial does not want it."""
     if STAGES.source_digest(stage.name) is None:
-        return _spec(stage, planning, numerics) if stage.wanted(planning) else None
+        return _planned(stage, planning, numerics, check=check)
     try:
-        spec = _spec(stage, planning, numerics) if stage.wanted(planning) else None
+        spec = _planned(stage, planning, numerics, check=check)
         return spec if spec is None or spec.key else None  # a key is of JSON alone
     except InputError:
         raise
     except Exception as error:  # a user's own raises as it likes
         raise InputError(f"stage {stage.name!r} cannot be planned: {type(error).__name__}: {error}") from error
+
+
+def _planned(stage: Stage, planning: Planning, numerics: Mapping[str, Any], *, check: bool) -> StageSpec | None:
+    if not stage.wanted(planning):
+        return None
+    if check:
+        stage.check(planning)
+    return _spec(stage, planning, numerics)
 
 
 def _spec(stage: Stage, planning: Planning, numerics: Mapping[str, Any]) -> StageSpec:

@@ -14,35 +14,40 @@ from engine.errors import InputError, unknown_name
 from engine.settings import EvaluateSettings
 
 
-def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any]:
-    """Return what networks are tested on and compared by, as JSON: "table", "corruptions", "objective", "severities".
+def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
+    """Check what networks are to be tested on and compared by.
 
     Raises:
-        InputError: a corruption that the table or the images do not have, or a user's own constant that fails.
+        InputError: a corruption that the table or the images do not have, a user's own constant that fails, or a file
+            of corrupted images that is missing.
     """
-    table = data.severity_table if evaluate.table == AUTOMATIC else evaluate.table
+    table = _table(evaluate, data)
     covered = table_corruptions(table)
-    for name in (*evaluate.corruptions, *evaluate.objective):
+    named = (*evaluate.corruptions, *evaluate.objective)
+    for name in named:
         if name not in covered:
             raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
-
     chosen = (*OBJECTIVES.get(table, covered), *REPORTED.get(table, covered))
-    for name in dict.fromkeys((*evaluate.corruptions, *evaluate.objective, *chosen)):
+    for name in dict.fromkeys((*named, *chosen)):
         check_constants(name, table, sorted(set(evaluate.severities)), data.channels, data.image_size)
+    for name in named:
+        why_not = why_impossible(name, table, data.channels, data.image_size)
+        if why_not is not None:
+            raise InputError(f"corruption {name!r} cannot be had of these images: {why_not}")
+    missing = [name for name in _tested_on(evaluate, data) if name not in data.corruption_files]
+    if data.corruption_folder is not None and missing:
+        files = ", ".join(f"{name}.npy" for name in missing)
+        raise InputError(f"folder of corrupted images {data.corruption_folder} lacks {files}")
 
-    def why_not(name: str) -> str | None:
-        return why_impossible(name, table, data.channels, data.image_size)
 
-    for name in (*evaluate.corruptions, *evaluate.objective):
-        if why_not(name) is not None:
-            raise InputError(f"corruption {name!r} cannot be had of these images: {why_not(name)}")
-    usual = [name for name in OBJECTIVES.get(table, covered) if why_not(name) is None]
+def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any]:
+    """Return what networks are tested on and compared by, JSON: "table", "corruptions", "objective", "severities"."""
+    table = _table(evaluate, data)
+    covered = table_corruptions(table)
+    corruptions = _tested_on(evaluate, data)
+    usual = [name for name in OBJECTIVES.get(table, covered) if _is_possible(name, table, data)]
     objective = evaluate.objective or _following(evaluate.corruptions, usual)
-    corruptions = evaluate.corruptions or [name for name in REPORTED.get(table, covered) if why_not(name) is None]
     files = {name: data.corruption_files[name] for name in corruptions if name in data.corruption_files}
-    if data.corruption_folder is not None and len(files) < len(corruptions):
-        missing = ", ".join(f"{name}.npy" for name in corruptions if name not in files)
-        raise InputError(f"folder of corrupted images {data.corruption_folder} lacks {missing}")
     return {
         "table": table,
         "corruptions": _in_order(corruptions, covered),
@@ -52,6 +57,23 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
         **({"files": files} if files else {}),
         **corruption_sources(objective if files else (*corruptions, *objective)),
     }
+
+
+def _table(evaluate: EvaluateSettings, data: DataInfo) -> str:
+    """Return the severity table: the data set's own where none is named."""
+    return data.severity_table if evaluate.table == AUTOMATIC else evaluate.table
+
+
+def _tested_on(evaluate: EvaluateSettings, data: DataInfo) -> Sequence[str]:
+    """Return the corruptions that networks are tested on: those of the table, where none are named."""
+    table = _table(evaluate, data)
+    usual = REPORTED.get(table, table_corruptions(table))
+    return evaluate.corruptions or [name for name in usual if _is_possible(name, table, data)]
+
+
+def _is_possible(name: str, table: str, data: DataInfo) -> bool:
+    """Return whether a corruption has a meaning for the images."""
+    return why_impossible(name, table, data.channels, data.image_size) is None
 
 
 def _in_order(names: Iterable[str], covered: Sequence[str]) -> list[str]:

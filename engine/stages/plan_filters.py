@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from engine.errors import InputError, unknown_name
-from engine.ranking import filter_layers, n_selected
+from engine.ranking import filter_layers
+from engine.ranking.selection import n_asked, n_selected
 from engine.settings import FinetuneSettings
 from engine.stages.planning import Planning, relevant_training
 from engine.training.selective import classifier_name
@@ -16,12 +17,22 @@ from engine.training.whole import batch_norms
 
 
 def tuning(planning: Planning) -> dict[str, Any]:
-    """Return the settings that a fine-tuning's numbers depend on.
+    """Return the settings that a fine-tuning's numbers depend on."""
+    return planning.once("tuning", lambda: _tuning(planning))
+
+
+def check_tuning(planning: Planning) -> None:
+    """Check that the network has what is to be tuned.
 
     Raises:
-        InputError: layers, filters or images that there are not, or a network without what is to be tuned.
+        InputError: it has no classifier, or not the layers, or not as many filters.
     """
-    return planning.once("tuning", lambda: _tuning(planning))
+    finetune = planning.config.finetune
+    if finetune.method == "classifier" or finetune.train_classifier:
+        classifier_name(planning.network)
+    if finetune.method not in ("classifier", "network"):
+        check_layers(planning.network, finetune.layers)
+        _check_size(finetune, filter_counts(planning.network, finetune.layers))
 
 
 def is_tuned_after(planning: Planning) -> bool:
@@ -36,8 +47,6 @@ def _tuning(planning: Planning) -> dict[str, Any]:
         "training": relevant_training(finetune.training, planning.n_noisy()),
         **planning.noisy(),
     }
-    if finetune.method == "classifier" or finetune.train_classifier:
-        classifier_name(planning.network)  # raises where there is none
     if finetune.method == "classifier":
         return settings
     if finetune.method == "network":
@@ -55,8 +64,7 @@ def _tuning(planning: Planning) -> dict[str, Any]:
 def filter_counts(network: nn.Module, layers: str) -> dict[str, int]:
     """Return {layer: number of its filters} of the layers that "first", "all", "first-K" or names mean.
 
-    Raises:
-        InputError: a K, or a name, that the network does not have.
+    Of what ``check_layers`` refuses it is whatever there is.
     """
     return {name: int(layer.out_channels) for name, layer in _wanted_layers(network, layers).items()}  # type: ignore[arg-type]
 
@@ -69,10 +77,19 @@ def chosen_filters(finetune: FinetuneSettings, n_filters: Mapping[str, int]) -> 
         return {"which": finetune.which, "threshold": finetune.threshold}
     if finetune.across_layers and len(n_filters) > 1:
         total = sum(n_filters.values())
-        count = n_selected(total, fraction=finetune.fraction, count=finetune.count)
+        count = n_asked(total, fraction=finetune.fraction, count=finetune.count)
         return {"which": "all"} if count == total else {"which": finetune.which, "count": count}
-    counts = {name: n_selected(n, fraction=finetune.fraction, count=finetune.count) for name, n in n_filters.items()}
+    counts = {name: n_asked(n, fraction=finetune.fraction, count=finetune.count) for name, n in n_filters.items()}
     return {"which": "all"} if counts == n_filters else {"which": finetune.which, "counts": counts}
+
+
+def _check_size(finetune: FinetuneSettings, n_filters: Mapping[str, int]) -> None:
+    """Check that there are as many filters as are wanted, and that they are some."""
+    if finetune.which == "all" or finetune.threshold is not None:
+        return
+    together = finetune.across_layers and len(n_filters) > 1
+    for n in [sum(n_filters.values())] if together else n_filters.values():
+        n_selected(n, fraction=finetune.fraction, count=finetune.count)
 
 
 def needs_ranking(settings: Mapping[str, Any]) -> bool:
@@ -81,24 +98,40 @@ def needs_ranking(settings: Mapping[str, Any]) -> bool:
     return which in ("most", "least") or (which == "random" and "threshold" in settings)
 
 
-def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
-    """Return the rankable layers that "first", "all", "first-K" or names joined by commas mean."""
-    rankable = filter_layers(network)
-    words = layers.strip()
-    if words == "all":
-        return rankable
-    if words == "first" or words.startswith("first-"):
-        count = int(words.removeprefix("first-")) if words.removeprefix("first-").isdigit() else 1
-        if words != "first" and (str(count) != words.removeprefix("first-") or not 1 <= count <= len(rankable)):
+def check_layers(network: nn.Module, layers: str) -> None:
+    """Check that a network has the layers that a text means.
+
+    Raises:
+        InputError: it has not so many, or none of a name, or the text means none.
+    """
+    rankable, words = filter_layers(network), layers.strip()
+    if words in ("all", "first"):
+        return
+    if words.startswith("first-"):
+        if words.removeprefix("first-") not in map(str, range(1, len(rankable) + 1)):
             raise InputError(
                 f"`finetune.layers` = 'first-K' needs K from 1 to the network's {len(rankable)} layers, got {layers!r}"
             )
-        return dict(list(rankable.items())[:count])
-    names = [name.strip() for name in words.split(",") if name.strip()]
+        return
+    names = _names(words)
     if not names:
         raise InputError(f"`finetune.layers` must be first, all, first-K or layer names, got {layers!r}")
     words_too = ["first", "all", "first-K"] if len(names) == 1 else []
     for name in names:
         if name not in rankable:
             raise unknown_name("layer for `finetune.layers`", name, [*words_too, *rankable])
-    return {name: layer for name, layer in rankable.items() if name in names}
+
+
+def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
+    """Return the rankable layers that "first", "all", "first-K" or names joined by commas mean."""
+    rankable, words = filter_layers(network), layers.strip()
+    if words == "all":
+        return rankable
+    if words == "first" or words.startswith("first-"):
+        count = words.removeprefix("first-")
+        return dict(list(rankable.items())[: int(count) if count.isdecimal() else 1])
+    return {name: layer for name, layer in rankable.items() if name in _names(words)}
+
+
+def _names(words: str) -> list[str]:
+    return [name.strip() for name in words.split(",") if name.strip()]

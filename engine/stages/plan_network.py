@@ -1,4 +1,4 @@
-"""From a trial's settings to its network: what builds it, reduced to what matters, and whether it takes the images."""
+"""From a trial's settings to its network: what builds it, reduced to what matters, and what it is checked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ from engine.stages.network import build_network, build_on_meta
 
 
 def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], nn.Module]:
-    """Return what builds the network, reduced to what matters, and the network without weights."""
+    """Return what builds the network, reduced to what matters, and the network without weights.
+
+    Raises:
+        InputError: it cannot be built.
+    """
     settings: dict[str, Any] = {
         "name": config.model.name,
         "width": config.model.width,
@@ -48,7 +52,6 @@ def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], n
         layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
         h = canonical_h(layers.values()) if push_pull.alpha else 1.0  # nothing is taken away, whatever the pull's size
         settings["push_pull"] |= {"where": list(layers), "h": h}
-    _check_forward(canonical_json(settings))
     return settings, network
 
 
@@ -67,8 +70,11 @@ def _built(settings: dict[str, Any]) -> nn.Module:
 
 
 @lru_cache(maxsize=256)
-def _check_forward(settings_json: str) -> None:
+def check_network(settings_json: str) -> None:
     """Try a network on two blank images, without weights, or with weights where it needs them.
+
+    Args:
+        settings_json: what builds the network, as canonical JSON.
 
     Raises:
         InputError: it cannot take images of this size, or does not return a logit for each class.

@@ -7,19 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from engine.conversion import flatten
-from engine.corruptions import distort
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
 from engine.digest import canonical_json
-from engine.errors import InputError
 from engine.ranking import FilterUnit
-from engine.settings import DistortionSettings, TrainingSettings, TrialConfig
+from engine.settings import TrainingSettings, TrialConfig
 from engine.stages.budget import NoisyBudget
-from engine.stages.limits import check_images
 from engine.stages.plan_evaluation import corruption_sources, plan_evaluation, table_source
 from engine.stages.plan_network import plan_network, units_of
 from engine.stages.spec import StageSpec
@@ -34,7 +30,6 @@ class Planning:
         data: what is known of its data set.
         network_settings: what builds its network, reduced to what matters.
         network: the network without weights, to know its layers.
-        evaluation: what it is tested on and compared by ("table", "corruptions", "objective", "severities", …).
         stages: the specs of the stages that were planned already, by name, in order.
     """
 
@@ -42,7 +37,6 @@ class Planning:
     data: DataInfo
     network_settings: Mapping[str, Any]
     network: nn.Module
-    evaluation: Mapping[str, Any]
     stages: dict[str, StageSpec] = field(default_factory=dict)
     _known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -51,10 +45,15 @@ class Planning:
         """Return a trial of which no stage is planned yet.
 
         Raises:
-            InputError: a network or an evaluation that cannot be.
+            InputError: a network that cannot be built.
         """
         network_settings, network = plan_network(config, data)
-        return cls(config, data, network_settings, network, plan_evaluation(config.evaluate, data))
+        return cls(config, data, network_settings, network)
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """Return what it is tested on and compared by: "table", "corruptions", "objective", "severities", …."""
+        return self.once("evaluation", lambda: plan_evaluation(self.config.evaluate, self.data))
 
     @property
     def is_tuned(self) -> bool:
@@ -81,11 +80,7 @@ class Planning:
         return plain | {key: relevant_training(value) for key, value in trainings.items()}
 
     def noisy_budget(self) -> NoisyBudget | None:
-        """Return the labelled noisy images that the trial uses; None where it uses none.
-
-        Raises:
-            InputError: too few to hold out some.
-        """
+        """Return the labelled noisy images that the trial uses; None where it uses none."""
         if not self.is_tuned:
             return None
         n_images, select_by = self.config.distortion.n_images, self.config.finetune.select_by
@@ -101,19 +96,10 @@ class Planning:
         return {"distortion": self.distortion(), "select_by": self.config.finetune.select_by}
 
     def distortion(self, *, with_images: bool = True) -> dict[str, Any]:
-        """Return what noisy images suffer, and how many there are.
-
-        Raises:
-            InputError: a distortion that fails, or more images than there are.
-        """
-        settings = dict(self.once("distortion", self._checked_distortion))
-        return settings | ({"n_images": self.config.distortion.n_images} if with_images else {})
-
-    def _checked_distortion(self) -> dict[str, Any]:
+        """Return what noisy images suffer, and how many there are."""
         distortion = self.config.distortion
-        _check_distortion(distortion, self.data)
-        check_images(self.config, self.data)
-        return with_sources({"name": distortion.name, "level": distortion.level}, {"name": DISTORTION_REGISTRY})
+        settings = with_sources({"name": distortion.name, "level": distortion.level}, {"name": DISTORTION_REGISTRY})
+        return settings | ({"n_images": distortion.n_images} if with_images else {})
 
     def probe(self) -> dict[str, Any]:
         """Return what the epochs of trainings are watched by."""
@@ -170,23 +156,16 @@ def relevant_training(training: TrainingSettings, n_images: int | None = None) -
 
 
 def with_sources(settings: dict[str, Any], registries: Mapping[str, Any]) -> dict[str, Any]:
-    """Check that the names are registered, and add the hashes of those that a user's own file defines."""
+    """Return settings with the hashes of what they name that a user's own file defines.
+
+    Args:
+        settings: {setting: value}.
+        registries: {setting: where its value is registered}; of a setting that there is not, nothing is asked.
+    """
+    settings = dict(settings)
     for name, registry in registries.items():
         if name in settings:
-            registry[settings[name]]
             source = registry.source_digest(settings[name])
             if source:
                 settings[f"{name}_source"] = source
     return settings
-
-
-def _check_distortion(distortion: DistortionSettings, data: DataInfo) -> None:
-    blank = torch.zeros(1, data.channels, data.image_size, data.image_size, dtype=torch.uint8)
-    try:
-        distort(blank, distortion.name, distortion.level, seed=0)
-    except InputError:
-        raise
-    except Exception as error:  # a user's own raises as it likes
-        raise InputError(
-            f"distortion {distortion.name!r} of level {distortion.level:g} fails: {type(error).__name__}: {error}"
-        ) from error

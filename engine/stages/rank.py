@@ -29,7 +29,7 @@ from engine.ranking.medoids import k_medoids_package
 from engine.stages.context import StageContext
 from engine.stages.limits import check_exemplars
 from engine.stages.noisy import noisy_and_clean
-from engine.stages.plan_filters import is_tuned_after, needs_ranking, tuning
+from engine.stages.plan_filters import check_tuning, is_tuned_after, needs_ranking, tuning
 from engine.stages.plan_network import check_maps
 from engine.stages.planning import Planning, with_sources
 from engine.stages.registration import register_stage
@@ -43,11 +43,7 @@ def _is_wanted(planning: Planning) -> bool:
 
 
 def _depends_on(planning: Planning) -> dict[str, Any]:
-    """Return what of the ranking's settings matters to the fine-tuning that reads it.
-
-    Raises:
-        InputError: a name that is not known, a distance that the maps are too small for, or too few images.
-    """
+    """Return what of the ranking's settings matters to the fine-tuning that reads it."""
     chosen, ranking = tuning(planning), planning.config.rank
     layers = list(chosen["n_filters"])
     settings: dict[str, Any] = {
@@ -59,7 +55,6 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
     if "count" in chosen:
         settings["across_layers"] = True
     if ranking.pairing == "paired":
-        _ = ELECTIONS[ranking.election]
         by_distance = chosen["which"] == "random"  # as many as are above the threshold: no vote on which
         settings["election"] = "mean_distance" if by_distance else ranking.election
         if counts_places(settings["election"]):
@@ -67,7 +62,6 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
     else:
         settings |= _of_unpaired(planning, layers)
     settings = with_sources(settings, {"distance": DISTANCES, "election": ELECTIONS})
-    check_maps(canonical_json(planning.network_settings), tuple(layers), ranking.distance)
     looked_at = {*layers, settings.get("features")}
     units = [unit for layer, unit in planning.units().items() if layer in looked_at]
     return {**settings, "at": place_of_maps(ranking.at, units)}
@@ -75,9 +69,7 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
 
 def _of_unpaired(planning: Planning, layers: list[str]) -> dict[str, Any]:
     """Return what exemplars are chosen by."""
-    ranking, rankable = planning.config.rank, filter_layers(planning.network)
-    if ranking.features not in ("pixels", "maps", *rankable):
-        raise unknown_name("features for `rank.features`", ranking.features, ["pixels", "maps", *rankable])
+    ranking = planning.config.rank
     settings: dict[str, Any] = {
         "features": "maps" if [ranking.features] == layers else ranking.features,
         "metric": ranking.metric,
@@ -85,13 +77,39 @@ def _of_unpaired(planning: Planning, layers: list[str]) -> dict[str, Any]:
     }
     if ranking.n_exemplars > 1:
         settings["package"] = k_medoids_package()  # they do not always agree
-    check_exemplars(planning.config, planning.data)
-    if ranking.n_exemplars > MAX_CLUSTERED:
-        raise InputError(f"`rank.n_exemplars` must be at most {MAX_CLUSTERED}, got {ranking.n_exemplars}")
     return settings
 
 
-@register_stage("rank", version=3, precedes=("finetune",), wanted=_is_wanted, depends_on=_depends_on)
+def _check(planning: Planning) -> None:
+    """Check how the filters that are tuned are ranked.
+
+    Raises:
+        InputError: a name that is not known, a distance that the maps are too small for, or too few images.
+    """
+    check_tuning(planning)
+    ranking = planning.config.rank
+    if ranking.pairing == "paired":
+        _ = ELECTIONS[ranking.election]
+    else:
+        _check_unpaired(planning)
+    _ = DISTANCES[ranking.distance]
+    layers = tuple(tuning(planning)["n_filters"])
+    check_maps(canonical_json(planning.network_settings), layers, ranking.distance)
+
+
+def _check_unpaired(planning: Planning) -> None:
+    """Check how exemplars are chosen."""
+    ranking, rankable = planning.config.rank, filter_layers(planning.network)
+    if ranking.features not in ("pixels", "maps", *rankable):
+        raise unknown_name("features for `rank.features`", ranking.features, ["pixels", "maps", *rankable])
+    if ranking.n_exemplars > 1:
+        k_medoids_package()  # raises where there is none
+    check_exemplars(planning.config, planning.data)
+    if ranking.n_exemplars > MAX_CLUSTERED:
+        raise InputError(f"`rank.n_exemplars` must be at most {MAX_CLUSTERED}, got {ranking.n_exemplars}")
+
+
+@register_stage("rank", version=3, precedes=("finetune",), wanted=_is_wanted, check=_check, depends_on=_depends_on)
 def rank(context: StageContext) -> None:
     """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
 

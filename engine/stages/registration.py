@@ -42,7 +42,8 @@ class Stage:
         follows: stages that it comes after.
         precedes: stages that it comes before.
         wanted: whether a trial has it.
-        depends_on: the settings that its numbers depend on, all of them checked.
+        check: raises for settings that cannot be.
+        depends_on: the settings that its numbers depend on, of settings that can be.
         given: {role: key} of what it reads that no stage makes.
         epochs: path of the setting that says how many epochs it tells; None for a stage that tells none.
         tells_cells: whether it tells errors by corruption and severity while it measures them.
@@ -60,6 +61,7 @@ class Stage:
     follows: tuple[str, ...] = ()
     precedes: tuple[str, ...] = ()
     wanted: Callable[[Planning], bool] = lambda planning: True
+    check: Callable[[Planning], None] = lambda planning: None
     depends_on: Callable[[Planning], Mapping[str, object]] = lambda planning: {}
     given: Callable[[Planning], Mapping[str, str]] = lambda planning: {}
     epochs: str | None = None
@@ -88,6 +90,7 @@ def register_stage(
     precedes: tuple[str, ...] = (),
     wanted: Condition | Callable[[Planning], bool] | None = None,
     matters_if: Mapping[str, tuple[Condition, ...]] | None = None,
+    check: Callable[[Planning], None] = lambda planning: None,
     depends_on: Callable[[Planning], Mapping[str, object]] | None = None,
     given: Callable[[Planning], Mapping[str, str]] = lambda planning: {},
     epochs: str | None = None,
@@ -113,8 +116,10 @@ def register_stage(
         wanted: whether a trial has it: always, if not given. A condition also says where its settings matter, so that
             a space refuses an axis that can change nothing.
         matters_if: {name of a setting of its own: what must hold for it to matter}, all of a setting's must.
-        depends_on: returns the settings that its numbers depend on, as JSON, and raises ``InputError`` for those that
-            cannot be; all of its own section, if not given.
+        check: raises ``InputError`` for settings that cannot be with the trial's network or data; asked for each trial
+            that has the stage, before its key is made, so before anything starts.
+        depends_on: returns the settings that its numbers depend on, as JSON, of settings that have been checked; all
+            of its own section, if not given.
         given: returns {role: key} of what it reads from the store that no stage makes.
         epochs: path of the setting that says how many epochs it tells at most ("prune.training.epochs"): trials are
             pruned on them. None for a stage that tells none.
@@ -151,6 +156,7 @@ def register_stage(
             follows=follows,
             precedes=precedes,
             wanted=_as_question(wanted),
+            check=check,
             depends_on=depends_on,
             given=given,
             epochs=epochs,

@@ -1,6 +1,7 @@
 import dataclasses
 import importlib
 import json
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from engine.layers.pull_kernel import pull_size
 from engine.models import MODELS, register_model
 from engine.ranking import ELECTIONS, register_election
 from engine.settings import TrainingSettings, TrialConfig
+from engine.stages import STAGES as STAGE_KINDS
 from engine.stages import StageSpec, plan_trial
 from engine.stages.plan_network import canonical_h
 from engine.stages.planning import relevant_training
@@ -131,6 +133,7 @@ def test_features_of_a_layer_that_does_not_exist_are_refused(info):
 
 def test_a_network_without_a_classifier_is_refused(info, monkeypatch):
     monkeypatch.setattr("engine.stages.planning.plan_network", lambda config, data: ({}, nn.Conv2d(1, 4, 3)))
+    monkeypatch.setattr("engine.stages.plan.check_network", lambda settings: None)
     with pytest.raises(InputError, match="no linear layer that could be trained as its classifier"):
         keys(info, {"finetune.which": "all", "finetune.method": "classifier"})
 
@@ -475,6 +478,35 @@ def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeyp
 def test_settings_that_cannot_work_are_refused_before_anything_runs(info, settings, message):
     with pytest.raises(InputError, match=message):
         keys(info, settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        ALL,
+        {**ALL, "rank.pairing": "unpaired", "rank.n_exemplars": 2},
+        {**ALL, "finetune.method": "retrain"},
+        {**ALL, "finetune.method": "classifier"},
+        {"model.weights": "ab" * 16},
+    ],
+)
+def test_keys_are_made_without_any_check(info, monkeypatch, settings):
+    checked = keys(info, settings)
+    modules = [module for name, module in sys.modules.items() if name.startswith("engine.stages")]
+    checks = {
+        (module, name)
+        for module in modules
+        for name in vars(module)
+        if name.lstrip("_").startswith("check_") and callable(vars(module)[name])
+    }
+    assert {"check_network", "check_evaluation", "check_noisy_images", "check_tuning"} <= {name for _, name in checks}
+    for module, name in checks:
+        monkeypatch.setattr(module, name, lambda *args, name=name, **others: pytest.fail(f"{name} was asked"))
+    for name, stage in list(STAGE_KINDS.items()):
+        asked = dataclasses.replace(stage, check=lambda planning, name=name: pytest.fail(f"{name} was checked"))
+        monkeypatch.setitem(STAGE_KINDS._entries, name, asked)
+    assert keys(info, settings, check=False) == checked
 
 
 @pytest.mark.parametrize(

@@ -344,6 +344,44 @@ def test_what_a_user_s_code_raises_is_one_sentence(info, registry):
             plan_trial(TrialConfig(), info)
 
 
+def test_its_check_refuses_what_cannot_be_with_the_network(info, pruning):
+    assert "prune" in names_of(plan(info, prune__fraction=0.99))
+    with pytest.raises(InputError, match=r"`prune\.fraction` of 0\.99999 leaves \d weights to \d convolutions"):
+        plan(info, prune__fraction=0.99999)
+
+
+def test_each_planned_stage_is_checked_once_before_its_key_is_made(info, registry):
+    told = []
+    for name in ("first", "second", "unwanted"):
+        register_stage(
+            name,
+            version=1,
+            follows=("pretrain",),
+            wanted=lambda planning, name=name: name != "unwanted",
+            check=lambda planning, name=name: told.append(("check", name, "first" in planning.stages)),
+            depends_on=lambda planning, name=name: told.append(("key", name, "first" in planning.stages)) or {},
+        )(lambda context: None)
+    checked = plan_trial(TrialConfig(), info)
+    assert told == [
+        ("check", "first", False),
+        ("key", "first", False),
+        ("check", "second", True),
+        ("key", "second", True),
+    ]
+    told.clear()
+    assert plan_trial(TrialConfig(), info, check=False) == checked
+    assert [what for what, *_ in told] == ["key", "key"]
+
+
+def test_a_check_that_fails_is_one_sentence(info, registry):
+    def broken(planning):
+        raise ValueError("no good")
+
+    register_stage("broken", version=1, follows=("pretrain",), check=broken)(lambda context: None)
+    with pytest.raises(InputError, match="stage 'broken' cannot be planned: ValueError: no good"):
+        plan_trial(TrialConfig(), info)
+
+
 def test_a_module_that_is_loaded_again_replaces_its_stage(pruning):
     first = STAGES["prune"]
     register_stage("prune", version=2, precedes=("evaluate",))(first.run)

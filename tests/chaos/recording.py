@@ -6,6 +6,7 @@ It changes nothing that a stage computes, and no key. The folder of its files is
 import functools
 import json
 import os
+import socket
 import time
 import uuid
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ class Attempt:
         started: when, in seconds since 1970.
         ended: when it ended by itself; None if it did not.
         how: "done", "stopped" (nobody wanted it any more), "failed", or "" if it did not end by itself.
+        host: the machine that it ran on.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Attempt:
     started: float
     ended: float | None = None
     how: str = ""
+    host: str = ""
 
 
 def read_attempts(folder: Path) -> list[Attempt]:
@@ -48,7 +51,7 @@ def read_attempts(folder: Path) -> list[Attempt]:
     attempts: dict[str, Attempt] = {}
     for line in _lines(folder / STARTS):
         if line["event"] == "start":
-            attempts[line["id"]] = Attempt(line["key"], line["stage"], line["process"], line["time"])
+            attempts[line["id"]] = Attempt(line["key"], line["stage"], line["process"], line["time"], host=line["host"])
         else:
             attempts[line["id"]].ended, attempts[line["id"]].how = line["time"], line["how"]
     return list(attempts.values())
@@ -69,7 +72,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _write(folder: Path, **values: Any) -> None:
     """Append a line in one write, so that processes do not mix theirs, and none is torn by a kill."""
-    line = json.dumps({**values, "process": os.getpid(), "time": time.time()}) + "\n"
+    line = json.dumps({**values, "host": socket.gethostname(), "process": os.getpid(), "time": time.time()}) + "\n"
     file = os.open(folder / STARTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line.encode())
     os.close(file)

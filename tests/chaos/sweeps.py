@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import torch
 from engine.orchestration import load_results
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
+from engine.report.trial_results import TrialResult
 from engine.spaces import Arm, Choice, Float, Space
 from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.store import Store
@@ -162,17 +163,28 @@ class SweepFiles:
 
 def computed_again(files: SweepFiles) -> dict[str, Any]:
     """Return the errors of each complete trial, computed in this process from its settings, with a store of its own."""
-    store, device = Store(files.folder / "again"), torch.device("cpu")
-    space, found = make_space(files.variant), {}
+    trials = [trial for trial in load_results(STUDY, home=files.home).trials if trial.state == "COMPLETE"]
+    return errors_computed_here(make_space(files.variant), trials, files.folder / "again")
+
+
+def errors_computed_here(space: Space, trials: Sequence[TrialResult], folder: Path) -> dict[str, Any]:
+    """Return the errors of trials by slot, computed in this process, on one thread, from their settings.
+
+    Args:
+        space: theirs.
+        trials: whose errors are asked for.
+        folder: of a store for it.
+    """
+    store, device = Store(folder), torch.device("cpu")
+    found = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for trial in load_results(STUDY, home=files.home).trials:
-            if trial.state == "COMPLETE":
-                config = space.config(trial.settings, seed=trial.seed)
-                info, _ = prepare_data(config.data, store)
-                *_, last = run_chain(plan_trial(config, info), store, data_getter(info, store, device), device=device)
-                found[trial.slot] = last.artifact.json("errors")
+        for trial in trials:
+            config = space.config(trial.settings, seed=trial.seed)
+            info, _ = prepare_data(config.data, store)
+            *_, last = run_chain(plan_trial(config, info), store, data_getter(info, store, device), device=device)
+            found[trial.slot] = last.artifact.json("errors")
     finally:
         torch.set_num_threads(threads)
     return found

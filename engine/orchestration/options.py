@@ -21,6 +21,7 @@ from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
 from engine.orchestration.cluster.slots import SlotRequest
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
+from engine.orchestration.databases.servers import check_driver
 from engine.orchestration.search.pruners import PRUNERS, PrunerChoice, parse_pruner
 from engine.orchestration.search.samplers import SAMPLERS, check_sampler
 from engine.orchestration.tracking.mlflow_database import tracking_uri
@@ -183,6 +184,7 @@ class SweepOptions:
 
     def _check_databases(self) -> None:
         check_sqlite(self.storage_url, "Optuna")
+        check_driver(self.storage_url)
         if (
             self.tracks_by_mlflow
             and "://" in self.tracking_url

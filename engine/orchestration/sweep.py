@@ -111,8 +111,8 @@ class Sweep:
         except Exception as error:
             self._note_refusal(error)
         try:
-            results = read_results(self.options.storage_url, self.name)
-        except InputError as error:
+            results = self._patience.call(read_results, self.options.storage_url, self.name)
+        except (InputError, RefusedError) as error:
             raise RefusedError(self.fault or str(error)) from error
         self.print_report(results)
         planned = self.prepared.planned
@@ -159,7 +159,7 @@ class Sweep:
     def _note_refusal(self, error: Exception) -> None:
         """Note what database or disk said, and wait for them no more; raise any other error."""
         reason = passing_reason(error)
-        if reason is None:
+        if reason is None or isinstance(error, InputError):
             raise error
         self.fault = self.fault or reason
         self._patience.limit_s = 0.0

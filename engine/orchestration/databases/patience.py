@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from engine.errors import InputError
 from engine.redaction import hide_credentials
 
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
+
 LIMIT_S = 300.0
 """How long is waited for one call."""
 PAUSE_S = 1.0
+_READ_ONLY = "25006"
+"""What PostgreSQL calls a write to a server that another is just taking over from."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class RefusedError(Exception):
     """A database or a disk refused for longer than is waited, or a user's own code fails; the message tells."""
+
+
+class UnusableError(InputError):
+    """A database that cannot be used where it is needed at once; its cause tells whether that may pass."""
 
 
 class Patience:
@@ -62,17 +71,26 @@ class Patience:
 
 def passing_reason(error: BaseException) -> str | None:
     """Return what a database or a disk said, if an error is theirs and may pass; else None."""
-    from sqlalchemy.exc import InterfaceError, OperationalError
+    from sqlalchemy.exc import DBAPIError
 
-    found: BaseException | None = None if isinstance(error, InputError) else error  # that one says it all
+    says_it_all = isinstance(error, InputError) and not isinstance(error, UnusableError)
+    found: BaseException | None = None if says_it_all else error
     while found is not None:
         if isinstance(found, RefusedError):
             return str(found)
-        if isinstance(found, OperationalError | InterfaceError):
-            said = str(found.orig or found).partition("\n")[0]
+        if isinstance(found, DBAPIError) and _may_pass(found):
+            said = str(found.orig or found).strip().partition("\n")[0]
             return hide_credentials(f"the study's database says: {said}")
         if isinstance(found, OSError) and found.strerror:
             where = f": {found.filename}" if found.filename else ""
             return hide_credentials(f"the disk says: {found.strerror}{where}")
         found = found.__cause__
     return None
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Return whether a database may take later what it refuses now."""
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg's, psycopg2's
+    return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated or code == _READ_ONLY

@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError, unknown_name
 from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
+from engine.orchestration.databases.patience import UnusableError
+from engine.orchestration.databases.servers import check_driver
 from engine.orchestration.search.study_storage import holds_studies, open_storage
 from engine.orchestration.search.study_trials import ENDED
 from engine.redaction import hide_credentials
@@ -60,7 +62,7 @@ def results_so_far(
         if not holds_studies(storage):
             return None
     except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
+        raise _refusal(storage, error) from error
     if name not in study_names(storage):
         return None
     study = _load(storage, name)
@@ -126,7 +128,7 @@ def _create(storage: str, name: str, *, n_objectives: int) -> optuna.Study:
     except InputError:
         raise
     except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
+        raise _refusal(storage, error) from error
 
 
 def study_names(storage: str) -> list[str]:
@@ -139,7 +141,7 @@ def study_names(storage: str) -> list[str]:
     try:
         return sorted(optuna.get_all_study_names(opened))
     except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
+        raise _refusal(storage, error) from error
 
 
 def _open_existing(storage: str) -> BaseStorage:
@@ -149,18 +151,19 @@ def _open_existing(storage: str) -> BaseStorage:
         InputError: it is not there, is damaged, has no studies, or cannot be used.
     """
     check_sqlite(storage, "Optuna", must_exist=True)
+    check_driver(storage)
     try:
         if holds_studies(storage):
             return open_storage(storage, to_write=False)
     except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
+        raise _refusal(storage, error) from error
     raise InputError(f"no studies in the database {hide_credentials(storage)}: no sweep has written there")
 
 
-def _refusal(storage: str, error: Exception) -> InputError:
+def _refusal(storage: str, error: Exception) -> UnusableError:
     """Return the error for a storage that refuses; what it says may repeat the address, with its credentials."""
     lines = str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]
-    return InputError(hide_credentials(f"study storage cannot be used: {storage} ({lines[0]})"))
+    return UnusableError(hide_credentials(f"study storage cannot be used: {storage} ({lines[0]})"))
 
 
 def read_results(storage: str, name: str) -> Results:
@@ -183,7 +186,7 @@ def _load(storage: str, name: str) -> optuna.Study:
     except KeyError:
         raise unknown_name("study", name, study_names(storage)) from None
     except Exception as error:  # each storage has its own kinds of errors
-        raise _refusal(storage, error) from None
+        raise _refusal(storage, error) from error
 
 
 def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None) -> Results:

@@ -289,7 +289,7 @@ class SweepStudy:
 
     def results(self) -> Results:
         """Return what the study says by now; its trials are not read again."""
-        return results_of(self._study, self._trials.trials(ENDED))
+        return self._patience.call(results_of, self._study, self._trials.trials(ENDED))
 
     def note_experiment(self, experiment: str) -> None:
         """Keep the id of the MLflow experiment that has the study's runs."""

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
 
+from engine.orchestration.databases.servers import connection_options
 from engine.orchestration.search.optuna_internals import STUDIES_TABLE, database_of, drop_connections
 
 _LOOK_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -18,7 +19,8 @@ def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
     """Return Optuna's storage at a URL.
 
     SQLite gets a write-ahead log: a commit then waits for no disk (a power cut may take the last ones, never the
-    file's consistency), and those who read, such as optuna-dashboard, do not hold up those who write.
+    file's consistency), and those who read, such as optuna-dashboard, do not hold up those who write. A server's
+    connections are looked at before they are used, see ``connection_options``.
 
     Raises:
         Exception: whatever the database's driver raises when it cannot be used.
@@ -38,12 +40,12 @@ def _tables_made(url: str) -> RDBStorage:
     """
     for pause_s in _LOOK_AGAIN_S:
         try:
-            return RDBStorage(url)
+            return RDBStorage(url, engine_kwargs=connection_options(url))
         except sqlalchemy.exc.DBAPIError as error:
             if not (isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error.orig)):
                 raise
             time.sleep(pause_s)
-    return RDBStorage(url)
+    return RDBStorage(url, engine_kwargs=connection_options(url))
 
 
 def holds_studies(url: str) -> bool:
@@ -52,7 +54,7 @@ def holds_studies(url: str) -> bool:
     Raises:
         Exception: whatever the database's driver raises when it cannot be used.
     """
-    engine = sqlalchemy.create_engine(url)
+    engine = sqlalchemy.create_engine(url, **connection_options(url))
     try:
         return sqlalchemy.inspect(engine).has_table(STUDIES_TABLE)
     finally:

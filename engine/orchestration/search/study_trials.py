@@ -17,11 +17,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.orchestration.databases.patience import Patience
-from engine.orchestration.search.optuna_internals import (
-    storage_of,
-    study_id,
-    trial_id,
-)
+from engine.orchestration.search.optuna_internals import storage_of, study_id, trial_id
+from engine.report.reasons import Reason
+from engine.result_names import OfTrial
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -98,9 +96,27 @@ class StudyTrials:
             system_attrs=dict(memory or {}),
         )
         known = self._patience.call(self._storage.create_new_trial, self._study_id, trial)
+        while (made := self._patience.call(self._made_at, len(self._ids))) != known:
+            self._set_aside(made, trial)
+        return self._append(known, trial)
+
+    def _append(self, known: int, trial: FrozenTrial) -> int:
         self._ids.append((known, self._memory.create_new_trial(self._copy_id, trial)))
         self._kept.append(frozenset(trial.system_attrs))
         return len(self._ids) - 1
+
+    def _made_at(self, number: int) -> int:
+        """Return what the storage knows a trial by; of one that was just made here it is not asked."""
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _set_aside(self, made: int, wanted: FrozenTrial) -> None:
+        """Take in a trial that came before the one that was wanted: made for it, by an attempt that had no answer."""
+        found = self._patience.call(self._storage.get_trial, made)
+        number = self._append(made, found)
+        if found.state == TrialState.RUNNING and found.user_attrs == wanted.user_attrs:
+            self.note(number, OfTrial.INTERRUPTED, True)
+            self.note(number, OfTrial.REASON, Reason("interrupted").to_json())
+            self.end(number, TrialState.FAIL)
 
     def note(self, number: int, name: str, value: Any) -> None:
         """Keep a fact about a live trial."""
@@ -127,10 +143,18 @@ class StudyTrials:
             if name not in self._kept[number]:  # what the pruner noted in memory
                 self._patience.call(self._storage.set_trial_system_attr, self._ids[number][0], name, value)
         for storage, known in self._both(number):
-            ended = list(values) if values is not None else None
-            self._patience.call(storage.set_trial_state_values, known, state, ended)
+            self._patience.call(_end, storage, known, state, values)
         return self[number]
 
     def _both(self, number: int) -> tuple[tuple[BaseStorage, int], tuple[BaseStorage, int]]:
         on_disk, in_memory = self._ids[number]
         return (self._storage, on_disk), (self._memory, in_memory)
+
+
+def _end(storage: BaseStorage, known: int, state: TrialState, values: tuple[float, ...] | None) -> None:
+    """End a trial, unless an attempt has done so whose answer was lost."""
+    try:
+        storage.set_trial_state_values(known, state, None if values is None else list(values))
+    except optuna.exceptions.UpdateFinishedTrialError:
+        if storage.get_trial(known).state != state:
+            raise

@@ -9,7 +9,11 @@ from urllib.parse import urlsplit
 
 from engine.errors import InputError
 from engine.orchestration.databases.addresses import check_sqlite, sqlite_file, sqlite_url
+from engine.orchestration.databases.servers import check_driver
 from engine.redaction import hide_credentials
+
+_SERVERS = ("http", "https", "databricks")
+"""The kinds of addresses behind which a tracking server keeps runs and artifacts."""
 
 
 def prepare_environment() -> None:
@@ -20,6 +24,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")  # PostgreSQL's own library would wait for minutes
     for name in ("alembic", "urllib3.connectionpool"):  # the latter says each failed attempt, with its address
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -30,8 +35,8 @@ def tracking_uri(home: Path, given: str | None) -> str:
 
 
 def artifact_folder(home: Path, uri: str) -> Path | None:
-    """Return where artifacts go with a database on this machine; None for a server, which has a place of its own."""
-    return home.absolute() / "mlartifacts" if uri.startswith("sqlite") else None
+    """Return where artifacts go with a database; None for a tracking server, which has a place of its own."""
+    return None if uri.split(":", 1)[0] in _SERVERS else home.absolute() / "mlartifacts"
 
 
 def check_tracking(uri: str, artifacts: Path | None) -> None:
@@ -42,14 +47,14 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
     """
     prepare_environment()
     scheme = uri.split(":", 1)[0]
-    if scheme not in ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks") and "+" not in scheme:
+    if scheme not in ("sqlite", "postgresql", "mysql", "mssql", *_SERVERS) and "+" not in scheme:
         raise InputError(
             "tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got "
             f"{hide_credentials(uri)!r} (no file store)"
         )
     if scheme in ("http", "https") and not _names_a_server(uri):
         raise InputError(f"a tracking server's address is like http://HOST:PORT, got {hide_credentials(uri)!r}")
-    file = sqlite_file(uri) if scheme == "sqlite" else None
+    file = None if scheme in _SERVERS else sqlite_file(uri)
     for folder in (file.parent if file is not None else None, artifacts):
         if folder is not None:
             try:
@@ -58,7 +63,8 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
                 raise InputError(f"tracking folder cannot be written: {folder} ({error.strerror})") from error
             if not os.access(folder, os.W_OK):
                 raise InputError(f"tracking folder cannot be written: {folder}")
-    if scheme == "sqlite":
+    if scheme not in _SERVERS:
+        check_driver(uri)
         check_sqlite(uri, "MLflow")
 
 
@@ -71,11 +77,36 @@ def _names_a_server(address: str) -> bool:
         return False
 
 
+def lies_beside(uri: str, artifacts: Path) -> bool:
+    """Return whether a database is the file beside the artifacts' folder: both are of one home, and move with it."""
+    file = sqlite_file(uri)
+    return file is not None and os.path.realpath(file.parent) == os.path.realpath(artifacts.parent)
+
+
+def keep_artifacts(uri: str, run: str, artifacts: Path) -> None:
+    """Have a run's artifacts lie in a home's folder: the experiment's is that of the home which came first.
+
+    Args:
+        uri: a database that several homes may share.
+        run: the run's id.
+        artifacts: where the home's artifacts lie.
+    """
+    import sqlalchemy
+
+    engine, place = sqlalchemy.create_engine(uri), f"{artifacts.absolute().as_uri()}/{run}/artifacts"
+    try:
+        with engine.begin() as connection:
+            statement = sqlalchemy.text("UPDATE runs SET artifact_uri = :place WHERE run_uuid = :run")
+            connection.execute(statement, {"place": place, "run": run})
+    finally:
+        engine.dispose()
+
+
 def follow_move(uri: str, experiment: str, artifacts: Path) -> None:
     """Have an experiment's artifacts lie in a folder: MLflow notes whole paths, which are old once a home was moved.
 
     Args:
-        uri: a database on this machine.
+        uri: the home's own database.
         experiment: the experiment's id.
         artifacts: where its artifacts lie now.
     """

@@ -15,6 +15,8 @@ from engine.orchestration.tracking.mlflow_database import (
     artifact_folder,
     check_tracking,
     follow_move,
+    keep_artifacts,
+    lies_beside,
     prepare_environment,
     tracking_uri,
 )
@@ -40,7 +42,7 @@ class MlflowWriter:
     Args:
         uri: MLflow tracking URI.
         study: the study's name; with what is run it identifies one of its runs.
-        artifacts: folder of the artifacts for a database on this machine; None for a server, which has its own.
+        artifacts: folder of the artifacts for a database; None for a tracking server, which has its own.
     """
 
     def __init__(self, uri: str, study: str, *, artifacts: Path | None) -> None:
@@ -93,7 +95,7 @@ class MlflowWriter:
             self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
         else:
             self._experiment = experiment.experiment_id
-            if self._artifacts is not None:
+            if self._artifacts is not None and lies_beside(self._uri, self._artifacts):
                 follow_move(self._uri, self._experiment, self._artifacts)
         self._runs, token = {}, None
         while True:
@@ -208,6 +210,8 @@ class MlflowWriter:
                     (Path(folder) / name).write_text(text, encoding="utf-8")
                 for name, figure in figures.items():
                     draw_figure(figure).save(Path(folder) / name)
+                if self._artifacts is not None and not lies_beside(self._uri, self._artifacts):
+                    keep_artifacts(self._uri, run, self._artifacts)
                 self._client.log_artifacts(run, folder)
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(planned)

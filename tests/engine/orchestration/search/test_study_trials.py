@@ -3,9 +3,11 @@ from threading import Barrier
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from engine.orchestration.databases import patience
 from engine.orchestration.search.study_storage import open_storage
 from engine.orchestration.search.study_trials import StudyTrials
 
@@ -120,3 +122,67 @@ def test_programs_that_open_an_empty_database_together_all_get_its_tables(tmp_pa
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(make, range(4))) == ["0", "1", "2", "3"]
         assert sorted(optuna.get_all_study_names(url)) == ["0", "1", "2", "3"]
+
+
+class Forgetful:
+    """A call that is done, once or more often without an answer: the connection breaks after the commit."""
+
+    def __init__(self, call, n_times: int) -> None:
+        self.call, self.n_left = call, n_times
+
+    def __call__(self, *arguments, **named):
+        answer = self.call(*arguments, **named)
+        if self.n_left:
+            self.n_left -= 1
+            cause = sqlalchemy.exc.OperationalError("COMMIT", {}, Exception("server closed the connection"))
+            raise optuna.exceptions.StorageInternalError from cause
+        return answer
+
+
+@pytest.fixture
+def _no_pauses(monkeypatch) -> None:
+    monkeypatch.setattr(patience, "PAUSE_S", 0.0)
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_a_trial_that_was_made_without_an_answer_is_not_doubled(storage: str, monkeypatch, n_times: int) -> None:
+    trials = make_trials(storage)
+    first = trials.open({"rate": 0.25}, RATE, notes={"slot": "proposal/0"})
+    monkeypatch.setattr(trials._storage, "create_new_trial", Forgetful(trials._storage.create_new_trial, n_times))
+    second = trials.open({"rate": 0.5}, RATE, notes={"slot": "proposal/1"})
+    third = trials.open({"rate": 0.75}, RATE, notes={"slot": "proposal/2"})
+    assert (first, second, third) == (0, 1 + n_times, 2 + n_times)
+    for number, value in ((third, 0.3), (second, 0.2), (first, 0.1)):
+        trials.report(number, 1, value)
+        trials.end(number, TrialState.COMPLETE, (value,))
+    found = on_disk(storage)
+    counted = [trial for trial in found if not trial.user_attrs.get("interrupted")]
+    assert [(trial.user_attrs["slot"], trial.value) for trial in counted] == [
+        ("proposal/0", 0.1),
+        ("proposal/1", 0.2),
+        ("proposal/2", 0.3),
+    ]
+    assert [trial.state for trial in found if trial not in counted] == [TrialState.FAIL] * n_times
+    assert [trial.number for trial in trials.trials()] == [trial.number for trial in found]
+    assert [trial.state for trial in trials.trials()] == [trial.state for trial in found]
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_an_end_that_was_taken_without_an_answer_is_the_end(storage: str, monkeypatch) -> None:
+    trials = make_trials(storage)
+    number = trials.open({}, {}, notes={})
+    monkeypatch.setattr(trials._storage, "set_trial_state_values", Forgetful(trials._storage.set_trial_state_values, 1))
+    trials.end(number, TrialState.COMPLETE, (0.5,))
+    assert on_disk(storage)[0].value == 0.5
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        trials.end(number, TrialState.FAIL)
+
+
+def test_a_trial_of_somebody_else_stays_as_it_is(storage: str) -> None:
+    trials = make_trials(storage)
+    other = optuna.load_study(storage=storage, study_name="study").ask()
+    number = trials.open({}, {}, notes={"slot": "proposal/0"})
+    assert (other.number, number) == (0, 1)
+    trials.end(number, TrialState.COMPLETE, (0.5,))
+    assert [trial.state for trial in on_disk(storage)] == [TrialState.RUNNING, TrialState.COMPLETE]

@@ -276,6 +276,24 @@ def test_a_home_that_was_moved_keeps_its_artifacts_together(tmp_path: Path) -> N
         assert run.info.artifact_uri.startswith((tmp_path / "after" / "mlartifacts").as_uri())
 
 
+def test_homes_that_share_a_database_keep_their_artifacts_each(tmp_path: Path) -> None:
+    """As in PostgreSQL, or a SQLite file elsewhere: no home's artifacts are moved, or lost, by another's."""
+    uri = f"sqlite:///{tmp_path / 'shared.db'}"
+    setups = [Setup(tmp_path / name, name) for name in ("one", "two")]
+    for setup in setups:
+        setup.uri = uri
+        setup.start()
+        setup.end()
+        setup.writer().flush()
+    from mlflow import MlflowClient
+
+    for setup in setups:
+        for run in setup.runs().values():
+            assert run.info.artifact_uri.startswith((setup.home / "mlartifacts").as_uri())
+            assert MlflowClient(uri).list_artifacts(run.info.run_id)
+        assert len(list((setup.home / "mlartifacts").rglob("errors.csv"))) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

@@ -56,27 +56,27 @@ def _installed() -> dict[str, str]:
     return found
 
 
-def _pinned() -> dict[str, str]:
+def pinned() -> dict[str, str]:
     lines = [line for line in FILE.read_text().splitlines() if not line.startswith("#")]
     return dict(line.split("==") for line in lines)
 
 
 def test_every_requirement_of_the_project_is_met_by_its_pin() -> None:
-    pinned = _pinned()
+    pins = pinned()
     for requirement in _requirements():
         if requirement.marker is None or requirement.marker.evaluate({"python_version": PYTHON}):
             name = canonicalize_name(requirement.name)
-            assert name in pinned, f"{name} would be of another version on each machine"
-            assert requirement.specifier.contains(pinned[name]), f"{requirement}, but {pinned[name]} is pinned"
+            assert name in pins, f"{name} would be of another version on each machine"
+            assert requirement.specifier.contains(pins[name]), f"{requirement}, but {pins[name]} is pinned"
 
 
 @pytest.mark.skipif("{}.{}".format(*sys.version_info) != PYTHON, reason=f"the file is for Python {PYTHON}")
 def test_whatever_these_need_in_turn_is_pinned_as_well() -> None:
-    pinned, installed = _pinned(), _installed()
+    pins, installed = pinned(), _installed()
     for name, version in installed.items():
-        if pinned.get(name) == version:  # a newer release may need more than what there was when the file was written
+        if pins.get(name) == version:  # a newer release may need more than what there was when the file was written
             needed = {canonicalize_name(each.name) for each in _needed(name, set())}
-            assert {each for each in needed if not each.startswith(PINNED_BY_TORCH)} <= set(pinned), name
+            assert {each for each in needed if not each.startswith(PINNED_BY_TORCH)} <= set(pins), name
 
 
 def test_the_file_says_how_it_is_written() -> None:

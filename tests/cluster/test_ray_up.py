@@ -52,7 +52,7 @@ def hosts_of_done(recorded: Path) -> set[str]:
 
 def faults(cluster: OwnMachines, folder: Path) -> list[str]:
     """Return what came out otherwise than it does on this machine; the study is brought to the laptop for it."""
-    cluster.ray("rsync-down ray_cluster_local.yaml '~/robustune-runs/' '~/runs/'")
+    cluster.ray("rsync-down ray_cluster_local.yaml '~/robustune-runs/' ~/runs/")
     trials = load_results(STUDY, home=cluster.hosts.state / "disks" / "laptop" / "root" / "runs").trials
     found = [f"{trial.slot} is {trial.state}: {trial.reason}" for trial in trials if trial.state != "COMPLETE"]
     found += [f"{len(trials)} trials instead of {N_TRIALS}"] * (len(trials) != N_TRIALS)

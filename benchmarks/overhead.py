@@ -45,6 +45,7 @@ from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import parse_pruner
+from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
 from engine.settings import (
     DataSettings,
@@ -200,7 +201,8 @@ def time_proposals(home: Path, n_trials: int) -> None:
     for sampler in ("random", "tpe"):
         planned = PlannedTrials(space, n_trials + len(space.arms) * space.n_seeds, 0)
         storage = f"sqlite:///{home / f'{sampler}.db'}"
-        study = SweepStudy(planned, storage=storage, name="ask", sampler=sampler, pruner=parse_pruner("none"))
+        opened = open_study(space, planned.study_seed, storage=storage, name="ask")
+        study = SweepStudy(planned, opened, sampler=sampler, pruner=parse_pruner("none"))
         asks, tells = [], []
         while True:
             started = time.perf_counter()

@@ -96,6 +96,7 @@ class Sweep:
         self.complete = False
         self.fault = ""
         self._patience = Patience()
+        self._study: SweepStudy | None = None
         self._live_stages: Callable[[], list[StageSpec]] = list
 
     def run(self) -> Results:
@@ -110,10 +111,7 @@ class Sweep:
                 self._run_study()
         except Exception as error:
             self._note_refusal(error)
-        try:
-            results = self._patience.call(read_results, self.options.storage_url, self.name)
-        except (InputError, RefusedError) as error:
-            raise RefusedError(self.fault or str(error)) from error
+        results = self._results()
         self.print_report(results)
         planned = self.prepared.planned
         done = f"{remaining_trials(planned, results).n_done} of {planned.n_total} trials are done"
@@ -122,6 +120,15 @@ class Sweep:
         elif not self.complete:
             self._say(f"stopped early: {done}; the same command goes on from here")
         return results
+
+    def _results(self) -> Results:
+        """Return what the study says, of what is in memory where all of it is in the database too."""
+        try:
+            if self._study is not None and not self.fault:
+                return self._patience.call(self._study.results)
+            return self._patience.call(read_results, self.options.storage_url, self.name)
+        except (InputError, RefusedError) as error:
+            raise RefusedError(self.fault or str(error)) from error
 
     def _run_study(self) -> None:
         """Run what is missing."""
@@ -137,16 +144,13 @@ class Sweep:
         check_comparable(self.name, so_far.measurements, prepared.measurement)
         check_reproduces(so_far, Identities(planned.space, prepared.identity))
         with DriverLease(held), self._at_the_store():
-            study = SweepStudy(
+            study = self._study = SweepStudy(
                 planned,
-                storage=options.storage_url,
-                name=self.name,
+                held,
                 sampler=options.sampler_name,
                 pruner=options.search_pruner,
-                objectives=options.objective_names,
                 resolve=prepared.identity,
                 patience=self._patience,
-                opened=held,
             )
             n_done = study.n_finished
             if study.exhausted:

@@ -1,7 +1,6 @@
 import pytest
 
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.tracking import Spool
@@ -13,6 +12,7 @@ from engine.report.results import Results
 from pipelines.report import command_line as report
 from pipelines.sweep import command_line as sweep
 from tests.engine.orchestration.spaces import SPACE
+from tests.engine.orchestration.studies import make_sweep_study
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_an_unexpected_error_is_shown_in_full_without_credentials(monkeypatch, c
 
 
 def test_a_failure_s_reason_is_kept_without_credentials(tmp_path) -> None:
-    study = SweepStudy(
+    study = make_sweep_study(
         PlannedTrials(SPACE, 4, 0),
         storage=f"sqlite:///{tmp_path}/o.db",
         name="s",

@@ -7,12 +7,12 @@ import pytest
 
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.search import SweepStudy
 from engine.orchestration.search.pruners import parse_pruner
 from engine.report.reasons import Reason
 from pipelines import sweep
 from tests.engine.orchestration.scripted import Scripted, ScriptedSweep
 from tests.engine.orchestration.spaces import SPACE
+from tests.engine.orchestration.studies import make_sweep_study
 from tests.pipelines.test_sweep import mlflow_runs
 
 SAID = "no trial completed: there is nothing to compare"
@@ -27,7 +27,7 @@ def words(home: Path) -> list[str]:
 def fail_all(home: Path) -> None:
     """Make a finished study of which all trials failed."""
     prepared = prepare(SweepOptions(home=home, study="tiny", n_trials=4), SPACE)
-    study = SweepStudy(
+    study = make_sweep_study(
         prepared.planned,
         storage=prepared.options.storage_url,
         name="tiny",
@@ -69,3 +69,10 @@ def test_a_sweep_whose_trials_all_fail_ends_so_everywhere(tmp_path: Path, capsys
     assert sweep.command_line(arguments) == sweep.NOTHING_COMPLETE
     assert SAID in capsys.readouterr().out
     assert {run.info.status for run in mlflow_runs(tmp_path / "home")} == {"FAILED"}
+
+
+def test_the_answer_is_of_the_study_that_is_open_and_not_read_again(tmp_path: Path, capsys, monkeypatch) -> None:
+    fail_all(tmp_path / "home")
+    monkeypatch.setattr("engine.orchestration.sweep.read_results", lambda *place: pytest.fail("it was read again"))
+    assert sweep.command_line(words(tmp_path / "home")) == sweep.NOTHING_COMPLETE
+    assert "study tiny: all 4 trials are done" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from engine.report.trial_results import TrialResult
 from engine.spaces import load_space
 from search_spaces.inhibition import ALPHA, H
 from studies import common, inhibition, lenet_noise, recipes, selective
+from tests.engine.orchestration.studies import make_sweep_study
 from tests.engine.report.test_study_report import FAILING
 
 
@@ -69,11 +70,10 @@ def test_a_study_that_does_not_exist_is_one_sentence(study, tmp_path, capsys) ->
 
 
 def test_a_study_of_another_space_is_refused(tmp_path) -> None:
-    from engine.orchestration.search import SweepStudy
     from engine.orchestration.search.planned_trials import PlannedTrials
     from tests.engine.orchestration.spaces import SPACE
 
-    SweepStudy(
+    make_sweep_study(
         PlannedTrials(SPACE, 4, 0),
         storage=f"sqlite:///{tmp_path / 'optuna.db'}",
         name="mine",

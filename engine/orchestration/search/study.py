@@ -23,7 +23,7 @@ from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
-from engine.orchestration.search.stored_studies import counts, open_study, results_of
+from engine.orchestration.search.stored_studies import counts, objectives_of, results_of
 from engine.orchestration.search.study_trials import ENDED, StudyTrials
 from engine.orchestration.search.user_faults import stops_in_order
 from engine.redaction import hide_credentials
@@ -63,50 +63,38 @@ class SweepStudy:
 
     Args:
         planned: which trials there are.
-        storage: Optuna storage URL.
-        name: the study's name.
+        study: where they are kept, by ``open_study``.
         sampler: one of ``SAMPLERS`` that can explore the space, see ``check_search``.
         pruner: the one that is asked for; "none" with several objectives.
-        objectives: what trials are compared by; the corrupted error among them.
         resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
             compare the settings as they are.
         patience: waits for a storage that is locked or away.
-        opened: the study, where somebody has opened it already, by ``open_study``.
 
     Raises:
-        InputError: the storage cannot be used, or the study exists with another space, seed or objectives.
+        InputError: several objectives and a pruner, or intermediate values of another kind than the pruner's.
     """
 
     def __init__(
         self,
         planned: PlannedTrials,
+        study: optuna.Study,
         *,
-        storage: str,
-        name: str,
         sampler: str,
         pruner: PrunerChoice,
-        objectives: tuple[str, ...] = (CORRUPTED,),
         resolve: Callable[[TrialConfig], str] | None = None,
         patience: Patience | None = None,
-        opened: optuna.Study | None = None,
     ) -> None:
         self._patience = patience or Patience()
         self.planned = planned
-        self.name = name
-        self.objectives = objectives
+        self.name = study.study_name
+        self.objectives = objectives_of(study)
         self._sampler = sampler
         self._pruner = make_pruner(pruner, planned.space)
         self._distributions = {axis.label: distribution(axis) for axis in planned.space.axes}
-        if len(objectives) > 1 and self._pruner.name != "none":
+        if len(self.objectives) > 1 and self._pruner.name != "none":
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner.name!r}")
         identities = Identities(planned.space, resolve)
-        self._study = opened or open_study(
-            planned.space,
-            planned.study_seed,
-            storage=storage,
-            name=name,
-            objectives=objectives,
-        )
+        self._study = study
         self._check_steps("cells" if self._pruner.by_cells else "epochs")
         self._trials = StudyTrials(self._study, self._pruner.optuna, self._patience)
         self._live: dict[int, PlannedTrial] = {}
@@ -125,7 +113,7 @@ class SweepStudy:
                 sampler,
                 seed=derive_seed(planned.study_seed, "sampler", len(self._trials)),
                 n_proposals=planned.n_proposals,
-                n_objectives=len(objectives),
+                n_objectives=len(self.objectives),
             )
         finished = self.finished()
         for trial in finished:

@@ -28,6 +28,7 @@ from engine.stages import TrialPlan
 from pipelines.sweep import command_line
 from tests.documents import bring_module
 from tests.engine.orchestration.spaces import SPACE, TINY
+from tests.engine.orchestration.studies import make_sweep_study
 
 
 def prepared(tmp_path: Path, space: Space = SPACE, **options) -> Prepared:
@@ -42,7 +43,7 @@ def dry_run(of: Prepared) -> str:
 
 def study_of(of: Prepared, resolve: Callable[[TrialConfig], str] | None = None) -> SweepStudy:
     options = of.options
-    return SweepStudy(
+    return make_sweep_study(
         of.planned,
         storage=options.storage_url,
         name="s",

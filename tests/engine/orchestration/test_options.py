@@ -11,6 +11,7 @@ from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.orchestration.search.pruners import parse_pruner
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
+from tests.engine.orchestration.studies import make_sweep_study
 
 
 def refused(capsys, tmp_path: Path, *arguments: str) -> str:
@@ -121,12 +122,13 @@ def test_an_unreadable_image_is_named_by_its_path(capsys, tmp_path: Path) -> Non
 
 
 def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:
-    from engine.orchestration.search import SweepStudy
     from engine.orchestration.search.planned_trials import PlannedTrials
 
     (tmp_path / "home").mkdir()
     storage = f"sqlite:///{tmp_path / 'home' / 'optuna.db'}"
-    SweepStudy(PlannedTrials(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner=parse_pruner("none"))
+    make_sweep_study(
+        PlannedTrials(SPACE, 4, 0), storage=storage, name="mine", sampler="tpe", pruner=parse_pruner("none")
+    )
     sentence = refused(capsys, tmp_path, "--study", "mine")
     assert "study 'mine' exists with another space (tiny, digest" in sentence
 

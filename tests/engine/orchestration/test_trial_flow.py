@@ -9,13 +9,14 @@ from rich.console import Console
 
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
-from engine.orchestration.search import Proposal, SweepStudy
+from engine.orchestration.search import Proposal
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.tracking import Spool, TrackingEvents
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
 from tests.engine.orchestration.spaces import SPACE
+from tests.engine.orchestration.studies import make_sweep_study
 
 N_TOGETHER = 3
 
@@ -26,7 +27,7 @@ class Scene:
     def __init__(self, tmp_path: Path, *, pruner: str = "none") -> None:
         options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner=pruner)
         self.prepared = prepare(options, SPACE)
-        self.study = SweepStudy(
+        self.study = make_sweep_study(
             self.prepared.planned,
             storage=options.storage_url,
             name="study",

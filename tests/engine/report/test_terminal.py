@@ -19,6 +19,7 @@ from engine.report.text_tables import Table
 from engine.spaces import Arm, Choice, Space
 from pipelines import report, sweep
 from tests.engine.orchestration.spaces import TINY
+from tests.engine.orchestration.studies import make_sweep_study
 
 ROOT = Path(__file__).parents[3]
 PATH, SHAPE, PICTURE, STYLE = "[/data/x]", "[batch, channels]", ":cat:", "[bold red]no[/bold red]"
@@ -118,7 +119,7 @@ SPACE = Space(
 
 
 def make_study(path: Path) -> SweepStudy:
-    return SweepStudy(
+    return make_sweep_study(
         PlannedTrials(SPACE, 6, 0),
         storage=f"sqlite:///{path}",
         name="study",
@@ -130,7 +131,7 @@ def make_study(path: Path) -> SweepStudy:
 @pytest.fixture
 def study(tmp_path) -> SweepStudy:
     """Return a study of which one arm is complete, and all else has failed for reasons with brackets in them."""
-    made = SweepStudy(
+    made = make_sweep_study(
         PlannedTrials(SPACE, 6, 0),
         storage=f"sqlite:///{tmp_path / 'optuna.db'}",
         name="study",

@@ -25,6 +25,7 @@ from engine.orchestration.search.pruners import make_pruner, parse_pruner
 from engine.orchestration.search.sampler_study import SamplerStudy
 from engine.spaces import Float, Int, Space
 from tests.engine.orchestration.spaces import SPACE
+from tests.engine.orchestration.studies import make_sweep_study
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def storage(tmp_path) -> str:
 def make_study(storage: str, n_trials: int = 12, **changes) -> SweepStudy:
     planned = PlannedTrials(SPACE, n_trials, 0)
     settings = {"storage": storage, "name": "own", "sampler": "random", "pruner": "none", **changes}
-    return SweepStudy(planned, **{**settings, "pruner": parse_pruner(settings["pruner"])})
+    return make_sweep_study(planned, **{**settings, "pruner": parse_pruner(settings["pruner"])})
 
 
 def complete_arms(study: SweepStudy) -> None:

@@ -12,6 +12,7 @@ from engine.report.reasons import Reason
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
+from tests.engine.orchestration.studies import make_sweep_study
 
 LOSS = Reason("stage", "pretrain", text="loss became nan")
 
@@ -25,7 +26,9 @@ def make_study(
     storage: str, n_trials: int = 12, *, space: Space = SPACE, sampler: str = "random", **changes
 ) -> SweepStudy:
     settings = {"storage": storage, "name": "study", "sampler": sampler, "pruner": "median", **changes}
-    return SweepStudy(PlannedTrials(space, n_trials, 0), **{**settings, "pruner": parse_pruner(settings["pruner"])})
+    return make_sweep_study(
+        PlannedTrials(space, n_trials, 0), **{**settings, "pruner": parse_pruner(settings["pruner"])}
+    )
 
 
 def finish_all(study: SweepStudy) -> list[dict]:
@@ -220,7 +223,7 @@ def test_a_study_of_another_space_is_refused(storage: str) -> None:
 def test_a_study_of_another_seed_is_refused(storage: str) -> None:
     make_study(storage)
     with pytest.raises(InputError, match="exists with seed 0, got 1"):
-        SweepStudy(
+        make_sweep_study(
             PlannedTrials(SPACE, 4, 1), storage=storage, name="study", sampler="random", pruner=parse_pruner("none")
         )
 

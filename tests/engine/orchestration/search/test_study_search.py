@@ -11,6 +11,7 @@ from engine.orchestration.search.pruners import parse_pruner
 from engine.report.reasons import Reason
 from engine.spaces import Arm, Choice, Float, Int, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
+from tests.engine.orchestration.studies import make_sweep_study
 
 SMALL = Space(
     name="small",
@@ -43,7 +44,7 @@ def storage(tmp_path) -> str:
 def make_study(storage: str, space: Space, n_trials: int, sampler: str, **changes) -> SweepStudy:
     planned = PlannedTrials(space, n_trials, 0, changes.pop("max_proposals", None))
     settings = {"storage": storage, "name": "study", "sampler": sampler, "pruner": "none", **changes}
-    return SweepStudy(planned, **{**settings, "pruner": parse_pruner(settings["pruner"])})
+    return make_sweep_study(planned, **{**settings, "pruner": parse_pruner(settings["pruner"])})
 
 
 def ask(study: SweepStudy) -> Proposal:
@@ -219,7 +220,7 @@ def test_samplers_of_other_studies_and_other_lengths_draw_other_proposals(storag
         study.complete(proposal.number, 0.5)
     resumed = ask(make_study(storage, NUMERIC, 14, "tpe"))  # of study 0, after three trials
     assert resumed.planned.name == "proposal/2"
-    other = SweepStudy(
+    other = make_sweep_study(
         PlannedTrials(NUMERIC, 14, 3), storage=storage, name="other", sampler="tpe", pruner=parse_pruner("none")
     )
     ask(other)

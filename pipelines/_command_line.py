@@ -19,6 +19,7 @@ from engine.extensions import import_modules
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.databases.patience import RefusedError
 from engine.redaction import hide_credentials
+from engine.store.attempts import StoreFaultError
 from pipelines._help import plain, with_help
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def run(
 ) -> int:
     """Parse the options, call ``main`` and return the exit code.
 
-    It is 2, with one sentence, for a caller's mistake, 1 for a database or a disk that refuses, and 1, with the
-    traceback, for any other error; none shows the credentials that addresses may hold.
+    It is 2, with one sentence, for a caller's mistake, 1 for a database, a disk or a store that refuses, and 1, with
+    the traceback, for any other error; none shows the credentials that addresses may hold.
     """
     sys.path.insert(0, str(Path.cwd()))  # modules of --import and spaces lie where the command is given
     try:
@@ -104,7 +105,7 @@ def run(
     except InputError as error:
         print(hide_credentials(f"error: {error}"), file=sys.stderr)
         return 2
-    except RefusedError as error:
+    except (RefusedError, StoreFaultError) as error:
         print(hide_credentials(f"error: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:

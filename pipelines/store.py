@@ -29,8 +29,8 @@ _GB = 1e9
 class _Where:
     home: Path = Path("runs")
     """Folder of the sweeps."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of the store, if it is not HOME/store."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = None
+    """Where the store is, if not HOME/store: a folder, or s3://BUCKET/PREFIX, gs://… or az://…"""
 
     @property
     def place(self) -> str:

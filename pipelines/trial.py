@@ -58,8 +58,8 @@ class NetworkOptions(ComputeOptions):
     DenseNet, which decides the architecture, or one with the names of the network (torch's or safetensors)."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The trial's seed."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Where the stages' artifacts go, if not into HOME/store."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = None
+    """Where the stages' artifacts go, if not into HOME/store: a folder, or s3://BUCKET/PREFIX, gs://… or az://…"""
 
 
 @dataclass(kw_only=True)

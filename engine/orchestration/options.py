@@ -87,8 +87,9 @@ class SweepOptions:
     """What the trials' runs are written to: mlflow, or one that --import brings (see --list)."""
     tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
     """Where that is: for MLflow sqlite:///FILE, or http://HOST:PORT of a server; sqlite in HOME if not given."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of the stages' artifacts, shared by sweeps (and by all nodes of a cluster); HOME/store if not given."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = None
+    """Where the stages' artifacts are, shared by sweeps (and by all nodes of a cluster): a folder, or a bucket, which
+    needs no shared file system: s3://BUCKET/PREFIX, gs://… or az://…; HOME/store if not given."""
     store_max_gb: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
     """Size in gigabytes (10⁹ bytes) that the store may have: while the sweep runs, what was not used for longest and no
     live sweep needs is removed beyond it. No limit if not given."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,20 @@ class CorruptArtifactError(Exception):
 class Artifact:
     """A finished stage's files.
 
+    Args:
+        folder: where they are on this machine.
+        manifest: see below.
+        fetch: where they have to be brought here: does so with one, and returns its path, its checksum verified.
+
     Attributes:
         folder: where they are on this machine.
         manifest: the stage's key, its spec, its files' checksums, its history, and what it ran on.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: dict[str, Any], fetch: Callable[[str, str], Path] | None = None) -> None:
         self.folder = folder
         self.manifest = manifest
+        self._fetch = fetch
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Return the tensors of ``name``.safetensors, on the CPU.
@@ -39,7 +46,7 @@ class Artifact:
         """
         from safetensors.torch import load_file  # here, so that light processes can read manifests without torch
 
-        path = self._checked(f"{name}.safetensors")
+        path = self.path_of(f"{name}.safetensors")
         try:
             return load_file(path)
         except Exception as error:  # safetensors and torch have errors of their own for a file that is gone
@@ -53,7 +60,7 @@ class Artifact:
         Raises:
             CorruptArtifactError: the file is missing or its checksum differs.
         """
-        path = self._checked(f"{name}.json")
+        path = self.path_of(f"{name}.json")
         try:
             return json.loads(path.read_text())
         except FileNotFoundError:
@@ -71,12 +78,21 @@ class Artifact:
             CorruptArtifactError: one is missing or its checksum differs.
         """
         for name in self.manifest["files"]:
-            self._checked(name)
+            self.path_of(name)
 
-    def _checked(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
+        """Return where a file is on this machine.
+
+        Raises:
+            CorruptArtifactError: it is missing or its checksum differs.
+        """
         path = self.folder / name
         expected = self.manifest["files"].get(name)
-        if expected is None or not _FILE.fullmatch(name) or path.is_symlink() or not path.is_file():
+        if expected is None or not _FILE.fullmatch(name):
+            raise self._lacks(name)
+        if self._fetch is not None:
+            return self._fetch(name, expected)
+        if path.is_symlink() or not path.is_file():
             raise self._lacks(name)
         try:
             found = checksum(path)
@@ -97,8 +113,17 @@ def read_manifest(folder: Path, key: str) -> dict[str, Any]:
         CorruptArtifactError: it is no manifest of that key; the message says why not.
         OSError: it cannot be read.
     """
+    return parse_manifest((folder / MANIFEST).read_bytes(), key)
+
+
+def parse_manifest(text: bytes, key: str) -> dict[str, Any]:
+    """Return the manifest of an artifact or a checkpoint from what is written there.
+
+    Raises:
+        CorruptArtifactError: it is no manifest of that key; the message says why not.
+    """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CorruptArtifactError(f"artifact {key}: its manifest is not JSON ({error})") from error
     wrong = _wrong_field(manifest, key)

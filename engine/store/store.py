@@ -1,8 +1,8 @@
 """Content-addressed artifacts, wherever they lie: what every store can do, and how one is opened.
 
 Everybody else works with this interface and knows no file of a store; a folder keeps its own in
-``engine.store.folder_store``. An artifact is whole or not there; two attempts at one key do no harm: the second finds
-the place taken and is dropped.
+``engine.store.folder_store``, a bucket in ``engine.store.bucket_store``. An artifact is whole or not there; two
+attempts at one key do no harm: the second finds the place taken and is dropped.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Store(ABC):
     """Artifacts and epoch checkpoints by key.
 
     Args:
-        place: a folder; it is made if it does not exist.
+        place: a folder, which is made if it does not exist, or an address such as ``s3://BUCKET/PREFIX``.
         read_only: whether it is only looked at: nothing is made or tried.
 
     Attributes:

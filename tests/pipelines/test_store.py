@@ -91,11 +91,11 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path, capsys, command):
 
 
 @pytest.mark.parametrize("command", [["list"], ["verify"], ["prune", "--max-gb", "1"]])
-def test_the_address_of_a_bucket_is_no_store(tmp_path, monkeypatch, capsys, command):
+def test_an_address_with_credentials_is_refused_without_them(tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     assert command_line([*command, "--store", "s3://key:hunter2@bucket/x"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: --store must be a folder: ")
+    assert error.startswith("error: --store must name no credentials")
     assert "hunter2" not in error
     assert list(tmp_path.iterdir()) == []
 

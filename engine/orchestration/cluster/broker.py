@@ -27,7 +27,7 @@ class Broker:
     """
 
     def __init__(self, store: str) -> None:
-        self._store = open_store(store, read_only=True)
+        self._store = open_store(store, read_only=True, patient=True)
         self._queue: StageQueue | None = None
 
     @property

@@ -71,7 +71,7 @@ class StageWorker:
         for module in self._imports:
             importlib.import_module(module)
         self._device = torch.device(self._device_type)
-        self._store = open_store(self._address)
+        self._store = open_store(self._address, patient=True)
         self._get_data = data_getter(info_from_json(self._data), self._store, self._device)
         self._broker = ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
         self._is_set_up = True

@@ -58,8 +58,14 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
         (("--study", "a\nb"), "--study has letters, digits, '.', '-' and '_', got 'a\\nb'"),
         (("--store-max-gb", "0"), "--store-max-gb must be > 0, got 0.0"),
         (("--store-max-gb", "nan"), "--store-max-gb must be > 0, got nan"),
-        (("--store", "s3://key:hunter2@bucket/x"), "--store must be a folder: one of this machine, or one that all"),
-        (("--store", "gs://bucket/x"), "buckets and other addresses are not supported, got 'gs://…'"),
+        (
+            ("--store", "s3://key:hunter2@bucket/x"),
+            "--store must name no credentials, which belong into the environment, got 's3://…'",
+        ),
+        (
+            ("--store", "s4://bucket/x"),
+            "--store must be a folder or one of s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://C",
+        ),
         (("--home", "s3://bucket/x"), "--home must be a folder"),
         (
             ("--import", "../../x"),

@@ -174,17 +174,6 @@ def test_nothing_is_said_of_what_is_not_there(store, caplog):
     assert not (store.root / "quarantine").exists()
 
 
-@pytest.mark.parametrize("place", ["s3://bucket/x", "gs://bucket", "file:///tmp/x", "S3://k:hunter2@bucket/x"])
-@pytest.mark.parametrize("kind", [str, Path])
-def test_the_address_of_a_bucket_is_no_folder(tmp_path, monkeypatch, place, kind):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"store must be a folder: .*NFS.* buckets and other addresses") as error:
-        Store(kind(place))  # a path makes s3:/bucket of s3://bucket
-    assert f"got '{place.partition(':')[0]}://…'" in str(error.value)
-    assert "hunter2" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_colon_in_a_folder_s_name_makes_no_address(tmp_path):
     assert Store(tmp_path / "a:b" / "s3:").root.is_dir()
 

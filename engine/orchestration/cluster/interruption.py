@@ -55,6 +55,8 @@ def children_without_terminal() -> Iterator[None]:
 def _pass_on(number: int, _: FrameType | None) -> None:
     if number == signal.SIGHUP:
         _leave_terminal()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell's script starts what it leaves in the background
+        raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
 
 

@@ -17,6 +17,8 @@ from pipelines._command_line import INTERRUPTED, run
 
 NOTHING_COMPLETE = 1
 """The exit code of a sweep of which no trial has a result."""
+SOME_UNKNOWN = 1
+"""The exit code of a sweep some of whose trials the machines, the store or the network have ended."""
 
 
 def main(options: SweepOptions) -> int:
@@ -42,6 +44,8 @@ def main(options: SweepOptions) -> int:
         return 1
     if not sweep.complete:
         return INTERRUPTED
+    if not all(trial.is_result for trial in results.trials):
+        return SOME_UNKNOWN
     return 0 if results.with_state("COMPLETE") else NOTHING_COMPLETE
 
 

@@ -40,7 +40,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     if so_far is not None:
         check_comparable(prepared.study_name, so_far.measurements, prepared.measurement)
         check_reproduces(so_far, Identities(space, prepared.identity))
-    left = remaining_trials(planned, so_far)
+    left = remaining_trials(planned, so_far, retry_failed=options.retry_failed)
     say(
         console,
         f"study {prepared.study_name}: space {space.name} (digest {space.digest}) on {prepared.info.settings.name}\n"

@@ -79,6 +79,9 @@ class SweepOptions:
     """Seed of the study; the seeds of the repeats are derived from it."""
     study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Name of the study; derived from space, data set and search if not given. An unfinished one is resumed."""
+    retry_failed: bool = False
+    """Run the trials again that failed, with the settings that they had. Those that machines, store or network ended
+    are run again in any case."""
     home: Path = Path("runs")
     """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, logs."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None

@@ -151,6 +151,7 @@ class Sweep:
                 pruner=options.search_pruner,
                 resolve=prepared.identity,
                 patience=self._patience,
+                retry_failed=options.retry_failed,
             )
             n_done = study.n_finished
             if study.exhausted:
@@ -275,7 +276,7 @@ class Sweep:
                     folder=options.home / "tune",
                     name=self.name,
                 )
-                status = "FINISHED" if study.exhausted and not flow.fault else "KILLED"
+                status = "FINISHED" if study.exhausted and not flow.fault and not study.n_set_aside else "KILLED"
             finally:
                 left = flow.live_stages()
                 self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still

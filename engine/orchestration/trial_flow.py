@@ -17,7 +17,7 @@ from engine.orchestration.databases.patience import passing_reason
 from engine.orchestration.search import Proposal, SweepStudy
 from engine.orchestration.tracking import TrackingEvents
 from engine.report.live_screen import LiveScreen
-from engine.report.reasons import Reason
+from engine.report.reasons import Kind, Reason
 from engine.report.trial_results import describe_settings, objective_values
 from engine.result_names import OfTrial, Tag
 from engine.settings import TrialConfig
@@ -57,11 +57,11 @@ class TrialFlow:
         broker: the broker's name.
         n_together: trials in flight. The next one is given out when the process of one that has ended is free: Tune
             then uses that; given out earlier, it would start another, which takes seconds of a core.
-        stop: stops the sweep when database or disk have refused for too long; None to interrupt the main thread.
+        stop: stops the sweep when there is a ``fault``; None to interrupt the main thread.
 
     Attributes:
-        fault: what database or disk said when they had refused for too long; "" as long as all is well. After it
-            nothing is written any more.
+        fault: what database or disk said when they had refused for too long, or why no stage can be run at all; "" as
+            long as all is well. After it nothing is written any more.
     """
 
     def __init__(
@@ -183,8 +183,13 @@ class TrialFlow:
                 if reason is not None:
                     trial.prune_reason = replace(reason, stage=record["stage"])
                     return True
+        if result.get("hopeless"):  # so would all others fail: the sweep ends, and none of them counts
+            self.fault = result["failure"]
+            self._stop()
+            return True
         if "failure" in result:
-            trial.failure = Reason("stage", stage=result.get("stage", ""), text=result["failure"])
+            kind: Kind = "infrastructure" if result.get("infrastructure") else "stage"
+            trial.failure = Reason(kind, stage=result.get("stage", ""), text=result["failure"])
         if "objective" in result:
             trial.errors, trial.stages = result["errors"], result["stages"]
         if "failure" in result or "objective" in result:  # its last word: others may wait for it

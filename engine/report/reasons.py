@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, Self
 
-Kind = Literal["pruner", "repeat", "settings", "stage", "process", "objective", "interrupted", "words"]
+Kind = Literal[
+    "pruner", "repeat", "settings", "stage", "infrastructure", "process", "objective", "interrupted", "words"
+]
 """What ended a trial: a pruner; that it repeats a trial which was pruned; settings that cannot work; a stage that
-failed; its process, which died; an objective that is no number; the end of the sweep. "words": a study from before
-reasons were values has no more than ``text``."""
+failed; machines, store or network, which did; its process, which died; an objective that is no number; the end of the
+sweep. "words": a study from before reasons were values has no more than ``text``."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Reason:
     def __str__(self) -> str:
         """Return the reason in words."""
         return _WORDS[self.kind](self) if self.kind in _WORDS else self.text
+
+    @property
+    def is_of_machines(self) -> bool:
+        """Return whether it says nothing of the trial, but of what happened to machines, store or network."""
+        return self.kind in ("infrastructure", "process")
 
     def to_json(self) -> dict[str, Any]:
         """Return the reason as a JSON value: what is known of it."""

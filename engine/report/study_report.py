@@ -155,6 +155,12 @@ def ended_lines(results: Results) -> list[str]:
         counts = ", ".join(f"{count} {place}" for place, count in where.items())
         lines.append(f"pruned: {len(pruned)} of {len(results.trials)} trials ({counts})")
     lines.extend(failure_lines(results.with_state("FAIL")))
+    n_unknown = sum(not trial.is_result for trial in results.trials)
+    if n_unknown:
+        lines.append(
+            f"not counted as done: {n_unknown} trial{'s' * (n_unknown > 1)} that machines, store or network ended; "
+            "that says nothing of the settings, and the same command runs them again"
+        )
     if results.trials and not results.with_state("COMPLETE"):
         lines.append("no trial completed: there is nothing to compare")
     return lines

@@ -66,6 +66,11 @@ class TrialResult:
         return f"TrialResult({self.number}, {self.slot!r}, {self.state}: {value})"
 
     @property
+    def is_result(self) -> bool:
+        """Return whether it says something of its settings; one that machines, store or network ended does not."""
+        return self.state != "FAIL" or self.reason is None or not self.reason.is_of_machines
+
+    @property
     def table(self) -> ErrorTable:
         """Return the test errors by (corruption, severity); empty unless complete."""
         return {} if self.errors is None else rows_to_table(self.errors["test"]["corrupted"])

@@ -13,9 +13,13 @@ from engine.conversion import build
 from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
 from engine.data.checks import notes_on_values
 from engine.settings import DataSettings
-from engine.stages.runner import find_whole
+from engine.stages.runner import find_anew, find_whole
 from engine.store.artifact import Artifact
 from engine.store.store import Store
+
+
+class MissingDataError(LookupError):
+    """The store has no images of a data set (any more)."""
 
 
 def prepare_data(settings: DataSettings, store: Store, *, download: bool = False) -> tuple[DataInfo, DataSet]:
@@ -60,11 +64,11 @@ def data_from_store(info: DataInfo, store: Store) -> DataSet:
     """Return a prepared data set.
 
     Raises:
-        LookupError: the store does not have it.
+        MissingDataError: the store does not have it.
     """
-    artifact = find_whole(store, info.raw_key)
+    artifact = find_anew(store, info.raw_key)
     if artifact is None:
-        raise LookupError(f"the store has no data set {info.raw_key} ({info.settings.name})")
+        raise MissingDataError(f"the store has no data set {info.raw_key} ({info.settings.name})")
     return replace(split_data(_load_raw(artifact), info.settings), corruption_folder=info.corruption_folder)
 
 

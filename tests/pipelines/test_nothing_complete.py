@@ -15,6 +15,7 @@ from tests.engine.orchestration.spaces import SPACE
 from tests.engine.orchestration.studies import make_sweep_study
 from tests.pipelines.test_sweep import mlflow_runs
 
+LOSS = Reason("stage", "pretrain", text="pretrain: loss became nan")
 SAID = "no trial completed: there is nothing to compare"
 
 
@@ -24,8 +25,8 @@ def words(home: Path) -> list[str]:
     return ["--home", str(home), "--study", "tiny", "--space", str(home / "space.json"), "--n-trials", "4"]
 
 
-def fail_all(home: Path) -> None:
-    """Make a finished study of which all trials failed."""
+def fail_all(home: Path, reason: Reason = LOSS) -> None:
+    """Make a study of which all trials failed."""
     prepared = prepare(SweepOptions(home=home, study="tiny", n_trials=4), SPACE)
     study = make_sweep_study(
         prepared.planned,
@@ -35,7 +36,7 @@ def fail_all(home: Path) -> None:
         pruner=parse_pruner("median"),
     )
     while (proposal := study.ask()) is not None:
-        study.fail(proposal.number, Reason("stage", "pretrain", text="pretrain: loss became nan"))
+        study.fail(proposal.number, reason)
 
 
 def test_a_study_without_a_complete_trial_does_not_end_well(tmp_path: Path, capsys) -> None:
@@ -56,6 +57,20 @@ def test_what_a_sweep_without_a_complete_trial_returns_can_be_looked_at(tmp_path
     assert SAID in capsys.readouterr().out
     assert [group.trials for group in results.groups()] == [(), ()]
     assert len(results.with_state("FAIL")) == 4
+
+
+def test_a_sweep_whose_trials_the_machines_ended_says_so_and_does_not_end_well(tmp_path: Path, capsys, monkeypatch):
+    from engine.orchestration.sweep import Sweep
+
+    def run_study(self: Sweep) -> None:
+        fail_all(tmp_path / "home", Reason("infrastructure", "pretrain", text="the store failed while reading"))
+        self.complete = True  # there was nothing left that could be run
+
+    monkeypatch.setattr(Sweep, "_run_study", run_study)
+    assert sweep.command_line(words(tmp_path / "home")) == sweep.SOME_UNKNOWN == 1
+    output = capsys.readouterr().out
+    assert "not counted as done: 4 trials that machines, store or network ended" in output
+    assert "the store failed while reading" in output
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def raylet(node: Any) -> int:
 def test_a_node_that_is_lost_takes_no_trial_with_it(nodes, recorded: Path, tmp_path: Path) -> None:
     home, output = tmp_path / "home", tmp_path / "output.txt"
     recording.set_pause(recorded, 1.0)
-    words = ["--ray-address", nodes.address, "--slots", "2", "--import", recording.__name__]
+    words = ["--ray-address", nodes.address, "--slots", "2", "--gpus-per-slot", "0", "--import", recording.__name__]
     words += ["--sampler", "random", "--pruner", "none"]
 
     def at_work() -> dict[Any, list[recording.Attempt]]:
@@ -120,7 +120,9 @@ def reasons(home: Path) -> list[str]:
     return [trial.user_attrs["reason"]["text"] for trial in study.trials if trial.state.name == "FAIL"]
 
 
-def test_a_store_that_fills_up_fails_trials_with_the_reason_and_the_sweep_ends(recorded: Path, tmp_path: Path) -> None:
+def test_a_store_that_fills_up_fails_trials_with_the_reason_and_the_same_command_runs_them_again(
+    recorded: Path, tmp_path: Path
+) -> None:
     home, output = tmp_path / "home", tmp_path / "output.txt"
     recording.set_pause(recorded, 0.5)
     with mounted(tmp_path / "disk") as disk:
@@ -131,7 +133,7 @@ def test_a_store_that_fills_up_fails_trials_with_the_reason_and_the_sweep_ends(r
             with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
                 while True:
                     file.write(b"x" * 4096)
-            ended_well(driver, output)
+            assert driver.wait(200) == 1, output.read_text()
         assert set(states(home)) == {"COMPLETE", "FAIL"}
         assert all("StoreFaultError: the store failed while " in reason for reason in reasons(home)), reasons(home)
         assert all("No space left on device" in reason for reason in reasons(home)), reasons(home)
@@ -141,7 +143,12 @@ def test_a_store_that_fills_up_fails_trials_with_the_reason_and_the_sweep_ends(r
             store.look_at(key).verify()
         done = {attempt.key for attempt in recording.read_attempts(recorded) if attempt.how == "done"}
         assert done <= set(kept)
-        assert "failed" in output.read_text()
+        n_failed = states(home).count("FAIL")
+        assert f"not counted as done: {n_failed} trial" in output.read_text()
+        (disk / "ballast").unlink()
+        with started(command(home, *words), output) as driver:
+            ended_well(driver, output)
+        assert states(home).count("COMPLETE") == N_TRIALS
 
 
 class Server:

@@ -134,6 +134,9 @@ class _RemoteWorker:
             raise WorkerLostError(_first_line(error)) from error
         if result["state"] == "unfit":
             raise WorkerLostError(result["reason"], "unfit")
+        if result.get("broken"):
+            self.kill()
+            raise WorkerLostError(result["reason"])
         return result
 
     async def lost_its_node(self) -> bool:

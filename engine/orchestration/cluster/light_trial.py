@@ -42,7 +42,8 @@ def run_trial(config: Mapping[str, Any]) -> None:
             are to be open at once}}.
 
     Every report has "records", each an ``EpochRecord`` or a ``CellsRecord``; the last one has "objective" and the
-    stages' keys, or "failure" and the "stage" that failed. An epoch that another sweep has run may be of another probe.
+    stages' keys, or "failure" and the "stage" that failed; with "infrastructure" where the machines did, not the stage,
+    and "hopeless" where no stage can be run. An epoch that another sweep has run may be of another probe.
     """
     walk = _Walk(json.loads(config["plan"]))
     try:
@@ -90,7 +91,9 @@ class _Walk:
                     self._call("forget", known.key)
                 position = 0  # from the start again: what is whole is found at once
             else:
-                _report({"records": [], "failure": end["reason"], "stage": spec.stage, "stages": self.summaries})
+                of = {name: bool(end.get(name)) for name in ("infrastructure", "hopeless")}
+                word = {"failure": end["reason"], "stage": spec.stage, "stages": self.summaries}
+                _report({"records": [], **word, **of})
                 return
         errors = self._errors()
         if errors is None:

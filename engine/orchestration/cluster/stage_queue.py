@@ -23,6 +23,8 @@ MAX_LOSSES = 3
 """How often a stage's worker may die before the stage counts as failed; preempted nodes do not count."""
 GRACE_S = 60.0
 """How long a stage that nobody wants may go on without coming to the end of an epoch before its worker is killed."""
+FAULT_PAUSES_S = (2.0, 10.0, 30.0)
+"""How long a stage waits before it is tried again, when store or network refused: the first time, the second, …"""
 MAX_WAIT_S = 3600.0
 """How long another sweep may be at a stage without an epoch before it is computed here too."""
 _UNENDED = ("queued", "running", "elsewhere")
@@ -196,7 +198,7 @@ class StageQueue:
         """Fail the stages that wait for a worker, because there is none that could run them."""
         for stage in self._stages.values():
             if stage.state == "queued":
-                stage.state, stage.reason = "failed", reason
+                stage.state, stage.reason, stage.infrastructure, stage.hopeless = "failed", reason, True, True
         await self._tell()
 
     async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
@@ -204,7 +206,8 @@ class StageQueue:
 
         Returns:
             {"state", "records" (those after ``after``), "own" (nobody else ever asked for it), "from_store",
-            "seconds", "reason", "missing" (the key of an input that is gone, or None), "values" and "host" (of one that
+            "seconds", "reason", "infrastructure" (whether the machines failed, not the stage), "hopeless" (whether no
+            stage can be run), "missing" (the key of an input that is gone, or None), "values" and "host" (of one that
             is done, as of ``summary_of``)}; the state is "unknown" for a stage that nobody asked this broker for.
         """
         stage = self._stages.get(key)
@@ -221,6 +224,8 @@ class StageQueue:
             "from_store": stage.from_store,
             "seconds": stage.seconds,
             "reason": stage.reason,
+            "infrastructure": stage.infrastructure,
+            "hopeless": stage.hopeless,
             "missing": stage.missing,
             "values": stage.values,
             "host": stage.host,
@@ -298,7 +303,8 @@ class StageQueue:
         """Give idle workers waiting stages; a training waits for a shorter one that it can go on from."""
         unended = self._unended_stages()
         running = [stage for stage in unended if stage.state == "running"]
-        waiting = [stage for stage in unended if stage.state == "queued" and stage.askers]
+        now = time.monotonic()
+        waiting = [stage for stage in unended if stage.state == "queued" and stage.askers and stage.not_before <= now]
         waiting = [stage for stage in waiting if not self._waits_for_shorter(stage)]
         waiting.sort(key=self._times.priority)
         for stage, name in list(choose(waiting, running, self._idle, self._machines)):
@@ -421,16 +427,30 @@ class StageQueue:
             stage.alone = True
             self._queue_again(stage)
         elif result.get("out_of_memory"):
-            stage.state, stage.alone = "failed", False
+            stage.state, stage.alone, stage.infrastructure = "failed", False, True
             stage.reason = f"out of memory, with the machine to itself too: {result['reason']}"
+        elif result.get("passing") and stage.n_faults < len(FAULT_PAUSES_S):
+            self._try_again_later(stage, FAULT_PAUSES_S[stage.n_faults])
         elif state == "failed" or (state == "lost" and stage.losses >= MAX_LOSSES):
             stage.state = "failed"
             stage.missing, stage.lasting = result.get("missing"), bool(result.get("lasting"))
+            stage.infrastructure = state == "lost" or bool(result.get("infrastructure"))
             stage.reason = str(result["reason"])
             if state == "lost":
                 stage.reason = f"worker lost {stage.losses} times: {stage.reason}"
         else:
             self._queue_again(stage)
+
+    def _try_again_later(self, stage: WantedStage, pause_s: float) -> None:
+        """Queue a stage again that store or network refused, but let them recover for some seconds."""
+        stage.n_faults += 1
+        stage.not_before = time.monotonic() + pause_s
+        self._queue_again(stage)
+        self._start(self._dispatch_after(pause_s))
+
+    async def _dispatch_after(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        self._dispatch()
 
     def _queue_again(self, stage: WantedStage) -> None:
         """Queue a stage whose worker died, or that was stopped and is wanted again; forget one that nobody wants."""

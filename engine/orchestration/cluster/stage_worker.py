@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
+from engine.orchestration.cluster.stage_failures import failure_of
 from engine.orchestration.cluster.stage_summary import summary_of
 
 
@@ -88,10 +89,8 @@ class StageWorker:
 
         Returns:
             {"state": "done", "from_store", "shared" (another process computed it meanwhile)} and all of ``summary_of``,
-            {"state": "cancelled"}, {"state": "elsewhere"} where another process is at it, or {"state": "failed",
-            "reason", "missing" (the key of an input that the store lacks), "out_of_memory" (True for lack of it),
-            "lasting" (True where it would fail again)};
-            {"state": "unfit", "reason"} where the worker cannot run any stage.
+            {"state": "cancelled"}, {"state": "elsewhere"} where another process is at it, or {"state": "failed"} and
+            all of ``failure_of``; {"state": "unfit", "reason"} where the worker cannot run any stage.
         """
         fault = self.ready()["fault"]  # it may have been started anew since it was asked
         if fault:
@@ -100,9 +99,7 @@ class StageWorker:
         import ray
         import torch
 
-        from engine.stages import MissingInputError, StageCancelledError, StageElsewhereError, StageSpec, obtain_stage
-        from engine.store import CorruptArtifactError
-        from engine.training import TrainingDivergedError
+        from engine.stages import StageCancelledError, StageElsewhereError, StageSpec, obtain_stage
 
         spec = StageSpec.from_json(spec_json)
         started = time.perf_counter()
@@ -128,19 +125,13 @@ class StageWorker:
             return {"state": "elsewhere"}
         except StageCancelledError:
             return {"state": "cancelled", "seconds": seconds()}
-        except MissingInputError as error:
-            return {"state": "failed", "reason": str(error), "missing": error.key, "seconds": seconds()}
-        except CorruptArtifactError as error:  # what it reads, or has made, was cleaned up in this moment
-            return {"state": "failed", "reason": str(error), "missing": spec.key, "seconds": seconds()}
-        except (TrainingDivergedError, InputError) as error:  # what its settings, or its inputs, lead to
-            return {"state": "failed", "reason": f"{spec.stage}: {error}", "lasting": True, "seconds": seconds()}
-        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-            torch.cuda.empty_cache()
-            reason = f"{spec.stage}: {type(error).__name__}: {error}"
-            return {"state": "failed", "reason": reason, "out_of_memory": True, "seconds": seconds()}
         except Exception as error:  # whatever a stage raises is its trial's failure, not the worker's end
-            traceback.print_exc()
-            return {"state": "failed", "reason": f"{spec.stage}: {type(error).__name__}: {error}", "seconds": seconds()}
+            failure = failure_of(spec.stage, spec.key, error)
+            if failure.get("out_of_memory"):
+                torch.cuda.empty_cache()
+            if not failure.get("lasting") and not failure.get("missing"):
+                traceback.print_exc()
+            return {**failure, "state": "failed", "seconds": seconds()}
         return {
             **summary,
             "state": "done",

@@ -34,9 +34,8 @@ class Worker(Protocol):
     ) -> Awaitable[dict[str, Any]]:
         """Compute a stage; return {"state": "done" | "failed" | "cancelled" | "elsewhere", "reason", "seconds", …}.
 
-        One that is done comes with all of ``summary_of``. "elsewhere" says that another sweep is at it. A failure by
-        lack of memory has "out_of_memory": True, one that would come again whoever computed the stage has "lasting":
-        True.
+        One that is done comes with all of ``summary_of``, one that failed with all of ``failure_of``. "elsewhere" says
+        that another sweep is at it.
 
         Args:
             spec: the stage.
@@ -67,6 +66,10 @@ class WantedStage:
         state: where it stands; "elsewhere" while another sweep computes it.
         reason: why it failed.
         lasting: whether it would fail again, whoever computed it.
+        infrastructure: whether it failed by what happened to machines, store or network: that says nothing of it.
+        hopeless: whether no stage can be run, whichever is tried.
+        n_faults: how often store or network refused, and it was tried again.
+        not_before: when it may be started, by this machine's steady clock.
         missing: the key of an input that was gone.
         seconds: computing time.
         from_store: whether it was there before.
@@ -95,6 +98,10 @@ class WantedStage:
     state: State = "queued"
     reason: str = ""
     lasting: bool = False
+    infrastructure: bool = False
+    hopeless: bool = False
+    n_faults: int = 0
+    not_before: float = 0.0
     missing: str | None = None
     seconds: float = 0.0
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -34,9 +34,17 @@ class RemainingTrials:
         return sum(trial.purpose == purpose for trial in self.trials)
 
 
-def remaining_trials(planned: PlannedTrials, results: Results | None) -> RemainingTrials:
-    """Return what a study has still to run; ``results`` is None for one that is not begun."""
-    done = {trial.slot for trial in results.trials} if results is not None else set()
+def remaining_trials(planned: PlannedTrials, results: Results | None, *, retry_failed: bool = False) -> RemainingTrials:
+    """Return what a study has still to run.
+
+    Args:
+        planned: which trials there are.
+        results: what the study says; None for one that is not begun. A trial that machines, store or network ended is
+            still to be run.
+        retry_failed: whether those are too that failed by themselves.
+    """
+    ended = results.trials if results is not None else ()
+    done = {trial.slot for trial in ended if trial.is_result and not (retry_failed and trial.state == "FAIL")}
     trials = tuple(planned.left(done))
     n_done = planned.n_arm_trials + planned.n_proposals - len(trials)
     if results is None or any(trial.purpose == "proposal" for trial in trials) or not planned.n_winner_trials:

@@ -197,12 +197,12 @@ def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None)
         trials: its ended ones, where somebody has them; None to read them.
     """
     objectives = objectives_of(study)
-    ended = study.get_trials(deepcopy=False, states=ENDED) if trials is None else trials
+    ended = list(study.get_trials(deepcopy=False, states=ENDED) if trials is None else trials)
     experiment = study.user_attrs.get(OfStudy.EXPERIMENT, "")
     return Results(
         study.study_name,
         Space.from_json(study.user_attrs[OfStudy.SPACE], of_record=True),
-        tuple(_result(trial, objectives) for trial in ended if counts(trial)),
+        tuple(_result(trial, objectives) for trial in without_retried(ended)),
         experiment,
         objectives,
     )
@@ -211,6 +211,23 @@ def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None)
 def counts(trial: FrozenTrial) -> bool:
     """Return whether a trial is one of a sweep's, and was not interrupted."""
     return OfTrial.SLOT in trial.user_attrs and not trial.user_attrs.get(OfTrial.INTERRUPTED)
+
+
+def is_result(trial: FrozenTrial) -> bool:
+    """Return whether an ended trial says something of its settings, and not of what happened to the machines."""
+    reason = trial.user_attrs.get(OfTrial.REASON)
+    return trial.state != TrialState.FAIL or reason is None or not Reason.from_json(reason).is_of_machines
+
+
+def without_retried(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count, without the failed ones that were run again since."""
+    counted = [trial for trial in trials if counts(trial)]
+    last = {trial.user_attrs[OfTrial.SLOT]: trial.number for trial in counted}
+    return [
+        trial
+        for trial in counted
+        if trial.state != TrialState.FAIL or last[trial.user_attrs[OfTrial.SLOT]] == trial.number
+    ]
 
 
 def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:

@@ -23,7 +23,7 @@ from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS
 from engine.orchestration.search.sequences import ProposalSequence, make_sequence
-from engine.orchestration.search.stored_studies import counts, objectives_of, results_of
+from engine.orchestration.search.stored_studies import is_result, objectives_of, results_of, without_retried
 from engine.orchestration.search.study_trials import ENDED, StudyTrials
 from engine.orchestration.search.user_faults import stops_in_order
 from engine.redaction import hide_credentials
@@ -69,6 +69,8 @@ class SweepStudy:
         resolve: a configuration's identity: proposals that equal an earlier trial in it are not made again. None to
             compare the settings as they are.
         patience: waits for a storage that is locked or away.
+        retry_failed: whether trials that failed by themselves are run again; those that machines, store or network
+            ended are in any case.
 
     Raises:
         InputError: several objectives and a pruner, or intermediate values of another kind than the pruner's.
@@ -83,6 +85,7 @@ class SweepStudy:
         pruner: PrunerChoice,
         resolve: Callable[[TrialConfig], str] | None = None,
         patience: Patience | None = None,
+        retry_failed: bool = False,
     ) -> None:
         self._patience = patience or Patience()
         self.planned = planned
@@ -101,6 +104,7 @@ class SweepStudy:
         self._own_epochs: dict[int, int] = {}
         self._with_gaps: set[int] = set()
         self._left: dict[str, Mapping[str, Any]] = {}
+        self._set_aside: set[str] = set()
         self.n_recovered = self._recover()
         self._repeats = Repeats(identities)
         self._sequence: ProposalSequence | None = None
@@ -115,10 +119,10 @@ class SweepStudy:
                 n_proposals=planned.n_proposals,
                 n_objectives=len(self.objectives),
             )
-        finished = self.finished()
-        for trial in finished:
+        self._retried = self._failed_before(all_failures=retry_failed)
+        for trial in self.finished():
             self._remember(trial)
-        done = {trial.user_attrs[OfTrial.SLOT] for trial in finished}
+        done = {trial.user_attrs[OfTrial.SLOT] for trial in self.finished()}
         self._todo = deque(self._as_left(entry) for entry in planned.left(done))
         self._winner: list[PlannedTrial] | None = None if planned.n_winner_trials else []
 
@@ -136,8 +140,21 @@ class SweepStudy:
             )
 
     def finished(self) -> list[FrozenTrial]:
-        """Return the ended trials, without those that were interrupted."""
-        return [trial for trial in self._trials.trials(ENDED) if counts(trial)]
+        """Return the ended trials that are done with: not those that were interrupted, or are (to be) run again."""
+        ended = without_retried(self._trials.trials(ENDED))
+        return [trial for trial in ended if is_result(trial) and trial.number not in self._retried]
+
+    def _failed_before(self, *, all_failures: bool) -> set[int]:
+        """Return the trials of earlier runs that are run again; they get the settings that they had."""
+        failed = [trial for trial in without_retried(self._trials.trials(ENDED)) if trial.state == TrialState.FAIL]
+        again = [trial for trial in failed if all_failures or not is_result(trial)]
+        self._left |= {trial.user_attrs[OfTrial.SLOT]: trial.user_attrs[OfTrial.SETTINGS] for trial in again}
+        return {trial.number for trial in again}
+
+    @property
+    def n_set_aside(self) -> int:
+        """Return how many trials of this run machines, store or network have ended: another run is to try them."""
+        return len(self._set_aside)
 
     @property
     def n_finished(self) -> int:
@@ -152,11 +169,17 @@ class SweepStudy:
         may not be known yet.
         """
         self._plan_winner()
-        return len(self._todo) + (self.planned.n_winner_trials if self._winner is None else 0)
+        to_come = self._winner is None and not self._lacks_proposals
+        return len(self._todo) + (self.planned.n_winner_trials if to_come else 0)
+
+    @property
+    def _lacks_proposals(self) -> bool:
+        """Return whether the winner cannot be known in this run, since proposals were set aside."""
+        return any(name.startswith("proposal/") for name in self._set_aside)
 
     @property
     def exhausted(self) -> bool:
-        """Return whether every planned trial is done or under way."""
+        """Return whether every planned trial is done or under way, or set aside for another run."""
         return self.n_left == 0
 
     def ask(self) -> Proposal | None:
@@ -266,13 +289,15 @@ class SweepStudy:
         self._end(number, TrialState.PRUNED, reason)
 
     def fail(self, number: int, reason: Reason) -> None:
-        """End a trial as failed; an interrupted one is to be run again."""
+        """End a trial as failed; an interrupted one is to be run again, one that the machines ended by another run."""
         entry = self._live[number]
         if reason.kind == "interrupted":
             self.note(number, OfTrial.INTERRUPTED, True)
             self._repeats.forget(number)
             self._left[entry.name] = self._trials[number].user_attrs[OfTrial.SETTINGS]
             self._todo.appendleft(self._as_left(entry))
+        elif reason.is_of_machines:
+            self._set_aside.add(entry.name)
         self._end(number, TrialState.FAIL, reason)
 
     def results(self) -> Results:
@@ -349,7 +374,7 @@ class SweepStudy:
 
     def _plan_winner(self) -> None:
         """Once every arm and proposal has ended, add the winner's repeats."""
-        if self._winner is not None or self._todo or self._live:
+        if self._winner is not None or self._todo or self._live or self._lacks_proposals:
             return
         best = self.best()
         self._winner = [] if best is None else list(self.planned.winner(best.user_attrs[OfTrial.SETTINGS]))

@@ -217,3 +217,26 @@ def test_a_run_is_tagged_with_the_labelled_noisy_images_that_it_uses(scene: Scen
             assert event["tags"].get("labelled_noisy") == (words if tuned else None)
     tags = [event["tags"] for event in scene.spool.all_events() if event["event"] == "start"]
     assert {"labelled_noisy" in found for found in tags} == {True, False}
+
+
+def test_what_the_machines_have_ended_is_kept_as_that(scene: Scene) -> None:
+    first, second, *_ = scene.begin_all()
+    scene.say_last_word(first, failure="the store failed", stage="pretrain", infrastructure=True)
+    scene.flow.on_end(second, error=True)
+    assert [trial.reason.kind for trial in scene.study.results().trials] == ["infrastructure", "process"]
+    assert (scene.study.n_finished, scene.study.n_set_aside) == (0, 2)
+
+
+def test_where_no_stage_can_be_run_the_sweep_ends_and_no_trial_with_it(scene: Scene) -> None:
+    stops: list[bool] = []
+    scene.flow._stop = lambda: stops.append(True)
+    trials = scene.begin_all()
+    word = {"failure": "no stage worker can start: no disk", "infrastructure": True, "hopeless": True}
+    for trial in trials:
+        assert scene.flow.on_result(trial, {"records": [], "stages": {}, **word}) is True
+        scene.flow.on_end(trial, error=False)
+    assert (scene.flow.fault, stops) == (word["failure"], [True])
+    assert scene.flow.finished
+    assert scene.begin() is None
+    scene.flow.interrupt()
+    assert scene.study.results().trials == (), "all of them are run again"

@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from engine.orchestration.cluster import stage_queue
 from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
 from tests.engine.orchestration.cluster.test_stage_queue import (
     FakeWorker,
@@ -291,3 +293,79 @@ def test_a_fault_of_the_broker_s_own_fails_the_stage_and_keeps_the_worker() -> N
         assert core.statistics()["idle"] == 1
 
     with_broker(scenario)
+
+
+def failing(result: dict[str, Any], times: int) -> Callable[[], dict[str, Any]]:
+    """Return an outcome that is a failure so many times, then done."""
+    left = [result] * times
+    return lambda: left.pop() if left else {"state": "done", "seconds": 1.0}
+
+
+OUTAGE = {"state": "failed", "reason": "the bucket is away", "infrastructure": True, "passing": True}
+
+
+@pytest.mark.parametrize(("times", "ends"), [(3, "done"), (4, "failed")])
+def test_a_stage_that_store_or_network_refuse_is_tried_again_after_a_while(monkeypatch, times: int, ends: str) -> None:
+    monkeypatch.setattr(stage_queue, "FAULT_PAUSES_S", (0.1, 0.2, 0.2))
+
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        workers[0].outcome = failing(OUTAGE, times)
+        workers[0].go.set()
+        refused, other = make_spec("refused"), make_spec("other")
+        began = time.monotonic()
+        await core.submit("t", refused.to_json(), 0)
+        end = await until_ended(core, "t", refused.key)
+        assert (end["state"], end["infrastructure"]) == (ends, ends == "failed")
+        assert time.monotonic() - began >= 0.5
+        assert len(workers[0].started) == 4
+        await core.submit("t2", other.to_json(), 0)
+        assert (await until_ended(core, "t2", other.key))["state"] == "done"
+
+    with_broker(scenario)
+
+
+def test_a_stage_that_waits_to_be_tried_again_holds_no_worker(monkeypatch) -> None:
+    monkeypatch.setattr(stage_queue, "FAULT_PAUSES_S", (30.0,))
+
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        workers[0].outcome = failing(OUTAGE, 1)
+        workers[0].go.set()
+        refused, other = make_spec("refused"), make_spec("other")
+        await core.submit("t", refused.to_json(), 0)
+        await settle()
+        await core.submit("t2", other.to_json(), 0)
+        assert (await until_ended(core, "t2", other.key))["state"] == "done"
+        assert core.statistics()["queued"] == 1
+
+    with_broker(scenario)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        ({"state": "failed", "reason": "a fault of its own"}, False),
+        ({"state": "failed", "reason": "loss became nan", "lasting": True}, False),
+        ({"state": "failed", "reason": "input ff: not in the store", "missing": "ff", "infrastructure": True}, True),
+        ({"state": "failed", "reason": "CUDA out of memory", "out_of_memory": True}, True),
+    ],
+)
+def test_it_is_said_whether_a_stage_failed_or_its_machine(outcome: dict[str, Any], says: bool) -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        workers[0].outcome = lambda: outcome
+        workers[0].go.set()
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        assert (await until_ended(core, "t", spec.key))["infrastructure"] is says
+
+    with_broker(scenario)
+
+
+def test_without_fit_workers_stages_fail_as_hopeless() -> None:
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        await core.refuse("no stage worker can start")
+        end = await until_ended(core, "t", spec.key)
+        assert (end["state"], end["infrastructure"], end["hopeless"]) == ("failed", True, True)
+
+    with_broker(scenario, n_workers=0)

@@ -8,6 +8,7 @@ from engine.errors import InputError
 from engine.orchestration.search import SAMPLERS, Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import parse_pruner
+from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.report.reasons import Reason
 from engine.settings import TrialConfig
 from engine.spaces import Choice, Space
@@ -325,3 +326,64 @@ def test_an_open_study_says_what_is_read_of_it(storage: str) -> None:
     study.note_experiment("7")
     assert study.results() == read_results(storage, study.name)
     assert [trial.state for trial in study.results().trials] == ["COMPLETE"] * 5 + ["FAIL"]
+
+
+OUTAGE = Reason("infrastructure", "pretrain", text="pretrain: StoreFaultError: the store failed while reading")
+
+
+def run_all(study: SweepStudy, fail: Callable[[str], Reason | None] = lambda slot: None) -> dict[str, dict]:
+    """Run every trial; return {slot: settings} of what was run."""
+    asked = {}
+    while not study.exhausted:
+        proposal = study.ask()
+        assert proposal is not None
+        slot = proposal.planned.name
+        asked[slot] = dict(proposal.settings)
+        reason = fail(slot)
+        if reason is None:
+            study.complete(proposal.number, len(str(proposal.settings)) / 1000)
+        else:
+            study.fail(proposal.number, reason)
+    return asked
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_what_the_machines_ended_is_no_result_and_runs_again_with_the_next_command(storage: str, sampler: str) -> None:
+    study = make_study(storage, sampler=sampler)
+    first = run_all(study, lambda slot: OUTAGE if slot in ("arm/plain/1", "proposal/3") else None)
+    assert (len(first), study.n_finished, study.n_set_aside) == (10, 8, 2)
+    assert not any(slot.startswith("winner/") for slot in first), "who it is, the proposal that lacks may decide"
+    results = read_results(storage, "study")
+    left = remaining_trials(study.planned, results)
+    assert [trial.name for trial in left.trials] == ["arm/plain/1", "proposal/3"]
+    assert (left.n_done, left.winner) == (8, None)
+    assert [trial.slot for trial in results.trials if not trial.is_result] == ["arm/plain/1", "proposal/3"]
+    again = run_all(make_study(storage, sampler=sampler))
+    assert [slot for slot in again if not slot.startswith("winner/")] == ["arm/plain/1", "proposal/3"]
+    assert again["proposal/3"] == first["proposal/3"]
+    assert len(again) == 4
+    results = read_results(storage, "study")
+    assert len(results.trials) == len(results.with_state("COMPLETE")) == 12
+    assert make_study(storage, sampler=sampler).exhausted
+
+
+def test_what_failed_by_itself_is_run_again_on_demand(storage: str) -> None:
+    first = run_all(make_study(storage), lambda slot: LOSS if slot == "proposal/2" else None)
+    assert make_study(storage).exhausted
+    retried = make_study(storage, retry_failed=True)
+    assert retried.n_left == 1 + 2, "the winner may be another then"
+    again = run_all(retried)
+    assert again["proposal/2"] == first["proposal/2"]
+    assert {slot.partition("/")[0] for slot in again} <= {"proposal", "winner"}
+    results = read_results(storage, "study")
+    assert results.with_state("FAIL") == []
+    assert len({trial.slot for trial in results.trials}) == len(results.trials)
+
+
+def test_what_fails_again_is_one_failure(storage: str) -> None:
+    for retry_failed in (False, True):
+        run_all(make_study(storage, retry_failed=retry_failed), lambda slot: LOSS if slot == "arm/plain/0" else None)
+    (failed,) = read_results(storage, "study").with_state("FAIL")
+    assert failed.slot == "arm/plain/0"
+    assert failed.number >= 12
+    assert make_study(storage).exhausted

@@ -1,0 +1,54 @@
+"""What errors of stages mean: for the trial, or for the machines."""
+
+import errno
+
+import pytest
+import torch
+
+from engine.errors import InputError
+from engine.orchestration.cluster.stage_failures import failure_of
+from engine.stages import MissingInputError
+from engine.stages.prepared import MissingDataError
+from engine.store import CorruptArtifactError
+from engine.store.attempts import StoreFaultError
+from engine.training import TrainingDivergedError
+
+KEY = "a" * 32
+
+
+def store_fault(cause: Exception) -> StoreFaultError:
+    error = StoreFaultError(f"the store failed while writing: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def meaning(error: Exception) -> set[str]:
+    """Return what is said of a stage's error beside its reason."""
+    return {name for name, value in failure_of("rank", KEY, error).items() if name != "reason" and value}
+
+
+@pytest.mark.parametrize(
+    ("error", "means"),
+    [
+        (TrainingDivergedError("loss became nan"), {"lasting"}),
+        (InputError("a filter is needed"), {"lasting"}),
+        (RuntimeError("a fault of the stage"), set()),
+        (FileNotFoundError(errno.ENOENT, "No such file", "table.csv"), set()),
+        (MissingInputError("b" * 32, "cleaned up"), {"missing", "infrastructure"}),
+        (CorruptArtifactError("cleaned up"), {"missing", "infrastructure"}),
+        (MissingDataError("no data set"), {"infrastructure"}),
+        (MemoryError(), {"out_of_memory", "infrastructure"}),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), {"out_of_memory", "infrastructure"}),
+        (torch.AcceleratorError("CUDA error: uncorrectable ECC error", 214), {"infrastructure", "broken"}),
+        (store_fault(OSError(errno.ENOSPC, "No space left on device")), {"infrastructure"}),
+        (store_fault(RuntimeError("I/O error: File exists (os error 30)")), {"infrastructure"}),
+        (store_fault(OSError(errno.ESTALE, "Stale file handle")), {"infrastructure", "passing"}),
+        (store_fault(TimeoutError("the bucket")), {"infrastructure", "passing"}),
+        (OSError(errno.EIO, "Input/output error"), {"infrastructure", "passing"}),
+        (ConnectionResetError(errno.ECONNRESET, "reset by peer"), {"infrastructure", "passing"}),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Exception) else "",
+)
+def test_what_an_error_means(error: Exception, means: set[str]) -> None:
+    assert meaning(error) == means
+    assert failure_of("rank", KEY, error)["reason"]

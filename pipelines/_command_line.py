@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
+from engine import variables
 from engine.conversion import home_found
 from engine.errors import InputError, unknown_name
 from engine.extensions import import_modules
@@ -39,7 +40,7 @@ class ComputeOptions:
     a folder per class in each (or to be split: --set data.test_fraction=0.2)."""
     download: bool = False
     """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
-    home: Path = Path("runs")
+    home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
     """Where everything that is written goes; finished stages and decoded images are found there again."""
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """cpu or cuda; whichever there is, if not given."""
@@ -103,7 +104,8 @@ def run(
         with as_ctrl_c():
             return main(_with_home_found(plain(options, parsed)))
     except InputError as error:
-        print(hide_credentials(f"error: {error}"), file=sys.stderr)
+        sentence = variables.mention(hide_credentials(f"error: {error}"), sys.argv if arguments is None else arguments)
+        print(sentence, file=sys.stderr)
         return 2
     except (RefusedError, StoreFaultError) as error:
         print(hide_credentials(f"error: {error}"), file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from engine import variables
 from engine.errors import InputError
 
 Options = TypeVar("Options")
@@ -33,10 +34,15 @@ def with_help(options: type[Options]) -> type[Options]:
     hints = typing.get_type_hints(options, include_extras=True)
     described: list[tuple[str, Any, Any]] = []
     for item in dataclasses.fields(options):
-        hint = None if item.default is None or item.default == () else _default
-        config = tyro.conf.arg(help=texts.get(item.name), help_behavior_hint=hint or "")
-        default: Any = _NOT_GIVEN if item.default == () else item.default
-        same = dataclasses.field(default=default, default_factory=item.default_factory, kw_only=item.kw_only)
+        default: Any = item.default
+        factory: Any = item.default_factory
+        if variables.VARIABLE in item.metadata:
+            default, factory = factory(), dataclasses.MISSING
+        hint = None if default is None or default == () else _default
+        text = variables.with_variable(item, texts.get(item.name, ""))
+        config = tyro.conf.arg(help=text, help_behavior_hint=hint or "")
+        default = _NOT_GIVEN if default == () else default
+        same: Any = dataclasses.field(default=default, default_factory=factory, kw_only=item.kw_only)
         described.append((item.name, Annotated[_with_help(hints[item.name]), config], same))
     frozen = options.__dataclass_params__.frozen  # type: ignore[attr-defined]
     made = dataclasses.make_dataclass(options.__name__, described, bases=(options,), frozen=frozen)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from engine import variables
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import read_results, study_names
 from engine.report.baseline_scores import baseline_of_study, score_tables
@@ -27,9 +28,9 @@ class ReportOptions:
 
     study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Name of the study; all names are listed if it is not given."""
-    home: Path = Path("runs")
+    home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
     """The sweep's folder."""
-    storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
+    storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = variables.or_variable(variables.STORAGE)
     """Optuna storage URL, if it is not the folder's."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""

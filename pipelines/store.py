@@ -14,6 +14,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from engine import variables
 from engine.errors import InputError
 from engine.report.terminal import make_console, say
 from engine.report.text_tables import Table
@@ -27,9 +28,11 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class _Where:
-    home: Path = Path("runs")
+    home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
     """Folder of the sweeps."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
+        variables.STORE, variables.path
+    )
     """Where the store is, if not HOME/store: a folder, or s3://BUCKET/PREFIX, gs://… or az://…"""
 
     @property

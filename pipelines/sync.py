@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from engine import variables
 from engine.errors import InputError
 from engine.extensions import import_modules
 from engine.orchestration.tracking import TrackerRequest, check_tracker
@@ -27,13 +28,13 @@ class SyncOptions:
     Example: python -m pipelines.sync --tracking-uri http://127.0.0.1:5000
     """
 
-    home: Path = Path("runs")
+    home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
     """Folder of the sweeps."""
     tracker: Annotated[str, tyro.conf.arg(metavar="NAME")] = NAME
     """The tracker that the sweeps had; the events of sweeps that had another one are passed over."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = ()
     """Modules of yours that register it."""
-    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
+    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = variables.or_variable(variables.TRACKING)
     """Where that is, as it was given to the sweep; for MLflow sqlite in HOME if not given."""
 
 
@@ -42,13 +43,14 @@ def main(options: SyncOptions) -> int:
     if not (options.home / "tracking").is_dir():
         raise InputError(f"no sweep has left tracking events in {options.home / 'tracking'}")
     import_modules(options.imports)
-    check_tracker(options.tracker, TrackerRequest("", options.home, options.tracking_uri))
-    where = options.tracking_uri or options.tracker
-    if options.tracker == NAME:
-        where = tracking_uri(options.home, options.tracking_uri)
+    uri = options.tracking_uri
+    if options.tracker != NAME and variables.source_of(options, "tracking_uri"):
+        uri = None  # MLflow's own variable is for no other tracker
+    check_tracker(options.tracker, TrackerRequest("", options.home, uri))
+    where = tracking_uri(options.home, uri) if options.tracker == NAME else uri or options.tracker
     where = hide_credentials(where)
     n_studies = n_waiting = 0
-    for result in replay(options.home, options.tracker, options.tracking_uri):
+    for result in replay(options.home, options.tracker, uri):
         n_studies += 1
         if result.owner is not None:
             command = result.owner.command(options.home)

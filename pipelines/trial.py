@@ -13,6 +13,7 @@ import torch
 import tyro
 from rich.console import Console
 
+from engine import variables
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
@@ -58,7 +59,9 @@ class NetworkOptions(ComputeOptions):
     DenseNet, which decides the architecture, or one with the names of the network (torch's or safetensors)."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The trial's seed."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
+        variables.STORE, variables.path
+    )
     """Where the stages' artifacts go, if not into HOME/store: a folder, or s3://BUCKET/PREFIX, gs://… or az://…"""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from engine import variables
 from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
@@ -82,29 +82,33 @@ class SweepOptions:
     retry_failed: bool = False
     """Run the trials again that failed, with the settings that they had. Those that machines, store or network ended
     are run again in any case."""
-    home: Path = Path("runs")
+    home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
     """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, logs."""
-    storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
+    storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = variables.or_variable(variables.STORAGE)
     """Optuna storage URL; sqlite in HOME if not given."""
     tracker: Annotated[str, tyro.conf.arg(metavar="NAME")] = "mlflow"
     """What the trials' runs are written to: mlflow, or one that --import brings (see --list)."""
-    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = None
+    tracking_uri: Annotated[str | None, tyro.conf.arg(metavar="URI")] = variables.or_variable(variables.TRACKING)
     """Where that is: for MLflow sqlite:///FILE, or http://HOST:PORT of a server; sqlite in HOME if not given."""
-    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = None
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
+        variables.STORE, variables.path
+    )
     """Where the stages' artifacts are, shared by sweeps (and by all nodes of a cluster): a folder, or a bucket, which
     needs no shared file system: s3://BUCKET/PREFIX, gs://… or az://…; HOME/store if not given."""
     store_max_gb: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
     """Size in gigabytes (10⁹ bytes) that the store may have: while the sweep runs, what was not used for longest and no
     live sweep needs is removed beyond it. No limit if not given."""
-    ray_address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """Address of a running Ray cluster, HOST:PORT or auto; else RAY_ADDRESS, else (as with "local") a private Ray on
-    this machine."""
-    slots: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    ray_address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = variables.or_variable(variables.CLUSTER)
+    """Address of a running Ray cluster, HOST:PORT or auto; a private Ray on this machine if not given, as with
+    "local"."""
+    slots: Annotated[int | None, tyro.conf.arg(metavar="N")] = variables.or_variable(variables.SLOTS, int)
     """Stages that run at once; as many as cores (or GPUs, if there are any) allow if not given."""
-    cpus_per_slot: int = 1
+    cpus_per_slot: int = variables.or_variable(variables.CPUS_PER_SLOT, int, 1)
     """Cores of each slot, which are also its threads. On CPUs another number gives other last digits, and finds none of
     the stages in the store."""
-    gpus_per_slot: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
+    gpus_per_slot: Annotated[float | None, tyro.conf.arg(metavar="X")] = variables.or_variable(
+        variables.GPUS_PER_SLOT, float
+    )
     """GPUs of each slot, such as 0.25; 1 where the cluster has GPUs if not given, 0 to compute on CPUs."""
     trials_in_flight: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Trials that are open at once; enough to keep the slots busy if not given."""
@@ -123,6 +127,8 @@ class SweepOptions:
             object.__setattr__(self, "settings", _as_words(self.settings))
         for name, hint in type_hints(SweepOptions).items():
             object.__setattr__(self, name, convert(getattr(self, name), hint, name))
+        if self.tracker != MLFLOW and variables.source_of(self, "tracking_uri"):
+            object.__setattr__(self, "tracking_uri", None)  # MLflow's own variable is for no other tracker
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> SweepOptions:
@@ -140,7 +146,7 @@ class SweepOptions:
                 raise InputError(f"option {name!r} of the command line is {FLAGS[name]!r} in Python")
             if name not in known:
                 raise unknown_name("option", name, known)
-        return cls(**options)
+        return cls(**{name: value for name, value in options.items() if value is not None})
 
     def check(self) -> None:
         """Check every option that can be checked alone.
@@ -151,12 +157,12 @@ class SweepOptions:
         for name, least in (("n_trials", 1), ("cpus_per_slot", 1), ("slots", 1), ("trials_in_flight", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise InputError(f"--{name.replace('_', '-')} must be ≥ {least}, got {value}")
+                raise InputError(f"{variables.called(self, name)} must be ≥ {least}, got {value}")
         for name in ("storage", "tracking_uri", "ray_address", "dataset", "recipe", "baseline"):
             if getattr(self, name) == "":
                 raise InputError(f"--{name.replace('_', '-')} is empty; leave it out for its default")
         if self.gpus_per_slot is not None and not 0 <= self.gpus_per_slot < math.inf:
-            raise InputError(f"--gpus-per-slot must be ≥ 0, got {self.gpus_per_slot}")
+            raise InputError(f"{variables.called(self, 'gpus_per_slot')} must be ≥ 0, got {self.gpus_per_slot}")
         if self.store_max_gb is not None and not 0 < self.store_max_gb < math.inf:
             raise InputError(f"--store-max-gb must be > 0, got {self.store_max_gb}")
         folder_of(self.home, "--home")
@@ -236,8 +242,7 @@ class SweepOptions:
     @property
     def cluster_address(self) -> str | None:
         """Return the address of the Ray cluster; None for a private Ray, which Ray calls "local"."""
-        address = self.ray_address or os.environ.get("RAY_ADDRESS") or _LOCAL
-        return None if address == _LOCAL else address
+        return None if self.ray_address in (None, _LOCAL) else self.ray_address
 
     @property
     def storage_url(self) -> str:

@@ -63,13 +63,13 @@ def run_sweep(space: Space | str | Path, *, console: Console | None = None, **op
     return Sweep(prepared, console or make_console()).run()
 
 
-def load_results(study: str, *, home: str | Path = "runs", storage: str | None = None) -> Results:
+def load_results(study: str, *, home: str | Path | None = None, storage: str | None = None) -> Results:
     """Return the trials of a study.
 
     Args:
         study: its name.
-        home: the folder of the sweep.
-        storage: Optuna storage URL, if it is not the folder's.
+        home: the folder of the sweep; ROBUSTUNE_HOME, else "runs" if not given.
+        storage: Optuna storage URL, if it is neither ROBUSTUNE_STORAGE nor the folder's.
 
     Raises:
         InputError: there is no such study.

@@ -23,6 +23,7 @@ from engine.spaces import load_space
 from engine.stages import prepare_weights
 from engine.store import Store
 from engine.store.places import folder_of
+from engine.variables import default_of, with_variable
 from tests.engine.orchestration.spaces import SPACE
 
 PAGE = Path(__file__).parents[3] / "docs" / "options.md"
@@ -65,12 +66,14 @@ def options_page() -> str:
     flags = {name: flag for flag, name in FLAGS.items()}
     said, lines = texts(), []
     for item in dataclasses.fields(SweepOptions):
-        default = item.default if item.default is not dataclasses.MISSING else ()
+        default = default_of(item) if default_of(item) is not dataclasses.MISSING else ()
         value = default.as_posix() if isinstance(default, Path) else default
         shown = "" if value in (None, ()) else f"`{value!r}`"
         flag = flags.get(item.name, item.name).replace("_", "-")
         name = "–" if item.name in COMMAND_ONLY else f"`{item.name}`"
-        lines.append(f"| `--{flag}` | {name} | {shown} | {said[item.name].replace('|', chr(92) + '|')} |")
+        lines.append(
+            f"| `--{flag}` | {name} | {shown} | {with_variable(item, said[item.name]).replace('|', chr(92) + '|')} |"
+        )
     return HEAD + "\n".join(lines) + "\n"
 
 

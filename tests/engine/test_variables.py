@@ -97,6 +97,7 @@ def test_python_has_the_variables_too(monkeypatch, tmp_path) -> None:
             "error: tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got 'file:./mlruns' (no file "
             "store) (which MLFLOW_TRACKING_URI of the environment says)\n",
         ),
+        ("ROBUSTUNE_STORE", "s4://bucket/x", "(which ROBUSTUNE_STORE of the environment says)\n"),
         ("ROBUSTUNE_HOME", "/dev/null/x", "(which ROBUSTUNE_HOME of the environment says)\n"),
     ],
 )

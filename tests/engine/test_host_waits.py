@@ -1,0 +1,180 @@
+"""How often the host waits for a GPU, counted on the pretend one, and that it computes what the CPU does."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from engine.corruptions import CORRUPTIONS, DISTORTIONS, apply, corrupt, default_levels, distort
+from engine.data import Split
+from engine.layers import insert_push_pull
+from engine.metrics import corrupted_splits, errors_by_cell
+from engine.models import build_model
+from engine.ranking import filter_layers, paired_distances
+from engine.settings import TrainingSettings
+from engine.stages.probe import make_judge
+from engine.training import CorrectedFilters, SelectiveFilters, Trainer, WholeNetwork
+from tests.engine.pretend_device import Counts, counting, on_device, on_host, pretend_device
+
+N_CLASSES, SIDE, BATCH = 10, 16, 8
+
+
+@pytest.fixture(autouse=True)
+def device():
+    with pretend_device():
+        yield
+
+
+def make_split(n: int, side: int = SIDE) -> Split:
+    draws = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (n, 3, side, side), generator=draws).byte()
+    return Split(images, torch.randint(0, N_CLASSES, (n,), generator=draws), torch.arange(n))
+
+
+def make_network(name: str = "resnet-8") -> torch.nn.Module:
+    torch.manual_seed(3)
+    network = build_model(name, num_classes=N_CLASSES, in_channels=3, image_size=SIDE, width=4)
+    if name.startswith("resnet"):
+        insert_push_pull(network, "first", h=2.0, alpha=1.0, learn_alpha="kernel")
+    return network.to(memory_format=torch.channels_last)
+
+
+def selected(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {layer: torch.tensor([2, 0]) for layer in filter_layers(network)}
+
+
+def of_filters(network: torch.nn.Module) -> torch.nn.Module:
+    example = torch.zeros(1, 3, SIDE, SIDE, device=next(network.parameters()).device)
+    return SelectiveFilters(network, selected(network), batch_norm="affine", train_classifier=True, example=example)
+
+
+def of_corrections(network: torch.nn.Module) -> torch.nn.Module:
+    return CorrectedFilters(network, selected(network), generator=torch.Generator().manual_seed(0))
+
+
+def train(
+    make: Callable[[torch.nn.Module], torch.nn.Module],
+    settings: dict[str, Any],
+    *,
+    name: str = "resnet-8",
+    n_images: int,
+    on_gpu: bool,
+) -> tuple[dict[str, Any], Counts]:
+    """Train two epochs; return the second one's record with the weights, and what it asked of the device."""
+    network, split, watched = make_network(name), make_split(n_images), make_split(12)
+    if on_gpu:
+        network, split, watched = on_device(network), on_device(split), on_device(watched)
+    trainer = Trainer(
+        make(network),
+        split,
+        TrainingSettings(epochs=2, batch_size=BATCH, learning_rate=0.01, **settings),
+        seed=5,
+        judge=make_judge(watched, {"probe_error": watched}),
+    )
+    trainer.train_epoch()
+    with counting() as counts:
+        record = trainer.train_epoch()
+    record.pop("seconds")
+    weights = {path: on_host(value) for path, value in trainer.module.state_dict().items()}
+    return record | weights, counts
+
+
+TRAININGS = {
+    "none": (lambda network: network, {}, {}),
+    "crop-flip": (lambda network: network, {"augmentation": "crop-flip"}, {}),
+    "crop-alternate": (lambda network: network, {"augmentation": "crop-alternate", "optimizer": "sgd"}, {}),
+    "dropout": (lambda network: network, {"augmentation": "crop-flip"}, {"name": "cnn-2-thesis"}),
+    "filters": (of_filters, {}, {}),
+    "corrections": (of_corrections, {}, {}),
+    "whole": (WholeNetwork, {"label_smoothing": 0.1}, {}),
+}
+A_STEP = {"crop-flip": 3, "crop-alternate": 4, "dropout": 3, "filters": 8}
+AN_EPOCH = 6
+
+
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_waits_of_a_training_step_and_of_an_epoch(kind):
+    make, settings, network = TRAININGS[kind]
+    few, many = (train(make, settings, **network, n_images=n_steps * BATCH, on_gpu=True)[1] for n_steps in (2, 5))
+    a_step = (many.n_waits - few.n_waits) / 3
+    assert a_step <= A_STEP.get(kind, 0), many.waits
+    assert few.n_waits - 2 * a_step <= AN_EPOCH, few.waits
+
+
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_a_training_on_the_device_equals_that_on_the_cpu(kind):
+    make, settings, network = TRAININGS[kind]
+    (here, _), (there, _) = (train(make, settings, **network, n_images=27, on_gpu=gpu) for gpu in (False, True))
+    assert here.keys() == there.keys()
+    for name, value in here.items():
+        torch.testing.assert_close(torch.as_tensor(there[name]), torch.as_tensor(value), rtol=1e-4, atol=1e-5)
+
+
+AT_MOST_95_SETS = 1260
+
+
+def test_waits_of_the_95_corrupted_sets(monkeypatch):
+    """Of 10,000 images of 32×32 in two parts, as on a GPU; the number of images plays no part in it."""
+    split = on_device(make_split(4, 32))
+    monkeypatch.setitem(apply._CHUNK_ELEMENTS, "cuda", 2 * 3 * 32 * 32)
+    with counting() as counts:
+        for _ in corrupted_splits(split, CORRUPTIONS, (1, 2, 3, 4, 5), seed=0, table="cifar-c"):
+            pass
+    assert len(CORRUPTIONS) == 19
+    assert counts.n_waits <= AT_MOST_95_SETS, counts.waits
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_on_the_device_equals_that_on_the_cpu(name):
+    split = make_split(3, 32)
+    for severity in (1, 3, 5):
+        here = corrupt(split.images, name, severity, seed=7)
+        assert torch.equal(on_host(corrupt(on_device(split.images), name, severity, seed=7)), here)
+
+
+@pytest.mark.parametrize("name", DISTORTIONS)
+def test_a_distortion_on_the_device_equals_that_on_the_cpu(name):
+    split = make_split(3, 32)
+    for level in default_levels(name):
+        here = distort(split.images, name, level, seed=7)
+        assert torch.equal(on_host(distort(on_device(split.images), name, level, seed=7)), here)
+
+
+A_SET = 3
+
+
+def test_waits_of_an_evaluation():
+    split, network = on_device(make_split(6, SIDE)), on_device(make_network())
+    cells = list(itertools.product(("gaussian_noise", "contrast"), (1, 5)))
+    sets = [(cell, split) for cell in cells]
+    with counting() as counts:
+        found = errors_by_cell(network, sets)
+    assert list(found) == cells
+    assert counts.n_waits <= A_SET * len(cells), counts.waits
+
+
+A_RANKING_BATCH = {"emd_1d": 21, "l1": 21, "l2": 21, "cosine": 21, "sliced_emd": 140}
+
+
+@pytest.mark.parametrize("distance", A_RANKING_BATCH)
+def test_waits_of_a_batch_of_a_ranking(distance):
+    network, clean, noisy = on_device(make_network()), on_device(make_split(8)), on_device(make_split(8))
+    waits = []
+    for batch_size in (4, 4, 2):  # the first fills what is kept
+        with counting() as counts:
+            paired_distances(network, clean.images, noisy.images, distance=distance, batch_size=batch_size)
+        waits.append(counts.n_waits)
+    assert (waits[2] - waits[1]) / 2 <= A_RANKING_BATCH[distance], counts.waits
+
+
+@pytest.mark.parametrize("distance", A_RANKING_BATCH)
+def test_a_ranking_on_the_device_equals_that_on_the_cpu(distance):
+    network, clean, noisy = make_network(), make_split(8), make_split(8)
+    noisy = Split(noisy.images.flip(0), noisy.labels, noisy.indices)
+    here = paired_distances(network, clean.images, noisy.images, distance=distance)
+    on_device(network)
+    there = paired_distances(network, on_device(clean).images, on_device(noisy).images, distance=distance)
+    for layer, found in here.items():
+        torch.testing.assert_close(there[layer], found, rtol=1e-5, atol=1e-6)

@@ -93,6 +93,9 @@ _IN_LAYERS = Condition(
     lambda s: s["finetune.threshold"] is None and s["finetune.layers"].strip() not in ("first", "first-1"),
 )
 _PAIRED, _UNPAIRED = _is("rank.pairing", "paired"), _is("rank.pairing", "unpaired")
+_CHOSEN_BY_FEATURES = Condition(
+    "`rank.features` is not random", ("rank.features",), lambda s: s["rank.features"] != "random"
+)
 _VOTED = Condition(
     "`finetune.which` is most or least",
     ("finetune.which",),
@@ -121,7 +124,7 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "rank.election": (_PAIRED, _VOTED),
     "rank.top": (_PAIRED, _VOTED, _OF_PLACES),
     "rank.features": (_UNPAIRED,),
-    "rank.metric": (_UNPAIRED,),
+    "rank.metric": (_UNPAIRED, _CHOSEN_BY_FEATURES),
     "rank.n_exemplars": (_UNPAIRED,),
     "finetune.which": (_BY_FILTER,),
     "finetune.method": (_TUNED,),

@@ -209,8 +209,8 @@ class RankSettings:
         top: places that get points in an image's vote (Algorithm 1), in [1, 2**31).
         pairing: what is compared: "paired" (clean and noisy version of one image) or "unpaired" (exemplars of each
             set).
-        features: what exemplars are chosen on: "pixels", the "maps" of each ranked layer itself, or those of the layer
-            of this name.
+        features: what exemplars are chosen on: "pixels", the "maps" of each ranked layer itself, those of the layer of
+            this name, or nothing: at "random", as a control.
         metric: distance between features by which exemplars are chosen: "euclidean", or "hamming" on which of them are
             above 0.
         n_exemplars: exemplars of each set, ≥ 1.

@@ -3,7 +3,7 @@
 from engine.ranking import approximate, spatial  # noqa: F401  (they register their distances)
 from engine.ranking.agreement import Agreement, compare_rankings
 from engine.ranking.comparison import CONTROLS, control_agreements
-from engine.ranking.controls import mean_activations, pooled_distances, random_pair, split_halves
+from engine.ranking.controls import mean_activations, pooled_distances, random_exemplars, random_pair, split_halves
 from engine.ranking.disparity import activation_disparity
 from engine.ranking.distances import DISTANCES, filter_distances, register_distance
 from engine.ranking.elections import ELECTIONS, borda_count, register_election
@@ -38,6 +38,7 @@ __all__ = [
     "n_selected",
     "paired_distances",
     "pooled_distances",
+    "random_exemplars",
     "random_pair",
     "rank_filters",
     "register_distance",

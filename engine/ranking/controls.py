@@ -32,6 +32,20 @@ def random_pair(n_clean: int, n_noisy: int, *, seed: int) -> tuple[int, int]:
     return clean, noisy
 
 
+def random_exemplars(n_images: int, n_exemplars: int, *, seed: int, purpose: str) -> torch.Tensor:
+    """Return the positions of images drawn at random instead of exemplars, ``(n_exemplars,)`` int64, all different.
+
+    Args:
+        n_images: size of the set.
+        n_exemplars: 1…n_images.
+        seed: of the draw.
+        purpose: of the set ("clean"): sets of one size are drawn from independently.
+    """
+    if not 1 <= n_exemplars <= n_images:
+        raise InputError(f"`n_exemplars` must be in [1, {n_images}], the images that there are, got {n_exemplars}")
+    return torch.randperm(n_images, generator=generator(seed, "random exemplars", purpose))[:n_exemplars]
+
+
 def mean_activations(
     model: nn.Module,
     images: torch.Tensor,

@@ -20,6 +20,7 @@ from engine.ranking import (
     find_exemplar,
     map_features,
     paired_distances,
+    random_exemplars,
     rank_filters,
 )
 from engine.ranking.elections import counts_places
@@ -33,6 +34,11 @@ from engine.stages.plan_filters import check_tuning, is_tuned_after, needs_ranki
 from engine.stages.plan_network import check_maps
 from engine.stages.planning import Planning, with_sources
 from engine.stages.registration import register_stage
+
+RANDOM = "random"
+"""Features that exemplars are not chosen by: they are drawn, as a control."""
+
+_FEATURES = ("pixels", "maps", RANDOM)
 
 ACROSS = "across"
 """The file with the ranking of all layers' filters together."""
@@ -70,6 +76,8 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
 def _of_unpaired(planning: Planning, layers: list[str]) -> dict[str, Any]:
     """Return what exemplars are chosen by."""
     ranking = planning.config.rank
+    if ranking.features == RANDOM:
+        return {"features": RANDOM, "n_exemplars": ranking.n_exemplars}
     settings: dict[str, Any] = {
         "features": "maps" if [ranking.features] == layers else ranking.features,
         "metric": ranking.metric,
@@ -100,9 +108,9 @@ def _check(planning: Planning) -> None:
 def _check_unpaired(planning: Planning) -> None:
     """Check how exemplars are chosen."""
     ranking, rankable = planning.config.rank, filter_layers(planning.network)
-    if ranking.features not in ("pixels", "maps", *rankable):
-        raise unknown_name("features for `rank.features`", ranking.features, ["pixels", "maps", *rankable])
-    if ranking.n_exemplars > 1:
+    if ranking.features not in (*_FEATURES, *rankable):
+        raise unknown_name("features for `rank.features`", ranking.features, [*_FEATURES, *rankable])
+    if ranking.n_exemplars > 1 and ranking.features != RANDOM:
         k_medoids_package()  # raises where there is none
     check_exemplars(planning.config, planning.data)
     if ranking.n_exemplars > MAX_CLUSTERED:
@@ -157,7 +165,8 @@ def _of_exemplars(
     found = {}
     for layer in settings["layers"]:
         of_clean, of_noisy = (
-            split.images[_exemplars(network, split, layer, settings, seed=seed)] for split in (clean, noisy)
+            split.images[_exemplars(network, split, layer, settings, seed=seed, purpose=purpose)]
+            for split, purpose in ((clean, "clean"), (noisy, "noisy"))
         )
         distances = exemplar_distances(
             network, of_clean, of_noisy, layer, distance=settings["distance"], at=settings["at"]
@@ -166,8 +175,13 @@ def _of_exemplars(
     return found
 
 
-def _exemplars(network: nn.Module, split: Split, layer: str, settings: Mapping[str, Any], *, seed: int) -> Tensor:
-    """Return the positions of a set's exemplars by the wanted features and metric."""
+def _exemplars(
+    network: nn.Module, split: Split, layer: str, settings: Mapping[str, Any], *, seed: int, purpose: str
+) -> Tensor:
+    """Return the positions of a set's exemplars by the wanted features and metric, or of images drawn at random."""
+    if settings["features"] == RANDOM:
+        drawn = random_exemplars(len(split.images), settings["n_exemplars"], seed=seed, purpose=purpose)
+        return drawn.to(split.images.device)
     if settings["features"] == "pixels":
         features = split.images.flatten(1).float() / 255
     else:

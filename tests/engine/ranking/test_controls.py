@@ -7,6 +7,7 @@ from engine.ranking import (
     exemplar_distances,
     mean_activations,
     pooled_distances,
+    random_exemplars,
     random_pair,
     split_halves,
 )
@@ -30,6 +31,16 @@ def test_random_pair_depends_on_the_seed_alone_and_reaches_every_image():
     assert {(i, j) for i in range(3) for j in range(4)} == set(pairs)
     with pytest.raises(InputError, match="0 clean and 4 noisy"):
         random_pair(0, 4, seed=0)
+
+
+def test_random_exemplars_are_different_images_of_their_own_draw():
+    draws = [random_exemplars(5, 2, seed=seed, purpose="clean").tolist() for seed in range(100)]
+    assert draws == [random_exemplars(5, 2, seed=seed, purpose="clean").tolist() for seed in range(100)]
+    assert draws != [random_exemplars(5, 2, seed=seed, purpose="noisy").tolist() for seed in range(100)]
+    assert {len(set(drawn)) for drawn in draws} == {2}
+    assert {image for drawn in draws for image in drawn} == {0, 1, 2, 3, 4}
+    with pytest.raises(InputError, match=r"in \[1, 5\].* got 6"):
+        random_exemplars(5, 6, seed=0, purpose="clean")
 
 
 def test_mean_activations_are_the_means_of_the_maps(model, images):

@@ -213,6 +213,16 @@ def test_which_filters_a_random_choice_takes_does_not_depend_on_the_rule_of_the_
     assert before == after
 
 
+def test_random_exemplars_are_others_than_the_medoids_and_the_same_again(shop):
+    unpaired = {"rank.pairing": "unpaired", "rank.n_exemplars": 2}
+    medoids = files(shop, plan(shop, unpaired), "rank")
+    stages = plan(shop, unpaired, {"rank.features": "random"})
+    drawn = files(shop, stages, "rank")
+    assert drawn["ranking.json"] != medoids["ranking.json"]
+    spec = next(spec for spec in stages if spec.stage == "rank")
+    assert files(shop, (edited(spec, (), metric="hamming"),), "rank")["ranking.json"] == drawn["ranking.json"]
+
+
 def test_the_order_of_corruptions_changes_no_error(shop):
     stages = plan(shop, {"finetune.which": "none"})
     files(shop, stages, "evaluate")

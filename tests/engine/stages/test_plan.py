@@ -340,6 +340,7 @@ TESTED = {
         *(({**ALL, "rank.election": rule}, {"rank.top": 3}) for rule in ("copeland", "mean_rank", "mean_distance")),
         ({**ALL, "finetune.which": "random", "finetune.threshold": 0.1}, {"rank.election": "copeland"}),
         ({**UNPAIRED, "finetune.layers": "first", "rank.features": "maps"}, {"rank.features": "conv1"}),
+        ({**UNPAIRED, "rank.features": "random"}, {"rank.metric": "hamming"}),
         ({**ALL, "push_pull.alpha": 0.0}, {"push_pull.h": 3.0}),
         (ALL, {"model.width": 16}),
         (WITHOUT_NORMS, {"model.width": 32}),

@@ -27,6 +27,7 @@ VARIED: tuple[dict[str, Any], ...] = (
     {"finetune.count": 2},
     {"finetune.layers": "first"},
     {"rank.pairing": "unpaired"},
+    {"rank.pairing": "unpaired", "rank.features": "random"},
     {"pretrain.optimizer": "sgd", "finetune.training.optimizer": "sgd"},
     {"pretrain.schedule": "step", "finetune.training.schedule": "step"},
 )

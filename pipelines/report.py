@@ -47,7 +47,7 @@ def main(options: ReportOptions) -> int:
             say(console, name)
         return 0
     results = read_results(storage, options.study)
-    parts = study_report(results, by=options.by)
+    parts = study_report(results, by=options.by, detailed=True)
     if options.baseline is not None:
         parts += score_tables(results, baseline_of_study(options.baseline, results))
     say(console, *parts)

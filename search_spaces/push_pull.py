@@ -5,7 +5,7 @@ other data sets raise the epochs and choose the network (`--set pretrain.epochs=
 """
 
 from engine.settings import EvaluateSettings, FinetuneSettings, ModelSettings, TrainingSettings, TrialConfig
-from engine.spaces import Arm, Choice, Float, Space
+from engine.spaces import Arm, Choice, Comparison, Float, Space
 
 TUNED = ("most", "least", "random", "all")
 RANKED = ("most", "least")
@@ -68,4 +68,5 @@ SPACE = Space(
         ),
     ),
     n_seeds=6,
+    comparisons=(Comparison("push-pull", "plain", ("all", "clean")), Comparison("winner", "plain", ("all", "clean"))),
 )

@@ -15,6 +15,7 @@ from engine.report.measurement import check_comparable
 from engine.report.terminal import say
 from engine.report.text_tables import Table
 from engine.report.trial_results import describe_settings
+from engine.report.verdicts import declared_lines
 from engine.settings import TrialConfig
 from engine.spaces import Axis
 from engine.stages import StageSpec
@@ -50,8 +51,11 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     )
     for note in [*opening_notes(prepared), *_notes(prepared, left)]:
         say(console, note)
+    shared = _shared_stages(prepared)
     for arm in space.arms:
-        say(console, f"  arm {arm.name}: {describe_settings(arm.settings)}")
+        say(console, f"  arm {arm.name}: {describe_settings(arm.settings)}{shared.get(arm.name, '')}")
+    for line in declared_lines(space):
+        say(console, line)
     for axis in space.axes:
         say(console, f"  axis {_described(axis)}")
     if not left.n_left:
@@ -81,6 +85,23 @@ def _notes(prepared: Prepared, left: RemainingTrials) -> Iterator[str]:
             f"planned for {prepared.device}: the cluster is not asked before the sweep starts; where it has GPUs the "
             "stages are others; --gpus-per-slot 1 plans those"
         )
+
+
+def _shared_stages(prepared: Prepared) -> dict[str, str]:
+    """Return {arm of an ablation: which of its stages it has in common with the first arm of the ablation}."""
+    space = prepared.space
+    notes: dict[str, str] = {}
+    for ablation in space.ablations:
+        first, *others = (space.declared.names[ablation.name, arm.name] for arm in ablation.arms())
+        settings = {arm.name: arm.settings for arm in space.arms}
+        keys = {
+            name: {spec.key: spec.stage for spec in prepared.plan(space.config(settings[name], seed=0)).stages}
+            for name in (first, *others)
+        }
+        for name in others:
+            common = [stage for key, stage in keys[name].items() if key in keys[first]]
+            notes[name] = f"   shares {', '.join(common) or 'nothing'} with {first}"
+    return notes
 
 
 def _described(axis: Axis) -> str:

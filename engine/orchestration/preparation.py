@@ -31,6 +31,8 @@ from engine.report.baseline_scores import ARM, check_arm
 from engine.report.measurement import Measurement, planned_measurement
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
+from engine.spaces.contrasts import check_tested
+from engine.spaces.declared import check_parts
 from engine.spaces.reach import check_axis_matters, check_proposals_differ
 from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, prepare_weights
 from engine.stages.axis_limits import fit_axes, with_limited
@@ -145,6 +147,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     study_name = options.study_name(space)
     check_owner(options.home, study_name, options.tracker)
     prepared = Prepared(options, space, planned, study_name, store, info, left_out, notes, baseline)
+    check_declared(prepared)
     check_arms(prepared)
     if planned.n_proposals:
         check_proposals_differ(space)
@@ -162,6 +165,11 @@ def opening_notes(prepared: Prepared) -> list[str]:
         notes.append(
             f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
             "layers are not those that the weights were trained with"
+        )
+    if planned.space.family and planned.n_arm_trials < len(planned.space.arms) * planned.space.n_seeds:
+        notes.append(
+            f"{planned.n_trials} trials are too few for all {planned.space.n_seeds} seeds of the arms: what is "
+            "declared is not tested before they are run"
         )
     if planned.n_proposals and not planned.n_winner_trials:
         notes.append(
@@ -206,6 +214,22 @@ def check_arms(prepared: Prepared) -> None:
     arms = [arm for arm in prepared.space.arms if arm.name in groups]
     seeds = dict.fromkeys(trial.seed for trial in prepared.planned.arms())
     check_arms_differ(prepared.space, arms, seeds, prepared.identity)
+
+
+def check_declared(prepared: Prepared) -> None:
+    """Check that every part of an ablation changes the keys of some stage, and that what is declared is tested."""
+    space = prepared.space
+    seeds = space.seeds(prepared.planned.study_seed)
+    for ablation in space.ablations:
+        identities = {}
+        for arm in ablation.arms():
+            configs = [space.config(arm.settings, seed=seed) for seed in seeds]
+            try:
+                identities[arm.name] = tuple(map(prepared.identity, configs))
+            except InputError as error:
+                raise InputError(f"ablation {ablation.name!r}, arm {arm.name!r}: {error}") from error
+        check_parts(ablation, identities, "stages' keys")
+    check_tested(space.family, prepared.measurement.tested)
 
 
 def check_baseline(prepared: Prepared) -> None:

@@ -11,6 +11,7 @@ from engine.metrics import PairedDifference
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.results import Results
 from engine.report.text_tables import Table, percent_text
+from engine.report.verdicts import Finding
 
 ROOMY = 4
 """Differences that fit beside each other with their intervals; of more, the intervals stand below."""
@@ -59,6 +60,9 @@ def difference_table(
 ) -> Table | None:
     """Return each group less each control, paired by seed, with 95 % t intervals; None without a control.
 
+    They are explored, not tested: no star says that one of so many is more than chance. A control that is another
+    one to the last digit is compared with that alone.
+
     Args:
         results: of the sweep.
         groups: what is compared.
@@ -66,6 +70,7 @@ def difference_table(
         of: what the columns are, if they are not all.
     """
     controls = {arm.name for arm in results.space.arms if arm.control}
+    doubled = _doubled([group for group in groups if group.name in controls])
     rows = []
     for place, group in enumerate(groups):
         for control in groups:
@@ -73,6 +78,8 @@ def difference_table(
                 continue
             if group.name in controls and groups.index(control) > place:
                 continue  # controls among each other: once
+            if control.name in doubled:
+                continue
             both = bool(group.trials and control.trials)
             found = [results.compare(group, control, column) if both else None for column in columns]
             n_pairs = max((difference.n for difference in found if difference is not None), default=0)
@@ -82,7 +89,7 @@ def difference_table(
             rows.append((f"{group.name} − {control.name}", f"{n_pairs} of {group.n_seeds}", *cells))
     if not rows:
         return None
-    title = "Difference in points (negative: fewer errors), paired by seed, 95 % interval; * excludes 0"
+    title = "Explored, not tested: difference in points (negative: fewer errors), paired by seed, 95 % interval"
     return Table(
         f"Difference in points: {of}" if of else title,
         ("", "seeds", *columns),
@@ -91,8 +98,19 @@ def difference_table(
     )
 
 
+def _doubled(controls: Sequence[GroupSummary]) -> set[str]:
+    """Return the controls that have all errors of one before them, as a placebo has those of the plain network."""
+    found = set()
+    for place, control in enumerate(controls):
+        for other in controls[:place]:
+            seeds = [[trial.seed for trial in group.trials] for group in (control, other)]
+            if control.trials and seeds[0] == seeds[1] and control.errors == other.errors:
+                found.add(control.name)
+    return found
+
+
 def format_difference(difference: PairedDifference | None) -> str:
-    """Return "−12.3 [−20.1, −4.5] *" in percentage points."""
+    """Return "−12.3 [−20.1, −4.5]" in percentage points."""
     if difference is None:
         return "–"
     if difference.mean == difference.low == difference.high == 0:
@@ -100,5 +118,29 @@ def format_difference(difference: PairedDifference | None) -> str:
     text = f"{100 * difference.mean:+.1f}"
     if math.isnan(difference.low):
         return f"{text} (one seed)"
-    star = " *" if difference.low > 0 or difference.high < 0 else ""
-    return f"{text} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]{star}"
+    return f"{text} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+
+
+def declared_table(tested: Sequence[Finding]) -> Table | None:
+    """Return what is declared and how it was tested, a row for each comparison and outcome; None without any."""
+    if not tested:
+        return None
+    rows = []
+    for one in tested:
+        found = one.evidence
+        cells = [
+            format_difference(PairedDifference(found.mean, found.low, found.high, found.n) if found else None)
+            + " *" * one.is_starred,
+            "–" if found is None or found.n < 2 else f"{found.effect_size:.2f}",
+            f"{one.holm_p:.2g}" if one.is_final else "–",
+            f"{found.sign_flip_p:.2g}" if found is not None and one.is_final else "–",
+            "–" if math.isinf(one.detectable) else f"{100 * one.detectable:.1f}",
+            "–" if math.isinf(one.bound) else f"{100 * one.bound:.1f}",
+        ]
+        rows.append((one.contrast.name, one.outcome, f"{one.n} of {one.n_seeds}", *cells))
+    columns = ("", "by", "seeds", "points", "d", "p (Holm)", "p (flips)", "detects", "at most")
+    caption = (
+        "points: difference with its 95 % interval; d: mean by standard deviation; detects: the smallest effect that "
+        "is found 4 times in 5; at most: the largest that may be there all the same"
+    )
+    return Table("Declared comparisons", columns, rows, align="ll" + "r" * 7, caption=caption)

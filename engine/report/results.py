@@ -11,7 +11,7 @@ from engine.report.groups import GroupSummary, summarise
 from engine.report.measurement import Measurement, recorded_measurement
 from engine.report.trial_results import CORRUPTED, TrialResult
 from engine.spaces import Space
-from engine.spaces.space import WINNER
+from engine.spaces.arms import WINNER
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,14 +9,15 @@ from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
 from engine.errors import unknown_name
 from engine.explanation import set_words
 from engine.report.columns import corruption_columns, kind_columns, merged_kinds
-from engine.report.comparisons import difference_table, error_table, measured_table
+from engine.report.comparisons import declared_table, difference_table, error_table, measured_table
 from engine.report.failures import failure_lines
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from engine.report.text_tables import Part, Table
 from engine.report.trial_results import budget_note, describe_settings
-from engine.spaces.space import WINNER
+from engine.report.verdicts import findings, verdict_lines
+from engine.spaces.arms import WINNER
 
 BY = ("kind", "corruption")
 """What the tables of errors have a column for."""
@@ -29,19 +30,23 @@ def check_by(by: str) -> None:
         raise unknown_name("way to open the tables up (by)", by, BY)
 
 
-def study_report(results: Results, *, by: str = "kind") -> list[Part]:
-    """Return what a sweep has to say: errors by arm, paired differences, the best settings, what was pruned.
+def study_report(results: Results, *, by: str = "kind", detailed: bool = False) -> list[Part]:
+    """Return what a sweep has to say: verdicts on what was declared, errors by arm, paired differences, the best
+    settings, what was pruned.
 
     Args:
         results: of the sweep.
         by: what the tables have a column for, one of ``BY``.
+        detailed: whether the declared comparisons have a table of their own below the verdicts.
 
     Raises:
         InputError: they can have no column for that.
     """
     check_by(by)
-    groups = results.groups()
-    parts: list[Part] = []
+    groups, found = results.groups(), findings(results)
+    parts: list[Part] = [*verdict_lines(found)]
+    declared = declared_table(found) if detailed else None
+    parts += [declared] if declared is not None else []
     if groups:
         tables = {"": kind_columns(results.tested)} if by == "kind" else _opened_up(results)
         parts += [error_table(groups, columns, of) for of, columns in tables.items()]

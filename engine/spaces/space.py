@@ -8,41 +8,22 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from engine.digest import digest
 from engine.errors import InputError, unknown_setting
 from engine.explanation import as_typed
 from engine.seeds import derive_seed
 from engine.settings import SIZES, TrialConfig
+from engine.spaces.ablations import Ablation, ablation_from_json, ablation_to_json
+from engine.spaces.arms import WINNER, Arm
 from engine.spaces.axes import AXIS_KINDS, Axis, Choice, Float, applies, can_take, describe_values, is_among
+from engine.spaces.contrasts import Comparison, Contrast
+from engine.spaces.declared import Declared, declare
 from engine.spaces.reach import check_axis_matters
 
 _MAX_NAME = 80
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-WINNER = "winner"
-"""What the best proposal's repeats are called beside the arms."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A configuration that a search always contains, on every seed, and never prunes.
-
-    Attributes:
-        name: short and unique ("plain").
-        settings: {dotted path: value} over the base.
-        control: whether the other arms and the best trial are compared with it.
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-    control: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isprintable():
-            raise InputError(f"an arm's name is a word or several, without line breaks and the like, got {self.name!r}")
-        if not isinstance(self.control, bool):
-            raise InputError(f"arm {self.name!r}: `control` must be True or False, got {self.control!r}")
 
 
 @dataclass(frozen=True)
@@ -54,11 +35,14 @@ class Space:
         description: the question, in a sentence.
         base: the settings of everything that no axis or arm changes.
         axes: what varies, in the order of its decision: a condition may refer to the axes before it.
-        arms: the configurations that are compared like with like.
+        arms: the configurations that are compared like with like; those of the ablations are added behind them.
         n_seeds: repeats of each arm, and of the winner; ≥ 2 for an interval.
+        comparisons: of arms, declared before anything is run.
+        ablations: what methods are made of, with the arms and comparisons that show it.
 
     Raises:
-        InputError: an axis, a condition or an arm that names no setting, or gives it a value that is not allowed.
+        InputError: an axis, a condition or an arm that names no setting, or gives it a value that is not allowed; an
+            ablation that can show nothing.
     """
 
     name: str
@@ -67,6 +51,8 @@ class Space:
     axes: tuple[Axis, ...] = ()
     arms: tuple[Arm, ...] = ()
     n_seeds: int = 6
+    comparisons: tuple[Comparison, ...] = ()
+    ablations: tuple[Ablation, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -76,12 +62,13 @@ class Space:
             raise InputError(f"a space's name has at most {_MAX_NAME} letters, got {len(self.name)}: {self.name!r}")
         if self.n_seeds < 1:
             raise InputError(f"`n_seeds` must be ≥ 1, got {self.n_seeds}")
-        if not self.axes and not self.arms:
+        if not self.axes and not self.arms and not self.ablations:
             raise InputError(f"space {self.name!r} has neither axes nor arms: there is nothing to explore")
         _check_unique("axis", [axis.label for axis in self.axes])
         _check_unique("arm", [arm.name for arm in self.arms])
         object.__setattr__(self, "axes", tuple(map(_converted_axis, self.axes)))
         object.__setattr__(self, "arms", tuple(map(_converted_arm, self.arms)))
+        self._declare()
         for arm in self.arms:
             if arm.name in ("", WINNER):
                 raise InputError(
@@ -89,6 +76,28 @@ class Space:
                 )
         self._check_arms_differ()
         self._check_axes()
+
+    def _declare(self) -> None:
+        """Add the ablations' arms, and check what is declared."""
+        _check_unique("ablation", [ablation.name for ablation in self.ablations])
+        declared = self.declared
+        object.__setattr__(self, "arms", (*self.arms, *map(_converted_arm, declared.arms)))
+        if declared.contrasts and self.n_seeds < 2:
+            raise InputError(
+                f"space {self.name!r} declares comparisons, and their intervals need at least 2 seeds: `n_seeds` is "
+                f"{self.n_seeds}"
+            )
+
+    @cached_property
+    def declared(self) -> Declared:
+        """Return what its ablations and comparisons come to; its arms have those of the ablations already."""
+        own = {arm.name: arm.settings for arm in self.arms}
+        return declare(self.base, own, self.ablations, self.comparisons, searched=bool(self.axes))
+
+    @property
+    def family(self) -> tuple[Contrast, ...]:
+        """Return the comparisons that are declared beforehand: what is tested, and tested together."""
+        return self.declared.contrasts
 
     def _check_arms_differ(self) -> None:
         """Refuse two arms that are one configuration: their difference is 0, whatever is asked of it."""
@@ -109,7 +118,12 @@ class Space:
             raise InputError(f"the base of space {self.name!r} must be a TrialConfig, got {self.base!r}")
         if isinstance(self.n_seeds, bool) or not isinstance(self.n_seeds, int):
             raise InputError(f"`n_seeds` must be a whole number, got {self.n_seeds!r}")
-        for what, kinds in (("axes", tuple(AXIS_KINDS.values())), ("arms", (Arm,))):
+        for what, kinds in (
+            ("axes", tuple(AXIS_KINDS.values())),
+            ("arms", (Arm,)),
+            ("comparisons", (Comparison,)),
+            ("ablations", get_args(Ablation)),
+        ):
             given = getattr(self, what)
             items = tuple(given) if isinstance(given, Iterable) else (given,)
             wrong = [item for item in items if not isinstance(item, kinds)]
@@ -238,7 +252,7 @@ class Space:
         """Return the space as a JSON value."""
         kinds = {kind: name for name, kind in AXIS_KINDS.items()}
         axes = [{"kind": kinds[type(axis)], **_plain(dataclasses.asdict(axis))} for axis in self.axes]
-        return {
+        value = {
             "name": self.name,
             "description": self.description,
             "base": self.base.flat(),
@@ -246,6 +260,11 @@ class Space:
             "arms": [_plain(dataclasses.asdict(arm)) for arm in self.arms],
             "n_seeds": self.n_seeds,
         }
+        if self.comparisons:
+            value["comparisons"] = [_plain(dataclasses.asdict(comparison)) for comparison in self.comparisons]
+        if self.ablations:
+            value["ablations"] = [_plain(ablation_to_json(ablation)) for ablation in self.ablations]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, of_record: bool = False) -> Self:
@@ -267,6 +286,8 @@ class Space:
             axes=tuple(axes),
             arms=tuple(Arm(**arm) for arm in value["arms"]),
             n_seeds=value["n_seeds"],
+            comparisons=tuple(Comparison(**comparison) for comparison in value.get("comparisons", ())),
+            ablations=tuple(map(ablation_from_json, value.get("ablations", ()))),
         )
 
 

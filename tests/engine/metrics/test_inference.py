@@ -1,0 +1,96 @@
+import itertools
+import math
+import statistics
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+
+from engine.metrics.inference import (
+    LEVEL,
+    evidence,
+    family_bound,
+    holm,
+    is_shown,
+    least_sign_flip_p,
+    seeds_for_a_claim,
+    sign_flip_p,
+    smallest_effect,
+    t_p,
+)
+
+
+def counted(values) -> float:
+    """Return the sign-flip test's p by counting."""
+    observed = abs(sum(values))
+    flips = list(itertools.product((1, -1), repeat=len(values)))
+    as_large = [abs(sum(s * v for s, v in zip(flip, values, strict=True))) >= observed - 1e-12 for flip in flips]
+    return sum(as_large) / len(flips)
+
+
+@pytest.mark.parametrize("n", [2, 3, 6, 9])
+def test_sign_flip_p_is_the_share_of_flips_that_are_as_far_from_0(n):
+    for seed in range(5):
+        values = np.random.default_rng(seed).normal(0.5, 1, n)
+        assert sign_flip_p(values) == pytest.approx(counted(values))
+
+
+def test_the_least_sign_flip_p_is_that_of_one_direction():
+    for n in range(2, 9):
+        assert sign_flip_p([0.1] * n) == sign_flip_p(range(1, n + 1)) == least_sign_flip_p(n)
+    assert seeds_for_a_claim() == 6
+    assert least_sign_flip_p(6) <= LEVEL < least_sign_flip_p(5)
+
+
+def test_of_many_seeds_flips_are_drawn_and_the_p_is_near():
+    values = np.random.default_rng(0).normal(0.5, 1, 16)
+    assert sign_flip_p(values) == sign_flip_p(values)
+    assert sign_flip_p(values) == pytest.approx(counted(values), abs=0.01)
+
+
+@pytest.mark.parametrize(("values", "p"), [([], 1), ([0.3], 1), ([0.0, 0.0], 1), ([0.1] * 4, 0)])
+def test_t_p_where_there_is_no_t(values, p):
+    assert t_p(values) == p
+
+
+def test_evidence_is_that_of_scipy():
+    values = [0.1, 0.3, 0.2, -0.1, 0.25, 0.4]
+    found = evidence(values)
+    theirs = stats.ttest_1samp(values, 0)
+    assert found.t_p == pytest.approx(theirs.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert found.effect_size == pytest.approx(theirs.statistic / math.sqrt(6))
+    assert found.spread == pytest.approx(statistics.stdev(values))
+    assert (evidence([0.1]).n, evidence([0.1]).t_p) == (1, 1)
+    assert evidence([0.2, 0.2]).effect_size == math.inf
+    assert evidence([0.0, 0.0]).effect_size == 0
+
+
+def test_holm_worked_by_hand():
+    # sorted: 0.01·4, 0.02·3, 0.03·2, 0.5·1, each at least the one before
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx((0.06, 0.04, 0.5, 0.06))
+    assert holm([]) == ()
+
+
+def test_a_star_needs_both_tests():
+    assert is_shown(0.05, 0.05)
+    assert not is_shown(0.051, 0.03)
+    assert not is_shown(0.001, 0.0625)
+
+
+def test_the_bound_of_a_family_is_the_far_end_of_a_bonferroni_interval():
+    values = [0.1, 0.3, 0.2, -0.1]
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(1 - 0.05 / 3)
+    assert family_bound(values, 3) == pytest.approx(max(-low, high))
+    assert family_bound([-value for value in values], 3) == pytest.approx(max(-low, high))
+    assert family_bound([0.1], 3) == math.inf
+
+
+def test_the_smallest_effect_is_at_least_what_the_t_test_alone_needs():
+    for n, n_family in itertools.product((6, 8, 12), (1, 4, 20)):
+        alone = TTestPower().solve_power(nobs=n, alpha=LEVEL / n_family, power=0.8)
+        assert alone < smallest_effect(n, n_family) < 1.3 * alone + 0.05
+    assert smallest_effect(5, 1) == math.inf
+    # of six differences all must have one sign: Φ(d)⁶ = 0.8 for d = 1.79
+    assert smallest_effect(6, 1) == pytest.approx(1.80, abs=0.04)

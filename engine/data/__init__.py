@@ -1,6 +1,6 @@
 """Data sets as uint8 tensors: readers, splits, augmentation."""
 
-from engine.data.augment import alternate_flips, crop_flip
+from engine.data.augment import alternate_flips, apply_crop_flips, crop_flip, draw_crop_flips
 from engine.data.corruption_files import CorruptionFiles, write_corruption_files
 from engine.data.dataset import (
     READERS,
@@ -30,7 +30,9 @@ __all__ = [
     "RawData",
     "Split",
     "alternate_flips",
+    "apply_crop_flips",
     "crop_flip",
+    "draw_crop_flips",
     "load_dataset",
     "open_reader",
     "register_dataset",

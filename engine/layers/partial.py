@@ -26,6 +26,8 @@ def limit_weight_gradient(convolution: nn.Module, filters: Tensor) -> None:
         return
     stride, padding, dilation = (getattr(convolution, name) for name in ("stride", "padding", "dilation"))
 
+    own = {filters.device: filters}  # copied once to where it is needed, not at every step
+
     def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, around: tuple[int, int] = padding) -> Tensor:
         if not weight.requires_grad:
             return F.conv2d(images, weight, bias, stride, around, dilation)
@@ -36,7 +38,9 @@ def limit_weight_gradient(convolution: nn.Module, filters: Tensor) -> None:
         if torch.is_autocast_enabled(device):  # which a Function's backward does not see
             low = torch.get_autocast_dtype(device)
             images, weight, bias = images.to(low), weight.to(low), None if bias is None else bias.to(low)
-        return _PartlyLearned.apply(images, weight, bias, filters.to(images.device), left, around, dilation)
+        if images.device not in own:
+            own[images.device] = filters.to(images.device)
+        return _PartlyLearned.apply(images, weight, bias, own[images.device], left, around, dilation)
 
     convolution._conv_forward = convolve  # type: ignore[assignment]
     if hasattr(convolution, "_convolve"):

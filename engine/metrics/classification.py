@@ -42,10 +42,14 @@ def as_input(images: Tensor) -> Tensor:
 def error_and_loss(model: nn.Module, split: Split) -> tuple[float, float]:
     """Return the share of images that are classified wrongly, and the mean cross entropy."""
     logits = predict(model, split.images)
-    wrong = (logits.argmax(1) != split.labels).float().mean()
-    return float(wrong), float(F.cross_entropy(logits.float(), split.labels))
+    error, loss = torch.stack([_share_wrong(logits, split), F.cross_entropy(logits.float(), split.labels)]).tolist()
+    return error, loss
 
 
 def classification_error(model: nn.Module, split: Split) -> float:
     """Return the share of images that are classified wrongly."""
-    return error_and_loss(model, split)[0]
+    return float(_share_wrong(predict(model, split.images), split))
+
+
+def _share_wrong(logits: Tensor, split: Split) -> Tensor:
+    return (logits.argmax(1) != split.labels).float().mean()

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.data import Split, alternate_flips, crop_flip
+from engine.data import Split, alternate_flips, apply_crop_flips, draw_crop_flips
+from engine.data.augment import CropFlips
 from engine.layers.strided import RightGradients
 from engine.metrics import as_input
 from engine.seeds import generator, global_draws
@@ -110,20 +111,18 @@ class Trainer:
     def _pass_over_images(self) -> tuple[float, float]:
         """Take a step on every batch of one shuffled pass; return the mean loss and the last learning rate."""
         self.module.train()
-        settings, epoch = self.settings, self.state.epoch
+        settings, epoch, device = self.settings, self.state.epoch, self.split.labels.device
         order = torch.randperm(len(self.split), generator=generator(self.seed, "order", epoch))
-        draws, flips = generator(self.seed, "augmentation", epoch), None
-        if settings.augmentation == "crop-alternate":
-            flips = alternate_flips(len(self.split), epoch, generator=generator(self.seed, "flips"))
-        batches = _batches(order.to(self.split.labels.device), settings.batch_size)
-        total, rate = torch.zeros((), device=self.split.labels.device), 0.0
+        batches = _batches(order.to(device), settings.batch_size)
+        crops = self._crops(order, [len(positions) for positions in batches])
+        total, rate = torch.zeros((), device=device), 0.0
         for step, positions in enumerate(batches):
             rate = learning_rate(settings, (epoch + step / len(batches)) / settings.epochs)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             images = self.split.images[positions]
-            if settings.augmentation != "none":
-                images = crop_flip(images, generator=draws, flip=None if flips is None else flips[positions.cpu()])
+            if crops is not None:
+                images = apply_crop_flips(images, crops[step])
             logits = self._forward(images)
             loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
@@ -131,6 +130,24 @@ class Trainer:
             self.optimizer.step()
             total += loss.detach() * len(positions)
         return float(total) / len(self.split), rate
+
+    def _crops(self, order: Tensor, sizes: list[int]) -> list[CropFlips] | None:
+        """Return how the images of each batch are augmented in this epoch; None where they are not.
+
+        All of it is drawn before the first step and moved at once: no step waits for the host.
+
+        Args:
+            order: the epoch's, on the CPU.
+            sizes: of the batches.
+        """
+        settings, epoch, flips = self.settings, self.state.epoch, None
+        if settings.augmentation == "none":
+            return None
+        if settings.augmentation == "crop-alternate":
+            flips = alternate_flips(len(self.split), epoch, generator=generator(self.seed, "flips"))[order]
+        draws = generator(self.seed, "augmentation", epoch)
+        drawn = draw_crop_flips(sizes, self.split.images.shape[3], generator=draws, flip=flips)
+        return drawn.to(self.split.labels.device).split(sizes)
 
     def _forward(self, images: Tensor) -> Tensor:
         """Return the logits of a batch; the first one shows whether the others' convolutions need to be watched too."""

@@ -90,17 +90,18 @@ TRAININGS = {
     "corrections": (of_corrections, {}, {}),
     "whole": (WholeNetwork, {"label_smoothing": 0.1}, {}),
 }
-A_STEP = {"crop-flip": 3, "crop-alternate": 4, "dropout": 3, "filters": 8}
-AN_EPOCH = 6
+AN_EPOCH = 5
+"""The order and the crops go to the device; the training's loss, the validation's error with its loss, and the probe's
+error come back."""
 
 
 @pytest.mark.parametrize("kind", TRAININGS)
-def test_waits_of_a_training_step_and_of_an_epoch(kind):
+def test_no_training_step_waits_and_an_epoch_seldom(kind):
     make, settings, network = TRAININGS[kind]
     few, many = (train(make, settings, **network, n_images=n_steps * BATCH, on_gpu=True)[1] for n_steps in (2, 5))
-    a_step = (many.n_waits - few.n_waits) / 3
-    assert a_step <= A_STEP.get(kind, 0), many.waits
-    assert few.n_waits - 2 * a_step <= AN_EPOCH, few.waits
+    assert few.n_launches < many.n_launches
+    assert few.waits == many.waits
+    assert few.n_waits <= AN_EPOCH, few.waits
 
 
 @pytest.mark.parametrize("kind", TRAININGS)
@@ -142,7 +143,7 @@ def test_a_distortion_on_the_device_equals_that_on_the_cpu(name):
         assert torch.equal(on_host(distort(on_device(split.images), name, level, seed=7)), here)
 
 
-A_SET = 3
+A_SET = 1
 
 
 def test_waits_of_an_evaluation():

@@ -165,6 +165,24 @@ def test_going_on_from_a_checkpoint_is_bit_identical(settings, k):
         assert any(not torch.equal(last[name], value) for name, value in after.module.state_dict().items())
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_what_the_optimiser_remembers_comes_back_laid_out_as_the_parameters_are(optimizer):
+    split, judge, settings = make_split(), scripted(0.5, 0.5), TrainingSettings(epochs=2, optimizer=optimizer)
+    before = Trainer(make_network(), split, settings, seed=5, judge=judge)
+    before.train_epoch()
+    tensors, state = before.checkpoint()
+    after = Trainer(make_network(), split, settings, seed=5, judge=judge)
+    after.restore(
+        {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}, state
+    )
+    assert any(not parameter.is_contiguous() for parameter in after.module.parameters())
+    for parameter, remembered in after.optimizer.state.items():
+        assert remembered
+        for name, tensor in remembered.items():
+            if name != "step":
+                assert tensor.stride() == parameter.stride(), name
+
+
 class OwnDraws(nn.Module):
     """A user's network that draws in every way there is, in training and in evaluation."""
 

@@ -1,25 +1,30 @@
-"""What is in a store: ``python -m pipelines.store list | verify | prune``."""
+"""What is in a store: ``python -m pipelines.store list | verify | prune | copy``."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from tyro.conf import Positional
 
 from engine import variables
 from engine.errors import InputError
-from engine.report.terminal import make_console, say
+from engine.report.terminal import make_console, progress_bar, say
 from engine.report.text_tables import Table
+from engine.stages.families import remember
+from engine.stages.spec import StageSpec
 from engine.store import CorruptArtifactError, open_store
 from engine.store.cleaning import Cleaned, Entry, clean, describe_bytes, entries
+from engine.store.copying import copy_artifacts
 from engine.store.places import place_of
 from pipelines._command_line import run
 
@@ -68,13 +73,30 @@ class PruneOptions(_Where):
 
 
 @dataclass(frozen=True)
+class CopyOptions:
+    """Copy all artifacts from one store to another, so that sweeps there find what was computed here.
+
+    What is there is passed over: a copy that was interrupted goes on when the command is given again. Corrupt artifacts
+    are named and left out, and the exit code is 1 if there are any.
+
+    Example: python -m pipelines.store copy runs/store s3://BUCKET/PREFIX
+    """
+
+    source: Annotated[Positional[Path], tyro.conf.arg(metavar="FROM")]
+    """The store that is read: a folder, or s3://BUCKET/PREFIX, gs://… or az://…"""
+    target: Annotated[Positional[Path], tyro.conf.arg(metavar="TO")]
+    """The store that they go to; a folder is made."""
+
+
+@dataclass(frozen=True)
 class StoreOptions:
-    """Look at, check or clean up the store of finished stages."""
+    """Look at, check, clean up or copy the store of finished stages."""
 
     command: (
         Annotated[ListOptions, tyro.conf.subcommand("list")]
         | Annotated[VerifyOptions, tyro.conf.subcommand("verify")]
         | Annotated[PruneOptions, tyro.conf.subcommand("prune")]
+        | Annotated[CopyOptions, tyro.conf.subcommand("copy")]
     )
 
 
@@ -86,6 +108,8 @@ def main(options: StoreOptions) -> int:
         return prune(console, command)
     if isinstance(command, VerifyOptions):
         return verify(console, command)
+    if isinstance(command, CopyOptions):
+        return copy(console, command)
     print_list(console, entries(open_store(command.place, read_only=True)))
     return 0
 
@@ -143,6 +167,32 @@ def prune(console: Console, options: PruneOptions) -> int:
     return 0
 
 
+def copy(console: Console, options: CopyOptions) -> int:
+    """Copy all artifacts to another store; print what that came to, and return 1 if some were left out."""
+    places = place_of(options.source, "FROM"), place_of(options.target, "TO")
+    if places[0] == places[1]:
+        raise InputError(f"FROM and TO must be two stores, got {places[0]} twice")
+    source, target = open_store(places[0], read_only=True), open_store(places[1])
+
+    def arrived(manifest: Mapping[str, Any]) -> None:
+        with contextlib.suppress(TypeError):  # a data set, or weights, which no stage made
+            remember(target, StageSpec.from_json(manifest["spec"]))
+
+    with progress_bar(console, transient=True) as bar:
+        task = bar.add_task("artifacts", total=None)
+        done = copy_artifacts(
+            source, target, arrived=arrived, progress=lambda n, total: bar.update(task, completed=n, total=total)
+        )
+    say(console, *(f"left out: {fault}" for fault in done.faults))
+    left_out = f", {len(done.faults)} left out" if done.faults else ""
+    say(
+        console,
+        f"{done.n_copied} artifacts ({describe_bytes(done.n_bytes)}) copied from {source.address} to {target.address}, "
+        f"{done.n_there} were there{left_out}",
+    )
+    return 1 if done.faults else 0
+
+
 def describe_cleaned(done: Cleaned, *, dry_run: bool) -> str:
     """Return a sentence on what a clean-up freed."""
     stages = Counter(entry.stage for entry in done.artifacts)
@@ -150,6 +200,7 @@ def describe_cleaned(done: Cleaned, *, dry_run: bool) -> str:
     names = {
         "artifacts": "unreadable",
         "attempts": "dead attempts",
+        "files": "dead attempts",
         "checkpoints": "stages that were not finished",
         "leases": "leases of the dead",
     }

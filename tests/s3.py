@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import logging
 import random
 import threading
 import time
@@ -14,18 +13,35 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 VARIABLES = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_REGION": "us-east-1"}
 
 
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: Any) -> None:
+        """Print nothing."""
+
+
 @cache
 def server() -> tuple[str, int]:
-    """Return the host and the port of this process's server, which is started once."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    return started.get_host_and_port()
+    """Return the host and the port of this process's server, which is started once.
+
+    It is moto's, one request at a time: a condition of a write is looked at in the same moment as it is written, as a
+    real service does, and moto by itself does not.
+    """
+    application, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def one_at_a_time(environment: Any, start: Any) -> list[bytes]:
+        with turn:
+            return list(application(environment, start))
+
+    started = make_server("127.0.0.1", 0, one_at_a_time, threaded=True, request_handler=_Quiet)
+    threading.Thread(target=started.serve_forever, daemon=True).start()
+    return "127.0.0.1", started.server_port
 
 
 class S3:

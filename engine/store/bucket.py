@@ -34,6 +34,8 @@ PATIENCE_S = 300.0
 """How long a service that refuses for now is asked again."""
 OPENING_S = 12.0
 """How long an address may take to answer when a person names it."""
+_N_RETRIES = 4
+"""How often obstore itself sends a request again, within some seconds."""
 _PAUSE_S = 0.5
 _MAX_PAUSE_S = 5.0
 _PART_BYTES = 16 * 1024**2
@@ -331,7 +333,7 @@ def _client(address: Address) -> Any:
             "allow_http": address.scheme == "s3" and endpoint.startswith("http://"),
         },
         "retry_config": {
-            "max_retries": 4,
+            "max_retries": _N_RETRIES,
             "retry_timeout": timedelta(seconds=8),
             "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
         },

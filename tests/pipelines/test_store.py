@@ -131,3 +131,27 @@ def test_a_home_folder_that_the_shell_left_alone_is_found(tmp_path, capsys, monk
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "s").mkdir()
     assert command_line(["list", "--store=~/s"]) == 0
+
+
+def test_copy_says_what_it_did_and_goes_on_when_it_is_given_again(home, tmp_path, capsys):
+    damage(home)
+    there = tmp_path / "there"
+    for n_copied, n_there in ((1, 0), (0, 1)):
+        assert command_line(["copy", str(home / "store"), str(there)]) == 1
+        first, last = capsys.readouterr().out.splitlines()
+        assert first.startswith(f"left out: artifact {KEYS[1]}: checksum of network.safetensors differs")
+        size = r"4\.\d kB" if n_copied else "0 B"
+        expected = (
+            rf"{n_copied} artifacts \({size}\) copied from {home / 'store'} to {there}, {n_there} were there, 1 left"
+        )
+        assert re.match(expected, last)
+    assert list(Store(there).keys()) == [KEYS[0]]
+
+
+def test_a_store_is_not_copied_to_itself_nor_from_nowhere(home, tmp_path, capsys):
+    store = str(home / "store")
+    assert command_line(["copy", store, store]) == 2
+    assert f"FROM and TO must be two stores, got {store} twice" in capsys.readouterr().err
+    assert command_line(["copy", str(tmp_path / "none"), str(tmp_path / "there")]) == 2
+    assert f"there is no store in {tmp_path / 'none'}" in capsys.readouterr().err
+    assert not (tmp_path / "there").exists()

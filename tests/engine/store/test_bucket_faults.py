@@ -1,0 +1,360 @@
+"""A store in a bucket whose service is slow, refuses, or is away; and what half-done work leaves there."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.store import CorruptArtifactError, Store, StoreFaultError, bucket_leases, claims, leases, open_store
+from engine.store.bucket import Bucket
+from engine.store.cleaning import clean
+from engine.store.holders import Holder
+
+ROOT = Path(__file__).parents[3]
+KEYS = [f"{number:032x}" for number in range(12)]
+A = KEYS[0]
+
+
+def publish(store: Store, key: str = A, value: float = 1.0, n_numbers: int = 6):
+    with store.attempt(key) as attempt:
+        attempt.write_tensors("weights", {"w": torch.full((n_numbers,), value)})
+        attempt.write_json("result", {"error": value})
+        return store.publish(attempt, {"history": [{"epoch": 1}], "spec": {"stage": "pretrain"}})
+
+
+def be_patient_for(monkeypatch: pytest.MonkeyPatch, seconds: float, pause_s: float = 0.02) -> None:
+    """Let stores that are opened from now on wait for some seconds, with short pauses."""
+    make = Bucket.__init__
+
+    def patient(self, address, *, patience_s=seconds):
+        make(self, address, patience_s=patience_s)
+
+    monkeypatch.setattr(Bucket, "__init__", patient)
+    monkeypatch.setattr("engine.store.bucket._PAUSE_S", pause_s)
+    monkeypatch.setattr("engine.store.bucket._N_RETRIES", 0)
+
+
+def test_a_share_of_requests_that_are_refused_loses_and_doubles_nothing(s3, proxy, monkeypatch):
+    be_patient_for(monkeypatch, 60)
+    store = open_store(s3.address)
+    proxy.refused = 0.3
+    for number, key in enumerate(KEYS):
+        lease = store.stage_lease(key, {})
+        assert lease.acquire(), "it is nobody else's, whatever answers were lost"
+        assert store.find(key) is None
+        store.save_checkpoint(key, 1, {"w": torch.zeros(2)}, {"epoch": 1, "history": []})
+        assert publish(store, key, number).json("result") == {"error": number}
+        store.drop_checkpoints(key)
+        lease.release()
+    store.latest_checkpoint(A)  # waits for what is removed
+    proxy.refused = 0.0
+    assert proxy.n_refused > 40
+    assert sorted(store.keys()) == KEYS
+    for number, key in enumerate(KEYS):
+        found = store.find(key)
+        found.verify()
+        assert found.json("result") == {"error": number}
+    assert len(s3.names("files/")) == 2 * len(KEYS), "each was uploaded once"
+    assert s3.names("leases/") == []
+
+
+def test_what_is_published_once_although_the_answer_was_lost_is_one_s_own(s3, proxy, monkeypatch):
+    be_patient_for(monkeypatch, 60)
+    store = open_store(s3.address)
+    pass_on, lost = proxy._pass_on, []
+
+    def lose_the_first_answer(request, body):
+        answer = pass_on(request, body)
+        if request.command == "PUT" and "If-None-Match" in request.headers and not lost:
+            lost.append(request.path)
+            return 503, {}, b""
+        return answer
+
+    monkeypatch.setattr(proxy, "_pass_on", lose_the_first_answer)
+    assert publish(store, A, 5.0).json("result") == {"error": 5.0}
+    assert lost
+    lost.clear()
+    lease = store.stage_lease(A, {})
+    assert lease.acquire()
+    assert lost
+    assert lease.is_held
+    lease.release()
+    store.find(A).verify()
+
+
+def test_a_service_that_is_away_for_a_while_is_waited_for(s3, proxy, monkeypatch):
+    be_patient_for(monkeypatch, 60)
+    store = open_store(s3.address)
+    publish(store, KEYS[1])
+    proxy.is_away = True
+    timer = threading.Timer(2.0, setattr, (proxy, "is_away", False))
+    timer.start()
+    started = time.monotonic()
+    assert publish(store).json("result") == {"error": 1.0}
+    assert time.monotonic() - started >= 1.5
+    assert sorted(store.keys()) == sorted([A, KEYS[1]])
+
+
+def test_one_that_stays_away_is_said_and_nothing_counts_as_absent(s3, proxy, monkeypatch, tmp_path):
+    be_patient_for(monkeypatch, 0.5)
+    store = open_store(s3.address)
+    publish(store)
+    proxy.is_away = True
+    for call in (
+        lambda: store.find(A),
+        lambda: store.look_at(KEYS[1]),
+        lambda: publish(store, KEYS[1]),
+        lambda: store.stage_holder(A),
+        lambda: store.stage_lease(A, {}).acquire(),
+        lambda: store.latest_checkpoint(A),
+        lambda: list(store.keys()),
+    ):
+        with pytest.raises(StoreFaultError, match=rf"^the store failed while .*: the service .*{s3.address}") as error:
+            call()
+        assert "hunter2" not in str(error.value)
+    store.abandon_checkpoints(A)
+    store.join_family(A, A)
+    proxy.is_away = False
+    assert [name.partition("/")[0] for name in s3.names()] == ["artifacts", "files", "files"]
+    monkeypatch.setenv("ROBUSTUNE_CACHE", str(tmp_path / "elsewhere"))
+    found = open_store(s3.address).find(A)
+    proxy.is_away = True
+    with pytest.raises(StoreFaultError, match="the service does not answer"):
+        found.json("result")
+
+
+def test_who_is_killed_while_it_uploads_leaves_no_artifact_and_what_it_left_is_removed(s3, proxy):
+    code = """
+import os, sys, threading
+from engine.store import open_store
+store = open_store(sys.argv[1])
+store._put_manifest = lambda key, text: os.kill(os.getpid(), 9)
+with store.attempt(sys.argv[2]) as attempt:
+    attempt.write_json("result", 1)
+    store.publish(attempt, {})
+"""
+    subprocess.run([sys.executable, "-c", code, s3.address, A], check=False, cwd=ROOT)
+    store = open_store(s3.address)
+    assert len(s3.names("files/")) == 1, "it had come so far"
+    assert store.find(A) is None
+    assert list(store.keys()) == []
+    publish(store, KEYS[1])
+    (left,) = clean(store, 10**9).leftovers
+    assert left.startswith(f"files/{A}-")
+    assert all(name.startswith(f"files/{KEYS[1]}-") for name in s3.names("files/"))
+    store.find(KEYS[1]).verify()
+
+
+def test_an_attempt_elsewhere_is_left_for_a_day_and_for_who_is_at_it(s3, monkeypatch):
+    store = open_store(s3.address)
+    s3.write(f"files/{A}-00000000.1.2-0123456789ab/part.json", b"1")
+    assert clean(store, 10**9).leftovers == (), "whether that process lives is not known here"
+    monkeypatch.setattr("engine.store.bucket_leftovers.LEFT_S", -10.0)
+    with store.stage_lease(A, {}):
+        assert clean(store, 10**9).leftovers == ()
+    assert clean(store, 10**9, [A]).leftovers == ()
+    assert clean(store, 10**9).leftovers == (f"files/{A}-00000000.1.2-0123456789ab",)
+    assert s3.names() == []
+
+
+def save(store: Store, epoch: int, key: str = A) -> None:
+    store.save_checkpoint(key, epoch, {"w": torch.full((2,), float(epoch))}, {"epoch": epoch, "history": []})
+
+
+def test_an_epoch_does_not_wait_for_its_upload_and_the_last_one_wins(s3, proxy):
+    store = open_store(s3.address)
+    proxy.latency_s = 0.3
+    started = time.monotonic()
+    for epoch in range(1, 11):
+        save(store, epoch)
+    assert time.monotonic() - started < 0.3, "less than a single request takes"
+    assert store.latest_checkpoint(A)[1]["epoch"] == 10
+    puts = [request for request in proxy.requests if "PUT" in request and "/epoch-" in request]
+    uploaded = {request.split("/epoch-")[1][:5] for request in puts}
+    assert uploaded <= {"00001", "00002", "00010"}, "what had waited was replaced by what came later"
+    assert {name.split("epoch-")[1][:5] for name in s3.names("checkpoints/")} == {"00010"}
+
+
+def test_a_publication_waits_for_no_checkpoint(s3, proxy, monkeypatch):
+    store = open_store(s3.address)
+    pass_on, may_go_on = proxy._pass_on, threading.Event()
+
+    def hold_up(request, body):
+        if "/checkpoints/" in request.path and request.command == "PUT":
+            may_go_on.wait(60)
+        return pass_on(request, body)
+
+    monkeypatch.setattr(proxy, "_pass_on", hold_up)
+    save(store, 1)
+    publish(store)
+    store.drop_checkpoints(A)
+    save(store, 1, KEYS[1])
+    assert store.find(A) is not None
+    may_go_on.set()
+    assert store.latest_checkpoint(A) is None
+    assert store.latest_checkpoint(KEYS[1])[1]["epoch"] == 1
+
+
+def test_a_checkpoint_that_was_not_wholly_uploaded_is_none(s3, monkeypatch):
+    store = open_store(s3.address)
+    save(store, 1)
+    assert store.latest_checkpoint(A)[1]["epoch"] == 1
+    put = Bucket.put
+    monkeypatch.setattr(Bucket, "put", lambda self, name, *rest, **more: None if "epoch-" in name else put(self, name))
+    save(store, 2)  # as if it had been killed before its manifest was there
+    assert store.latest_checkpoint(A) is None or store.latest_checkpoint(A)[1]["epoch"] == 1
+    monkeypatch.undo()
+
+
+def test_a_checkpoint_that_is_damaged_there_is_passed_over(s3):
+    store = open_store(s3.address)
+    save(store, 1)
+    store.latest_checkpoint(A)
+    (tensors,) = [name for name in s3.names("checkpoints/") if name.endswith("state.safetensors")]
+    s3.write(tensors, b"x" * len(s3.read(tensors)))
+    assert store.latest_checkpoint(A) is None
+    (manifest,) = [name for name in s3.names("checkpoints/") if name.endswith("epoch-00001.json")]
+    s3.write(manifest, b"[3]")
+    assert store.latest_checkpoint(A) is None
+    assert store.checkpointed_history(A) == []
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Let this process's leases be of a machine whose processes cannot be looked up, and be stale after two seconds."""
+    there = replace(Holder.this_process(), place="another machine", host="elsewhere")
+    monkeypatch.setattr(Holder, "this_process", lambda: replace(there, token=os.urandom(16).hex()))
+    monkeypatch.setattr(claims, "DEAD_S", 2.0)
+    monkeypatch.setattr(leases, "BEAT_S", 0.3)
+    monkeypatch.setattr(bucket_leases, "CONFIRM_S", 1.0)
+
+
+def until_held(lease, seconds: float) -> float:
+    started = time.monotonic()
+    while not lease.acquire():
+        assert time.monotonic() - started < seconds
+        time.sleep(0.1)
+    return time.monotonic() - started
+
+
+def test_who_lives_keeps_a_lease_whatever_machines_clocks_say_and_who_is_gone_loses_it(s3, elsewhere, monkeypatch):
+    store, other = open_store(s3.address), open_store(s3.address)
+    lease, wanted = store.stage_lease(A, {}), other.stage_lease(A, {})
+    assert lease.acquire()
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 7200.0)
+    end = time.monotonic() + 4.0
+    while time.monotonic() < end:
+        assert not wanted.acquire()
+        assert other.stage_holder(A) is not None
+        time.sleep(0.1)
+    lease._heartbeat.stop()  # as if its machine were gone
+    assert until_held(wanted, 15) > 1.0
+    assert not lease.is_held
+    lease.release()
+    assert wanted.is_held, "who comes back from a sleep does not give back another's lease"
+    wanted.release()
+    assert store.stage_holder(A) is None
+
+
+def test_who_could_not_reach_the_service_because_it_was_away_keeps_its_lease(s3, proxy, elsewhere, monkeypatch):
+    be_patient_for(monkeypatch, 30)
+    store, other = open_store(s3.address), open_store(s3.address)
+    lease = store.stage_lease(A, {})
+    assert lease.acquire()
+    assert other.stage_holder(A) is not None
+    proxy.is_away = True
+    threading.Timer(4.0, setattr, (proxy, "is_away", False)).start()
+    fresh = time.monotonic() + 7.0
+    while time.monotonic() < fresh:
+        assert other.stage_holder(A) is not None
+        newcomer = open_store(s3.address, read_only=True, patient=True)
+        assert not newcomer.stage_lease(A, {}).acquire()
+        time.sleep(0.05)
+    assert lease.is_held
+    lease.release()
+
+
+def test_an_old_lease_is_watched_for_a_while_before_it_counts_as_left(s3, elsewhere):
+    lease = open_store(s3.address).stage_lease(A, {})
+    assert lease.acquire()
+    lease._heartbeat.stop()
+    time.sleep(3.2)
+    wanted = open_store(s3.address).stage_lease(A, {})
+    assert [wanted.acquire() for _ in range(5)] == [False] * 5
+    lease._beat()  # it was only cut off
+    time.sleep(1.2)
+    assert not wanted.acquire()
+    lease.release()
+
+
+def test_what_was_not_answered_meanwhile_was_not_watched(s3, proxy, elsewhere, monkeypatch):
+    be_patient_for(monkeypatch, 0.1)
+    lease = open_store(s3.address).stage_lease(A, {})
+    assert lease.acquire()
+    lease._heartbeat.stop()
+    time.sleep(3.2)
+    other = open_store(s3.address)
+    wanted = other.stage_lease(A, {})
+    assert not wanted.acquire()
+    proxy.is_away = True
+    time.sleep(1.2)
+    with pytest.raises(StoreFaultError, match="the service does not answer"):
+        wanted.acquire()
+    proxy.is_away = False
+    assert not wanted.acquire()
+    assert until_held(wanted, 15) > 0.9
+    wanted.release()
+
+
+def test_what_a_dead_machine_left_is_cleared_by_who_looks_so_that_others_need_not_watch_it_again(s3, elsewhere):
+    store = open_store(s3.address)
+    lease = store.stage_lease(A, {})
+    assert lease.acquire()
+    lease._heartbeat.stop()
+    end = time.monotonic() + 15
+    while store.stage_holder(A) is not None:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert s3.names("leases/") == []
+    again = open_store(s3.address).stage_lease(A, {})
+    assert again.acquire()
+    again.release()
+
+
+def test_threads_that_publish_find_and_remove_one_artifact_see_all_of_it_or_nothing(s3):
+    end, errors = time.monotonic() + 3.0, []
+
+    def again_and_again(doing) -> None:
+        store = open_store(s3.address)
+        try:
+            while time.monotonic() < end:
+                doing(store)
+        except Exception as error:
+            errors.append(error)
+
+    def look(store: Store) -> None:
+        found = store.find(A)
+        if found is not None:
+            with contextlib.suppress(CorruptArtifactError):  # removed in this moment
+                assert found.json("result") == {"error": 1.0}
+
+    doings = [publish, publish, look, look, lambda store: store.remove(A), lambda store: clean(store, 0)]
+    threads = [threading.Thread(target=again_and_again, args=(doing,)) for doing in doings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    store = open_store(s3.address)
+    publish(store)
+    store.find(A).verify()
+    clean(store, 10**9)
+    assert len(s3.names("files/")) == 2, "what lost a race is gone"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from engine.corruptions.pixels import divide
+from engine.corruptions.pixels import constants, divide
 from engine.errors import InputError
 
 # ITU-R BT.601
@@ -37,7 +37,7 @@ def grey(images: torch.Tensor) -> torch.Tensor:
 
 def tint(colour: Sequence[float], images: torch.Tensor) -> torch.Tensor:
     """Return an RGB colour as (1, c, 1, 1) of the images' type; its brightness for one-channel images."""
-    values = torch.tensor(colour, dtype=torch.float64, device=images.device).reshape(1, 3, 1, 1)
+    values = constants(tuple(colour), images.device).reshape(1, 3, 1, 1)
     return (values if images.shape[1] == 3 else grey(values)).to(images.dtype)
 
 

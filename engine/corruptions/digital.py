@@ -12,7 +12,7 @@ from engine.corruptions.colour import hsv_to_rgb, require_channels, rgb_to_hsv
 from engine.corruptions.draws import Draws
 from engine.corruptions.image_filters import fold_positions, gaussian_filter
 from engine.corruptions.jpeg import through_jpeg
-from engine.corruptions.pixels import divide, to_bytes, to_unit
+from engine.corruptions.pixels import constants, divide, to_bytes, to_unit
 
 _COEFFICIENT_BITS = 22
 _SUBPIXELS = 32
@@ -126,8 +126,8 @@ def _affine(images: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
     """
     height, width = images.shape[2:]
     reach = max(1, min(height, width) // 3)
-    middle = torch.tensor([width // 2, height // 2], dtype=torch.float64, device=images.device)
-    signs = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float64, device=images.device)
+    middle = constants((width // 2, height // 2), images.device)
+    signs = constants((1, 1, 1, -1, -1, -1), images.device).reshape(3, 2)
     moved = ((middle + signs * reach).float() + moves.float()).double()
     # The three points make a right angle along the axes, at the second one: the map's columns are differences.
     right, down = divide(moved[:, 1] - moved[:, 2], 2 * reach), divide(moved[:, 0] - moved[:, 1], 2 * reach)

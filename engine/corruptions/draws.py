@@ -66,6 +66,9 @@ class Draws:
         values = images.long()
         words = self._words(purpose, images.shape[1:])
         wanted = words_to_uniform(words).add_(values)
+        if images.device.type != "cpu":  # there a search is quick, and to ask where one is needed is not
+            found = torch.searchsorted(cumulative, wanted.flatten())
+            return found.reshape(images.shape).sub_(values.mul_(n_counts))
         # The guide is right where no count's boundary lies between the word and its highest bits; the rest is searched.
         part = (words >> (32 - _GUIDE_BITS)).add_(1 << (_GUIDE_BITS - 1))
         found = guide.index_select(0, (values << _GUIDE_BITS).add_(part).flatten())

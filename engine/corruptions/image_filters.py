@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -145,15 +146,21 @@ def zoom(images: torch.Tensor, factor: float) -> torch.Tensor:
 
 
 def _zoom_axis(images: torch.Tensor, factor: float, dim: int) -> torch.Tensor:
-    length = images.shape[dim]
+    lower, upper, share = _zoom_taps(images.shape[dim], factor, images.device)
+    before, after = images.index_select(dim, lower), images.index_select(dim, upper)
+    return after.sub_(before).mul_(share.reshape([-1] + [1] * (images.ndim - 1 - dim))).add_(before)
+
+
+@lru_cache(maxsize=256)
+def _zoom_taps(length: int, factor: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the two old pixels that each new one lies between, int64, and how far, float64 in [0, 1]; each (length,).
+
+    They are computed where they are needed, by operations that are rounded correctly everywhere: nothing is copied.
+    """
     cropped = math.ceil(length / factor)
     start = (length - cropped) // 2
     enlarged = round(cropped * factor)
     scale = (cropped - 1) / (enlarged - 1) if enlarged > 1 else 0.0
-    positions = (np.arange(length) + (enlarged - length) // 2) * scale
-    lower = np.clip(np.floor(positions).astype(np.int64), 0, cropped - 1)
-    upper = np.minimum(lower + 1, cropped - 1)
-    share = torch.from_numpy(positions - lower).reshape([-1] + [1] * (images.ndim - 1 - dim)).to(images.device)
-    before = images.index_select(dim, torch.from_numpy(start + lower).to(images.device))
-    after = images.index_select(dim, torch.from_numpy(start + upper).to(images.device))
-    return after.sub_(before).mul_(share).add_(before)
+    positions = (torch.arange(length, dtype=torch.float64, device=device) + (enlarged - length) // 2) * scale
+    lower = positions.floor().long().clamp_(0, cropped - 1)
+    return start + lower, start + (lower + 1).clamp_(max=cropped - 1), positions - lower

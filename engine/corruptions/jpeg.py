@@ -115,8 +115,8 @@ def _through_blocks(planes: torch.Tensor, quality: int, table: tuple[int, ...]) 
     rows, columns = padded.shape[1] // _BLOCK, padded.shape[2] // _BLOCK
     # The block's own axes come first: what is multiplied by the matrix is then one wide matrix.
     blocks = padded.reshape(n_images, rows, _BLOCK, columns, _BLOCK).permute(4, 2, 0, 1, 3).reshape(_BLOCK, _BLOCK, -1)
-    matrix = _transform().to(planes.device)
-    steps = _quantisation(quality, table).to(planes.device)
+    matrix = _transform(planes.device)
+    steps = _quantisation(quality, table, planes.device)
     blocks = _pass(matrix, blocks - 128, _CONSTANT_BITS - _EXTRA_BITS).transpose(0, 1)
     blocks = _pass(matrix, blocks, _CONSTANT_BITS + _EXTRA_BITS)  # 8 times the coefficients
     magnitude = blocks.abs().add_(4 * steps + 0.5).div_(8 * steps).floor_()
@@ -133,8 +133,8 @@ def _pass(matrix: torch.Tensor, blocks: torch.Tensor, n_bits: int) -> torch.Tens
     return product.reshape(blocks.shape)
 
 
-@lru_cache(maxsize=1)
-def _transform() -> torch.Tensor:
+@lru_cache(maxsize=8)
+def _transform(device: torch.device) -> torch.Tensor:
     """Return libjpeg's cosine transform as a matrix of whole numbers, float64 (frequency, place)."""
     matrix = np.zeros((_BLOCK, _BLOCK), dtype=np.int64)
     one = 1 << _CONSTANT_BITS
@@ -147,7 +147,7 @@ def _transform() -> torch.Tensor:
     for place, row in enumerate(np.eye(4, dtype=np.int64)):
         matrix[1::2, place] = _odd_part(row[::-1])
     matrix[1::2, 4:] = -matrix[1::2, 3::-1]
-    return torch.from_numpy(matrix.astype(np.float64))
+    return torch.from_numpy(matrix.astype(np.float64)).to(device)
 
 
 def _odd_part(differences: np.ndarray) -> tuple[int, int, int, int]:
@@ -159,8 +159,9 @@ def _odd_part(differences: np.ndarray) -> tuple[int, int, int, int]:
     return 12299 * outmost + z1 + z4, 25172 * outer + z2 + z3, 16819 * inner + z2 + z4, 2446 * inmost + z1 + z3
 
 
-def _quantisation(quality: int, table: tuple[int, ...]) -> torch.Tensor:
+@lru_cache(maxsize=64)
+def _quantisation(quality: int, table: tuple[int, ...], device: torch.device) -> torch.Tensor:
     """Return a table's steps at a quality in 1…100: float64 (8, 8, 1), whole numbers in 1…255."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps = np.clip((np.array(table) * scale + 50) // 100, 1, 255)
-    return torch.from_numpy(steps.astype(np.float64)).reshape(_BLOCK, _BLOCK, 1)
+    return torch.from_numpy(steps.astype(np.float64)).reshape(_BLOCK, _BLOCK, 1).to(device)

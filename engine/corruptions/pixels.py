@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -10,10 +12,19 @@ from engine.errors import InputError
 
 ImageIndices = Sequence[int] | torch.Tensor
 
+_checked: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+"""By id, the indices on a GPU that were found to be right, and their version then."""
+
 
 def divide(values: torch.Tensor, number: float) -> torch.Tensor:
     """Return a correctly rounded quotient; by a plain number, CUDA would multiply by the rounded reciprocal."""
     return values / torch.full((), number, dtype=values.dtype, device=values.device)
+
+
+@lru_cache(maxsize=64)
+def constants(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return numbers as a tensor on a device, float64 (n,), which stays there: it is not to be written to."""
+    return torch.tensor(values, dtype=torch.float64, device=device)
 
 
 def to_unit(images: torch.Tensor, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -61,6 +72,22 @@ def check_indices(indices: ImageIndices | None, images: torch.Tensor) -> torch.T
         raise InputError(f"`indices` must have one entry for each of the {n_images} images, got {tuple(found.shape)}")
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         raise InputError(f"`indices` must be whole numbers, got {str(found.dtype).removeprefix('torch.')}")
-    if int(found.min()) < 0:
-        raise InputError(f"`indices` must be ≥ 0, got {int(found.min())}")
+    if not _is_known(found):
+        lowest = int(found.min())
+        if lowest < 0:
+            raise InputError(f"`indices` must be ≥ 0, got {lowest}")
+        _remember(found)
     return found.to(device=images.device, dtype=torch.int64)
+
+
+def _is_known(indices: torch.Tensor) -> bool:
+    """Return whether these very indices lie on a GPU and were looked at before: to look again, the host would wait."""
+    known, version = _checked.get(id(indices), (None, -1))
+    return known is not None and known() is indices and version == indices._version
+
+
+def _remember(indices: torch.Tensor) -> None:
+    if indices.device.type == "cpu" or indices.is_inference():
+        return
+    place = id(indices)
+    _checked[place] = (weakref.ref(indices, lambda _: _checked.pop(place, None)), indices._version)

@@ -1,6 +1,7 @@
 """How often the host waits for a GPU, counted on the pretend one, and that it computes what the CPU does."""
 
 import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -113,18 +114,23 @@ def test_a_training_on_the_device_equals_that_on_the_cpu(kind):
         torch.testing.assert_close(torch.as_tensor(there[name]), torch.as_tensor(value), rtol=1e-4, atol=1e-5)
 
 
-AT_MOST_95_SETS = 1260
+AT_MOST_95_SETS = 100
+AT_MOST_95_SETS_AGAIN = 20
 
 
-def test_waits_of_the_95_corrupted_sets(monkeypatch):
+def test_the_95_corrupted_sets_seldom_wait(monkeypatch):
     """Of 10,000 images of 32×32 in two parts, as on a GPU; the number of images plays no part in it."""
     split = on_device(make_split(4, 32))
     monkeypatch.setitem(apply._CHUNK_ELEMENTS, "cuda", 2 * 3 * 32 * 32)
-    with counting() as counts:
-        for _ in corrupted_splits(split, CORRUPTIONS, (1, 2, 3, 4, 5), seed=0, table="cifar-c"):
-            pass
+    for module in [module for name, module in sys.modules.items() if name.startswith("engine.corruptions")]:
+        for kept in [value for value in vars(module).values() if hasattr(value, "cache_clear")]:
+            kept.cache_clear()
+    for at_most in (AT_MOST_95_SETS, AT_MOST_95_SETS_AGAIN):
+        with counting() as counts:
+            for _ in corrupted_splits(split, CORRUPTIONS, (1, 2, 3, 4, 5), seed=0, table="cifar-c"):
+                pass
+        assert counts.n_waits <= at_most, counts.waits
     assert len(CORRUPTIONS) == 19
-    assert counts.n_waits <= AT_MOST_95_SETS, counts.waits
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)

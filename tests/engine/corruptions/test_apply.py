@@ -17,6 +17,7 @@ from engine.corruptions import (
 )
 from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.errors import InputError
+from tests.engine.pretend_device import on_device, pretend_device
 
 REGISTERED = CORRUPTION_REGISTRY.names()
 # On one-channel images too: all but those that are about colour.
@@ -245,3 +246,13 @@ def test_a_name_that_means_something_else_in_results_is_refused(name):
     with pytest.raises(InputError, match=f"a corruption cannot be called '{name}': results call something else so"):
         register_corruption(name, constants=(1, 2, 3, 4, 5))(lambda images, constant, draws: images)
     assert name not in CORRUPTION_REGISTRY
+
+
+def test_indices_that_were_changed_in_place_are_looked_at_again():
+    with pretend_device():
+        images, indices = on_device(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)), on_device(torch.tensor([0, 1]))
+        for _ in range(2):
+            corrupt(images, "gaussian_noise", 1, seed=0, indices=indices)
+        indices -= 1
+        with pytest.raises(InputError, match="`indices` must be ≥ 0, got -1"):
+            corrupt(images, "gaussian_noise", 1, seed=0, indices=indices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 
@@ -25,13 +26,22 @@ def sliced_emd(clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
     """
     require_pixels(clean, "sliced_emd")
     surplus = (unit_mass(clean) - unit_mass(noisy)).flatten(0, 1)
-    positions = torch.from_numpy(pixel_positions(clean.shape[2], clean.shape[3])).to(surplus.device)
     total = surplus.new_zeros(len(surplus))
+    for order, steps in _projections(clean.shape[2], clean.shape[3], surplus.device):
+        total += surplus[:, order].cumsum(dim=1).abs_() @ steps
+    return (total / N_DIRECTIONS).reshape(clean.shape[:2])
+
+
+@lru_cache(maxsize=32)
+def _projections(height: int, width: int, device: torch.device) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return, for each direction, all pixels but the last in their order along it, and the steps between them."""
+    positions = torch.from_numpy(pixel_positions(height, width))
+    found = []
     for k in range(N_DIRECTIONS):
         angle = math.pi * k / N_DIRECTIONS
         along, order = (positions @ positions.new_tensor([math.sin(angle), math.cos(angle)])).sort()
-        total += surplus[:, order[:-1]].cumsum(dim=1).abs_() @ along.diff()
-    return (total / N_DIRECTIONS).reshape(clean.shape[:2])
+        found.append((order[:-1].to(device), along.diff().to(device)))
+    return found
 
 
 @register_distance("sinkhorn")

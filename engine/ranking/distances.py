@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -37,7 +37,31 @@ def filter_distances(clean_maps: torch.Tensor, noisy_maps: torch.Tensor, distanc
     Raises:
         InputError: an unknown distance, maps that do not pair up, no maps, or values that are not finite.
     """
+    return layers_distances({"": clean_maps}, {"": noisy_maps}, distance)[""]
+
+
+def layers_distances(
+    clean_maps: Mapping[str, torch.Tensor], noisy_maps: Mapping[str, torch.Tensor], distance: str
+) -> dict[str, torch.Tensor]:
+    """Return ``filter_distances`` of several layers' maps; on a GPU the host waits once, to hear that all are finite.
+
+    Args:
+        clean_maps: ``{layer: (n, f, h, w)}``.
+        noisy_maps: of the same layers.
+        distance: a name in ``DISTANCES``.
+
+    Raises:
+        InputError: as ``filter_distances``.
+    """
     function = DISTANCES[distance]
+    pairs = {layer: _as_pair(clean, noisy_maps[layer]) for layer, clean in clean_maps.items()}
+    if not _are_finite(maps for pair in pairs.values() for maps in pair):
+        raise InputError("activation maps hold NaN or infinite values, so that no distance is defined; did it diverge?")
+    return {layer: function(*pair).double() for layer, pair in pairs.items()}
+
+
+def _as_pair(clean_maps: torch.Tensor, noisy_maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return maps of one type, without gradients, that can be compared."""
     clean, noisy = torch.as_tensor(clean_maps), torch.as_tensor(noisy_maps)
     if clean.ndim != 4 or noisy.ndim != 4:
         raise InputError(f"activation maps must be (n, f, h, w), got {tuple(clean.shape)} and {tuple(noisy.shape)}")
@@ -51,15 +75,13 @@ def filter_distances(clean_maps: torch.Tensor, noisy_maps: torch.Tensor, distanc
     if clean.numel() == 0:
         raise InputError(f"no activation maps to compare: the shape is {tuple(clean.shape)}")
     dtype = torch.promote_types(torch.promote_types(clean.dtype, noisy.dtype), torch.float32)
-    clean, noisy = clean.detach().to(dtype), noisy.detach().to(dtype)
-    if not (_is_finite(clean) and _is_finite(noisy)):
-        raise InputError("activation maps hold NaN or infinite values, so that no distance is defined; did it diverge?")
-    return function(clean, noisy).double()
+    return clean.detach().to(dtype), noisy.detach().to(dtype)
 
 
-def _is_finite(maps: torch.Tensor) -> bool:
+def _are_finite(maps: Iterable[torch.Tensor]) -> bool:
     """Return whether no value is NaN or infinite, from the extremes, which is far quicker than value by value."""
-    return bool(torch.isfinite(torch.stack(torch.aminmax(maps))).all())
+    extremes = [extreme.double() for of_layer in maps for extreme in torch.aminmax(of_layer)]
+    return bool(torch.isfinite(torch.stack(extremes)).all())
 
 
 def require_pixels(maps: torch.Tensor, distance: str) -> None:

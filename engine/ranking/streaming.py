@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from engine.errors import InputError
-from engine.ranking.distances import DISTANCES, filter_distances
+from engine.ranking.distances import DISTANCES, layers_distances
 from engine.ranking.filters import wanted_layers
 from engine.ranking.maps import activation_maps, check_images
 
@@ -81,9 +81,18 @@ def paired_distances(
     clean_batches = activation_maps(model, clean, wanted, at=at, batch_size=batch_size)
     noisy_batches = activation_maps(model, noisy, wanted, at=at, batch_size=batch_size)
     for clean_maps, noisy_maps in zip(clean_batches, noisy_batches, strict=True):
-        for layer in wanted:
-            rows[layer].append(filter_distances(clean_maps[layer], noisy_maps[layer], distance).cpu())
-    return {layer: torch.cat(found) for layer, found in rows.items()}
+        for layer, found in layers_distances(clean_maps, noisy_maps, distance).items():
+            rows[layer].append(found)
+    return _on_host({layer: torch.cat(found) for layer, found in rows.items()})
+
+
+def _on_host(distances: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return layers' distances ``(n, f)`` on the CPU, by one copy."""
+    if all(found.device.type == "cpu" for found in distances.values()):
+        return distances
+    together = torch.cat(list(distances.values()), dim=1).cpu()
+    parts = together.split([found.shape[1] for found in distances.values()], dim=1)
+    return {layer: part.contiguous() for layer, part in zip(distances, parts, strict=True)}
 
 
 def exemplar_distances(

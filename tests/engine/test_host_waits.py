@@ -162,21 +162,23 @@ def test_waits_of_an_evaluation():
     assert counts.n_waits <= A_SET * len(cells), counts.waits
 
 
-A_RANKING_BATCH = {"emd_1d": 21, "l1": 21, "l2": 21, "cosine": 21, "sliced_emd": 140}
+CHEAP_DISTANCES = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
+A_RANKING_BATCH = 1
 
 
-@pytest.mark.parametrize("distance", A_RANKING_BATCH)
-def test_waits_of_a_batch_of_a_ranking(distance):
+@pytest.mark.parametrize("distance", CHEAP_DISTANCES)
+def test_a_batch_of_a_ranking_waits_once_to_hear_that_its_maps_are_finite(distance):
     network, clean, noisy = on_device(make_network()), on_device(make_split(8)), on_device(make_split(8))
     waits = []
     for batch_size in (4, 4, 2):  # the first fills what is kept
         with counting() as counts:
             paired_distances(network, clean.images, noisy.images, distance=distance, batch_size=batch_size)
         waits.append(counts.n_waits)
-    assert (waits[2] - waits[1]) / 2 <= A_RANKING_BATCH[distance], counts.waits
+    assert waits[1] - 2 * A_RANKING_BATCH <= 1, "and then what was found comes back"
+    assert waits[2] - waits[1] <= 2 * A_RANKING_BATCH, counts.waits
 
 
-@pytest.mark.parametrize("distance", A_RANKING_BATCH)
+@pytest.mark.parametrize("distance", CHEAP_DISTANCES)
 def test_a_ranking_on_the_device_equals_that_on_the_cpu(distance):
     network, clean, noisy = make_network(), make_split(8), make_split(8)
     noisy = Split(noisy.images.flip(0), noisy.labels, noisy.indices)

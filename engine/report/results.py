@@ -24,6 +24,7 @@ class Results:
         trials: the ended ones by number, without those that were interrupted.
         experiment: id of the MLflow experiment that has its runs; "" until it is known.
         objectives: what its trials are compared by.
+        is_running: whether a driver is at work on it.
     """
 
     study: str
@@ -31,6 +32,7 @@ class Results:
     trials: tuple[TrialResult, ...]
     experiment: str = ""
     objectives: tuple[str, ...] = (CORRUPTED,)
+    is_running: bool = False
 
     def __repr__(self) -> str:
         states = Counter(trial.state for trial in self.trials)

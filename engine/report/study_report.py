@@ -44,7 +44,7 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
     """
     check_by(by)
     groups, found = results.groups(), findings(results)
-    parts: list[Part] = [*verdict_lines(found)]
+    parts: list[Part] = [*running_lines(results), *verdict_lines(found)]
     declared = declared_table(found) if detailed else None
     parts += [declared] if declared is not None else []
     if groups:
@@ -59,6 +59,15 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
     parts += best_parts(results, groups)
     parts.extend(ended_lines(results))
     return parts
+
+
+def running_lines(results: Results) -> list[str]:
+    """Return that a study is still running, where it is."""
+    if not results.is_running:
+        return []
+    return [
+        f"study {results.study} is still running: what follows is of the {len(results.trials)} trials that have ended"
+    ]
 
 
 def _opened_up(results: Results) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from engine.metrics.inference import (
     least_sign_flip_p,
     seeds_for_a_claim,
     smallest_effect,
+    spread_limit,
 )
 from engine.report.groups import GroupSummary
 from engine.report.results import Results
@@ -69,9 +70,10 @@ class Finding:
     @property
     def detectable(self) -> float:
         """Return the smallest effect that so many seeds show 4 times in 5, a fraction, by the spread of these seeds."""
-        if self.evidence is None or self.evidence.n < 2:
+        found = self.evidence
+        if found is None or found.n < 2 or least_sign_flip_p(found.n) > LEVEL:
             return math.inf
-        return smallest_effect(self.evidence.n, self.n_family) * self.evidence.spread if self.evidence.spread else 0.0
+        return smallest_effect(found.n, self.n_family) * spread_limit(found.values)
 
 
 def findings(results: Results) -> list[Finding]:

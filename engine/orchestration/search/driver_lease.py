@@ -138,6 +138,15 @@ class DriverLease:
         )
 
 
+def is_driven(study: Study) -> bool:
+    """Return whether a driver is at work on a study, as far as can be told without waiting for its next beat."""
+    found = study.user_attrs.get(DRIVER)
+    if found is None:
+        return False
+    holder = Holder(**found["holder"])
+    return not holder.is_gone if holder.is_here else time.time() - found["beat"] <= DEAD_S
+
+
 def _is_dead(found: dict[str, Any], read: Callable[[], dict[str, Any] | None]) -> bool:
     """Return whether the driver that left a claim is dead."""
     holder = Holder(**found["holder"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable
 from typing import Literal
@@ -15,6 +16,7 @@ from engine.errors import InputError, unknown_name
 from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
 from engine.orchestration.databases.patience import UnusableError
 from engine.orchestration.databases.servers import check_driver
+from engine.orchestration.search.driver_lease import is_driven
 from engine.orchestration.search.study_storage import holds_studies, open_storage
 from engine.orchestration.search.study_trials import ENDED
 from engine.redaction import hide_credentials
@@ -170,13 +172,14 @@ def read_results(storage: str, name: str) -> Results:
     """Return what a study says, without changing it.
 
     Raises:
-        InputError: there is no such study, or it was not made by a sweep, or the storage cannot be used.
+        InputError: there is no such study, it was not made by a sweep, or by one of another version whose space
+            cannot be read, or the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _load(storage, name)
     if OfStudy.SPACE not in study.user_attrs:
         raise InputError(f"study {name!r} was not made by a sweep")
-    return results_of(study)
+    return dataclasses.replace(results_of(study), is_running=is_driven(study))
 
 
 def _load(storage: str, name: str) -> optuna.Study:
@@ -201,11 +204,27 @@ def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None)
     experiment = study.user_attrs.get(OfStudy.EXPERIMENT, "")
     return Results(
         study.study_name,
-        Space.from_json(study.user_attrs[OfStudy.SPACE], of_record=True),
+        _space_of(study),
         tuple(_result(trial, objectives) for trial in without_retried(ended)),
         experiment,
         objectives,
     )
+
+
+def _space_of(study: optuna.Study) -> Space:
+    """Return the space that a study was begun with.
+
+    Raises:
+        InputError: it is of another version, and cannot be read.
+    """
+    try:
+        return Space.from_json(study.user_attrs[OfStudy.SPACE], of_record=True)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(
+            f"study {study.study_name!r} was made by another version, whose space this one cannot read ({what}); read "
+            "it with that version, or run the space anew: the store has the stages that are the same"
+        ) from error
 
 
 def counts(trial: FrozenTrial) -> bool:

@@ -1,0 +1,126 @@
+"""The forms in which a study's answer can be written: each makes one file or several of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import InputError, unknown_name
+from engine.report.latex import as_latex
+from engine.report.records import GROUP_COLUMNS, TRIAL_COLUMNS, as_csv, as_json, group_rows, trial_rows
+from engine.report.results import Results
+from engine.report.study_report import running_lines, study_report
+from engine.report.terminal import as_text
+from engine.report.text_tables import Part
+
+Files = Mapping[str, str]
+"""{what is put before a file's ending: its text}; "" for the file itself."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is written.
+
+    Attributes:
+        results: of the study.
+        by: what tables have a column for, as of ``study_report``.
+        scores: tables against a baseline, behind the others; none without one.
+    """
+
+    results: Results
+    by: str = "kind"
+    scores: Sequence[Part] = ()
+
+    @property
+    def parts(self) -> list[Part]:
+        """Return its text and tables."""
+        if not self.results.trials:
+            return [*running_lines(self.results), f"study {self.results.study}: no trial has ended yet"]
+        return [*study_report(self.results, by=self.by, detailed=True), *self.scores]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form of the answer.
+
+    Attributes:
+        write: makes its files.
+        description: what it is, for ``--help``.
+        is_printed: whether it can be printed where no file is given: it is one file.
+        needs_complete: whether there is nothing to write without a complete trial.
+    """
+
+    write: Callable[[Answer], Files]
+    description: str
+    is_printed: bool = True
+    needs_complete: bool = True
+
+
+def _csv(answer: Answer) -> Files:
+    results = answer.results
+    return {
+        "": as_csv(trial_rows(results), TRIAL_COLUMNS),
+        "-groups": as_csv(group_rows(results), GROUP_COLUMNS),
+    }
+
+
+FORMATS: dict[str, Format] = {
+    "text": Format(lambda answer: {"": as_text(answer.parts)}, "as it is printed", needs_complete=False),
+    "csv": Format(_csv, "a row a trial × corruption × severity, and the groups beside it", is_printed=False),
+    "json": Format(lambda answer: {"": as_json(answer.results)}, "everything, unrounded, with the verdicts"),
+    "latex": Format(
+        lambda answer: {"": as_latex(answer.parts, title=f"Study {answer.results.study}")}, "tables with booktabs"
+    ),
+}
+"""{form: how it is made}."""
+
+
+def check_format(name: str, output: Path | None) -> Format:
+    """Return a form of the answer by its name.
+
+    Raises:
+        InputError: there is no such form, it needs a file, or the file cannot be there.
+    """
+    if name not in FORMATS:
+        raise unknown_name("format of the report", name, FORMATS)
+    if output is None and not FORMATS[name].is_printed:
+        raise InputError(f"`--format {name}` writes more than one file: say where, with `--output FILE`")
+    if output is not None and output.is_dir():
+        raise InputError(f"`--output` must be a file, got the folder {output}")
+    if output is not None and not output.parent.is_dir():
+        raise InputError(f"`--output`: there is no folder {output.parent} to write {output.name} into")
+    return FORMATS[name]
+
+
+def written(answer: Answer, form: Format) -> Files:
+    """Return the files of an answer.
+
+    Raises:
+        InputError: it has nothing that this form could show.
+    """
+    results = answer.results
+    if form.needs_complete and not results.with_state("COMPLETE"):
+        counts = f"{len(results.trials)} have ended" if results.trials else "none has ended"
+        raise InputError(
+            f"study {results.study!r} has no complete trial ({counts}): there are no errors to write; `--format text` "
+            "says why"
+        )
+    return form.write(answer)
+
+
+def write_files(files: Files, output: Path) -> list[Path]:
+    """Write files at a path, those beside it with their word before its ending; return their paths.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    paths = []
+    for word, text in files.items():
+        path = output.with_name(f"{output.stem}{word}{output.suffix}")
+        try:
+            path.write_text(text, encoding="utf-8", newline="")
+        except OSError as error:
+            raise InputError(f"`--output` cannot be written: {path} ({error.strerror})") from error
+        paths.append(path)
+    return paths

@@ -35,7 +35,7 @@ class Attempt:
         """Write ``name``.safetensors."""
         from safetensors.torch import save_file
 
-        contiguous = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+        contiguous = _on_host(tensors)
         path = self.folder / _file_name(name, ".safetensors")
         with faults_named(f"writing {path.name} of {self.key}", self.folder):
             save_file(contiguous, path)
@@ -55,6 +55,24 @@ class Attempt:
             sealed = {**always, **manifest}
             (self.folder / MANIFEST).write_text(json.dumps(sealed, indent=1, allow_nan=False))
         return sealed
+
+
+def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU, contiguous; those of a GPU come by one copy for each type of number that they have."""
+    import torch
+
+    found: dict[str, Tensor] = {}
+    elsewhere: dict[Any, list[str]] = {}
+    for name, tensor in tensors.items():
+        if tensor.device.type == "cpu":
+            found[name] = tensor.detach().contiguous()
+        else:
+            elsewhere.setdefault((tensor.device, tensor.dtype), []).append(name)
+    for names in elsewhere.values():
+        together = torch.cat([tensors[name].detach().flatten() for name in names]).cpu()
+        parts = together.split([tensors[name].numel() for name in names])
+        found |= {name: part.reshape(tensors[name].shape).clone() for name, part in zip(names, parts, strict=True)}
+    return {name: found[name] for name in tensors}
 
 
 def attempt_name(key: str) -> str:

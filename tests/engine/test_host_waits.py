@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,10 +14,13 @@ from engine.layers import insert_push_pull
 from engine.metrics import corrupted_splits, errors_by_cell
 from engine.models import build_model
 from engine.ranking import filter_layers, paired_distances
-from engine.settings import TrainingSettings
+from engine.settings import TrainingSettings, TrialConfig
+from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.probe import make_judge
+from engine.store import Store
 from engine.training import CorrectedFilters, SelectiveFilters, Trainer, WholeNetwork
-from tests.engine.pretend_device import Counts, counting, on_device, on_host, pretend_device
+from tests.engine.pretend_device import DEVICE, HOST, Counts, counting, on_device, on_host, pretend_device
+from tests.engine.stages.conftest import TINY
 
 N_CLASSES, SIDE, BATCH = 10, 16, 8
 
@@ -187,3 +190,48 @@ def test_a_ranking_on_the_device_equals_that_on_the_cpu(distance):
     there = paired_distances(network, on_device(clean).images, on_device(noisy).images, distance=distance)
     for layer, found in here.items():
         torch.testing.assert_close(there[layer], found, rtol=1e-5, atol=1e-6)
+
+
+def test_a_checkpoint_s_tensors_come_to_the_host_by_one_copy_for_each_type(tmp_path):
+    store, network = Store(tmp_path), make_network()
+    expected = {name: value.clone() for name, value in network.state_dict().items()}
+    on_device(network)
+    with store.attempt("ab" * 16) as attempt, counting() as counts:
+        attempt.write_tensors("model", network.state_dict())
+        attempt.write_tensors("nothing", {})
+        artifact = store.publish(attempt, {"history": []})
+    assert counts.copies == {"to host": 2}, "floating-point numbers, and the normalisations' counters"
+    assert artifact.tensors("nothing") == {}
+    assert artifact.tensors("model").keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in artifact.tensors("model").items())
+
+
+def errors_in(value: Any) -> Iterator[float]:
+    """Yield the numbers in a JSON value, in its order."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from errors_in(part)
+    elif isinstance(value, int | float):
+        yield value
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pretrain.augmentation": "crop-alternate", "finetune.training.augmentation": "crop-flip"},
+        {"rank.pairing": "unpaired", "rank.n_exemplars": 2, "rank.features": "maps", "finetune.across_layers": True},
+        {"finetune.method": "correction", "rank.distance": "emd_spatial"},
+        {"finetune.method": "network", "finetune.which": "all", "model.name": "cnn-2-thesis", "model.width": None},
+    ],
+)
+def test_a_trial_on_the_device_comes_to_what_it_comes_to_on_the_cpu(tmp_path, settings):
+    config = TrialConfig().with_settings({**TINY, **settings})
+    found = {}
+    for place in (HOST, DEVICE):
+        store = Store(tmp_path / place.type)
+        info, _ = prepare_data(config.data, store)
+        plan = plan_trial(config, info, device=place.type)
+        *_, last = run_chain(plan, store, data_getter(info, store, place), device=place)
+        found[place] = list(errors_in(last.artifact.json("errors")))
+    a_few_images = 3 / TINY["data.n_test"]  # sums are rounded in another order
+    assert found[DEVICE] == pytest.approx(found[HOST], abs=a_few_images)

@@ -3,8 +3,8 @@
 from engine._lazy import lazy_names
 
 _MODULES = {
-    "PrunerNumber": "engine.orchestration.search.pruners",
-    "PrunerRequest": "engine.orchestration.search.pruners",
+    "PrunerNumber": "engine.orchestration.search.pruner_kinds",
+    "PrunerRequest": "engine.orchestration.search.pruner_kinds",
     "Results": "engine.report.results",
     "SamplerRequest": "engine.orchestration.search.samplers",
     "SweepOptions": "engine.orchestration.options",
@@ -12,7 +12,7 @@ _MODULES = {
     "TrialResult": "engine.report.trial_results",
     "draw_figure": "engine.orchestration.tracking.tracker_kinds",
     "load_results": "engine.orchestration.sweep",
-    "register_pruner": "engine.orchestration.search.pruners",
+    "register_pruner": "engine.orchestration.search.pruner_kinds",
     "register_sampler": "engine.orchestration.search.samplers",
     "register_tracker": "engine.orchestration.tracking.tracker_kinds",
     "run_sweep": "engine.orchestration.sweep",

@@ -22,7 +22,8 @@ from engine.metrics import Baseline, load_baseline
 from engine.orchestration.cluster.slots import SlotRequest
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.databases.servers import check_driver
-from engine.orchestration.search.pruners import PRUNERS, PrunerChoice, parse_pruner
+from engine.orchestration.search.pruner_kinds import PRUNERS
+from engine.orchestration.search.pruners import PrunerChoice, parse_pruner
 from engine.orchestration.search.samplers import SAMPLERS, check_sampler
 from engine.orchestration.tracking.mlflow_database import tracking_uri
 from engine.orchestration.tracking.mlflow_tracker import NAME as MLFLOW

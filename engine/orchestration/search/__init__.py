@@ -1,15 +1,8 @@
 """Optuna's room: studies, samplers, pruners."""
 
 from engine.orchestration.search.grid import count_of_few, grid_settings
-from engine.orchestration.search.pruners import (
-    PRUNERS,
-    PrunerChoice,
-    PrunerNumber,
-    PrunerRequest,
-    parse_pruner,
-    register_pruner,
-    try_pruner,
-)
+from engine.orchestration.search.pruner_kinds import PRUNERS, PrunerNumber, PrunerRequest, register_pruner
+from engine.orchestration.search.pruners import PrunerChoice, parse_pruner, try_pruner
 from engine.orchestration.search.repeats import Identities, check_reproduces
 from engine.orchestration.search.sampler_study import try_sampler
 from engine.orchestration.search.samplers import SAMPLERS, SamplerRequest, check_search, register_sampler, search_notes

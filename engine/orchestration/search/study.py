@@ -18,7 +18,8 @@ from engine.errors import InputError
 from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
-from engine.orchestration.search.pruners import PRUNERS, PrunerChoice, make_pruner, yes_or_no
+from engine.orchestration.search.pruner_kinds import PRUNERS
+from engine.orchestration.search.pruners import PrunerChoice, make_pruner, yes_or_no
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
 from engine.orchestration.search.samplers import SAMPLERS

@@ -3,7 +3,8 @@ import pytest
 
 from engine.errors import InputError
 from engine.orchestration.search.horizon import Horizon
-from engine.orchestration.search.pruners import PRUNERS, make_pruner, parse_pruner
+from engine.orchestration.search.pruner_kinds import PRUNERS
+from engine.orchestration.search.pruners import make_pruner, parse_pruner
 from engine.spaces import Choice, Space
 from tests.engine.orchestration.spaces import INHIBITED, SPACE, TINY
 

@@ -44,9 +44,12 @@ def recorded(tmp_path: Path, monkeypatch) -> Path:
 
 
 @contextlib.contextmanager
-def started(words: list[str], output: Path) -> Iterator[subprocess.Popen]:
+def started(words: list[str], output: Path, **options: Any) -> Iterator[subprocess.Popen]:
     """Run a sweep meanwhile; it is gone in the end, whatever happens."""
-    with output.open("w") as file, subprocess.Popen(words, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT) as driver:
+    with (
+        output.open("w") as file,
+        subprocess.Popen(words, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, **options) as driver,
+    ):
         try:
             yield driver
         finally:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.processes import descendants, wait_until_gone
 from tests.engine.orchestration.disks import fill, mounted
-from tests.pipelines.test_sweep import N_TRIALS, ROOT, command, run, states, states_or_none
+from tests.pipelines.test_sweep import N_TRIALS, ROOT, command, mlflow_runs, run, states, states_or_none
 from tests.pipelines.test_sweep_faults import ended_well, started, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -92,17 +93,36 @@ def test_a_home_that_fills_up_ends_the_sweep_with_a_sentence(tmp_path: Path) -> 
 
 
 def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
+    """Whoever ends a job tells its whole group, Ray's processes and the tracking's among them."""
     home, output = tmp_path / "home", tmp_path / "output.txt"
-    with started(command(home), output) as driver:
+    with started(command(home), output, start_new_session=True) as driver:
         wait_for(lambda: "COMPLETE" in states_or_none(home), "a trial")
-        driver.send_signal(signal.SIGTERM)
-        assert driver.wait(120) == 130, output.read_text()
+        below = list(descendants(driver.pid))
+        os.killpg(driver.pid, signal.SIGTERM)
+        assert driver.wait(60) == 130, output.read_text()
     text = output.read_text()
     assert "stopped early: " in text
+    assert "tracking is behind" not in text
     assert "Traceback" not in text
     assert "RUNNING" not in states(home)
+    assert {run.info.status for run in mlflow_runs(home)} <= {"FINISHED", "KILLED"}
+    assert len(below) > 5
+    assert wait_until_gone(below, 20) == []
     run(home)
     assert len(states(home)) == N_TRIALS
+    assert {run.info.status for run in mlflow_runs(home)} == {"FINISHED"}
+
+
+def test_sigterm_before_ray_is_up_ends_a_sweep_and_leaves_nothing(tmp_path: Path) -> None:
+    home, output = tmp_path / "home", tmp_path / "output.txt"
+    with started(command(home), output, start_new_session=True) as driver:
+        wait_for(lambda: any("gcs_server" in process.title for process in descendants(driver.pid)), "the first of Ray")
+        below = list(descendants(driver.pid))
+        os.killpg(driver.pid, signal.SIGTERM)
+        assert driver.wait(60) == 130, output.read_text()
+    assert "Traceback" not in output.read_text(), output.read_text()
+    assert wait_until_gone(below, 20) == []
+    assert not {"RUNNING", "WAITING"} & set(states(home))
 
 
 def test_a_terminal_that_closes_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:

@@ -19,8 +19,12 @@ from engine.redaction import hide_credentials
 
 MANY_SLOTS = 16
 """From so many slots on there are less than two trials a slot."""
-_ANSWER_S = 10.0
-"""How long a cluster's port may take to accept a connection; Ray itself then waits 45 s for what listens there."""
+_ANSWER_S = 5.0
+"""How long a cluster's port may take to accept a connection, and what listens there then to answer as Ray does."""
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""The variables by which Ray finds a token, before it looks at its usual place."""
+_LONGEST = 300
+"""Letters that are told of an error of Ray's."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,10 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
     """
     import ray
 
-    from engine.orchestration.cluster.ray_internals import on_loopback
+    from engine.orchestration.cluster.ray_internals import in_their_own_group, on_loopback
 
     try:
-        with on_loopback(), children_without_terminal():
+        with on_loopback(), in_their_own_group(), children_without_terminal():
             ray.init(address="local", resources=resources, include_dashboard=False, **common)
     except Exception as error:  # OSError and ValueError of the folder, RuntimeError and more of its processes
         with suppress(Exception):
@@ -113,19 +117,38 @@ def _join(address: str, common: dict[str, Any]) -> None:
     """Join a running cluster.
 
     Raises:
-        InputError: nothing answers at its address, within a minute.
+        InputError: nothing answers at its address, within 15 s, or it wants another token.
     """
     import ray
 
-    from engine.orchestration.cluster.ray_internals import ask_head_node
+    from engine.orchestration.cluster.ray_internals import NotAdmittedError, ask_head_node, head_address, use_token
 
     try:
-        if address != "auto" and "://" not in address:
-            _wait_for_port(address)
-            ask_head_node(address)
+        if address.startswith(("http://", "https://")):
+            raise ValueError("that is how its dashboard is addressed: give HOST:PORT of the head node, or auto")
+        use_token()
+        if "://" not in address:
+            head = head_address(address)
+            _wait_for_port(head)
+            ask_head_node(head, _ANSWER_S)
         ray.init(address=address, **common)
+    except NotAdmittedError:
+        raise InputError(f"the Ray cluster at {hide_credentials(address)!r} {_wanted_token()}") from None
     except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
-        raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({_first_line(error)})")) from None
+        raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({_in_a_line(error)})")) from None
+
+
+def _wanted_token() -> str:
+    """Return what a cluster wants that asks for a token, and where a person puts it."""
+    mode = os.environ.get("RAY_AUTH_MODE", "")
+    if mode and mode.lower() != "token":
+        return f"asks for a token, and RAY_AUTH_MODE={mode} gives none: leave that variable out, or set it to token"
+    named = next((name for name in _TOKENS if os.environ.get(name)), "")
+    place = named or "~/.ray/auth_token"
+    where = "`ray get-auth-token` on its head node shows the one that it wants"
+    if named or Path("~/.ray/auth_token").expanduser().exists():
+        return f"does not take the token of {place}: {where}"
+    return f"asks for a token: put it into {place}, or name its file in RAY_AUTH_TOKEN_PATH; {where}"
 
 
 def _wait_for_port(address: str) -> None:
@@ -143,6 +166,11 @@ def _wait_for_port(address: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _in_a_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def disconnect() -> None:

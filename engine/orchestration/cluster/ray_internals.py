@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,21 @@ if TYPE_CHECKING:
 
 _MAX_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 """The variable by which Tune learns how many trials may wait for their processes at once."""
+_ASK = """
+import os, sys, threading
+from ray import _raylet
+timer = threading.Timer(float(sys.argv[2]), os._exit, [1])
+timer.start()
+try:
+    _raylet.GcsClient(address=sys.argv[1])
+    timer.cancel()
+except Exception as error:
+    print(f"{type(error).__name__}: {error}", flush=True)
+    os._exit(1)
+"""
+"""The program that asks a head node at an address, for some seconds."""
+_START_S = 60.0
+"""How long that program may take to start."""
 _EXPERIMENT_NOTES = "ray.tune.execution.experiment_state"
 """The logger that complains about the notes which Tune keeps of an experiment."""
 
@@ -35,18 +52,81 @@ def on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
-def ask_head_node(address: str) -> None:
+@contextmanager
+def in_their_own_group() -> Iterator[None]:
+    """Have the processes of the Ray that is started hear no signal that is sent to this process's group.
+
+    Whoever tells a group to end (``timeout``, a batch system, a closing shell) would otherwise end Ray below the
+    driver, which needs it to end in order; the processes end with the driver in any case.
+    """
+    from ray._private import services
+
+    process = services.ConsolePopen
+    before = process.__init__
+
+    def start(self: Any, *arguments: Any, **named: Any) -> None:
+        before(self, *arguments, process_group=0, **named)
+
+    process.__init__ = start  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        process.__init__ = before  # type: ignore[method-assign]
+
+
+class NotAdmittedError(Exception):
+    """A cluster's head node answers, and asks for another token than it is given; the message says which."""
+
+
+def head_address(address: str) -> str:
+    """Return "HOST:PORT" of the head node of the cluster that "auto" stands for; another address as it is.
+
+    Raises:
+        ConnectionError: there is no cluster that this machine is a node of.
+    """
+    from ray._private import services
+
+    return services.canonicalize_bootstrap_address_or_die(address) if address == "auto" else address
+
+
+def use_token() -> None:
+    """Give clusters the token that lies at Ray's usual place, or that its variables name, unless RAY_AUTH_MODE is set.
+
+    Ray itself does so for its own commands, and for no driver that joins a cluster.
+    """
+    from ray._private.authentication import authentication_token_setup
+
+    logger = logging.getLogger(authentication_token_setup.__name__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    finally:
+        logger.setLevel(level)
+
+
+def ask_head_node(address: str, timeout_s: float) -> None:
     """Return once a cluster's head node has answered.
+
+    It is asked by a process of its own: ``ray.init`` would take minutes to give up, and write its attempts to the
+    standard error.
 
     Args:
         address: "HOST:PORT".
+        timeout_s: how long the answer may take.
 
     Raises:
-        Exception: it does not within 45 s; ``ray.init`` would take minutes.
+        NotAdmittedError: it asks for a token that this process has not.
+        ConnectionError: it does not answer as Ray does.
     """
-    from ray import _raylet
-
-    _raylet.GcsClient(address=address)  # type: ignore[attr-defined]  # compiled, without stubs
+    command, silent = [sys.executable, "-c", _ASK, address, str(timeout_s)], "does not answer as Ray does"
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=_START_S + timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise ConnectionError(f"what listens there {silent}") from None
+    if asked.returncode:
+        said = asked.stdout.strip().partition("\n")[0] or f"what listens there {silent}"
+        raise NotAdmittedError(said) if "AuthToken" in said or "Authentication" in said else ConnectionError(said)
 
 
 def searcher_state(searcher: Searcher) -> dict[str, Any]:

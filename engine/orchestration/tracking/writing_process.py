@@ -73,6 +73,7 @@ class TrackingProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            process_group=0,  # who tells the driver's group to end means the driver, which says when this is to end
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
         )
         self._tell(json.dumps(self._given))  # not as an argument: those can be read by everybody on the machine
@@ -90,7 +91,7 @@ class TrackingProcess:
             if not self.last_error:  # it answers, perhaps for a moment only now
                 self._wait(end - time.monotonic())
             if self._process.poll() is None:
-                self._process.terminate()
+                self._process.kill()  # its events wait in the spool
                 self._process.wait(OUTAGE_WAIT_S)
             self._listener.join(OUTAGE_WAIT_S)
         return self._spool.n_waiting() == 0
@@ -120,7 +121,7 @@ class TrackingProcess:
 
 def main() -> None:
     """Write a spool's events until standard input ends, then those that are left."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # they are for the driver, which says when this is to end
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # likewise, where all processes are told
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)

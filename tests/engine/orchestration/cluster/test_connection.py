@@ -1,15 +1,22 @@
 """The private Ray that a sweep starts."""
 
+import contextlib
 import ipaddress
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from engine.errors import InputError
 from engine.orchestration.cluster.connection import connect
+
+ROOT = Path(__file__).parents[4]
 
 
 def listening(processes) -> dict[str, list[str]]:
@@ -64,14 +71,94 @@ def test_what_is_no_address_is_refused(address) -> None:
         connect(address)
 
 
+def test_what_does_not_answer_as_ray_is_one_sentence_within_fifteen_seconds() -> None:
+    """In a process of its own, to whose standard error Ray would write its attempts."""
+    code = """
+import sys, time, ray
+from engine.errors import InputError
+from engine.orchestration.cluster.connection import connect
+for address in sys.argv[1:]:
+    began = time.monotonic()
+    try:
+        connect(address)
+    except InputError as error:
+        print(error)
+        assert time.monotonic() - began < 15
+"""
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        waiting = [socket.socket() for _ in range(3)]  # whoever comes after these waits, as at a black hole
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        refusals = {
+            f"127.0.0.1:{other.getsockname()[1]}": "what listens there does not answer as Ray does",
+            f"127.0.0.1:{full.getsockname()[1]}": "timed out",
+            f"127.0.0.1:{free_port()}": "Connection refused",
+            "no-such-host.invalid:6379": "Name or service not known",
+            "http://127.0.0.1:8265": "that is how its dashboard is addressed",
+        }
+        words = [sys.executable, "-c", code, *refusals]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
+        for one in waiting:
+            one.close()
+    assert done.stderr == ""
+    for sentence, (address, said) in zip(done.stdout.splitlines(), refusals.items(), strict=True):
+        assert sentence.startswith(f"no Ray cluster answers at '{address}' (")
+        assert said in sentence
+
+
+TOKEN, OTHER = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+
+
 @pytest.mark.slow
-def test_a_server_that_is_no_ray_is_refused_within_a_minute() -> None:
-    """In a process of its own: Ray writes its attempts to the standard error."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        code = f"from engine.orchestration.cluster.connection import connect; connect({address!r})"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert f"InputError: no Ray cluster answers at '{address}'" in done.stderr
+def test_a_cluster_s_token_is_taken_from_ray_s_usual_place_or_a_sentence_says_what_is_wanted(tmp_path) -> None:
+    home, code = tmp_path / "home", "from engine.orchestration.cluster.connection import connect; print(connect({!r}))"
+    place = home / ".ray" / "auth_token"
+    place.parent.mkdir(parents=True)
+    environment = {**os.environ, "HOME": str(home)}
+
+    def join(**variables: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", code.format(address)]
+        return subprocess.run(words, env=environment | variables, capture_output=True, text=True, timeout=60, cwd=ROOT)
+
+    with head_node({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}) as address:
+        last = join().stderr.splitlines()[-1]
+        assert f"InputError: the Ray cluster at '{address}' asks for a token: put it into ~/.ray/auth_token" in last
+        assert "RAY_AUTH_TOKEN_PATH" in last
+        place.write_text(OTHER)
+        assert "does not take the token of ~/.ray/auth_token" in join().stderr.splitlines()[-1]
+        assert "does not take the token of RAY_AUTH_TOKEN:" in join(RAY_AUTH_TOKEN=OTHER).stderr.splitlines()[-1]
+        place.write_text(TOKEN)
+        assert "RAY_AUTH_MODE=disabled gives none" in join(RAY_AUTH_MODE="disabled").stderr.splitlines()[-1]
+        joined = join()
+        assert "1 node, 1 cores" in joined.stdout, joined.stderr
+        assert joined.stderr == ""
+
+
+@contextlib.contextmanager
+def head_node(variables: dict[str, str]) -> Iterator[str]:
+    """Run a head node meanwhile; give its address. All its processes end with one, in a namespace of their own."""
+    port, temp = free_port(), Path(tempfile.mkdtemp(prefix="rb-"))
+    words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to make namespaces")
+    words += [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={port}", "--num-cpus=1", "--block"]
+    words += ["--include-dashboard=false", "--node-ip-address=127.0.0.1", f"--temp-dir={temp}"]
+    with subprocess.Popen(
+        words, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as head:
+        try:
+            assert head.stdout is not None
+            said = []
+            for line in head.stdout:
+                said.append(line)
+                if "block forever" in line:
+                    break
+            assert "block forever" in said[-1], "".join(said)
+            yield f"127.0.0.1:{port}"
+        finally:
+            head.kill()
+    shutil.rmtree(temp, ignore_errors=True)
 
 
 def test_a_private_ray_that_cannot_start_names_its_folder(tmp_path) -> None:

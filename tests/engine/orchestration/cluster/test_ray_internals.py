@@ -1,10 +1,13 @@
 """The contract with Ray's inner parts: each test fails where a new version of Ray has changed what is used of it."""
 
+import contextlib
 import inspect
 import logging
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import ray
 from engine.orchestration.cluster import ray_internals
 from engine.orchestration.cluster.ray_internals import (
     ask_head_node,
+    in_their_own_group,
     many_pending_trials,
     on_loopback,
     searcher_state,
@@ -36,21 +40,46 @@ def test_who_starts_on_the_loopback_is_decided_by_one_variable() -> None:
     assert ray_constants.ENABLE_RAY_CLUSTER
 
 
+def test_what_ray_starts_can_be_put_into_a_group_of_its_own() -> None:
+    from ray._private import services
+
+    process = getattr(services, "ConsolePopen", None)
+    assert process is not None, changed("services.ConsolePopen")
+    assert "ConsolePopen(" in inspect.getsource(services.start_ray_process), changed("services.start_ray_process")
+    groups = []
+    for context in (in_their_own_group(), contextlib.nullcontext()):
+        with context, process(["sleep", "9"]) as started:
+            groups.append((os.getpgid(started.pid), started.pid))
+            started.kill()
+    assert groups[0][0] == groups[0][1]
+    assert groups[1][0] == os.getpgid(0)
+
+
 def test_a_head_node_is_asked_by_its_address() -> None:
-    from ray import _raylet
-
-    client = getattr(_raylet, "GcsClient", None)
-    assert client is not None, changed("_raylet.GcsClient")
-    with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
-        client(address="127.0.0.1")  # without a port there is nobody to wait for
+    """Without a port there is nobody to wait for."""
+    with pytest.raises(ConnectionError, match=r"ValueError: .*127\.0\.0\.1"):
+        ask_head_node("127.0.0.1", 60.0)
 
 
-@pytest.mark.slow
-def test_a_head_node_that_does_not_answer_is_an_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(Exception, match=r"(?i)gcs|connect|rpc"):
-        ask_head_node(f"127.0.0.1:{port}")
+def test_what_is_no_head_node_is_an_error(capfd) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(ConnectionError, match="does not answer as Ray"),
+    ):
+        ask_head_node(f"127.0.0.1:{server.getsockname()[1]}", 3.0)
+    assert capfd.readouterr().err == ""
+
+
+def test_the_token_at_ray_s_usual_place_is_used_without_a_word(tmp_path) -> None:
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0123456789abcdef0123456789abcdef")
+    code = (
+        f"import os; from {ray_internals.__name__} import use_token as u; u(); print(os.environ.get('RAY_AUTH_MODE'))"
+    )
+    for mode, found in (("", "token"), ("disabled", "disabled")):
+        environment = {**os.environ, "HOME": str(tmp_path), **({"RAY_AUTH_MODE": mode} if mode else {})}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert (done.stdout.strip(), done.stderr) == (found, ""), changed("authentication_token_setup")
 
 
 def test_a_searcher_s_state_is_all_that_its_constructor_sets() -> None:

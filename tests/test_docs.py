@@ -8,9 +8,11 @@ import itertools
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,8 +38,8 @@ SECONDS = 300
 """The longest that a command may take."""
 ELSEWHERE = (["python3", "-m", "venv"], [".venv/bin/pip", "install"], [".venv/bin/python", "-m", "pytest"])
 """Beginnings of commands that `.ci/run` runs in a fresh environment, not this file."""
-CLOUD = ("ray", "pip", "export")
-"""First words of commands that need an account with a cloud: they are checked for their spelling alone."""
+CLOUD = ("ray", "pip", "export", "aws", "docker", "kubectl", "sbatch", "sky")
+"""First words of commands that need a cluster or a cloud: they are checked for their spelling alone."""
 
 
 class UnderstoodError(BaseException):
@@ -110,14 +112,28 @@ def test_a_command_for_the_cloud_is_spelled_right(place, words, monkeypatch):
     if words[0] == "ray":
         command = ray_cli.commands[words[1]]
         command.make_context(words[1], words[2:])
-        inner = re.search(r"python -m (pipelines.*)", words[-1])
-        if inner:
-            understand(inner[1].split(), monkeypatch)
     elif words[0] == "pip":
         (extra,) = re.findall(r"\.\[(\w+)\]", words[-1])
         assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    else:
+    elif words[0] == "export":
         assert re.fullmatch(r"RAY_AUTH_MODE=\w+", words[1])
+    for arguments in sweeps_within(words):
+        understand(arguments, monkeypatch)
+    for name in re.findall(r"\b(?:aws|kubernetes|slurm|skypilot)/[\w.]+|\bconstraints\.txt", " ".join(words)):
+        assert (ROOT / name).is_file(), name
+
+
+def sweeps_within(words: list[str]) -> Iterator[list[str]]:
+    """Yield the commands of this project that a command carries to a cluster, after ``python -m``."""
+    if "pipelines.sweep" in words:
+        yield words[words.index("pipelines.sweep") :]
+    if any(word.endswith(".sbatch") for word in words):
+        place = next(number for number, word in enumerate(words) if word.endswith(".sbatch"))
+        yield ["pipelines.sweep", *words[place + 1 :]]
+    for word in words:
+        carried = re.search(r"^SWEEP_OPTIONS=(.*)", word) or re.search(r"python -m pipelines\.sweep(.*)", word)
+        if carried:
+            yield ["pipelines.sweep", *shlex.split(carried[1])]
 
 
 def modules_beside(space: str) -> list[str]:

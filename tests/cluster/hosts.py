@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 _SETUP = Path(__file__).with_name("host.sh")
 _NETWORK = "10.78.0"
@@ -27,6 +26,11 @@ _TRIAL = "mount -t tmpfs none /mnt && mkdir /mnt/a /mnt/b /mnt/c && ip link add 
 _TRIAL += "mount -t overlay -o lowerdir=/mnt/a,upperdir=/mnt/b,workdir=/mnt/c overlay /mnt/a"
 _START_S = 30.0
 LAPTOP = "laptop"
+
+
+def address_of(name: str, names: Sequence[str] = ()) -> str:
+    """Return the address of the laptop, or of one of the machines beside it."""
+    return f"{_NETWORK}.1" if name == LAPTOP else f"{_NETWORK}.{10 + names.index(name)}"
 
 
 def why_not() -> str | None:
@@ -142,7 +146,7 @@ class Host:
 class Hosts:
     """A laptop and some machines on one network."""
 
-    def __init__(self, state: Path, names: Sequence[str], variables: Mapping[str, Any]) -> None:
+    def __init__(self, state: Path, names: Sequence[str], variables: Mapping[str, str]) -> None:
         """Make no machine yet.
 
         Args:
@@ -155,8 +159,7 @@ class Hosts:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", state / name], check=True)
         lines = [f"export {name}='{value}'" for name, value in variables.items()]
         (state / "profile.sh").write_text("\n".join([*lines, ""]))
-        self._hosts = {LAPTOP: Host(LAPTOP, f"{_NETWORK}.1", state)}
-        self._hosts |= {name: Host(name, f"{_NETWORK}.{10 + place}", state) for place, name in enumerate(names)}
+        self._hosts = {name: Host(name, address_of(name, names), state) for name in (LAPTOP, *names)}
 
     def __getitem__(self, name: str) -> Host:
         return self._hosts[name]

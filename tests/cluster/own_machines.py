@@ -53,7 +53,7 @@ class OwnMachines:
             space: what the sweep explores.
             store: where the stages' artifacts go, as the machines see it.
         """
-        self.hosts, self._store = hosts, store
+        self.hosts = hosts
         checkout = hosts.state / "disks" / "laptop" / "root" / "checkout"
         for name in SENT:
             source = ROOT / name
@@ -101,6 +101,4 @@ class OwnMachines:
     def start_sweep(self, output: Path, *options: str) -> subprocess.Popen[bytes]:
         """Start the bare sweep on the head: cluster, store, study, tracking and slots are in the environment."""
         words = ["python -m pipelines.sweep --space ~/robustune/space.json --study", STUDY, "--import recording"]
-        words += ["--home ~/robustune-runs --slots 4 --gpus-per-slot 0 --store", self._store]
-        words += ["--tracking-uri http://127.0.0.1:5000"]
         return self.hosts.laptop.start_command(self._login(" ".join([*words, *options])), output)

@@ -13,7 +13,7 @@ import pytest
 from engine.orchestration import load_results
 from tests.chaos import recording
 from tests.chaos.sweeps import errors_computed_here
-from tests.cluster.hosts import Host, Hosts
+from tests.cluster.hosts import LAPTOP, Host, Hosts, address_of
 from tests.cluster.own_machines import STUDY, WORKERS, OwnMachines
 from tests.engine.orchestration.spaces import SPACE
 
@@ -23,6 +23,14 @@ N_TRIALS = 8
 CACHED_S = 30
 """For how long a machine goes on saying that a file is not there, as a client of NFS does."""
 SHARED = "/root/shared"
+S3_PORT = 5555
+BUCKET = "artifacts"
+S3_VARIABLES = {
+    "AWS_ENDPOINT_URL": f"http://{address_of(LAPTOP)}:{S3_PORT}",
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "of-a-test",
+    "AWS_SECRET_ACCESS_KEY": "of-a-test",
+}
 
 
 def wait_for(condition: Callable[[], Any], what: str, driver: subprocess.Popen, output: Path, timeout_s: float) -> None:
@@ -80,4 +88,37 @@ def test_ray_up_on_a_folder_whose_look_ups_are_cached_ends_right_though_a_plug_i
     recording.set_pause(recorded, 0.0)
     assert driver.wait(200) == 0, output.read_text()
     assert faults(cluster, tmp_path) == [], output.read_text()
+    cluster.down()
+
+
+def serve_bucket(hosts: Hosts, output: Path) -> None:
+    """Serve S3 on the laptop, with a bucket."""
+    address = hosts.laptop.address
+    hosts.laptop.start_command(f"moto_server --host {address} --port {S3_PORT}", output)
+    make = (
+        f"import boto3; boto3.client('s3', endpoint_url='http://{address}:{S3_PORT}').create_bucket(Bucket='{BUCKET}')"
+    )
+    hosts.laptop.run(f'python -c "{make}"')
+
+
+@pytest.mark.parametrize("variables", [S3_VARIABLES], ids=["s3"])
+def test_ray_up_with_a_bucket_and_no_shared_folder_goes_on_where_a_killed_driver_was(
+    hosts: Hosts, recorded: Path, tmp_path: Path
+) -> None:
+    serve_bucket(hosts, tmp_path / "s3.txt")
+    cluster, output = OwnMachines(hosts, SPACE, f"s3://{BUCKET}/store"), tmp_path / "sweep.txt"
+    cluster.up()
+    recording.set_pause(recorded, 1.0)
+    driver = cluster.start_sweep(output, "--n-trials", str(N_TRIALS), "--sampler random --pruner none")
+    wait_for(lambda: hosts_of_done(recorded) == set(WORKERS), "stages on both workers", driver, output, 120)
+    before = {attempt.key for attempt in recording.read_attempts(recorded) if attempt.how == "done"}
+    hosts["head"].run("pkill --signal KILL --full 'python -m [p]ipelines.sweep'")
+    assert driver.wait(30) != 0
+    recording.set_pause(recorded, 0.0)
+    again = cluster.start_sweep(output, "--n-trials", str(N_TRIALS), "--sampler random --pruner none")
+    assert again.wait(200) == 0, output.read_text()
+    assert faults(cluster, tmp_path) == [], output.read_text()
+    done = Counter(attempt.key for attempt in recording.read_attempts(recorded) if attempt.how == "done")
+    assert before <= set(done)
+    assert all(done[key] == 1 for key in before), "nothing that was finished is computed again"
     cluster.down()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import json
 import random
+import sys
 import threading
 import time
 import uuid
@@ -21,6 +23,8 @@ VARIABLES = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hunter2", "AW
 
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
 
     def log(self, *_: Any) -> None:
         """Print nothing."""
@@ -107,6 +111,8 @@ class Proxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+            wbufsize = -1  # head and body of an answer go together: else the second waits for 40 ms
 
             def handle_any(self) -> None:
                 outer._handle(self)
@@ -148,6 +154,7 @@ class Proxy:
         request.end_headers()
         if request.command != "HEAD":
             request.wfile.write(content)
+        request.wfile.flush()
 
     def _pass_on(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(*server(), timeout=30)
@@ -157,3 +164,15 @@ class Proxy:
             return answer.status, dict(answer.getheaders()), answer.read()
         finally:
             connection.close()
+
+
+def main() -> None:
+    """Serve a bucket, each request after some milliseconds, until the input ends; print where it is, as JSON."""
+    proxy, bucket = Proxy(), S3()
+    proxy.latency_s = float(sys.argv[1]) / 1e3
+    print(json.dumps({"url": proxy.url, "address": bucket.address}), flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ from engine.stages.catalogue import STAGES, network_stages
 from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
 from engine.stages.families import remember
 from engine.stages.spec import StageSpec
-from engine.store.artifact import Artifact, CorruptArtifactError
+from engine.store.artifact import Artifact
 from engine.store.store import Lease, Store
 from engine.training import TrainingDivergedError
 
@@ -60,16 +60,7 @@ class StageElsewhereError(Exception):
 
 def find_whole(store: Store, key: str) -> Artifact | None:
     """Return a key's artifact with every checksum verified; a corrupt one is put aside and counts as absent."""
-    artifact = store.find(key)
-    if artifact is None:
-        store.quarantine(key)  # what lies in its place, if anything does
-        return None
-    try:
-        artifact.verify()
-    except CorruptArtifactError:
-        store.quarantine(key)
-        return None
-    return artifact
+    return store.find_whole(key)
 
 
 def run_stage(
@@ -272,8 +263,7 @@ def _input(store: Store, key: str, patience_s: float) -> Artifact:
 def find_anew(store: Store, key: str) -> Artifact | None:
     """Return what ``find_whole`` does, but ask where the store is, not what this machine remembers of it."""
     artifact = find_whole(store, key)
-    if artifact is None:
-        store.look_anew(key)
+    if artifact is None and store.look_anew(key):
         artifact = find_whole(store, key)
     return artifact
 

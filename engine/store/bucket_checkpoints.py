@@ -91,6 +91,7 @@ class BucketCheckpoints:
 
     def abandon(self, key: str) -> None:
         """Note that nobody wants a stage any more, if it has checkpoints."""
+        self.flush(key, _FLUSH_S)
         with contextlib.suppress(StoreFaultError):
             if self._bucket.listing(f"{FOLDER}/{valid_key(key)}", patience_s=_NOTE_S):
                 self._bucket.put(f"{FOLDER}/{key}/{ABANDONED}", b"", patience_s=_NOTE_S)

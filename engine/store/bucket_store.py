@@ -86,6 +86,16 @@ class BucketStore(Store):
             self._note_use(key, found.modified)
         return artifact
 
+    def find_or_clear(self, key: str) -> Artifact | None:
+        """Return what ``find`` does; what lies in the place and is no artifact is put aside."""
+        found = self._bucket.get(_manifest_name(key))
+        artifact = self._artifact(key, found)
+        if artifact is not None and found is not None:
+            self._note_use(key, found.modified)
+        elif found is not None:
+            self.quarantine(key)
+        return artifact
+
     def look_at(self, key: str) -> Artifact | None:
         """Return what ``find`` does, without taking that for a use."""
         return self._artifact(key, self._bucket.get(_manifest_name(key)))
@@ -193,11 +203,11 @@ class BucketStore(Store):
 
     def abandon_checkpoints(self, key: str) -> None:
         """Note that nobody wants a stage any more: of what is not finished, its checkpoints are the first to go."""
-        self._checkpoints.abandon(key)
+        self._note(partial(self._checkpoints.abandon, valid_key(key)))
 
     def take_up_checkpoints(self, key: str) -> None:
-        """Note that somebody wants a stage again."""
-        self._checkpoints.take_up(key)
+        """Note that somebody wants a stage again; nobody waits for that."""
+        self._note(partial(self._checkpoints.take_up, valid_key(key)))
 
     def drop_checkpoints(self, key: str) -> None:
         """Have a finished stage's checkpoints removed, soon."""
@@ -241,13 +251,13 @@ class BucketStore(Store):
 
     def family(self, name: str) -> list[str]:
         """Return the keys that were noted under a family's name, in no order."""
+        self._flush_notes()
         found = self._bucket.listing(f"families/{valid_key(name)}")
         return [listed.name.rpartition("/")[2] for listed in found]
 
     def join_family(self, name: str, key: str) -> None:
-        """Note a key under a family's name; where that is refused, it goes without."""
-        with contextlib.suppress(StoreFaultError):
-            self._bucket.put(f"families/{valid_key(name)}/{key}", b"", patience_s=_NOTE_S)
+        """Note a key under a family's name; nobody waits for that, and where it is refused, it goes without."""
+        self._note(partial(self._bucket.put, f"families/{valid_key(name)}/{key}", b"", patience_s=_NOTE_S))
 
     def leave_family(self, name: str, key: str) -> None:
         """Take a key back that was noted."""
@@ -280,6 +290,7 @@ class BucketStore(Store):
 
     def unfinished(self) -> list[Unfinished]:
         """Return the checkpoints of stages that nobody is at; they are worth going on from, but no more than that."""
+        self._flush_notes()
         lying = Lying.read(self._bucket, self._live_keys())
         return unfinished(lying, self._local)
 
@@ -397,13 +408,22 @@ class BucketStore(Store):
         if self._bucket.clock.now() - modified <= USE_NOTED_S or now - self._noted.get(key, -USE_NOTED_S) < USE_NOTED_S:
             return
         self._noted[key] = now
+        self._note(partial(self._bucket.put, f"uses/{key}", b"", patience_s=_NOTE_S))
 
-        def note() -> None:
+    def _note(self, write: Callable[[], object]) -> None:
+        """Write a note that may be missing, in the background, one after the other."""
+
+        def unless_refused() -> None:
             with contextlib.suppress(StoreFaultError):
-                self._bucket.put(f"uses/{key}", b"", patience_s=_NOTE_S)
+                write()
 
         with contextlib.suppress(RuntimeError):  # the process is ending
-            self._notes.submit(note)
+            self._notes.submit(unless_refused)
+
+    def _flush_notes(self) -> None:
+        """Wait for the notes of this process."""
+        with contextlib.suppress(RuntimeError):
+            self._notes.submit(lambda: None).result()
 
     def _is_published(self, attempt: str) -> bool:
         """Return whether an attempt's files are those of an artifact by now."""

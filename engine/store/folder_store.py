@@ -99,7 +99,14 @@ class FolderStore(Store):
         except (OSError, CorruptArtifactError):
             return None
 
-    def look_anew(self, key: str) -> None:
+    def find_or_clear(self, key: str) -> Artifact | None:
+        """Return what ``find`` does; what lies in the place and is no artifact is put aside."""
+        artifact = self.find(key)
+        if artifact is None:
+            self.quarantine(key)
+        return artifact
+
+    def look_anew(self, key: str) -> bool:
         """Have this machine ask anew for an artifact that it does not see.
 
         A network file system may remember for a minute that there was none. To make a folder in its place asks the
@@ -110,6 +117,7 @@ class FolderStore(Store):
             with contextlib.suppress(OSError):
                 path.mkdir()
                 path.rmdir()  # there was none
+        return True
 
     @contextmanager
     def attempt(self, key: str) -> Iterator[Attempt]:

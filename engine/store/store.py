@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from engine.store.artifact import Artifact
+from engine.store.artifact import Artifact, CorruptArtifactError
 from engine.store.attempts import Attempt
 from engine.store.leases import LiveLease
 
@@ -126,8 +126,29 @@ class Store(ABC):
     def look_at(self, key: str) -> Artifact | None:
         """Return what ``find`` does, without taking that for a use."""
 
-    def look_anew(self, key: str) -> None:  # noqa: B027 - most stores remember nothing
-        """Have this machine ask anew for an artifact that it did not see, where it remembers that there was none."""
+    def look_anew(self, key: str) -> bool:
+        """Have this machine ask anew for an artifact that it did not see, where it remembers that there was none.
+
+        Returns:
+            Whether it may have remembered that, and is worth another look.
+        """
+        return False
+
+    @abstractmethod
+    def find_or_clear(self, key: str) -> Artifact | None:
+        """Return what ``find`` does; what lies in the place and is no artifact is put aside."""
+
+    def find_whole(self, key: str) -> Artifact | None:
+        """Return a key's artifact with every checksum verified; a corrupt one is put aside and counts as absent."""
+        artifact = self.find_or_clear(key)
+        if artifact is None:
+            return None
+        try:
+            artifact.verify()
+        except CorruptArtifactError:
+            self.quarantine(key)
+            return None
+        return artifact
 
     @abstractmethod
     def attempt(self, key: str) -> AbstractContextManager[Attempt]:

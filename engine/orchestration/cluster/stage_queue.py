@@ -49,7 +49,7 @@ class StageQueue:
         self,
         find: Callable[[str], Mapping[str, Any] | None],
         *,
-        look_anew: Callable[[str], None] = lambda key: None,
+        look_anew: Callable[[str], object] = lambda key: None,
         begun: Callable[[str], Sequence[Mapping[str, Any]]] = lambda key: (),
         held: Callable[[str], bool] = lambda key: False,
         abandon: Callable[[str], None] = lambda key: None,

@@ -104,6 +104,8 @@ def test_a_service_that_is_away_for_a_while_is_waited_for(s3, proxy, monkeypatch
 
 def test_one_that_stays_away_is_said_and_nothing_counts_as_absent(s3, proxy, monkeypatch, tmp_path):
     be_patient_for(monkeypatch, 0.5)
+    for module in ("bucket_store", "bucket_checkpoints"):
+        monkeypatch.setattr(f"engine.store.{module}._NOTE_S", 0.1)
     store = open_store(s3.address)
     publish(store)
     proxy.is_away = True
@@ -121,6 +123,7 @@ def test_one_that_stays_away_is_said_and_nothing_counts_as_absent(s3, proxy, mon
         assert "hunter2" not in str(error.value)
     store.abandon_checkpoints(A)
     store.join_family(A, A)
+    store._flush_notes()
     proxy.is_away = False
     assert [name.partition("/")[0] for name in s3.names()] == ["artifacts", "files", "files"]
     monkeypatch.setenv("ROBUSTUNE_CACHE", str(tmp_path / "elsewhere"))
@@ -244,6 +247,7 @@ def until_held(lease, seconds: float) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.slow
 def test_who_lives_keeps_a_lease_whatever_machines_clocks_say_and_who_is_gone_loses_it(s3, elsewhere, monkeypatch):
     store, other = open_store(s3.address), open_store(s3.address)
     lease, wanted = store.stage_lease(A, {}), other.stage_lease(A, {})
@@ -264,6 +268,7 @@ def test_who_lives_keeps_a_lease_whatever_machines_clocks_say_and_who_is_gone_lo
     assert store.stage_holder(A) is None
 
 
+@pytest.mark.slow
 def test_who_could_not_reach_the_service_because_it_was_away_keeps_its_lease(s3, proxy, elsewhere, monkeypatch):
     be_patient_for(monkeypatch, 30)
     store, other = open_store(s3.address), open_store(s3.address)

@@ -1,0 +1,150 @@
+"""What a store in a bucket costs against one in a folder, in the same run.
+
+The stages of the default sweep's arms, one after the other in this process, once with each store, in turns; then single
+calls. The bucket is an S3 server of Python's on loopback, in a process of its own, before which each request waits for
+some milliseconds, as it does on its way to a service.
+
+Run: python -m benchmarks.store [--latency-ms 10] [--arms 3] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch
+
+import torch
+
+from benchmarks.machine import describe_machine, timed
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import Prepared, prepare
+from engine.stages import data_getter, prepare_data, run_chain
+from engine.store import Store, open_store
+from tests.s3 import VARIABLES
+
+N_LOOKS = 200
+N_EPOCHS = 20
+ABSENT = "f" * 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--latency-ms", type=float, default=10.0, help="of each request")
+    parser.add_argument("--arms", type=int, default=3, help="arms of the default sweep, on one seed")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(describe_machine())
+    with tempfile.TemporaryDirectory(prefix="robustune-store-") as folder, served(options.latency_ms) as address:
+        os.environ["ROBUSTUNE_CACHE"] = f"{folder}/cache"
+        prepared = prepare(SweepOptions(home=Path(folder), gpus_per_slot=0))
+        compare_stages(prepared, address, options.arms, options.rounds)
+        compare_looks(open_store(f"{address}/0"), prepared.store)
+        compare_epochs(open_store(f"{address}/epochs"), open_store(f"{folder}/epochs"))
+    print(describe_machine())
+
+
+@contextmanager
+def served(latency_ms: float) -> Iterator[str]:
+    """Serve a bucket from another process; give the address of a store in it."""
+    os.environ.update(VARIABLES)
+    command = [sys.executable, "-m", "tests.s3", str(latency_ms)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    found = json.loads(process.stdout.readline())
+    os.environ["AWS_ENDPOINT_URL"] = found["url"]
+    print(f"each request waits for {latency_ms:g} ms")
+    try:
+        yield found["address"]
+    finally:
+        process.stdin.close()
+        process.wait(10)
+
+
+def compare_stages(prepared: Prepared, address: str, n_arms: int, n_rounds: int) -> None:
+    """Print what the arms' stages take with either store."""
+    folder = Path(prepared.store.address)
+    seconds: dict[str, list[float]] = {"folder": [], "bucket": []}
+    n_stages = 0
+    for number in range(n_rounds):
+        places = {"folder": str(folder.with_name(f"other-{number}")), "bucket": f"{address}/{number}"}
+        for kind in list(places)[:: 1 if number % 2 else -1]:
+            store = open_store(places[kind])
+            prepare_data(prepared.space.base.data, store)
+            started = time.perf_counter()
+            n_stages = run_arms(prepared, store, n_arms)
+            seconds[kind].append(time.perf_counter() - started)
+    ratios = [bucket / alone for bucket, alone in zip(seconds["bucket"], seconds["folder"], strict=True)]
+    listed = {kind: ", ".join(f"{value:.1f}" for value in found) for kind, found in seconds.items()}
+    print(
+        f"{n_stages} stages of {n_arms} arms: {listed['folder']} s with a folder, {listed['bucket']} s with a bucket; "
+        f"ratio {statistics.median(ratios):.3f} in the median ({min(ratios):.3f} to {max(ratios):.3f}; target 1.15)"
+    )
+
+
+def run_arms(prepared: Prepared, store: Store, n_arms: int) -> int:
+    """Run the stages of some arms with an empty store; return how many were computed."""
+    device, n_stages = torch.device("cpu"), 0
+    get_data = data_getter(prepared.info, store, device)
+    arms = list({trial.name.split("/")[1]: trial for trial in prepared.planned.arms()}.values())
+    for trial in arms[:n_arms]:
+        plan = prepared.plan(prepared.space.config(trial.settings or {}, seed=trial.seed))
+        outcomes = run_chain(plan, store, get_data, device=device)
+        n_stages += sum(not outcome.from_store for outcome in outcomes)
+    return n_stages
+
+
+def compare_looks(bucket: Any, folder: Store) -> None:
+    """Print what a look-up takes, beside a single request, and beside a folder's."""
+    key = next(bucket.keys())
+    there = next(folder.keys())
+    request_s = median_s(lambda: bucket._bucket.get(f"artifacts/{key}.json"))
+    times = {
+        "one that is there": median_s(lambda: bucket.find(key)),
+        "one that is not": median_s(lambda: bucket.find(ABSENT)),
+    }
+    said = ", ".join(f"{name} {1e3 * value:.1f} ms" for name, value in times.items())
+    print(
+        f"a look-up in the bucket: {said}; a single request takes {1e3 * request_s:.1f} ms (target: 20 ms more), a "
+        f"look-up in a folder {1e3 * median_s(lambda: folder.find(there)):.2f} ms"
+    )
+
+
+def median_s(action: Callable[[], object]) -> float:
+    """Return the seconds that a call takes in the median."""
+    return statistics.median(timed(action) for _ in range(N_LOOKS))
+
+
+def compare_epochs(bucket: Store, folder: Store) -> None:
+    """Print what keeping an epoch takes, and when the last one has arrived in the bucket."""
+    tensors = {"network": torch.rand(250_000), "optimizer": torch.rand(500_000)}
+
+    def keep(store: Store) -> float:
+        epochs = range(1, N_EPOCHS + 1)
+        return statistics.median(
+            timed(lambda: store.save_checkpoint(ABSENT, epoch, tensors, {"epoch": epoch, "history": []}))  # noqa: B023
+            for epoch in epochs
+        )
+
+    in_bucket, in_folder = keep(bucket), keep(folder)
+    arrived = timed(lambda: bucket.latest_checkpoint(ABSENT))
+    print(
+        f"an epoch of 3 MB is kept in {1e3 * in_bucket:.1f} ms with a bucket, {1e3 * in_folder:.1f} ms with a folder; "
+        f"after {N_EPOCHS} of them without a pause the last one was read back {arrived:.2f} s later"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ from engine.data import Split
 from engine.layers import insert_push_pull
 from engine.metrics import corrupted_splits, errors_by_cell
 from engine.models import build_model
-from engine.ranking import filter_layers, paired_distances
+from engine.ranking import DISTANCES, filter_layers, paired_distances
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.probe import make_judge
@@ -165,11 +165,11 @@ def test_waits_of_an_evaluation():
     assert counts.n_waits <= A_SET * len(cells), counts.waits
 
 
-CHEAP_DISTANCES = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
+ASKING_ONCE = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
 A_RANKING_BATCH = 1
 
 
-@pytest.mark.parametrize("distance", CHEAP_DISTANCES)
+@pytest.mark.parametrize("distance", ASKING_ONCE)
 def test_a_batch_of_a_ranking_waits_once_to_hear_that_its_maps_are_finite(distance):
     network, clean, noisy = on_device(make_network()), on_device(make_split(8)), on_device(make_split(8))
     waits = []
@@ -181,7 +181,15 @@ def test_a_batch_of_a_ranking_waits_once_to_hear_that_its_maps_are_finite(distan
     assert waits[2] - waits[1] <= 2 * A_RANKING_BATCH, counts.waits
 
 
-@pytest.mark.parametrize("distance", CHEAP_DISTANCES)
+def test_the_sinkhorn_distance_waits_once_in_some_rounds():
+    clean, noisy = (on_device(torch.rand(2, 6, 6, 6, generator=torch.Generator().manual_seed(seed))) for seed in (0, 1))
+    DISTANCES["sinkhorn"](clean, noisy)
+    with counting() as counts:
+        DISTANCES["sinkhorn"](clean, noisy)
+    assert counts.n_waits <= 20, counts.waits
+
+
+@pytest.mark.parametrize("distance", [*ASKING_ONCE, "sinkhorn"])
 def test_a_ranking_on_the_device_equals_that_on_the_cpu(distance):
     network, clean, noisy = make_network(), make_split(8), make_split(8)
     noisy = Split(noisy.images.flip(0), noisy.labels, noisy.indices)

@@ -47,7 +47,20 @@ from engine.settings import (
     TrainingSettings,
     TrialConfig,
 )
-from engine.spaces import Arm, Choice, Float, Int, Space, load_space
+from engine.spaces import (
+    Arm,
+    Choice,
+    Comparison,
+    Factor,
+    Factorial,
+    Float,
+    Int,
+    LeaveOneOut,
+    OneAtATime,
+    Part,
+    Space,
+    load_space,
+)
 from engine.stages import StageSpec, plan_trial, prepare_data, prepare_weights, register_stage, run_chain, run_stage
 from engine.store import Store, open_store
 from engine.training import (
@@ -69,17 +82,23 @@ __all__ = [
     "Arm",
     "Baseline",
     "Choice",
+    "Comparison",
     "CorrectedFilters",
     "DataSet",
     "DataSettings",
     "DistortionSettings",
     "EvaluateSettings",
+    "Factor",
+    "Factorial",
     "FilterRanking",
     "FinetuneSettings",
     "Float",
     "InputError",
     "Int",
+    "LeaveOneOut",
     "ModelSettings",
+    "OneAtATime",
+    "Part",
     "PushPull2d",
     "PushPullSettings",
     "RankSettings",

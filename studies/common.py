@@ -81,7 +81,9 @@ def difference(mine: BySeed, theirs: BySeed) -> PairedDifference | None:
 
 def difference_text(mine: BySeed, theirs: BySeed) -> str:
     """Return "−12.3 [−20.1, −4.5] *" in percentage points: mean, 95 % t interval, a star where it excludes 0."""
-    return format_difference(difference(mine, theirs))
+    found = difference(mine, theirs)
+    text = format_difference(found)
+    return f"{text} *" if found is not None and (found.low > 0 or found.high < 0) else text
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

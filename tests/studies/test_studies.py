@@ -59,6 +59,8 @@ def test_numbers_as_text(capsys) -> None:
     assert common.mean_and_std({1: 0.1}) == "10.0"
     assert common.difference_text({1: 0.2, 2: 0.3}, {1: 0.1, 2: 0.2, 3: 0.9}).startswith("+10.0 [")
     assert common.difference_text({1: 0.2}, {2: 0.1}) == "–"
+    assert common.difference_text({1: 0.2, 2: 0.31}, {1: 0.1, 2: 0.2}).endswith("] *")
+    assert common.difference_text({1: 0.2, 2: 0.5}, {1: 0.1, 2: 0.2}).endswith("]")
     common.print_table("Title", ["", "a"], [["row", "1"], ["longer", "22"]])
     assert capsys.readouterr().out == "\nTitle\n         a\nrow      1\nlonger  22\n"
 

@@ -36,6 +36,8 @@ from engine.spaces import Space
 from engine.store.places import folder_of, place_of
 
 _LOCAL = "local"
+_WAIT_S = 90.0
+"""How long ``--wait`` alone waits: a dead driver's last sign of life is to be 60 s old, and then watched for 15 s."""
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
@@ -83,6 +85,9 @@ class SweepOptions:
     retry_failed: bool = False
     """Run the trials again that failed, with the settings that they had. Those that machines, store or network ended
     are run again in any case."""
+    wait: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="[SECONDS]")] = None
+    """Wait for the end of another driver that has the study, instead of being refused: of one that died on another
+    machine a moment ago, say, whose last sign of life has to be a minute old. 90 s without a number."""
     home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
     """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, logs."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = variables.or_variable(variables.STORAGE)
@@ -126,6 +131,8 @@ class SweepOptions:
     def __post_init__(self) -> None:
         if isinstance(self.settings, Mapping | str):
             object.__setattr__(self, "settings", _as_words(self.settings))
+        if isinstance(self.wait, int | float):
+            object.__setattr__(self, "wait", (float(self.wait),))
         for name, hint in type_hints(SweepOptions).items():
             object.__setattr__(self, name, convert(getattr(self, name), hint, name))
         if self.tracker != MLFLOW and variables.source_of(self, "tracking_uri"):
@@ -164,6 +171,8 @@ class SweepOptions:
                 raise InputError(f"--{name.replace('_', '-')} is empty; leave it out for its default")
         if self.gpus_per_slot is not None and not 0 <= self.gpus_per_slot < math.inf:
             raise InputError(f"{variables.called(self, 'gpus_per_slot')} must be ≥ 0, got {self.gpus_per_slot}")
+        if self.wait is not None and (len(self.wait) > 1 or not 0 <= self.wait_s < math.inf):
+            raise InputError(f"--wait takes one number of seconds ≥ 0, got {' '.join(map(str, self.wait))}")
         if self.store_max_gb is not None and not 0 < self.store_max_gb < math.inf:
             raise InputError(f"--store-max-gb must be > 0, got {self.store_max_gb}")
         folder_of(self.home, "--home")
@@ -234,6 +243,11 @@ class SweepOptions:
         """
         given = parse_pruner(self.pruner)
         return given if self.pruner_name == self.pruner else parse_pruner(self.pruner_name)
+
+    @property
+    def wait_s(self) -> float:
+        """Return how long another driver's end is waited for, in seconds."""
+        return 0.0 if self.wait is None else sum(self.wait) if self.wait else _WAIT_S
 
     @property
     def slot_request(self) -> SlotRequest:

@@ -143,7 +143,7 @@ class Sweep:
         so_far = results_of(held)
         check_comparable(self.name, so_far.measurements, prepared.measurement)
         check_reproduces(so_far, Identities(planned.space, prepared.identity))
-        with DriverLease(held), self._at_the_store():
+        with DriverLease(held, wait_s=self.options.wait_s, say=self._say), self._at_the_store():
             study = self._study = SweepStudy(
                 planned,
                 held,

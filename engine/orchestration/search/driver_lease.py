@@ -36,6 +36,20 @@ DEAD_S = 60.0
 CLAIM_S = 0.5
 """How long after the study was seen to be free a claim may stand, at the latest."""
 SETTLE_S = CLAIM_S
+LOOK_S = 2.0
+"""How often who waits for another driver's end looks again."""
+
+
+class _HeldError(InputError):
+    """Another driver has the study.
+
+    Attributes:
+        held: that alone, without what to do.
+    """
+
+    def __init__(self, held: str, advice: str) -> None:
+        super().__init__(f"{held}; {advice}")
+        self.held = held
 
 
 class DriverLease:
@@ -44,13 +58,24 @@ class DriverLease:
     Args:
         study: the study. The beats come from another thread, which has a connection of its own to the database.
         stop: called, from that thread, when another driver has taken the study; None to interrupt the main thread.
+        wait_s: how long another driver's end is waited for, one's that died elsewhere say, before it is refused.
+        say: hears, once, whose end is waited for.
 
     Raises:
         InputError: on entering, another driver is at work on the study; on leaving, one has taken it meanwhile.
     """
 
-    def __init__(self, study: Study, stop: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        study: Study,
+        stop: Callable[[], None] | None = None,
+        *,
+        wait_s: float = 0.0,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._study = study
+        self._wait_s = wait_s
+        self._say = say
         self._stop = stop or _thread.interrupt_main
         self._holder = Holder.this_process()
         self._heartbeat: Heartbeat | None = None
@@ -58,12 +83,26 @@ class DriverLease:
 
     def __enter__(self) -> Self:
         """Take the study or refuse."""
+        end, said = time.monotonic() + self._wait_s, False
+        while True:
+            try:
+                return self._take()
+            except _HeldError as held:
+                left_s = end - time.monotonic()
+                if left_s <= 0:
+                    raise
+                if not said:
+                    self._say(f"waiting for up to {self._wait_s:.0f} s: {held.held}")
+                    said = True
+                time.sleep(min(left_s, LOOK_S))
+
+    def _take(self) -> Self:
         try:
             self._claim()
             time.sleep(SETTLE_S)
             found = self._read()
             if found is None or not self._is_ours(found):
-                raise InputError(self._refusal(found))
+                raise self._refusal(found)
             self._heartbeat = Heartbeat(self._beat, BEAT_S)
         except BaseException:
             self._release()
@@ -91,11 +130,11 @@ class DriverLease:
         for is_last in (False, True):
             found = self._read()
             if found is not None and not _is_dead(found, self._read):
-                raise InputError(self._refusal(found))
+                raise self._refusal(found)
             began = time.monotonic()
             again = self._read()
             if again != found and again is not None:
-                raise InputError(self._refusal(again))
+                raise self._refusal(again)
             self._write()
             if is_last or time.monotonic() - began <= CLAIM_S:
                 return
@@ -126,15 +165,16 @@ class DriverLease:
     def _is_ours(self, found: dict[str, Any]) -> bool:
         return found["holder"]["token"] == self._holder.token
 
-    def _refusal(self, found: dict[str, Any] | None) -> str:
+    def _refusal(self, found: dict[str, Any] | None) -> _HeldError:
         name = self._study.study_name
         if found is None:
-            return f"study {name!r} was claimed by another driver in the same moment; run again"
+            return _HeldError(f"study {name!r} was claimed by another driver in the same moment", "run again")
         holder = Holder(**found["holder"])
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
-        return (
+        return _HeldError(
             f"study {name!r} is being run by {holder} since {since} (last sign of life "
-            f"{max(0.0, time.time() - found['beat']):.0f} s ago); let it end, stop it, or choose another --study"
+            f"{max(0.0, time.time() - found['beat']):.0f} s ago)",
+            "let it end, stop it, or choose another --study; --wait gives it time",
         )
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 
 from engine.corruptions import register_distortion
 from engine.corruptions.distortions import DISTORTION_REGISTRY
+from engine.errors import InputError
+from engine.orchestration.options import SweepOptions
 from engine.orchestration.search.pruners import parse_pruner
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import INHIBITED, SPACE
@@ -342,3 +344,19 @@ def test_the_dry_run_says_how_the_search_goes(capsys, tmp_path: Path, arguments,
     output = " ".join(capsys.readouterr().out.split())
     for sentence in sentences:
         assert sentence in output
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(None, 0.0), ((), 90.0), ((5.0,), 5.0), (5, 5.0)])
+def test_waiting_for_another_driver_takes_a_number_or_none(given, seconds) -> None:
+    assert SweepOptions(wait=given).wait_s == seconds
+
+
+@pytest.mark.parametrize("given", [(1.0, 2.0), (-1.0,), (float("inf"),)])
+def test_another_wait_is_refused(given) -> None:
+    with pytest.raises(InputError, match="--wait takes one number of seconds ≥ 0, got "):
+        SweepOptions(wait=given).check()
+
+
+def test_on_the_command_line_too(capsys, tmp_path: Path) -> None:
+    assert "--wait takes one number of seconds ≥ 0, got 1.0 2.0" in refused(capsys, tmp_path, "--wait", "1", "2")
+    assert command_line(["--home", str(tmp_path / "home"), "--wait", "--dry-run"]) == 0

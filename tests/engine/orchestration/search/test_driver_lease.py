@@ -176,3 +176,25 @@ def test_a_driver_that_was_replaced_stops_and_says_so(storage: str, monkeypatch)
     with pytest.raises(InputError, match="study 'mine' was taken over by process 77 on elsewhere"):
         drive()
     assert open_study(storage).user_attrs[DRIVER]["holder"]["host"] == "elsewhere"
+
+
+def test_who_waits_takes_over_from_a_driver_that_died_elsewhere_a_moment_ago(storage: str, monkeypatch) -> None:
+    for name, seconds in (("BEAT_S", 0.05), ("DEAD_S", 1.0), ("LOOK_S", 0.1)):
+        monkeypatch.setattr(lease, name, seconds)
+    claim_as(storage, ELSEWHERE)
+    with pytest.raises(InputError, match="choose another --study; --wait gives it time"):
+        DriverLease(open_study(storage)).__enter__()
+    said: list[str] = []
+    with DriverLease(open_study(storage), wait_s=20.0, say=said.append):
+        assert open_study(storage).user_attrs[DRIVER]["holder"]["pid"] == os.getpid()
+    (sentence,) = said
+    assert sentence.startswith("waiting for up to 20 s: study 'mine' is being run by process 77 on elsewhere since ")
+
+
+def test_who_waits_for_a_driver_that_lives_is_refused_in_the_end(storage: str, monkeypatch) -> None:
+    monkeypatch.setattr(lease, "LOOK_S", 0.1)
+    claim_as(storage, ELSEWHERE)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="by process 77 on elsewhere"):
+        DriverLease(open_study(storage), wait_s=0.5).__enter__()
+    assert time.monotonic() - began >= 0.5

@@ -11,6 +11,7 @@ from engine.corruptions import (
 )
 from engine.data import DataSet, RawData, Split, load_dataset, register_dataset
 from engine.errors import InputError
+from engine.exporting import load_exported
 from engine.layers import PushPull2d, insert_push_pull
 from engine.metrics import (
     Baseline,
@@ -129,6 +130,7 @@ __all__ = [
     "insert_push_pull",
     "load_baseline",
     "load_dataset",
+    "load_exported",
     "load_reference_checkpoint",
     "load_space",
     "open_store",

@@ -33,6 +33,7 @@ LAYERS = (
     ("engine.store",),
     ("engine.stages",),
     ("engine.report",),
+    ("engine.exporting",),
     ("engine.orchestration.databases",),
     ("engine.orchestration.search", "engine.orchestration.cluster", "engine.orchestration.tracking"),
     (LINE,),

@@ -54,6 +54,17 @@ info, data = prepare_data(config.data, store)
 device = torch.device("cpu")
 outcomes = list(run_chain(plan_trial(config, info), store, data_getter(info, store, device), device=device))
 print([outcome.spec.stage for outcome in outcomes])
+
+from pathlib import Path
+from engine import load_exported
+from engine.exporting import export_network
+from engine.stages.network import restore_network
+made = [outcome.artifact for outcome in outcomes if outcome.spec.stage in ("pretrain", "finetune")]
+network, folder = restore_network(made, device), Path(sys.argv[1]) / "exported"
+export_network(network, folder, settings=made[0].json("network"), about={}, formats=["safetensors", "pt2"])
+images = data.test.images.float() / 255
+with torch.no_grad():
+    assert torch.equal(load_exported(folder)(images), network(images))
 """
 
 

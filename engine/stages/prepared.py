@@ -12,9 +12,11 @@ import torch
 from engine.conversion import build
 from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
 from engine.data.checks import notes_on_values
+from engine.errors import InputError
 from engine.settings import DataSettings
 from engine.stages.runner import find_anew, find_whole
-from engine.store.artifact import Artifact
+from engine.store.artifact import Artifact, CorruptArtifactError
+from engine.store.cleaning import entries
 from engine.store.store import Store
 
 
@@ -84,6 +86,29 @@ def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[
         return resident[0]
 
     return get
+
+
+def stored_class_names(settings: DataSettings, training_key: str, store: Store) -> tuple[str, ...] | None:
+    """Return the names of a data set's classes, of its images in a store; None where these are not there any more.
+
+    Nothing is changed in the store.
+
+    Args:
+        settings: of the data set.
+        training_key: of its splits.
+        store: that has its images.
+    """
+    for entry in entries(store):
+        artifact = store.look_at(entry.key) if entry.stage == "data" else None
+        if artifact is not None:
+            try:
+                raw = _load_raw(artifact)
+                data = split_data(raw, settings)
+            except (CorruptArtifactError, InputError):  # InputError: images of another data set
+                continue
+            if split_key(entry.key, data, settings, with_test=False) == training_key:
+                return raw.class_names
+    return None
 
 
 def info_to_json(info: DataInfo) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""A network that was exported, back as a module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import InputError
+from engine.stages.network import build_network, to_device
+from engine.training.correction import CHILD, add_correction
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+FORMAT = 1
+"""Of ``config.json``; raised when a reader of the one before could not read it."""
+_FILTERS = f".{CHILD}.filters"
+
+
+def load_exported(folder: str | Path, *, device: str | torch.device = "cpu") -> nn.Module:
+    """Return an exported network, in evaluation mode: float images (n, c, side, side) in [0, 1] to logits.
+
+    Its layers, parameters and their names are those that it was trained with, so that it can be trained on. Shape,
+    classes, errors and origin are in ``config.json`` beside it.
+
+    Args:
+        folder: what ``python -m pipelines.export`` has written.
+        device: where it is to be.
+
+    Raises:
+        InputError: no such folder, one without ``config.json`` or ``model.safetensors``, or with damaged ones, or a
+            model that is not registered here: a user's own, whose module has to be imported first.
+    """
+    folder = Path(folder).expanduser()
+    config = read_config(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise InputError(f"{folder} has no {WEIGHTS}: it was exported without the format safetensors")
+    try:
+        network = _rebuilt(config["network"], _read(path))
+    except InputError as error:
+        own = "; import the module of yours that registers it first" if "source" in config["network"] else ""
+        raise InputError(f"the network in {folder} cannot be built: {error}{own}") from error
+    return to_device(network, torch.device(device)).eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what is known of an exported network.
+
+    Raises:
+        InputError: there is no ``config.json``, or none of this project's.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no exported network in {folder}: it has no {CONFIG}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("network"), dict) or "format" not in config:
+        raise InputError(f"{path} is not of an exported network: it has no `format` and `network`")
+    if config["format"] != FORMAT:
+        raise InputError(f"{path} must be of format {FORMAT}, which this version reads, got {config['format']!r}")
+    return config
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path.name} cannot be read ({error})") from None
+
+
+def _rebuilt(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network that settings build, with its weights; correction units are known by these alone."""
+    try:
+        network = build_network(settings, seed=0)
+        for name, values in weights.items():
+            if name.endswith(_FILTERS):
+                add_correction(network, name.removesuffix(_FILTERS), values)
+        network.load_state_dict(dict(weights))
+    except (KeyError, RuntimeError, AttributeError) as error:  # what settings or weights of another network raise
+        raise InputError(f"{CONFIG} and {WEIGHTS} are not of one network ({error})") from error
+    return network

@@ -15,6 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+_node = ""
+
+
+def name_node(node: str) -> None:
+    """Have all that this process holds from now on say on which node of a cluster it is."""
+    global _node
+    _node = node
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -27,6 +35,7 @@ class Holder:
         born: when that process started, as the kernel counts (numbers are used again); "" where it cannot be known.
         token: tells this lease from any other of the same process.
         since: when it was taken, in seconds since 1970.
+        node: its machine's id among those of a cluster, unlike all of any other cluster; "" where that is not known.
     """
 
     host: str
@@ -35,12 +44,18 @@ class Holder:
     born: str
     token: str
     since: float
+    node: str = ""
 
     @classmethod
     def this_process(cls) -> Self:
         """Return a new holder in this process."""
         pid = os.getpid()
-        return cls(socket.gethostname(), _place(), pid, _born(pid) or "", uuid.uuid4().hex, time.time())
+        return cls(socket.gethostname(), _place(), pid, _born(pid) or "", uuid.uuid4().hex, time.time(), _node)
+
+    @property
+    def process(self) -> dict[str, str | int]:
+        """Return what tells its process from all others, on any machine: its {"host", "place", "pid", "born"}."""
+        return {"host": self.host, "place": self.place, "pid": self.pid, "born": self.born}
 
     @property
     def is_here(self) -> bool:
@@ -54,6 +69,11 @@ class Holder:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+def this_process() -> dict[str, str | int]:
+    """Return what tells this process from all others, on any machine, as ``Holder.process`` has it."""
+    return Holder.this_process().process
 
 
 class Heartbeat:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.orchestration.cluster.departed import Departed, dead_nodes_of_ray
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.stage_summary import summary_of
 from engine.orchestration.cluster.wanted_stage import WorkerLostError
@@ -28,6 +29,7 @@ class Broker:
 
     def __init__(self, store: str) -> None:
         self._store = open_store(store, read_only=True, patient=True)
+        self._departed = Departed(dead_nodes_of_ray)
         self._queue: StageQueue | None = None
 
     @property
@@ -54,11 +56,17 @@ class Broker:
             return None
 
     def _is_held(self, key: str) -> bool:
-        return self._store.stage_holder(key) is not None
+        """Return whether somebody alive computes a stage; a lease of the dead is ended."""
+        lease = self._store.stage_holder(key)
+        if lease is None or lease.holder is None or not self._departed.knows(lease.holder):
+            return lease is not None
+        with contextlib.suppress(OSError, StoreFaultError):
+            self._store.end_stage_lease(key, lease.holder.token)
+        return False
 
-    async def add_worker(self, name: str, actor: Any, node: str) -> None:
-        """Take a stage worker's actor handle, and the id of the node that it runs on."""
-        self.queue.add_worker(name, _RemoteWorker(actor, node), node)
+    async def add_worker(self, name: str, actor: Any, node: str, process: Mapping[str, Any] | None = None) -> None:
+        """Take a stage worker's actor handle, the id of the node that it runs on, and its process."""
+        self.queue.add_worker(name, _RemoteWorker(actor, node, process or {}, self._departed), node)
 
     async def remove_worker(self, name: str) -> bool:
         """See ``StageQueue``."""
@@ -112,9 +120,11 @@ class Broker:
 class _RemoteWorker:
     """A stage worker's actor as the broker sees it."""
 
-    def __init__(self, actor: Any, node: str) -> None:
+    def __init__(self, actor: Any, node: str, process: Mapping[str, Any], departed: Departed) -> None:
         self._actor = actor
         self._node = node
+        self._process = process
+        self._departed = departed
 
     async def run(
         self, spec: Mapping[str, Any], *, anyway: bool = False, recent: Mapping[str, float]
@@ -127,8 +137,10 @@ class _RemoteWorker:
             reason = f"the stage worker raised {type(error.cause).__name__}: {error.cause}"
             return {"state": "failed", "reason": reason}
         except OutOfMemoryError as error:
+            self._departed.note(self._process)
             raise WorkerLostError(_first_line(error), "out of memory") from error
         except ActorDiedError as error:
+            self._departed.note(self._process)
             raise WorkerLostError(_first_line(error), "preempted" if error.preempted else "died") from error
         except RayError as error:
             raise WorkerLostError(_first_line(error)) from error

@@ -154,7 +154,7 @@ class StagePool:
                 self._faults[name] = found["fault"]
                 continue
             self._faults.pop(name, None)
-            ray.get(self._ask("add_worker", name, actor, found["node"]), timeout=10)
+            ray.get(self._ask("add_worker", name, actor, found["node"], found.get("process")), timeout=10)
         if self._workers and self._faults.keys() >= self._workers.keys():
             reason = f"no stage worker can start: {next(iter(self._faults.values()))}"
             ray.get(self._ask("refuse", reason), timeout=10)

@@ -12,6 +12,7 @@ from engine.errors import InputError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
 from engine.orchestration.cluster.stage_failures import failure_of
 from engine.orchestration.cluster.stage_summary import summary_of
+from engine.store.holders import name_node, this_process
 
 
 class StageWorker:
@@ -47,8 +48,10 @@ class StageWorker:
         self._threads = threads
         self._is_set_up = False
 
-    def ready(self) -> dict[str, str]:
-        """Set the worker up, unless it is; return its {"node", "fault": why it cannot run stages, "" if it can}."""
+    def ready(self) -> dict[str, Any]:
+        """Set the worker up, unless it is; return its {"node", "process", "fault": why it cannot run stages, "" if it
+        can}.
+        """
         import ray
 
         fault = ""
@@ -57,7 +60,7 @@ class StageWorker:
         except Exception as error:  # whatever a user's module raises is told, and tried again
             traceback.print_exc()
             fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        return {"node": ray.get_runtime_context().get_node_id(), "fault": fault}
+        return {"node": ray.get_runtime_context().get_node_id(), "process": this_process(), "fault": fault}
 
     def _set_up(self) -> None:
         if self._is_set_up:
@@ -68,6 +71,7 @@ class StageWorker:
         from engine.stages import data_getter, info_from_json
         from engine.store import open_store
 
+        name_node(ray.get_runtime_context().get_node_id())
         torch.set_num_threads(self._threads)
         for module in self._imports:
             importlib.import_module(module)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.orchestration.cluster.interruption import as_ctrl_c
-from engine.orchestration.cluster.slots import SlotPlan, plan_slots
+from engine.orchestration.cluster.slots import SlotPlan, plan_cluster_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
@@ -41,6 +41,7 @@ from engine.stages.families import needed_keys
 from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
+    from engine.orchestration.cluster.admission import Admission
     from engine.orchestration.cluster.connection import Cluster
 
 TRACKING_WAIT_S = 120.0
@@ -98,6 +99,7 @@ class Sweep:
         self._patience = Patience()
         self._study: SweepStudy | None = None
         self._live_stages: Callable[[], list[StageSpec]] = list
+        self._marks: tuple[str, ...] = ()
 
     def run(self) -> Results:
         """Run what is missing, print the answer and return the trials.
@@ -199,7 +201,7 @@ class Sweep:
 
     def _needed_keys(self) -> set[str]:
         """Return the keys of what the sweep needs in the store now."""
-        return {*self.prepared.given_keys, *needed_keys(self.prepared.store, self._live_stages())}
+        return {*self.prepared.given_keys, *self._marks, *needed_keys(self.prepared.store, self._live_stages())}
 
     def _make_up_tracking(self, study: SweepStudy) -> None:
         """End what a driver that died at the very end left open in the tracking."""
@@ -220,8 +222,10 @@ class Sweep:
         cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats)
         try:
             self._say(cluster.description)
-            slots = plan_slots(
-                options.slot_request, n_cpus=cluster.n_cpus, n_gpus=cluster.n_gpus, elastic=cluster.elastic
+            slots = (
+                plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
+                if cluster.elastic
+                else slots_of_this_machine(options)
             )
             self._say(self._opening(study, n_done, slots))
             self._run_on(study, cluster, slots, n_done=n_done)
@@ -235,7 +239,7 @@ class Sweep:
         from engine.orchestration.cluster.tune_run import run_trials
 
         options, prepared = self.options, self.prepared
-        with self._tracking(study) as (tracker, writer):
+        with self._tracking(study) as (tracker, writer), self._admission() as admission:
             n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
             n_together = min(n_together, study.n_left, cluster.n_trial_seats)
             pool = StagePool(
@@ -246,6 +250,8 @@ class Sweep:
                 slots=slots,
                 elastic=cluster.elastic,
                 worker=self.worker or StageWorker,
+                admission=admission,
+                say=self._say,
             )
             screen = LiveScreen(
                 self.console,
@@ -286,6 +292,22 @@ class Sweep:
                 statistics = pool.statistics()
                 self._each(pool.close, lambda: self._end_tracking(study, tracker, status, statistics))
             self._say_statistics(screen.seconds, statistics)
+
+    @contextmanager
+    def _admission(self) -> Iterator[Admission | None]:
+        """Give what machines have to agree with; on this machine alone there is nothing to compare."""
+        from engine.orchestration.cluster.admission import Admission
+
+        if is_private(self.options):
+            yield None
+            return
+        store = self.prepared.store
+        admission = Admission.of_driver(store, self.options.imports)
+        self._marks = (admission.mark.key,)
+        try:
+            yield admission
+        finally:
+            self._unless_refused(lambda: admission.end(store))
 
     def _screen_notes(self, writer: TrackingProcess) -> list[str]:
         """Return what a person should know while the sweep runs."""

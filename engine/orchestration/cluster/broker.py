@@ -72,6 +72,14 @@ class Broker:
         """See ``StageQueue``."""
         return self.queue.remove_worker(name)
 
+    async def retire(self, n_excess: int) -> list[str]:
+        """See ``StageQueue``."""
+        return self.queue.retire(n_excess)
+
+    async def note_unplaced(self, n_workers: int) -> None:
+        """See ``StageQueue``."""
+        self.queue.n_unplaced = n_workers
+
     async def arrivals(self) -> dict[str, float]:
         """See ``StageQueue``."""
         return self.queue.arrivals()

@@ -14,7 +14,10 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.orchestration.cluster.interruption import catch_signals, children_without_terminal
+from engine.orchestration.cluster.node_watch import nodes_of_ray
+from engine.orchestration.cluster.ray_internals import machine_kinds
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, TRIAL_SEAT
+from engine.orchestration.cluster.slots import Machine
 from engine.redaction import hide_credentials
 
 MANY_SLOTS = 16
@@ -33,16 +36,16 @@ class Cluster:
 
     Attributes:
         description: one line for the person: address, nodes, cores, GPUs.
-        n_cpus: cores of all nodes.
-        n_gpus: GPUs of all nodes.
+        machines: those that are up.
+        kinds: of machines that it may get; empty where that is not known.
         trial_resources: what a light trial asks for.
         n_trial_seats: how many trials may run at once.
         elastic: whether machines may come and go.
     """
 
     description: str
-    n_cpus: float
-    n_gpus: float
+    machines: tuple[Machine, ...]
+    kinds: tuple[Machine, ...]
     trial_resources: dict[str, float]
     n_trial_seats: int
     elastic: bool
@@ -78,7 +81,9 @@ def connect(address: str | None, *, n_trial_seats: int | None = None) -> Cluster
         _join(address, common)
     catch_signals()
     resources = ray.cluster_resources()
-    n_nodes = sum(node["Alive"] for node in ray.nodes())
+    machines = tuple(Machine(node.cpus, node.gpus) for node in nodes_of_ray())
+    kinds = () if address is None else tuple(machine_kinds())
+    n_nodes = len(machines)
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     where = "private Ray on this machine" if address is None else f"Ray cluster at {hide_credentials(address)}"
     description = f"{where}: {n_nodes} node{'s' * (n_nodes != 1)}, {cpus:g} cores, {gpus:g} GPUs"
@@ -87,7 +92,7 @@ def connect(address: str | None, *, n_trial_seats: int | None = None) -> Cluster
         trial_resources = {"cpu": 0.001}
         description += f"; no node offers the resource {TRIAL_SEAT!r}, so that trials take a sliver of a CPU"
     n_trial_seats = int(resources.get(TRIAL_SEAT, 2 * cpus))
-    return Cluster(description, cpus, gpus, trial_resources, n_trial_seats, elastic=address is not None)
+    return Cluster(description, machines, kinds, trial_resources, n_trial_seats, elastic=address is not None)
 
 
 def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:

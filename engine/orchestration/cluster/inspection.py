@@ -22,6 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from engine.sources import SourceFile, digest_of_sources
+
 if TYPE_CHECKING:
     from engine.store import Store
 
@@ -56,7 +58,7 @@ class NodeFacts:
         address: its network address, as Ray knows it; "" outside of Ray.
         node: Ray's id of it; "" outside of Ray.
         process: number of the process that says this.
-        code: {package of the project: digest of its Python files; "" where it cannot be imported}.
+        code: {package of the project, or module of the user's: digest of its Python files; "" where there is none}.
         commit: of the checkout that the engine runs from, with "+" for uncommitted changes; None where that is none.
         versions: {"python" or a library: version; None where it is not installed}.
         cores: of the machine.
@@ -96,11 +98,12 @@ class NodeFacts:
         return cls(**{**known, "gpus": tuple(known["gpus"]), "gpu_ids": tuple(known["gpu_ids"])})
 
 
-def inspect_node(folders: Iterable[str | Path] = ()) -> NodeFacts:
+def inspect_node(folders: Iterable[str | Path] = (), *, imports: Iterable[str] = ()) -> NodeFacts:
     """Return what the machine of this process says of itself.
 
     Args:
         folders: whose disks' free space is wanted, beside the temporary folder's.
+        imports: modules of the user's whose code counts too, with what they import of his own.
     """
     import torch
 
@@ -114,7 +117,7 @@ def inspect_node(folders: Iterable[str | Path] = ()) -> NodeFacts:
         address=address,
         node=node,
         process=os.getpid(),
-        code=code_digests(),
+        code={**code_digests(), **{module: _digest_of_users(module) for module in imports}},
         commit=git_commit(),
         versions=library_versions(),
         cores=os.cpu_count() or 1,
@@ -139,10 +142,10 @@ def differences(here: NodeFacts, there: NodeFacts) -> list[str]:
         there: of the machine that is compared with them.
     """
     found = []
-    for package in PACKAGES:
-        ours, theirs = here.code.get(package, ""), there.code.get(package, "")
+    for package, ours in here.code.items():
+        theirs = there.code.get(package, "")
         if not theirs and ours:
-            found.append(f"the package {package} cannot be imported there")
+            found.append(f"{package} cannot be imported there")
         elif ours != theirs:
             found.append(f"other code in {package} ({_commit(there)}; here {_commit(here)})")
     for library in here.versions:
@@ -178,6 +181,17 @@ def _digest_of(package: str) -> str:
         for path in sorted(folder.rglob("*.py")):
             found.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return found.hexdigest()[:16] if folders else ""
+
+
+def _digest_of_users(module: str) -> str:
+    """Return a digest of a user's module and of what it imports from his own files; "" where there is none."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of the package that it is in
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return ""
+    return digest_of_sources([SourceFile(module, Path(spec.origin))])
 
 
 @cache

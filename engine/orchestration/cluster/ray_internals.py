@@ -6,9 +6,12 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from engine.orchestration.cluster.slots import Machine
 
 if TYPE_CHECKING:
     from ray.tune.search import Searcher
@@ -30,6 +33,8 @@ except Exception as error:
 """The program that asks a head node at an address, for some seconds."""
 _START_S = 60.0
 """How long that program may take to start."""
+_BOOTSTRAP_FILE = "~/ray_bootstrap_config.yaml"
+"""Where ``ray up`` leaves the cluster's file on the head."""
 _EXPERIMENT_NOTES = "ray.tune.execution.experiment_state"
 """The logger that complains about the notes which Tune keeps of an experiment."""
 
@@ -151,3 +156,42 @@ def many_pending_trials(n_trials: int) -> Iterator[None]:
 def silence_experiment_notes() -> None:
     """Have Tune not complain about its own notes of an experiment, which nobody reads."""
     logging.getLogger(_EXPERIMENT_NOTES).setLevel(logging.CRITICAL)
+
+
+def machine_kinds() -> list[Machine]:
+    """Return the kinds of machines that the cluster's autoscaler may start; empty where there is none, or it does not
+    say what they have.
+    """
+    return _reported_kinds() or _kinds_of_file()
+
+
+def _reported_kinds() -> list[Machine]:
+    """Return what an autoscaler has told Ray itself."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    groups = config.node_group_configs if config is not None else ()
+    return _kinds({group.name: (dict(group.resources), group.max_count) for group in groups})
+
+
+def _kinds_of_file() -> list[Machine]:
+    """Return what ``ray up`` has left on the head for the autoscaler, where this is the head."""
+    import ray
+    import yaml
+
+    path = Path(_BOOTSTRAP_FILE).expanduser()
+    head = ray.get_runtime_context().gcs_address.rpartition(":")[0]
+    if head != ray.util.get_node_ip_address() or not path.is_file():
+        return []
+    config = yaml.safe_load(path.read_text()) or {}
+    kinds = dict(config.get("available_node_types") or {})
+    kinds.pop(config.get("head_node_type"), None)  # it is up
+    return _kinds({name: (kind.get("resources") or {}, kind.get("max_workers", 1)) for name, kind in kinds.items()})
+
+
+def _kinds(found: Mapping[str, tuple[Mapping[str, float], int]]) -> list[Machine]:
+    """Return kinds of {name: (resources, most machines)}; none where it is not said of each how many cores it has."""
+    may_come = {name: resources for name, (resources, most) in found.items() if most != 0}
+    if not all("CPU" in resources for resources in may_come.values()):
+        return []
+    return [Machine(one["CPU"], one.get("GPU", 0), name) for name, one in may_come.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.errors import InputError
@@ -43,26 +44,88 @@ class SlotPlan:
         return "cuda" if self.gpus > 0 else "cpu"
 
 
-def plan_slots(asked: SlotRequest, *, n_cpus: float, n_gpus: float, elastic: bool = False) -> SlotPlan:
-    """Return the slots that the options ask for, or as many as there is room for.
+@dataclass(frozen=True)
+class Machine:
+    """A machine of a cluster, or a kind of machine that it may get.
+
+    Attributes:
+        cpus: cores that it offers.
+        gpus: GPUs that it offers.
+        name: of its kind; "" for a machine that is up.
+    """
+
+    cpus: float
+    gpus: float
+    name: str = ""
+
+    def room(self, cpus: float, gpus: float) -> int:
+        """Return how many slots fit."""
+        room = math.floor(self.cpus / cpus)
+        return min(room, math.floor(self.gpus / gpus + 1e-9)) if gpus > 0 else room
+
+    def __str__(self) -> str:
+        what = f"{_number(self.cpus, 'core')} and {_number(self.gpus, 'GPU')}"
+        return f"{self.name} ({what})" if self.name else what
+
+
+def plan_slots(asked: SlotRequest, *, n_cpus: float, n_gpus: float) -> SlotPlan:
+    """Return the slots of a machine that the options ask for, or as many as there is room for.
 
     Args:
         asked: slots, and cores and GPUs of each.
         n_cpus: cores at hand.
         n_gpus: GPUs at hand.
-        elastic: whether there may be more machines later: then as many slots are planned as are asked for.
 
     Raises:
         InputError: they do not fit.
     """
     cpus = asked.cpus
     gpus = asked.gpus if asked.gpus is not None else min(1.0, n_gpus)
-    room = math.floor(n_cpus / cpus)
-    if gpus > 0:
-        room = min(room, math.floor(n_gpus / gpus + 1e-9))
-    if room < (asked.n_slots or 1) and not (elastic and asked.n_slots is not None):
+    room = Machine(n_cpus, n_gpus).room(cpus, gpus)
+    if room < (asked.n_slots or 1):
         raise InputError(
             f"{asked.n_slots or 1} slots of {cpus} cores and {gpus:g} GPUs do not fit: there are {n_cpus:g} cores and "
             f"{n_gpus:g} GPUs"
         )
     return SlotPlan(asked.n_slots or room, cpus, gpus)
+
+
+def plan_cluster_slots(asked: SlotRequest, machines: Sequence[Machine], kinds: Sequence[Machine] = ()) -> SlotPlan:
+    """Return the slots of a cluster whose machines come and go: those that are asked for, whether or not there is room
+    for them now, or as many as the machines that are up have room for.
+
+    Args:
+        asked: slots, and cores and GPUs of each.
+        machines: that are up.
+        kinds: of machines that the cluster may get; empty where that is not known.
+
+    Raises:
+        InputError: no machine has room for one and none is to come, they could never fit, or it is not said whether
+            they are to have GPUs.
+    """
+    has_gpus = any(machine.gpus > 0 for machine in machines)
+    if asked.gpus is None and asked.n_slots is not None and not has_gpus:
+        raise InputError(
+            f"no machine of the cluster with a GPU is up, so that --slots {asked.n_slots} does not say what stages run "
+            "on: add --gpus-per-slot 1 to wait for machines with GPUs, or --gpus-per-slot 0 for cores alone"
+        )
+    gpus = asked.gpus if asked.gpus is not None else min(1.0, max((machine.gpus for machine in machines), default=0.0))
+    slot = f"a slot of {_number(asked.cpus, 'core')} and {_number(gpus, 'GPU')}"
+    possible = [*machines, *kinds]
+    if kinds and not any(machine.room(asked.cpus, gpus) for machine in possible):
+        raise InputError(
+            f"{slot} fits no machine that the cluster has or may get: {', '.join(dict.fromkeys(map(str, possible)))}; "
+            "lower --cpus-per-slot or --gpus-per-slot"
+        )
+    room = sum(machine.room(asked.cpus, gpus) for machine in machines)
+    if asked.n_slots is None and not room:
+        there = ", ".join(dict.fromkeys(map(str, machines))) or "there is none"
+        raise InputError(
+            f"no machine of the cluster has room for {slot} now ({there}); where machines come once they are wanted, "
+            "say how many slots there may be, and what each gets: --slots N --gpus-per-slot 1 (0 for cores alone)"
+        )
+    return SlotPlan(asked.n_slots or room, asked.cpus, gpus)
+
+
+def _number(count: float, what: str) -> str:
+    return f"{count:g} {what}{'s' * (count != 1)}"

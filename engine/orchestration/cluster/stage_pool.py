@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, NodeLabelSchedulingStrategy, NotIn
 
+from engine.orchestration.cluster.admission import Admission
 from engine.orchestration.cluster.broker import Broker
+from engine.orchestration.cluster.node_watch import NodeWatch, nodes_of_ray
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
+from engine.orchestration.cluster.sharing import Sharing
 from engine.orchestration.cluster.slots import SlotPlan
 from engine.orchestration.cluster.stage_worker import StageWorker
 
@@ -30,7 +33,11 @@ class StagePool:
     are as many workers as stages that want one, up to the slots, and idle ones are returned after a while.
 
     A worker that cannot be set up (its disk is read-only, a user's module fails there) gets no stage either and is
-    asked again every second. Where all of them are like that, the stages that wait fail with the reason.
+    asked again every second. One whose machine is not fit (other code, other versions, another store) is ended, and no
+    other is put there. Where all of them are like that, the stages that wait fail with the reason.
+
+    Elastic pools of one cluster share it: where another one waits for room, a pool gives back what has nothing to do,
+    and of what it has in excess of its share whatever comes free.
 
     Args:
         name: the broker's name, unique on the cluster.
@@ -41,6 +48,8 @@ class StagePool:
         elastic: whether workers come and go with the work; else all of them stay to the end.
         idle_s: how long a worker of an elastic pool may be idle.
         worker: the workers' class.
+        admission: what machines have to agree with; None on the driver's alone.
+        say: tells a person what happens to machines.
     """
 
     def __init__(
@@ -54,25 +63,15 @@ class StagePool:
         elastic: bool = False,
         idle_s: float = _IDLE_S,
         worker: type = StageWorker,
+        admission: Admission | None = None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.name = name
         self._slots = slots
         self._elastic = elastic
         self._idle_s = idle_s
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        broker = ray.remote(Broker).options(
-            name=name,
-            namespace=BROKER_NAMESPACE,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=-1,
-            max_concurrency=2000,
-            scheduling_strategy=here,
-        )
-        self.broker: Any = broker.remote(store)  # Ray's handles have their methods at run time
-        self._worker: Any = ray.remote(worker).options(
-            num_cpus=slots.cpus, num_gpus=slots.gpus, max_restarts=-1, max_task_retries=0
-        )
+        self.broker: Any = start_broker(name, store)  # Ray's handles have their methods at run time
+        self._class: Any = ray.remote(worker)
         self._arguments = {
             "store": store,
             "data": dict(data),
@@ -80,25 +79,31 @@ class StagePool:
             "imports": list(imports),
             "device": slots.device,
             "threads": slots.cpus,
+            "admission": None if admission is None else admission.to_json(),
         }
+        self._watch = NodeWatch(nodes_of_ray, say, cpus=slots.cpus, gpus=slots.gpus)
+        self._sharing = Sharing(name)
         self._workers: dict[str, Any] = {}
+        self._placed: dict[str, Any] = {}
         self._ready: dict[str, Any] = {}
         self._faults: dict[str, str] = {}
         self._lost_since: dict[str, float] = {}
         self._busy_at = time.monotonic()
         self._n_made = 0
-        for _ in range(0 if elastic else slots.n_slots):
-            self._make_worker()
+        self._n_unplaced = 0
+        if not elastic:
+            self._make_workers(slots.n_slots)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._supply, name="stage-pool", daemon=True)
         self._thread.start()
 
     def statistics(self, timeout_s: float = 5.0) -> dict[str, Any]:
-        """Return the broker's counts; empty while it cannot be reached."""
+        """Return the broker's counts and those of the machines; empty while the broker cannot be reached."""
         try:
-            return dict(ray.get(self._ask("statistics"), timeout=timeout_s))
+            counts = dict(ray.get(self._ask("statistics"), timeout=timeout_s))
         except (RayError, TimeoutError):
             return {}
+        return {**counts, "nodes": self._watch.n_fit, "lost_nodes": self._watch.n_lost}
 
     def release(self, trial: str) -> None:
         """Forget what a trial wanted; it has ended for good."""
@@ -119,17 +124,34 @@ class StagePool:
         """Call the broker, once: Ray says each of its own retries on the terminal, at the end of a sweep too."""
         return getattr(self.broker, method).options(max_task_retries=0).remote(*arguments, **options)
 
-    def _make_worker(self) -> None:
-        name = f"worker-{self._n_made}"
-        self._n_made += 1
-        self._workers[name] = self._worker.remote(**self._arguments)
+    def _make_workers(self, n_wanted: int) -> None:
+        """Have so many workers, on none of the nodes that are known to be unfit."""
+        options: dict[str, Any] = {"num_cpus": self._slots.cpus, "num_gpus": self._slots.gpus}
+        if self._watch.unfit:
+            unfit = NotIn(*sorted(self._watch.unfit))
+            options["scheduling_strategy"] = NodeLabelSchedulingStrategy(hard={"ray.io/node-id": unfit})
+        while len(self._workers) < n_wanted:
+            name = f"worker-{self._n_made}"
+            self._n_made += 1
+            actor = self._class.options(max_restarts=-1, max_task_retries=0, **options).remote(**self._arguments)
+            self._workers[name] = actor
+            self._placed[name] = actor.__ray_ready__.remote()
+
+    def _drop_worker(self, name: str) -> None:
+        for known in (self._placed, self._ready, self._faults, self._lost_since):
+            known.pop(name, None)
+        ray.kill(self._workers.pop(name))
 
     def _supply(self) -> None:
         while not self._closed.is_set():
             try:
+                self._watch.look()
                 self._introduce_workers()
+                self._note_unplaced()
                 if self._elastic:
                     self._resize()
+                else:
+                    self._make_workers(self._slots.n_slots)
             except (RayError, TimeoutError):
                 pass  # the broker is being restarted; the next round meets it again
             self._closed.wait(_CHECK_S)
@@ -137,7 +159,7 @@ class StagePool:
     def _introduce_workers(self) -> None:
         """Make workers that run known to the broker: new ones, and all again after it was restarted."""
         known = ray.get(self._ask("worker_names"), timeout=10)
-        for name, actor in self._workers.items():
+        for name, actor in list(self._workers.items()):
             if name in known:
                 continue
             pending = self._ready.pop(name, None) or actor.ready.remote()
@@ -150,14 +172,20 @@ class StagePool:
                 self._note_loss(name, str(error))
                 continue
             self._lost_since.pop(name, None)
+            if found.get("unfit"):
+                self._watch.refuse(found["node"], found["fault"])
+                self._drop_worker(name)
+                continue
             if found["fault"]:
                 self._faults[name] = found["fault"]
                 continue
             self._faults.pop(name, None)
             ray.get(self._ask("add_worker", name, actor, found["node"], found.get("process")), timeout=10)
+        reason = self._watch.hopeless
         if self._workers and self._faults.keys() >= self._workers.keys():
-            reason = f"no stage worker can start: {next(iter(self._faults.values()))}"
-            ray.get(self._ask("refuse", reason), timeout=10)
+            reason = next(iter(self._faults.values()))
+        if reason:
+            ray.get(self._ask("refuse", f"no stage worker can start: {reason}"), timeout=10)
 
     def _note_loss(self, name: str, reason: str) -> None:
         """Note that a worker did not answer; on a machine that nothing can be added to, not for ever."""
@@ -165,18 +193,51 @@ class StagePool:
         if not self._elastic and time.monotonic() - since > LOST_S:
             self._faults[name] = f"its process does not live: {reason.strip().partition(chr(10))[0]}"
 
+    def _note_unplaced(self) -> None:
+        """Tell the broker how many workers wait for a machine: those that do not answer within one round."""
+        waiting = list(self._placed.values())
+        answered = set(ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]) if waiting else set()
+        self._placed = {name: one for name, one in self._placed.items() if one not in answered}
+        self._n_unplaced = len(self._placed)
+        self._ask("note_unplaced", self._n_unplaced)
+
     def _resize(self) -> None:
-        """Have as many workers as stages that want one, up to the slots; return idle ones after a while."""
+        """Have as many workers as stages that want one, up to the slots; return idle ones after a while, and at once
+        where another sweep waits for room.
+        """
         counts = ray.get(self._ask("statistics"), timeout=10)
         wanted = counts["queued"] + counts["running"]
-        while len(self._workers) < min(wanted, self._slots.n_slots):
-            self._make_worker()
+        self._make_workers(min(wanted, self._slots.n_slots))
         now = time.monotonic()
         if wanted >= len(self._workers):
             self._busy_at = now
         elif now - self._busy_at > self._idle_s:
-            for name in list(self._workers)[wanted:]:
-                if ray.get(self._ask("remove_worker", name), timeout=10):
-                    for known in (self._ready, self._faults, self._lost_since):
-                        known.pop(name, None)
-                    ray.kill(self._workers.pop(name))
+            self._return_idle(len(self._workers) - wanted)
+        n_idle, n_excess = self._sharing.to_give_back(counts)
+        self._return_idle(n_idle)
+        for name in ray.get(self._ask("retire", n_excess), timeout=10):
+            self._drop_worker(name)
+
+    def _return_idle(self, n_most: int) -> None:
+        """Return so many workers, the last made first, as far as they are idle."""
+        for name in list(reversed(self._workers)):
+            if n_most <= 0:
+                return
+            if name not in self._placed and ray.get(self._ask("remove_worker", name), timeout=10):
+                self._drop_worker(name)
+                n_most -= 1
+
+
+def start_broker(name: str, store: str) -> Any:
+    """Start the broker of a store, on this machine; return its handle."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    broker: Any = ray.remote(Broker).options(
+        name=name,
+        namespace=BROKER_NAMESPACE,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        max_concurrency=2000,
+        scheduling_strategy=here,
+    )
+    return broker.remote(store)

@@ -43,6 +43,9 @@ class StageQueue:
         held: returns whether somebody alive computes a stage for the store.
         abandon: notes in the store that nobody wants a stage whose worker was killed.
         grace_s: how long a stage that nobody wants may go on before its worker is killed.
+
+    Attributes:
+        n_unplaced: how many workers wait for a machine, as was last told.
     """
 
     def __init__(
@@ -61,6 +64,9 @@ class StageQueue:
         self._held = held
         self._abandon = abandon
         self._grace_s = grace_s
+        self.n_unplaced = 0
+        self._n_excess = 0
+        self._retired: list[str] = []
         self._times = StageTimes()
         self._began = time.monotonic()
         self._stages: dict[str, WantedStage] = {}
@@ -98,6 +104,20 @@ class StageQueue:
         self._forget_worker(name)
         return True
 
+    def retire(self, n_excess: int) -> list[str]:
+        """Say how many workers are to be retired as they come free; return those that were since the last call."""
+        self._n_excess, retired, self._retired = n_excess, self._retired, []
+        return retired
+
+    def _free(self, name: str) -> None:
+        """Take that a worker has nothing to do."""
+        if self._n_excess > 0:
+            self._n_excess -= 1
+            self._forget_worker(name)
+            self._retired.append(name)
+        else:
+            self._idle.append(name)
+
     def _forget_worker(self, name: str) -> None:
         self._workers.pop(name, None)
         self._machines.pop(name, None)
@@ -105,8 +125,8 @@ class StageQueue:
             self._idle.remove(name)
 
     def worker_names(self) -> list[str]:
-        """Return the names of the workers that are known."""
-        return list(self._workers)
+        """Return the names of the workers that are known, and of those that were retired."""
+        return [*self._workers, *self._retired]
 
     def arrivals(self) -> dict[str, float]:
         """Return how many trials have asked for stages so far, and how long ago the last of them did so first."""
@@ -283,6 +303,7 @@ class StageQueue:
         return {
             "workers": len(self._workers),
             "idle": len(self._idle),
+            "unplaced": self.n_unplaced,
             "queued": states.count("queued"),
             "running": states.count("running"),
             "elsewhere": states.count("elsewhere"),
@@ -355,7 +376,7 @@ class StageQueue:
         try:
             recent = self._recent(stage.spec.inputs.values())
             result = await worker.run(stage.spec.to_json(), anyway=stage.anyway, recent=recent)
-            self._idle.append(name)
+            self._free(name)
         except WorkerLostError as error:
             out_of_memory = error.kind == "out of memory"
             result = {"state": "lost", "reason": str(error), "out_of_memory": out_of_memory}
@@ -373,7 +394,7 @@ class StageQueue:
                 "state": "failed",
                 "reason": f"{stage.spec.stage} could not be run: {type(error).__name__}: {error}",
             }
-            self._idle.append(name)
+            self._free(name)
         self._settle(stage, result)
         await self._tell()
         self._dispatch()

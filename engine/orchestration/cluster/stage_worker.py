@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import InputError
+from engine.orchestration.cluster.admission import Admission, UnfitError
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
 from engine.orchestration.cluster.stage_failures import failure_of
 from engine.orchestration.cluster.stage_summary import summary_of
@@ -25,6 +26,7 @@ class StageWorker:
         imports: modules of the user's that register what they add.
         device: "cpu" or "cuda".
         threads: CPU threads to compute with.
+        admission: what its machine has to agree with, as ``Admission.to_json``; None where it is the driver's.
 
     Nothing is set up before ``ready``, so that what stands in its way (a disk that is read-only, a module that this
     machine lacks) can be told: an actor whose constructor raises is only gone.
@@ -39,6 +41,7 @@ class StageWorker:
         imports: Sequence[str],
         device: str,
         threads: int,
+        admission: Mapping[str, Any] | None = None,
     ) -> None:
         self._address = store
         self._data = dict(data)
@@ -46,23 +49,26 @@ class StageWorker:
         self._imports = tuple(imports)
         self._device_type = device
         self._threads = threads
+        self._admission = None if admission is None else Admission.from_json(admission)
         self._is_set_up = False
 
     def ready(self) -> dict[str, Any]:
         """Set the worker up, unless it is; return its {"node", "process", "fault": why it cannot run stages, "" if it
-        can}.
+        can, "unfit": whether no worker of its machine will ever}.
         """
         import ray
 
-        fault = ""
+        node, fault, unfit = ray.get_runtime_context().get_node_id(), "", False
         try:
-            self._set_up()
+            self._set_up(node)
+        except UnfitError as error:
+            fault, unfit = str(error), True
         except Exception as error:  # whatever a user's module raises is told, and tried again
             traceback.print_exc()
             fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        return {"node": ray.get_runtime_context().get_node_id(), "process": this_process(), "fault": fault}
+        return {"node": node, "process": this_process(), "fault": fault, "unfit": unfit}
 
-    def _set_up(self) -> None:
+    def _set_up(self, node: str) -> None:
         if self._is_set_up:
             return
         import ray
@@ -71,8 +77,11 @@ class StageWorker:
         from engine.stages import data_getter, info_from_json
         from engine.store import open_store
 
-        name_node(ray.get_runtime_context().get_node_id())
+        name_node(node)
         torch.set_num_threads(self._threads)
+        if self._admission is not None:
+            self._admission.check_code(self._imports)
+            self._admission.check_store(self._address)
         for module in self._imports:
             importlib.import_module(module)
         self._device = torch.device(self._device_type)

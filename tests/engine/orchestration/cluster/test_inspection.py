@@ -55,7 +55,7 @@ def test_what_differs_is_named_with_both_sides(facts: NodeFacts) -> None:
     assert torch == "torch 2.12.0+cu130 (here 2.11.0+cu130)"
     assert numpy == "numpy is missing (here 2.1.0)"
     assert differences(here, dataclasses.replace(here, code={**here.code, "pipelines": ""})) == [
-        "the package pipelines cannot be imported there"
+        "pipelines cannot be imported there"
     ]
 
 
@@ -109,3 +109,14 @@ def test_a_mark_that_shows_late_is_waited_for(tmp_path: Path, monkeypatch) -> No
     real, began = store.look_at, time.monotonic()
     monkeypatch.setattr(store, "look_at", lambda key: real(key) if time.monotonic() - began > 0.5 else None)
     assert 0.4 < look_for_mark(store, mark, timeout_s=5) < 3
+
+
+def test_a_user_s_module_is_code_too_with_what_it_imports(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "module_of_a_user.py").write_text("import helper_of_a_user")
+    digests = []
+    for text in ("x = 1", "x = 2"):
+        (tmp_path / "helper_of_a_user.py").write_text(text)
+        digests.append(inspect_node(imports=["module_of_a_user"]).code["module_of_a_user"])
+    assert len(set(digests)) == 2
+    assert inspect_node(imports=["no.such.module"]).code["no.such.module"] == ""

@@ -17,11 +17,13 @@ from engine.orchestration.cluster import ray_internals
 from engine.orchestration.cluster.ray_internals import (
     ask_head_node,
     in_their_own_group,
+    machine_kinds,
     many_pending_trials,
     on_loopback,
     searcher_state,
     silence_experiment_notes,
 )
+from engine.orchestration.cluster.slots import Machine
 
 ENGINE = Path(ray_internals.__file__).parents[2]
 
@@ -118,3 +120,42 @@ def test_no_other_file_uses_what_is_private_of_ray() -> None:
         if private.search(line)
     ]
     assert found == []
+
+
+BOOTSTRAP = """
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 0}, max_workers: 0}
+  gpu-worker: {resources: {CPU: 8, GPU: 1}, max_workers: 4}
+  never: {resources: {CPU: 64}, max_workers: 0}
+"""
+
+
+def test_the_kinds_of_machines_are_those_that_an_autoscaler_has_told(monkeypatch) -> None:
+    from ray._private.state import state
+    from ray.core.generated import autoscaler_pb2
+
+    assert callable(getattr(state, "get_cluster_config", None)), changed("how its autoscaler's configuration is asked")
+    group = autoscaler_pb2.NodeGroupConfig(name="gpu-worker", resources={"CPU": 8, "GPU": 1}, max_count=4)
+    empty = autoscaler_pb2.NodeGroupConfig(name="never", resources={"CPU": 64}, max_count=0)
+    config = autoscaler_pb2.ClusterConfig(node_group_configs=[group, empty])
+    monkeypatch.setattr(state, "get_cluster_config", lambda: config)
+    assert machine_kinds() == [Machine(8, 1, "gpu-worker")]
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (BOOTSTRAP, [Machine(8, 1, "gpu-worker")]),
+        (BOOTSTRAP.replace("CPU: 8, ", ""), []),  # it does not say what a kind of machine has
+        ("provider: {type: local}", []),
+    ],
+)
+def test_the_kinds_of_machines_are_those_of_the_file_that_is_left_on_the_head(
+    ray_session, tmp_path, monkeypatch, text, kinds
+):
+    (tmp_path / "ray_bootstrap_config.yaml").write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert machine_kinds() == kinds
+    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "10.9.9.9")
+    assert machine_kinds() == [], "the file of another cluster says nothing"

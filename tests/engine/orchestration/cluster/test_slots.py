@@ -1,7 +1,7 @@
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.cluster.slots import SlotPlan, plan_slots
+from engine.orchestration.cluster.slots import Machine, SlotPlan, plan_cluster_slots, plan_slots
 from engine.orchestration.options import SweepOptions
 
 
@@ -34,10 +34,54 @@ def test_what_does_not_fit_is_refused(options, sentence: str) -> None:
         plan_slots(SweepOptions(**options).slot_request, n_cpus=2, n_gpus=0)
 
 
+HEAD, SMALL, LARGE = Machine(0, 0), Machine(4, 1), Machine(16, 4)
+
+
+def plan(machines: list[Machine], kinds: tuple[Machine, ...] = (), **options) -> SlotPlan:
+    return plan_cluster_slots(SweepOptions(**options).slot_request, machines, kinds)
+
+
 def test_a_cluster_that_is_scaled_to_zero_gets_the_slots_that_are_asked_for() -> None:
-    options = SweepOptions(slots=4, gpus_per_slot=1.0)
-    plan = plan_slots(options.slot_request, n_cpus=0, n_gpus=0, elastic=True)
-    assert plan == SlotPlan(4, 1, 1.0)
-    assert plan.device == "cuda"
-    with pytest.raises(InputError, match="do not fit"):
-        plan_slots(SweepOptions(gpus_per_slot=1.0).slot_request, n_cpus=0, n_gpus=0, elastic=True)
+    found = plan([HEAD], slots=4, gpus_per_slot=1.0)
+    assert found == SlotPlan(4, 1, 1.0)
+    assert found.device == "cuda"
+    assert plan([HEAD], slots=4, gpus_per_slot=0.0).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("machines", "options", "expected"),
+    [
+        ([HEAD, SMALL, LARGE], {}, SlotPlan(5, 1, 1.0)),
+        ([HEAD, SMALL, LARGE], {"cpus_per_slot": 3}, SlotPlan(5, 3, 1.0)),
+        ([SMALL, SMALL], {"cpus_per_slot": 3, "gpus_per_slot": 0.0}, SlotPlan(2, 3, 0.0)),
+        ([SMALL, LARGE], {"gpus_per_slot": 2.0}, SlotPlan(2, 1, 2.0)),
+        ([Machine(2, 0), Machine(2, 0)], {}, SlotPlan(4, 1, 0.0)),
+    ],
+)
+def test_slots_fill_each_machine_that_is_up(machines, options, expected: SlotPlan) -> None:
+    assert plan(machines, **options) == expected
+
+
+@pytest.mark.parametrize("machines", [[], [HEAD], [Machine(8, 0)]])
+def test_without_a_gpu_in_sight_it_has_to_be_said_what_slots_compute_on(machines: list[Machine]) -> None:
+    with pytest.raises(InputError, match="--gpus-per-slot 1 to wait for machines with GPUs, or --gpus-per-slot 0"):
+        plan(machines, slots=4)
+
+
+@pytest.mark.parametrize(
+    ("machines", "options"),
+    [([], {}), ([HEAD], {}), ([HEAD], {"gpus_per_slot": 1.0}), ([SMALL], {"cpus_per_slot": 8})],
+)
+def test_without_room_and_without_a_number_of_slots_there_is_a_hint(machines, options) -> None:
+    with pytest.raises(InputError, match="--slots N --gpus-per-slot 1"):
+        plan(machines, **options)
+
+
+def test_slots_that_no_kind_of_machine_could_hold_are_refused() -> None:
+    kinds = (Machine(8, 1, "gpu-worker"), Machine(32, 0, "cpu-worker"))
+    assert plan([HEAD], kinds, slots=4, gpus_per_slot=0.5) == SlotPlan(4, 1, 0.5)
+    assert plan([HEAD], kinds, slots=4, gpus_per_slot=0.0, cpus_per_slot=32).n_slots == 4
+    for options in ({"gpus_per_slot": 2.0}, {"gpus_per_slot": 1.0, "cpus_per_slot": 9}):
+        with pytest.raises(InputError, match=r"fits no machine .* gpu-worker \(8 cores and 1 GPU\)"):
+            plan([HEAD], kinds, slots=4, **options)
+    assert plan([HEAD], slots=4, gpus_per_slot=2.0).n_slots == 4, "which kinds there are is not always known"

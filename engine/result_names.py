@@ -193,6 +193,11 @@ class Tag:
         """Return the tag that has a stage's key."""
         return f"stage.{name}"
 
+    @staticmethod
+    def host(stage: str) -> str:
+        """Return the tag that has the name of the machine on which a stage was computed."""
+        return f"host.{stage}"
+
 
 class Metric:
     """Metrics of runs."""

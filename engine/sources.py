@@ -56,6 +56,18 @@ def digest_of_sources(roots: Iterable[SourceFile]) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
+@cache
+def digest_of_package(name: str) -> str:
+    """Return a hash of a package's Python files and their paths (16 hexadecimal digits); "" if it has none."""
+    spec = importlib.util.find_spec(name)
+    folders = sorted(spec.submodule_search_locations or ()) if spec is not None else []
+    found = hashlib.sha256()
+    for folder in map(Path, folders):
+        for path in sorted(folder.rglob("*.py")):
+            found.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return found.hexdigest()[:16] if folders else ""
+
+
 def files_behind(roots: Iterable[SourceFile]) -> list[SourceFile]:
     """Return some modules and all that they import from the user's own files, directly or not."""
     waiting = list(roots)

@@ -190,8 +190,9 @@ class TrialFlow:
         if "failure" in result:
             kind: Kind = "infrastructure" if result.get("infrastructure") else "stage"
             trial.failure = Reason(kind, stage=result.get("stage", ""), text=result["failure"])
+        trial.stages = result.get("stages", trial.stages)
         if "objective" in result:
-            trial.errors, trial.stages = result["errors"], result["stages"]
+            trial.errors = result["errors"]
         if "failure" in result or "objective" in result:  # its last word: others may wait for it
             self._end(trial, error=False)
         return False
@@ -217,7 +218,7 @@ class TrialFlow:
         self._tracker.end_trial(
             trial.proposal.planned.name,
             status,
-            tags=tags,
+            tags={**tags, **_hosts(trial)},
             step=trial.last_step,
             errors=trial.errors,
             rankings=rankings,
@@ -286,3 +287,9 @@ class TrialFlow:
             "by_cells": self._study.by_cells,
             "n_together": self._n_together,
         }
+
+
+def _hosts(trial: LiveTrial) -> dict[str, str]:
+    """Return the tags that say where each stage of a trial was computed, as far as it has said."""
+    known = {stage: found.get("host") for stage, found in trial.stages.items()}
+    return {Tag.host(stage): host for stage, host in known.items() if host}

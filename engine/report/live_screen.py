@@ -95,6 +95,8 @@ class LiveScreen:
                 f"stages: {stages['run']} run, {stages['shared']} shared, {stages['from_store']} from the store"
                 + _elsewhere(stages)
             )
+            machines = machines_line(stages)
+            parts += [machines] if machines else []
         if self._best is not None:
             parts.append(f"best {self._best[0]:.2%} ({self._best[1]})")
         eta = self.eta_s()
@@ -129,6 +131,8 @@ class LiveScreen:
         rows.append(("trials", f"{done} of {self._n_total}: {', '.join(states)}, {len(self._live)} running"))
         if stages:
             rows.append(("stages", _stages_line(stages)))
+            machines = machines_line(stages)
+            rows += [("machines", machines)] if machines else []
         if self._best is not None:
             rows.append(("best", f"{self._best[0]:.2%} objective ({self._best[1]})"))
         eta = self.eta_s()
@@ -143,6 +147,26 @@ def _stages_line(stages: Mapping[str, Any]) -> str:
         f"{stages['from_store']} from the store ({stages['saved_seconds']:.0f} s saved); "
         f"{stages['running']} running on {stages['workers']} workers, {stages['queued']} waiting" + _elsewhere(stages)
     )
+
+
+def machines_line(stages: Mapping[str, Any]) -> str:
+    """Return what is to be known of the machines; "" where there is one, all is well, and nothing waits for another.
+
+    Args:
+        stages: the broker's counts, with "nodes" that a stage could run on, "lost_nodes" so far, and "unplaced"
+            workers, which wait for a machine.
+    """
+    nodes, lost, waiting = (stages.get(name, 0) for name in ("nodes", "lost_nodes", "unplaced"))
+    if waiting and not stages["workers"]:
+        count = stages["queued"]
+        return f"no machine has room yet: {count} stage{'s wait' if count != 1 else ' waits'} for one to come"
+    if nodes <= 1 and not lost:
+        return ""
+    parts = [f"{nodes} machine{'s' * (nodes != 1)} with {stages['workers']} worker{'s' * (stages['workers'] != 1)}"]
+    parts += [f"{waiting} more wait for room"] if waiting else []
+    parts += [f"{lost} machine{'s' * (lost != 1)} lost so far"] if lost else []
+    parts += [f"{stages['lost_workers']} workers died"] if stages["lost_workers"] else []
+    return ", ".join(parts)
 
 
 def _elsewhere(stages: Mapping[str, Any]) -> str:

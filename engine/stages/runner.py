@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import signal
+import socket
 import subprocess
 import time
 import traceback
@@ -21,11 +22,13 @@ import torch
 from engine.data import DataSet
 from engine.errors import InputError
 from engine.seeds import global_draws
+from engine.sources import digest_of_package
 from engine.stages.catalogue import STAGES, network_stages
 from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
 from engine.stages.families import remember
 from engine.stages.spec import StageSpec
 from engine.store.artifact import Artifact
+from engine.store.holders import node_name
 from engine.store.store import Lease, Store
 from engine.training import TrainingDivergedError
 
@@ -270,13 +273,16 @@ def find_anew(store: Store, key: str) -> Artifact | None:
 
 @cache
 def environment() -> Mapping[str, Any]:
-    """Return what a record should say of where it was made: versions, machine, commit."""
+    """Return what a record should say of where it was made: versions, machine, commit, digest of the engine."""
     return {
         "git_commit": git_commit(),
+        "code": digest_of_package("engine"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
+        "host": socket.gethostname(),
+        "node": node_name(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "process": os.getpid(),
     }

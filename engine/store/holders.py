@@ -24,6 +24,11 @@ def name_node(node: str) -> None:
     _node = node
 
 
+def node_name() -> str:
+    """Return on which node of a cluster this process is; "" where it was not named."""
+    return _node
+
+
 @dataclass(frozen=True)
 class Holder:
     """A process that holds a lease.

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from engine.sources import SourceFile, digest_of_sources
+from engine.sources import SourceFile, digest_of_package, digest_of_sources
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -167,20 +167,9 @@ def _compared(library: str, version: str | None) -> str | None:
     return ".".join(version.split(".")[:2]) if library == "python" else version.partition("+")[0]
 
 
-@cache
 def code_digests() -> Mapping[str, str]:
     """Return, for each of the project's packages, a digest of the paths and the content of its Python files."""
-    return {package: _digest_of(package) for package in PACKAGES}
-
-
-def _digest_of(package: str) -> str:
-    spec = importlib.util.find_spec(package)
-    folders = sorted(spec.submodule_search_locations or ()) if spec is not None else []
-    found = hashlib.sha256()
-    for folder in map(Path, folders):
-        for path in sorted(folder.rglob("*.py")):
-            found.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    return found.hexdigest()[:16] if folders else ""
+    return {package: digest_of_package(package) for package in PACKAGES}
 
 
 def _digest_of_users(module: str) -> str:

@@ -240,3 +240,15 @@ def test_where_no_stage_can_be_run_the_sweep_ends_and_no_trial_with_it(scene: Sc
     assert scene.begin() is None
     scene.flow.interrupt()
     assert scene.study.results().trials == (), "all of them are run again"
+
+
+def test_the_tracking_hears_where_each_stage_was_computed(scene: Scene) -> None:
+    first, second, *_ = scene.begin_all()
+    test = {"clean": 0.1, "corrupted": [], "tuned_distortion": None}
+    errors = {"objective": 0.25, "validation": {"clean": 0.1}, "test": test}
+    stages = {"pretrain": {"host": "gpu-1"}, "evaluate": {"host": "gpu-2"}, "rank": {"key": "c"}}
+    scene.say_last_word(first, objective=0.25, errors=errors, stages=stages)
+    scene.say_last_word(second, failure="loss became nan", stage="evaluate", stages={"pretrain": stages["pretrain"]})
+    tags = [event["tags"] for event in scene.spool.all_events() if event["event"] == "end"]
+    found = [{name: value for name, value in one.items() if name.startswith("host.")} for one in tags]
+    assert found == [{"host.pretrain": "gpu-1", "host.evaluate": "gpu-2"}, {"host.pretrain": "gpu-1"}]

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 import torch
 
@@ -137,7 +139,9 @@ def test_a_manifest_says_what_was_computed_and_where(done):
         assert manifest["seconds"] > 0
         assert 0 < manifest["cpu_seconds"] < 100
         assert manifest["environment"]["torch"] == torch.__version__
-        assert set(manifest["environment"]) == {"git_commit", "python", "torch", "numpy", "machine", "cuda", "process"}
+        assert manifest["environment"]["host"] == socket.gethostname()
+        versions = {"git_commit", "code", "python", "torch", "numpy", "cuda"}
+        assert set(manifest["environment"]) == {*versions, "machine", "host", "node", "process"}
 
 
 def test_the_errors_equal_a_loop_over_the_images(workshop):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.orchestration.cluster import inspection
 from engine.orchestration.cluster.inspection import (
     NodeFacts,
     differences,
@@ -18,6 +17,7 @@ from engine.orchestration.cluster.inspection import (
     look_for_mark,
     remove_mark,
 )
+from engine.sources import digest_of_package
 from engine.store import Store
 
 
@@ -84,13 +84,13 @@ def test_a_digest_changes_with_a_file_s_content_and_its_name(tmp_path: Path, mon
             path.unlink()
         for name, text in files.items():
             (package / f"{name}.py").write_text(text)
-        return inspection._digest_of(package.name)
+        return digest_of_package.__wrapped__(package.name)
 
     first = digest(__init__="", a="x = 1")
     assert digest(__init__="", a="x = 1") == first
     assert digest(__init__="", a="x = 2") != first
     assert digest(__init__="", b="x = 1") != first
-    assert inspection._digest_of("no_package_of_this_name") == ""
+    assert digest_of_package("no_package_of_this_name") == ""
 
 
 def test_a_mark_is_seen_in_the_same_store_alone(tmp_path: Path) -> None:

@@ -212,6 +212,11 @@ class Sweep:
     def _spool(self) -> Spool:
         return Spool(spool_path(self.options.home, self.name))
 
+    @property
+    def _ray_log(self) -> Path:
+        """Return where Ray's own messages go."""
+        return self.options.home / "logs" / f"{self.name}-ray.log"
+
     def _run_trials(self, study: SweepStudy, n_done: int) -> None:
         from engine.orchestration.cluster.connection import connect, disconnect
 
@@ -219,7 +224,7 @@ class Sweep:
         n_trial_seats = options.trials_in_flight
         if n_trial_seats is None and is_private(options):
             n_trial_seats = 2 * slots_of_this_machine(options).n_slots
-        cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats)
+        cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log)
         try:
             self._say(cluster.description)
             slots = (

@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.orchestration.cluster.interruption import catch_signals, children_without_terminal
 from engine.orchestration.cluster.node_watch import nodes_of_ray
-from engine.orchestration.cluster.ray_internals import machine_kinds
+from engine.orchestration.cluster.ray_internals import machine_kinds, messages_in
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, TRIAL_SEAT
 from engine.orchestration.cluster.slots import Machine
 from engine.redaction import hide_credentials
@@ -28,6 +28,10 @@ _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """The variables by which Ray finds a token, before it looks at its usual place."""
 _LONGEST = 300
 """Letters that are told of an error of Ray's."""
+
+
+_connected = ExitStack()
+"""What is to be undone when the cluster is left."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,13 @@ class Cluster:
         return max(1, min(self.n_trial_seats, n_slots + min(n_slots, max(MANY_SLOTS, n_slots // 2))))
 
 
-def connect(address: str | None, *, n_trial_seats: int | None = None) -> Cluster:
+def connect(address: str | None, *, n_trial_seats: int | None = None, log: Path | None = None) -> Cluster:
     """Connect to Ray.
 
     Args:
         address: of a running cluster; None for a private Ray on this machine.
         n_trial_seats: trials that a private Ray has room for, two a core if None.
+        log: the file that gets what Ray has to say, until ``disconnect``; None for the terminal.
 
     Raises:
         InputError: nothing answers at the address, or a private Ray cannot be started.
@@ -74,11 +79,15 @@ def connect(address: str | None, *, n_trial_seats: int | None = None) -> Cluster
 
     warnings.filterwarnings("ignore", module="ray")
     common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        offered: dict[str, float] = {TRIAL_SEAT: n_trial_seats or 2 * (os.cpu_count() or 1)}
-        _start_private(offered, common)
-    else:
-        _join(address, common)
+    with ExitStack() as opened:
+        if log is not None:
+            opened.enter_context(messages_in(log))
+        if address is None:
+            offered: dict[str, float] = {TRIAL_SEAT: n_trial_seats or 2 * (os.cpu_count() or 1)}
+            _start_private(offered, common)
+        else:
+            _join(address, common)
+        _connected.push(opened.pop_all())
     catch_signals()
     resources = ray.cluster_resources()
     machines = tuple(Machine(node.cpus, node.gpus) for node in nodes_of_ray())
@@ -183,3 +192,4 @@ def disconnect() -> None:
     import ray
 
     ray.shutdown()
+    _connected.close()

@@ -153,6 +153,32 @@ def many_pending_trials(n_trials: int) -> Iterator[None]:
             os.environ[_MAX_PENDING] = before
 
 
+@contextmanager
+def messages_in(file: Path) -> Iterator[None]:
+    """Have what Ray tells the driver (lost nodes, dead workers, its log) go to a file, and not through the terminal.
+
+    Ray prints what its cluster pushes to a driver, whatever is said of logs, by a function of its own.
+    """
+    from ray._private import worker
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(file, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    log = logging.getLogger("ray")
+    before = worker.print_to_stdstream, log.handlers, log.propagate
+
+    def keep(data: Mapping[str, Any], ignore_prefix: bool = False) -> None:
+        for line in data["lines"]:
+            handler.handle(logging.LogRecord("ray", logging.WARNING, "", 0, str(line), None, None))
+
+    worker.print_to_stdstream, log.handlers, log.propagate = keep, [handler], False
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream, log.handlers, log.propagate = before
+        handler.close()
+
+
 def silence_experiment_notes() -> None:
     """Have Tune not complain about its own notes of an experiment, which nobody reads."""
     logging.getLogger(_EXPERIMENT_NOTES).setLevel(logging.CRITICAL)

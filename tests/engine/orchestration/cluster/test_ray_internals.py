@@ -19,6 +19,7 @@ from engine.orchestration.cluster.ray_internals import (
     in_their_own_group,
     machine_kinds,
     many_pending_trials,
+    messages_in,
     on_loopback,
     searcher_state,
     silence_experiment_notes,
@@ -159,3 +160,20 @@ def test_the_kinds_of_machines_are_those_of_the_file_that_is_left_on_the_head(
     assert machine_kinds() == kinds
     monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "10.9.9.9")
     assert machine_kinds() == [], "the file of another cluster says nothing"
+
+
+def test_what_ray_tells_a_driver_goes_to_a_file(tmp_path: Path, capfd) -> None:
+    from ray._private import worker
+
+    assert "print_to_stdstream(" in inspect.getsource(worker.listen_error_messages), changed("how errors are printed")
+    file = tmp_path / "logs" / "ray.log"
+    before = list(logging.getLogger("ray").handlers)
+    with messages_in(file):
+        pushed = {"lines": ["The node 1f has been marked dead"], "pid": "raylet", "is_err": False}
+        worker.print_to_stdstream(pushed, ignore_prefix=False)
+        logging.getLogger("ray.tune.execution").error("a trial's process died")
+    text = file.read_text()
+    assert "marked dead" in text
+    assert "a trial's process died" in text
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("ray").handlers == before

@@ -486,7 +486,10 @@ class StageQueue:
         Meanwhile it holds no worker. It is queued again when the other sweep gives it up, or dies; and when that has
         come to no epoch for so long that it may never do so.
         """
-        pause_s, heard = POLL_S[0], time.monotonic()
+        pause_s, heard = min(POLL_S[0] * 2**stage.n_elsewhere, POLL_S[1]), time.monotonic()
+        stage.n_elsewhere += (
+            1  # this machine may not see a lease that the worker's does: it is asked less and less often
+        )
         while True:
             await asyncio.sleep(pause_s)
             found, epochs, held = await asyncio.to_thread(self._look_elsewhere, stage.spec.key)
@@ -495,7 +498,7 @@ class StageQueue:
             if found is not None or not held:
                 break
             if stage.add_records(epochs):
-                heard = time.monotonic()
+                heard, stage.n_elsewhere = time.monotonic(), 0
                 await self._tell()
             stage.anyway = time.monotonic() - heard > MAX_WAIT_S
             if stage.anyway:

@@ -78,6 +78,7 @@ class WantedStage:
         ended_at: when it was done, by this machine's steady clock; 0 before.
         shared: whether another sweep computed it, and this one waited for it.
         anyway: whether another sweep has been at it for too long without an epoch to wait for that.
+        n_elsewhere: how often a worker found another sweep at it, since there was news of that.
         worker: who runs it, or ran it.
         machine: where that is, or was.
         losses: how often its worker died, but for those whose node turned out to be gone.
@@ -110,6 +111,7 @@ class WantedStage:
     from_store: bool = False
     shared: bool = False
     anyway: bool = False
+    n_elsewhere: int = 0
     worker: str = ""
     machine: str = ""
     losses: int = 0

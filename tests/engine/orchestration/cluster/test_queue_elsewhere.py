@@ -207,3 +207,19 @@ def test_what_the_other_sweep_has_finished_is_not_taken_for_given_up_because_thi
         assert other.queue.statistics()["shared"] == 1
 
     run(scenario)
+
+
+def test_a_lease_that_only_the_worker_s_machine_sees_is_not_asked_for_all_the_time(monkeypatch) -> None:
+    monkeypatch.setattr(stage_queue, "POLL_S", (0.01, 0.2))
+
+    async def scenario() -> None:
+        theirs = make_spec("theirs")
+        other = OtherSweep(theirs)
+        monkeypatch.setattr(other.queue, "_held", lambda key: False)  # it remembers that there was none
+        await other.queue.submit("t", theirs.to_json(), 0)
+        await asyncio.sleep(1.0)
+        assert 2 < len(other.started) < 14
+        other.finish(theirs, [])
+        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+
+    run(scenario)

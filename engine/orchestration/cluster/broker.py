@@ -69,16 +69,16 @@ class Broker:
         self.queue.add_worker(name, _RemoteWorker(actor, node, process or {}, self._departed), node)
 
     async def remove_worker(self, name: str) -> bool:
-        """See ``StageQueue``."""
-        return self.queue.remove_worker(name)
+        """See ``WorkerRoster``."""
+        return self.queue.workers.remove_if_idle(name)
 
     async def retire(self, n_excess: int) -> list[str]:
-        """See ``StageQueue``."""
-        return self.queue.retire(n_excess)
+        """See ``WorkerRoster``."""
+        return self.queue.workers.retire(n_excess)
 
     async def note_unplaced(self, n_workers: int) -> None:
-        """See ``StageQueue``."""
-        self.queue.n_unplaced = n_workers
+        """See ``WorkerRoster``."""
+        self.queue.workers.n_unplaced = n_workers
 
     async def arrivals(self) -> dict[str, float]:
         """See ``StageQueue``."""
@@ -93,8 +93,8 @@ class Broker:
         return await self.queue.ends_are_held(timeout_s)
 
     async def worker_names(self) -> list[str]:
-        """See ``StageQueue``."""
-        return self.queue.worker_names()
+        """See ``WorkerRoster``."""
+        return self.queue.workers.names()
 
     async def refuse(self, reason: str) -> None:
         """See ``StageQueue``."""

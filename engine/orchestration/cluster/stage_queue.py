@@ -16,6 +16,7 @@ from typing import Any
 from engine.orchestration.cluster.inspection import VISIBLE_S
 from engine.orchestration.cluster.stage_choice import StageTimes, choose
 from engine.orchestration.cluster.wanted_stage import WantedStage, Worker, WorkerLostError
+from engine.orchestration.cluster.worker_roster import WorkerRoster
 from engine.stages.prefix import family_of, is_prefix
 from engine.stages.spec import StageSpec
 
@@ -45,7 +46,7 @@ class StageQueue:
         grace_s: how long a stage that nobody wants may go on before its worker is killed.
 
     Attributes:
-        n_unplaced: how many workers wait for a machine, as was last told.
+        workers: the workers that are known.
     """
 
     def __init__(
@@ -64,9 +65,7 @@ class StageQueue:
         self._held = held
         self._abandon = abandon
         self._grace_s = grace_s
-        self.n_unplaced = 0
-        self._n_excess = 0
-        self._retired: list[str] = []
+        self.workers = WorkerRoster()
         self._times = StageTimes()
         self._began = time.monotonic()
         self._stages: dict[str, WantedStage] = {}
@@ -76,10 +75,7 @@ class StageQueue:
         self._wishes: defaultdict[str, set[str]] = defaultdict(set)
         self._asking: defaultdict[str, set[object]] = defaultdict(set)
         self._ended: set[str] = set()
-        self._workers: dict[str, Worker] = {}
-        self._machines: dict[str, str] = {}
         self._killed: set[str] = set()
-        self._idle: list[str] = []
         self._order = itertools.count()
         self._tasks: set[asyncio.Task] = set()
         self._changed = asyncio.Condition()
@@ -92,41 +88,8 @@ class StageQueue:
 
     def add_worker(self, name: str, worker: Worker, machine: str = "") -> None:
         """Take a worker, and where it is; it gets a stage at once if one is waiting."""
-        if name not in self._workers:
-            self._workers[name], self._machines[name] = worker, machine
-            self._idle.append(name)
+        if self.workers.add(name, worker, machine):
             self._dispatch()
-
-    def remove_worker(self, name: str) -> bool:
-        """Forget a worker if it is idle; return whether it is not known any more."""
-        if name in self._workers and name not in self._idle:
-            return False
-        self._forget_worker(name)
-        return True
-
-    def retire(self, n_excess: int) -> list[str]:
-        """Say how many workers are to be retired as they come free; return those that were since the last call."""
-        self._n_excess, retired, self._retired = n_excess, self._retired, []
-        return retired
-
-    def _free(self, name: str) -> None:
-        """Take that a worker has nothing to do."""
-        if self._n_excess > 0:
-            self._n_excess -= 1
-            self._forget_worker(name)
-            self._retired.append(name)
-        else:
-            self._idle.append(name)
-
-    def _forget_worker(self, name: str) -> None:
-        self._workers.pop(name, None)
-        self._machines.pop(name, None)
-        if name in self._idle:
-            self._idle.remove(name)
-
-    def worker_names(self) -> list[str]:
-        """Return the names of the workers that are known, and of those that were retired."""
-        return [*self._workers, *self._retired]
 
     def arrivals(self) -> dict[str, float]:
         """Return how many trials have asked for stages so far, and how long ago the last of them did so first."""
@@ -301,9 +264,9 @@ class StageQueue:
             if stage.state == "done"
         )
         return {
-            "workers": len(self._workers),
-            "idle": len(self._idle),
-            "unplaced": self.n_unplaced,
+            "workers": len(self.workers),
+            "idle": len(self.workers.idle),
+            "unplaced": self.workers.n_unplaced,
             "queued": states.count("queued"),
             "running": states.count("running"),
             "elsewhere": states.count("elsewhere"),
@@ -328,9 +291,9 @@ class StageQueue:
         waiting = [stage for stage in unended if stage.state == "queued" and stage.askers and stage.not_before <= now]
         waiting = [stage for stage in waiting if not self._waits_for_shorter(stage)]
         waiting.sort(key=self._times.priority)
-        for stage, name in list(choose(waiting, running, self._idle, self._machines)):
-            self._idle.remove(name)
-            stage.state, stage.worker, stage.machine = "running", name, self._machines[name]
+        for stage, name in list(choose(waiting, running, self.workers.idle, self.workers.machines)):
+            self.workers.idle.remove(name)
+            stage.state, stage.worker, stage.machine = "running", name, self.workers.machines[name]
             stage.starts += 1
             self._start(self._run(stage, name))
 
@@ -365,22 +328,22 @@ class StageQueue:
         same = self._stages.get(stage.spec.key) is stage and stage.state == "running" and stage.starts == start
         since = stage.unwanted_since
         if same and since is not None and time.monotonic() - since >= self._grace_s * 0.99:
-            worker = self._workers.get(stage.worker)
+            worker = self.workers.get(stage.worker)
             if worker is not None:
                 self._killed.add(stage.worker)
                 worker.kill()
 
     async def _run(self, stage: WantedStage, name: str) -> None:
         """Run a stage on a worker and note how it ended; a lost worker is forgotten until it is added again."""
-        worker = self._workers[name]
+        worker = self.workers[name]
         try:
             recent = self._recent(stage.spec.inputs.values())
             result = await worker.run(stage.spec.to_json(), anyway=stage.anyway, recent=recent)
-            self._free(name)
+            self.workers.free(name)
         except WorkerLostError as error:
             out_of_memory = error.kind == "out of memory"
             result = {"state": "lost", "reason": str(error), "out_of_memory": out_of_memory}
-            self._forget_worker(name)
+            self.workers.forget(name)
             if name in self._killed:  # by this broker, whatever its worker ran by then
                 self._killed.discard(name)
                 if not stage.askers:
@@ -394,7 +357,7 @@ class StageQueue:
                 "state": "failed",
                 "reason": f"{stage.spec.stage} could not be run: {type(error).__name__}: {error}",
             }
-            self._free(name)
+            self.workers.free(name)
         self._settle(stage, result)
         await self._tell()
         self._dispatch()

@@ -53,15 +53,15 @@ def test_a_worker_in_excess_is_retired_when_its_stage_has_ended() -> None:
         for spec in specs:
             await queue.submit("t", spec.to_json(), 0)
         await settle()
-        assert queue.retire(1) == []
+        assert queue.workers.retire(1) == []
         for worker in workers:
             worker.go.set()
         ends: list[dict[str, Any]] = [await until_ended(queue, "t", spec.key) for spec in specs]
         assert [end["state"] for end in ends] == ["done"] * 3
-        (gone,) = queue._retired
-        assert set(queue.worker_names()) == {"w0", "w1"}, "who supplies workers does not add it again"
+        (gone,) = queue.workers._retired
+        assert set(queue.workers.names()) == {"w0", "w1"}, "who supplies workers does not add it again"
         assert queue.statistics()["workers"] == 1
-        assert queue.retire(0) == [gone]
-        assert gone not in queue.worker_names()
+        assert queue.workers.retire(0) == [gone]
+        assert gone not in queue.workers.names()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))

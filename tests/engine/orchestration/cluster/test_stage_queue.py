@@ -337,7 +337,7 @@ def test_a_worker_is_known_once_however_often_it_is_named(repeats: int) -> None:
     async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         for _ in range(repeats):
             core.add_worker("w0", workers[0])
-        assert core.worker_names() == ["w0"]
+        assert core.workers.names() == ["w0"]
         assert core.statistics()["idle"] == 1
 
     with_broker(scenario)
@@ -476,7 +476,7 @@ def test_a_lost_worker_gets_no_stage_until_it_is_added_again() -> None:
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
         await settle()
-        assert core.worker_names() == []
+        assert core.workers.names() == []
         assert (core.statistics()["queued"], len(worker.started)) == (1, 1)
         worker.outcome = lambda: {"state": "done", "seconds": 1.0}
         core.add_worker("w", worker)
@@ -493,11 +493,11 @@ def test_only_an_idle_worker_can_be_returned() -> None:
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
         await settle()
-        assert not core.remove_worker("w")
+        assert not core.workers.remove_if_idle("w")
         worker.go.set()
         await until_ended(core, "t", spec.key)
-        assert core.remove_worker("w")
-        assert core.worker_names() == []
+        assert core.workers.remove_if_idle("w")
+        assert core.workers.names() == []
 
     asyncio.run(scenario())
 

@@ -31,45 +31,30 @@ artifacts, and what MLflow's metrics of the machine begin with."""
 
 @dataclass(frozen=True)
 class Stage:
-    """A kind of stage, as ``register_stage`` has it.
+    """A kind of stage: what was said to ``register_stage``, whose arguments the attributes are, all of them filled in.
 
     Attributes:
-        name: the stage's.
-        version: that its keys carry.
         run: computes it.
         section: the class of its own settings, under its name; None for a stage that has none.
-        reads: what it is made from: "network", or names of stages.
-        follows: stages that it comes after.
-        precedes: stages that it comes before.
-        wanted: whether a trial has it.
-        check: raises for settings that cannot be.
-        depends_on: the settings that its numbers depend on, of settings that can be.
-        given: {role: key} of what it reads that no stage makes.
-        epochs: path of the setting that says how many epochs it tells; None for a stage that tells none.
-        tells_cells: whether it tells errors by corruption and severity while it measures them.
-        gives_network: whether its artifact is a network, or changes of one, that later stages go on with.
-        gives_errors: whether its artifact has the errors that the trial is judged by.
-        seeded: whether the trial's seed changes its numbers.
-        sees_test_images: whether the test images change them.
     """
 
     name: str
     version: int
     run: Run
-    section: type | None = None
-    reads: tuple[str, ...] = ()
-    follows: tuple[str, ...] = ()
-    precedes: tuple[str, ...] = ()
-    wanted: Callable[[Planning], bool] = lambda planning: True
-    check: Callable[[Planning], None] = lambda planning: None
-    depends_on: Callable[[Planning], Mapping[str, object]] = lambda planning: {}
-    given: Callable[[Planning], Mapping[str, str]] = lambda planning: {}
-    epochs: str | None = None
-    tells_cells: bool = False
-    gives_network: bool = False
-    gives_errors: bool = False
-    seeded: bool = True
-    sees_test_images: bool = False
+    section: type | None
+    reads: tuple[str, ...]
+    follows: tuple[str, ...]
+    precedes: tuple[str, ...]
+    wanted: Callable[[Planning], bool]
+    check: Callable[[Planning], None]
+    depends_on: Callable[[Planning], Mapping[str, object]]
+    given: Callable[[Planning], Mapping[str, str]]
+    epochs: str | None
+    tells_cells: bool
+    gives_network: bool
+    gives_errors: bool
+    seeded: bool
+    sees_test_images: bool
 
     @property
     def is_planned(self) -> bool:

@@ -76,10 +76,10 @@ class PrunerKind:
 
     description: str
     make: MakePruner
-    against: Against = _nothing
-    number: PrunerNumber | None = None
-    by_rungs: bool = False
-    by_cells: bool = False
+    against: Against
+    number: PrunerNumber | None
+    by_rungs: bool
+    by_cells: bool
 
 
 PRUNERS: Registry[PrunerKind] = Registry("pruner")

@@ -18,7 +18,7 @@ What limits beyond, on paper: the driver, which handles one event of Tune at a t
 some six trials a second; the memory of open trials on the head, 11 GB for 96; SQLite, for studies that several machines
 look at. More slots than a few hundred want stages that take minutes, as they do on GPUs.
 
-Run: python -m benchmarks.scale [--nodes 4] [--slots-per-node 16] [--trials 1000]
+Run: python -m benchmarks.scale [--nodes 4] [--slots-per-node 16] [--trials 1000] [--bucket-ms 10]
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from rich.console import Console
 
 from benchmarks.machine import CpuMeter, descendants_cpu_s, describe_machine
 from benchmarks.sleeping import SleepingWorker
+from benchmarks.store import served
 from engine.orchestration.cluster.shared_names import TRIAL_SEAT
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.options import SweepOptions
@@ -129,18 +130,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000, help="0 for the broker alone")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a stage, in the median")
     parser.add_argument("--in-flight", type=int, help="trials open at once; the engine's own choice if not given")
+    parser.add_argument("--bucket-ms", type=float, help="a store in a bucket, each request of which waits so long")
     parser.add_argument("--stages", type=int, default=10_000, help="through the broker's queue; 0 to leave that out")
     options = parser.parse_args()
     print(describe_machine(), flush=True)
     if options.trials:
-        measure_sweep(options)
+        with nullcontext() if options.bucket_ms is None else served(options.bucket_ms) as store:
+            measure_sweep(options, store)
     if options.stages:
         asyncio.run(measure_queue(options.stages))
     print(describe_machine())
 
 
-def measure_sweep(options: argparse.Namespace) -> None:
-    """Run a sweep of sleeping trials and print how busy its slots were."""
+def measure_sweep(options: argparse.Namespace, store: str | None) -> None:
+    """Run a sweep of sleeping trials, with a store in a place, and print how busy its slots were."""
     n_slots = options.nodes * options.slots_per_node
     with tempfile.TemporaryDirectory(prefix="robustune-scale-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
@@ -156,6 +159,7 @@ def measure_sweep(options: argparse.Namespace) -> None:
                 gpus_per_slot=1,
                 ray_address=address,
                 trials_in_flight=options.in_flight,
+                store=None if store is None else Path(store),
             )
             prepared = SleepingSweep.of(prepare(sweep_options, SPACE), median_s=options.seconds)
             memory = MemoryWatch()

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.orchestration.cluster.stage_summary import summary_of
 from engine.stages.spec import StageSpec
-from engine.store.store import Store
+from engine.store.opening import open_store
 
 
 class SleepingWorker:
@@ -19,7 +19,7 @@ class SleepingWorker:
     """
 
     def __init__(self, *, store: str, **_: Any) -> None:
-        self._store = Store(store)
+        self._store = open_store(store, patient=True)
 
     def ready(self) -> dict[str, str]:
         """Return its node, and that nothing is wrong."""

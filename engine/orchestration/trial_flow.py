@@ -23,7 +23,7 @@ from engine.result_names import OfTrial, Tag
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.stages.steps import step_bases
-from engine.store import CorruptArtifactError, Store
+from engine.store import CorruptArtifactError, Store, StoreFaultError
 
 _Taken = TypeVar("_Taken")
 
@@ -254,12 +254,12 @@ class TrialFlow:
         found = []
         for stage, name in (("rank", "ranking"), ("finetune", "filters")):
             key = trial.plan.key(stage)
-            if key and self._store.look_at(key) is None:
-                self._store.look_anew(key)
-            artifact = self._store.find(key) if key else None
             try:
+                if key and self._store.look_at(key) is None:
+                    self._store.look_anew(key)
+                artifact = self._store.find(key) if key else None
                 found.append(artifact.json(name) if artifact else None)
-            except CorruptArtifactError:
+            except (CorruptArtifactError, StoreFaultError):
                 found.append(None)
         return found[0], found[1]
 

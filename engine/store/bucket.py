@@ -190,7 +190,7 @@ class Bucket:
         self._call(f"writing {name}", lambda: self._obstore.put(self._store, name, file))
 
     def download(self, name: str, n_bytes: int, file: Path) -> bool:
-        """Write an object into a file, part by part; return whether there was such an object.
+        """Write an object into a file, part by part; return whether there was such an object, and of that size.
 
         Raises:
             StoreFaultError: the service refuses.
@@ -253,6 +253,8 @@ class Bucket:
             except (self._obstore.exceptions.BaseError, OSError) as error:
                 if _is_answer(error):
                     raise
+                if _is_short(error):
+                    raise FileNotFoundError(f"there is no such part: {doing}") from error
                 reason, may_pass = self._reason(error)
                 self.broke_at = time.monotonic()
                 waited_s = time.monotonic() - started
@@ -286,6 +288,12 @@ _ADVICE = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or the machine's account, must allow it",
     "az": "AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY, or the machine's identity, must allow it",
 }
+
+
+def _is_short(error: Exception) -> bool:
+    """Return whether an object ends before the part that was asked for."""
+    status = _STATUS.search(str(error))
+    return status is not None and status[1] == "416"
 
 
 def _version(meta: Any) -> dict[str, str]:

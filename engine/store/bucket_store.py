@@ -137,9 +137,7 @@ class BucketStore(Store):
         if found is None or _is_mark(found):
             return None
         try:
-            manifest = parse_manifest(found.content, key)
-            self._cache.forget(_attempt_of(manifest))
-            self._whole(key, manifest).verify()
+            self._check(key, found)
             return None
         except CorruptArtifactError as error:
             reason = str(error)
@@ -153,6 +151,17 @@ class BucketStore(Store):
             "%s; it was put into quarantine (%s), and what is needed of it is computed again", reason, where
         )
         return where
+
+    def check(self, key: str) -> None:
+        """Check every file of an artifact in the bucket, whatever copies this machine has.
+
+        Raises:
+            CorruptArtifactError: it is not there, or not whole.
+        """
+        found = self._bucket.get(_manifest_name(key))
+        if found is None:
+            raise CorruptArtifactError(f"artifact {key} is not there")
+        self._check(key, found)
 
     def remove(self, key: str) -> None:
         """Remove an artifact; a reader sees all of it or nothing."""
@@ -345,6 +354,25 @@ class BucketStore(Store):
 
     def _is_something_there(self, patience_s: float) -> bool:
         return any(self._bucket.listing(folder, patience_s=patience_s) for folder in ("artifacts", "leases", "files"))
+
+    def _check(self, key: str, found: Found) -> None:
+        """Fetch every file that a manifest names, and check it; a copy of what is corrupt is removed.
+
+        Raises:
+            CorruptArtifactError: it is no manifest, or a file is not what it says.
+        """
+        manifest = parse_manifest(found.content, key)
+        attempt, sizes = _attempt_of(manifest), manifest["upload"]["sizes"]
+        with self._scratch(key) as folder:
+            for name in manifest["files"]:
+                try:
+                    if not self._bucket.download(f"files/{attempt}/{name}", int(sizes[name]), folder / name):
+                        raise CorruptArtifactError(f"artifact {key} has no file {name}")
+                    Artifact(folder, manifest).path_of(name)
+                except CorruptArtifactError:
+                    self._cache.forget(attempt)
+                    raise
+                (folder / name).unlink()
 
     def _artifact(self, key: str, found: Found | None) -> Artifact | None:
         if found is None:

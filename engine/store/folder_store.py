@@ -170,6 +170,20 @@ class FolderStore(Store):
         )
         return str(aside)
 
+    def check(self, key: str) -> None:
+        """Check every file of an artifact.
+
+        Raises:
+            CorruptArtifactError: it is not there, or not whole.
+        """
+        artifact = self.look_at(key)
+        if artifact is None:
+            raise CorruptArtifactError(f"artifact {key} has no manifest that can be read, or is a link")
+        try:
+            artifact.verify()
+        except OSError as error:
+            raise CorruptArtifactError(f"artifact {key}: {error.strerror or error}") from error
+
     def remove(self, key: str) -> None:
         """Remove an artifact; a reader sees all of it or nothing."""
         self.discard(self.artifact_folder(key))

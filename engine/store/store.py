@@ -169,6 +169,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def check(self, key: str) -> None:
+        """Check every file of an artifact where the store is, whatever copies this machine has.
+
+        Raises:
+            CorruptArtifactError: it is not there, or not whole.
+        """
+
+    @abstractmethod
     def remove(self, key: str) -> None:
         """Remove an artifact; a reader sees all of it or nothing."""
 

@@ -121,12 +121,13 @@ def test_an_interrupted_attempt_leaves_nothing(store):
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "result.json"])
-@pytest.mark.parametrize("content", [b"changed", None])
+@pytest.mark.parametrize("content", [b"changed", b"", None])
 def test_a_damaged_file_is_noticed_put_aside_and_replaced(store, overwrite, name, content, caplog):
     publish(store, A)
     overwrite(A, name, content)
-    with pytest.raises(CorruptArtifactError, match=r"checksum of|has no file"):
-        store.look_at(A).verify()
+    for check in (store.look_at(A).verify, lambda: store.check(A)):
+        with pytest.raises(CorruptArtifactError, match=r"checksum of|has no file"):
+            check()
     assert find_whole(store, A) is None
     assert "was put into quarantine" in caplog.text
     assert store.find(A) is None
@@ -143,6 +144,19 @@ def test_a_damaged_manifest_counts_as_absent_and_is_replaced(store, overwrite, c
     assert store.find(A) is None
     publish(store, A, value=3.0)
     assert store.find(A).json("result") == {"error": 3.0}
+
+
+def test_what_is_checked_is_what_the_store_has_and_not_a_copy(store, overwrite, monkeypatch):
+    publish(store, A)
+    store.find(A).verify()
+    store.check(A)
+    with monkeypatch.context() as context:
+        context.setattr(Path, "unlink", lambda self, *_, **__: None)  # this machine keeps its copy
+        overwrite(A, "result.json", b"1")
+    with pytest.raises(CorruptArtifactError, match=r"artifact a+: checksum of result.json"):
+        store.check(A)
+    with pytest.raises(CorruptArtifactError, match=r"artifact b+ "):
+        store.check(B)
 
 
 def test_a_whole_artifact_is_not_put_aside(store):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.store import Store, local_cache, open_store
+from engine.errors import InputError
+from engine.store import CorruptArtifactError, Store, local_cache, open_store
 
 ROOT = Path(__file__).parents[3]
 KEYS = [letter * 32 for letter in "abcdef"]
@@ -132,3 +133,28 @@ def test_what_a_killed_process_was_writing_is_removed(store, cache):
     assert len(list(cache.glob("*/attempts/*"))) == 1
     open_store(store.address)
     assert list(cache.glob("*/attempts/*")) == []
+
+
+def test_a_folder_of_another_user_is_no_cache(s3, monkeypatch, tmp_path):
+    monkeypatch.delenv("ROBUSTUNE_CACHE")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    made = tmp_path / f"robustune-cache-{os.getuid()}"
+    open_store(s3.address)
+    assert made.is_dir()
+    uid = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    (tmp_path / f"robustune-cache-{uid + 1}").mkdir()
+    with pytest.raises(InputError, match=r"the local cache is another user's: .*; ROBUSTUNE_CACHE names another"):
+        open_store(s3.address)
+
+
+def test_what_is_short_or_empty_there_is_no_file(s3, cache, monkeypatch):
+    monkeypatch.setattr("engine.store.bucket._PART_BYTES", 1000)
+    store = open_store(s3.address)
+    publish(store, A, 3000)
+    monkeypatch.setenv("ROBUSTUNE_CACHE", str(cache / "another"))
+    (name,) = [name for name in s3.names("files/") if name.endswith("filling.json")]
+    for content in (b"x" * 100, b""):
+        s3.write(name, content)
+        with pytest.raises(CorruptArtifactError, match=r"has no file filling.json|checksum of filling.json"):
+            open_store(s3.address).find(A).json("filling")

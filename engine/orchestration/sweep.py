@@ -23,7 +23,7 @@ from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents,
 from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import arm_baseline, score_tables
-from engine.report.commands import view_commands
+from engine.report.commands import export_command, view_commands
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
 from engine.report.results import Results
@@ -416,6 +416,9 @@ class Sweep:
         tracking = options.tracking_url if options.tracks_by_mlflow else None
         for command in view_commands(results, storage=options.storage_url, tracking=tracking):
             self._say(f"  {command}")
+        export = export_command(results, options.home, storage=options.storage, store=options.store)
+        if export:
+            self._say(f"the network to take home: {export}")
 
     def _answer(self, results: Results) -> list[Part]:
         """Return the answer, and the scores if there is a baseline."""

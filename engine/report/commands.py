@@ -10,6 +10,7 @@ from urllib.parse import quote
 from engine.redaction import hide_credentials
 from engine.report.results import Results
 from engine.result_names import Metric, Tag
+from engine.store.places import place_of
 
 
 def sync_command(home: Path, tracking: str | None, tracker: str, imports: Sequence[str]) -> str:
@@ -27,6 +28,23 @@ def sync_command(home: Path, tracking: str | None, tracker: str, imports: Sequen
     if tracker != "mlflow":
         words += ["--tracker", tracker, *(["--import", *imports] if imports else [])]
     return shlex.join(words)
+
+
+def export_command(results: Results, home: Path, *, storage: str | None, store: Path | None) -> str:
+    """Return the command that writes the winner's network into a folder; "" without a complete proposal.
+
+    Args:
+        results: of the sweep.
+        home: the sweep's folder.
+        storage: address of its study; None if it is the folder's own.
+        store: place of its store; None if it is the folder's own.
+    """
+    if results.best() is None:
+        return ""
+    words = ["python", "-m", "pipelines.export", "--home", str(home), "--study", results.study]
+    words += [] if storage is None else ["--storage", hide_credentials(storage)]
+    words += [] if store is None else ["--store", hide_credentials(place_of(store))]
+    return shlex.join([*words, "--output", f"{results.study}-network"])
 
 
 def view_commands(results: Results, *, storage: str, tracking: str | None) -> list[str]:

@@ -16,7 +16,6 @@ from engine.errors import InputError
 from engine.settings import DataSettings
 from engine.stages.runner import find_anew, find_whole
 from engine.store.artifact import Artifact, CorruptArtifactError
-from engine.store.cleaning import entries
 from engine.store.store import Store
 
 
@@ -98,15 +97,14 @@ def stored_class_names(settings: DataSettings, training_key: str, store: Store) 
         training_key: of its splits.
         store: that has its images.
     """
-    for entry in entries(store):
-        artifact = store.look_at(entry.key) if entry.stage == "data" else None
-        if artifact is not None:
+    for stored in store.inventory():
+        if stored.artifact is not None and stored.artifact.manifest["spec"].get("stage") == "data":
             try:
-                raw = _load_raw(artifact)
+                raw = _load_raw(stored.artifact)
                 data = split_data(raw, settings)
             except (CorruptArtifactError, InputError):  # InputError: images of another data set
                 continue
-            if split_key(entry.key, data, settings, with_test=False) == training_key:
+            if split_key(stored.key, data, settings, with_test=False) == training_key:
                 return raw.class_names
     return None
 

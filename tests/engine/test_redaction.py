@@ -6,9 +6,10 @@ from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.tracking import Spool
 from engine.orchestration.tracking.mlflow_database import check_tracking
 from engine.redaction import hide_credentials, hide_in
-from engine.report.commands import sync_command, view_commands
+from engine.report.commands import export_command, sync_command, view_commands
 from engine.report.reasons import Reason
 from engine.report.results import Results
+from engine.report.trial_results import TrialResult
 from pipelines.report import command_line as report
 from pipelines.sweep import command_line as sweep
 from tests.engine.orchestration.spaces import SPACE
@@ -115,9 +116,13 @@ def test_commands_that_are_printed_have_no_credentials(tmp_path) -> None:
     for tracking in ("https://user:hunter2@host", "postgresql://user:hunter2@host/mlflow"):
         options = SweepOptions(home=tmp_path, tracking_uri=tracking, storage="postgresql://user:hunter2@host/optuna")
         results = Results("s", SPACE, (), "7")
+        best = TrialResult(0, "proposal/0", "", 0, "COMPLETE", {}, 0.1, None, None, {})
+        winning = Results("s", SPACE, (best,), "7")
         commands = view_commands(results, storage=options.storage_url, tracking=options.tracking_url)
         printed = "\n".join([*commands, sync_command(options.home, options.tracking_uri, "mlflow", ())])
-        assert "hunter2" not in printed
+        export = export_command(winning, options.home, storage=options.storage, store=None)
+        assert "--storage 'postgresql://***@host/optuna'" in export
+        assert "hunter2" not in printed + export
         assert "***@host" in printed
         assert "python -m pipelines.sync --home" in printed
 

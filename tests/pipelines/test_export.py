@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from engine.data import load_dataset
 from engine.metrics import classification_error
 from engine.orchestration import load_results
 from engine.orchestration.search.driver_lease import DRIVER
+from engine.report.commands import export_command
 from engine.report.results import Results
 from engine.store import open_store
 from engine.store.holders import Holder
@@ -172,6 +174,19 @@ def test_the_examples_of_the_page_run(winner):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("tensor([[") == 2
     assert "array([[" in done.stdout
+
+
+def test_the_command_that_a_sweep_ends_with_is_this_one(home, tmp_path, monkeypatch, capsys):
+    results = load_results("tiny", home=home)
+    words = shlex.split(export_command(results, home, storage=f"sqlite:///{home}/optuna.db", store=home / "store"))
+    assert words[:3] == ["python", "-m", "pipelines.export"]
+    monkeypatch.chdir(tmp_path)
+    assert command_line([*words[3:], "--formats", "safetensors"]) == 0
+    assert (tmp_path / "tiny-network" / "config.json").exists()
+    assert shlex.split(export_command(results, home, storage=None, store=None))[3:] == [
+        *("--home", str(home), "--study", "tiny", "--output", "tiny-network")
+    ]
+    assert export_command(load_results("arms", home=home), home, storage=None, store=None) == ""
 
 
 def test_without_repeats_the_best_proposal_goes_and_it_says_so(export, home, tmp_path):

@@ -83,6 +83,8 @@ class StagePool:
         }
         self._watch = NodeWatch(nodes_of_ray, say, cpus=slots.cpus, gpus=slots.gpus)
         self._sharing = Sharing(name)
+        self._say = say
+        self._processes: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
         self._placed: dict[str, Any] = {}
         self._ready: dict[str, Any] = {}
@@ -138,7 +140,7 @@ class StagePool:
             self._placed[name] = actor.__ray_ready__.remote()
 
     def _drop_worker(self, name: str) -> None:
-        for known in (self._placed, self._ready, self._faults, self._lost_since):
+        for known in (self._placed, self._ready, self._faults, self._lost_since, self._processes):
             known.pop(name, None)
         ray.kill(self._workers.pop(name))
 
@@ -159,6 +161,7 @@ class StagePool:
     def _introduce_workers(self) -> None:
         """Make workers that run known to the broker: new ones, and all again after it was restarted."""
         known = ray.get(self._ask("worker_names"), timeout=10)
+        n_anew = 0
         for name, actor in list(self._workers.items()):
             if name in known:
                 continue
@@ -181,6 +184,10 @@ class StagePool:
                 continue
             self._faults.pop(name, None)
             ray.get(self._ask("add_worker", name, actor, found["node"], found.get("process")), timeout=10)
+            n_anew += self._processes.get(name, found.get("process")) != found.get("process")
+            self._processes[name] = found.get("process")
+        if n_anew:
+            self._say(f"{n_anew} worker{'s were' if n_anew > 1 else ' was'} started anew")
         reason = self._watch.hopeless
         if self._workers and self._faults.keys() >= self._workers.keys():
             reason = next(iter(self._faults.values()))

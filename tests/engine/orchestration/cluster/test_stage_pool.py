@@ -171,6 +171,8 @@ def test_a_killed_worker_is_replaced_and_the_stage_goes_on_from_its_checkpoint(o
     made, store, data = own_pool
     wait_for(lambda: made.statistics().get("workers") == 2)
     n_lost = made.statistics()["lost_workers"]
+    said: list[str] = []
+    made._say = said.append
     folder = tmp_path / "count"
     spec = make_spec(data, folder, epochs=4, epoch_s=0.5)
     futures = start_trials(made, store, [[spec]])
@@ -183,6 +185,7 @@ def test_a_killed_worker_is_replaced_and_the_stage_goes_on_from_its_checkpoint(o
     assert len(files(folder, "start-*")) == 2
     assert len(files(folder, "epoch-1-*")) == 1, "what a checkpoint holds is not computed again"
     assert made.statistics()["lost_workers"] == n_lost + 1
+    wait_for(lambda: said == ["1 worker was started anew"])
 
 
 def test_a_killed_broker_is_restarted_and_the_trials_go_on(own_pool, tmp_path: Path) -> None:

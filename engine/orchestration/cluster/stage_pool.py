@@ -219,18 +219,27 @@ class StagePool:
         if wanted >= len(self._workers):
             self._busy_at = now
         elif now - self._busy_at > self._idle_s:
-            self._return_idle(len(self._workers) - wanted)
+            n_left = self._withdraw(len(self._workers) - wanted)
+            self._return_idle(n_left)
         n_idle, n_excess = self._sharing.to_give_back(counts)
         self._return_idle(n_idle)
         for name in ray.get(self._ask("retire", n_excess), timeout=10):
             self._drop_worker(name)
+
+    def _withdraw(self, n_most: int) -> int:
+        """End so many workers that wait for a machine, and make the autoscaler start one; return how many are left."""
+        for name in list(reversed(self._placed))[:n_most]:
+            self._drop_worker(name)
+            n_most -= 1
+        return n_most
 
     def _return_idle(self, n_most: int) -> None:
         """Return so many workers, the last made first, as far as they are idle."""
         for name in list(reversed(self._workers)):
             if n_most <= 0:
                 return
-            if name not in self._placed and ray.get(self._ask("remove_worker", name), timeout=10):
+            is_starting = name in self._placed or name in self._ready
+            if not is_starting and ray.get(self._ask("remove_worker", name), timeout=10):
                 self._drop_worker(name)
                 n_most -= 1
 

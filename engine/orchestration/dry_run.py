@@ -53,7 +53,10 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         say(console, note)
     shared = _shared_stages(prepared)
     for arm in space.arms:
-        say(console, f"  arm {arm.name}: {describe_settings(arm.settings)}{shared.get(arm.name, '')}")
+        say(
+            console,
+            f"  arm {arm.name}: {describe_settings(arm.settings) or 'the base as it is'}{shared.get(arm.name, '')}",
+        )
     for line in declared_lines(space):
         say(console, line)
     for axis in space.axes:

@@ -193,7 +193,9 @@ def _clause(one: Finding) -> str:
     """Return what is shown by one outcome."""
     where, found = outcome_words(one.outcome), one.evidence
     if found is None:
-        return f"nothing to compare {where}: no seed has all of its arms"
+        untested = [arm.name for arm in one.arms if arm.trials and one.outcome not in arm.errors]
+        why = f"{' and '.join(untested)} not tested there" if untested else "no seed has all of its arms"
+        return f"nothing to compare {where}: {why}"
     if not any(found.values):
         return f"the same {where} on {'all ' * (found.n == one.n_seeds)}{found.n} seeds"
     if one.is_starred:

@@ -137,6 +137,14 @@ def test_what_has_no_seed_is_said():
     )
 
 
+def test_what_no_arm_was_tested_on_is_said():
+    blurred = space(Comparison("push-pull", "plain", ("blur", "noise")))
+    _, line = verdicts(study(blurred, ERRORS))
+    assert line.startswith(
+        "push-pull against plain: nothing to compare under blur: push-pull and plain not tested there; helps under"
+    )
+
+
 def test_a_winner_that_is_not_computed_yet_is_not_tested():
     found = findings(study(PUSH_PULL, {"plain": PLAIN, "placebo": PLAIN, "push-pull": LESS}))
     assert [one.is_starred for one in found] == [True, False, False, False]

@@ -36,6 +36,7 @@ LAYERS = (
     ("engine.exporting",),
     ("engine.orchestration.databases",),
     ("engine.orchestration.search", "engine.orchestration.cluster", "engine.orchestration.tracking"),
+    ("engine.orchestration.examination",),
     (LINE,),
     ("search_spaces",),
     ("pipelines",),

@@ -13,6 +13,7 @@ from engine.errors import InputError
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.slots import SlotPlan, plan_cluster_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
+from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
 from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
@@ -226,7 +227,9 @@ class Sweep:
             n_trial_seats = 2 * slots_of_this_machine(options).n_slots
         cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log)
         try:
-            self._say(cluster.description)
+            self._say("\n".join([cluster.description + cluster_source(options), *described_places(options)]))
+            if not is_private(options):
+                self._say("\n".join(watched_from_elsewhere(options)))
             slots = (
                 plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
                 if cluster.elastic

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import socket
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from engine.redaction import hide_credentials
 from engine.report.results import Results
 from engine.result_names import Metric, Tag
 from engine.store.places import place_of
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def sync_command(home: Path, tracking: str | None, tracker: str, imports: Sequence[str]) -> str:
@@ -45,6 +48,34 @@ def export_command(results: Results, home: Path, *, storage: str | None, store: 
     words += [] if storage is None else ["--storage", hide_credentials(storage)]
     words += [] if store is None else ["--store", hide_credentials(place_of(store))]
     return shlex.join([*words, "--output", f"{results.study}-network"])
+
+
+def watching_commands(*, storage: str, tracking: str | None) -> list[str]:
+    """Return how to watch a sweep on a cluster from one's own machine: all that listens does so on the head alone.
+
+    Args:
+        storage: address of its study.
+        tracking: address of its runs in MLflow; None if they are elsewhere.
+    """
+    commands = [f"  optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"]
+    ports = [("8080", "optuna-dashboard")]
+    if tracking is not None:
+        server = tracking.startswith("http")
+        if not server:
+            shown = shlex.quote(hide_credentials(tracking))
+            commands.insert(0, f"  mlflow ui --backend-store-uri {shown} --port 5000")
+        if not server or urlsplit(tracking).hostname in _LOOPBACK:
+            port = urlsplit(tracking).port or 80 if server else 5000
+            ports.insert(0, (str(port), "MLflow"))
+    forwards = " ".join(f"-L {port}:127.0.0.1:{port}" for port, _ in ports)
+    opened = ", ".join(f"{name} at http://127.0.0.1:{port}" for port, name in ports)
+    if tracking is not None and len(ports) == 1:
+        opened = f"MLflow at {hide_credentials(tracking)}, {opened}"
+    return [
+        "to watch it, on this machine, unless they run already:",
+        *commands,
+        f"and on your own: ssh -N {forwards} USER@{socket.gethostname()}; then {opened}",
+    ]
 
 
 def view_commands(results: Results, *, storage: str, tracking: str | None) -> list[str]:

@@ -110,7 +110,6 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
     assert wait_until_gone(below, 20) == []
     run(home)
     assert len(states(home)) == N_TRIALS
-    assert {run.info.status for run in mlflow_runs(home)} == {"FINISHED"}
 
 
 def test_sigterm_before_ray_is_up_ends_a_sweep_and_leaves_nothing(tmp_path: Path) -> None:

@@ -112,10 +112,10 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
     """
     import ray
 
-    from engine.orchestration.cluster.ray_internals import in_their_own_group, on_loopback
+    from engine.orchestration.cluster.ray_internals import in_their_own_group, keeping_signals, on_loopback
 
     try:
-        with on_loopback(), in_their_own_group(), children_without_terminal():
+        with on_loopback(), in_their_own_group(), keeping_signals(), children_without_terminal():
             ray.init(address="local", resources=resources, include_dashboard=False, **common)
     except Exception as error:  # OSError and ValueError of the folder, RuntimeError and more of its processes
         with suppress(Exception):
@@ -135,18 +135,19 @@ def _join(address: str, common: dict[str, Any]) -> None:
     """
     import ray
 
-    from engine.orchestration.cluster.ray_internals import NotAdmittedError, ask_head_node, head_address, use_token
+    from engine.orchestration.cluster import ray_internals
 
     try:
         if address.startswith(("http://", "https://")):
             raise ValueError("that is how its dashboard is addressed: give HOST:PORT of the head node, or auto")
-        use_token()
+        ray_internals.use_token()
         if "://" not in address:
-            head = head_address(address)
+            head = ray_internals.head_address(address)
             _wait_for_port(head)
-            ask_head_node(head, _ANSWER_S)
-        ray.init(address=address, **common)
-    except NotAdmittedError:
+            ray_internals.ask_head_node(head, _ANSWER_S)
+        with ray_internals.keeping_signals():
+            ray.init(address=address, **common)
+    except ray_internals.NotAdmittedError:
         raise InputError(f"the Ray cluster at {hide_credentials(address)!r} {_wanted_token()}") from None
     except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
         raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({_in_a_line(error)})")) from None

@@ -83,6 +83,19 @@ class NotAdmittedError(Exception):
     """A cluster's head node answers, and asks for another token than it is given; the message says which."""
 
 
+@contextmanager
+def keeping_signals() -> Iterator[None]:
+    """Have Ray leave SIGTERM to who handles it already: its own handlers end the process with Ray's exit codes."""
+    from ray._private import utils
+
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
+
+
 def head_address(address: str) -> str:
     """Return "HOST:PORT" of the head node of the cluster that "auto" stands for; another address as it is.
 

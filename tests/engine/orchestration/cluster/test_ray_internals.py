@@ -5,6 +5,7 @@ import inspect
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from engine.orchestration.cluster import ray_internals
 from engine.orchestration.cluster.ray_internals import (
     ask_head_node,
     in_their_own_group,
+    keeping_signals,
     machine_kinds,
     many_pending_trials,
     messages_in,
@@ -56,6 +58,18 @@ def test_what_ray_starts_can_be_put_into_a_group_of_its_own() -> None:
             started.kill()
     assert groups[0][0] == groups[0][1]
     assert groups[1][0] == os.getpgid(0)
+
+
+def test_ray_s_handler_of_sigterm_can_be_left_out() -> None:
+    from ray._private import node, utils, worker
+
+    before = signal.getsignal(signal.SIGTERM)
+    with keeping_signals():
+        utils.set_sigterm_handler(lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+    for module in (node, worker):
+        assert "ray._private.utils.set_sigterm_handler(" in inspect.getsource(module), changed("who handles SIGTERM")
+        assert "signal.signal(signal.SIGTERM" not in inspect.getsource(module), changed("who handles SIGTERM")
 
 
 def test_a_head_node_is_asked_by_its_address() -> None:

@@ -36,6 +36,10 @@ OPENING_S = 12.0
 """How long an address may take to answer when a person names it."""
 _N_RETRIES = 4
 """How often obstore itself sends a request again, within some seconds."""
+_SMALL_S = 8.0
+"""How long a request without a file may take: less than the time in which a lease that is not renewed is watched."""
+_LARGE_S = 60.0
+"""How long one with a part of a file may take."""
 _PAUSE_S = 0.5
 _MAX_PAUSE_S = 5.0
 _PART_BYTES = 16 * 1024**2
@@ -90,7 +94,8 @@ class Bucket:
         self.clock = BucketClock()
         self.broke_at = float("-inf")  # of time.monotonic(): when a request failed last
         self._obstore = _import_obstore(address)
-        self._store = _client(address)
+        self._store = _client(address, timeout_s=_SMALL_S)
+        self._for_files = _client(address, timeout_s=_LARGE_S)
 
     def get(self, name: str, *, patience_s: float | None = None) -> Found | None:
         """Return an object, or None where there is none.
@@ -187,7 +192,7 @@ class Bucket:
         Raises:
             StoreFaultError: the service refuses.
         """
-        self._call(f"writing {name}", lambda: self._obstore.put(self._store, name, file))
+        self._call(f"writing {name}", lambda: self._obstore.put(self._for_files, name, file))
 
     def download(self, name: str, n_bytes: int, file: Path) -> bool:
         """Write an object into a file, part by part; return whether there was such an object, and of that size.
@@ -201,7 +206,7 @@ class Bucket:
         def fetch(part: tuple[int, int]) -> None:
             start, end = part
             content = self._call(
-                f"reading {name}", lambda: bytes(self._obstore.get_range(self._store, name, start=start, end=end))
+                f"reading {name}", lambda: bytes(self._obstore.get_range(self._for_files, name, start=start, end=end))
             )
             with file.open("r+b") as opened:
                 opened.seek(start)
@@ -325,8 +330,8 @@ def _import_obstore(address: Address) -> Any:
     return obstore
 
 
-def _client(address: Address) -> Any:
-    """Return what talks to a service; nothing is asked yet.
+def _client(address: Address, *, timeout_s: float) -> Any:
+    """Return what talks to a service, each of whose requests ends after some seconds; nothing is asked yet.
 
     Raises:
         InputError: the environment lacks what an address does not say, or says it in a way that cannot be.
@@ -336,7 +341,7 @@ def _client(address: Address) -> Any:
     endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") or ""
     options: dict[str, Any] = {
         "client_options": {
-            "timeout": timedelta(seconds=60),
+            "timeout": timedelta(seconds=timeout_s),
             "connect_timeout": timedelta(seconds=4),
             "allow_http": address.scheme == "s3" and endpoint.startswith("http://"),
         },

@@ -110,7 +110,7 @@ def test_google_s_and_azure_s_addresses_make_clients_of_theirs(monkeypatch):
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
     for text, kind in (("gs://bucket/x", "GCSStore"), ("az://container/x", "AzureStore")):
         address = module.Address.parse(text)
-        assert type(module._client(address)).__name__ == kind
+        assert type(module._client(address, timeout_s=1.0)).__name__ == kind
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME")
     with pytest.raises(InputError, match=r"store az://container/x cannot be opened: .*AZURE_STORAGE_ACCOUNT_NAME with"):
-        module._client(module.Address.parse("az://container/x"))
+        module._client(module.Address.parse("az://container/x"), timeout_s=1.0)

@@ -18,12 +18,11 @@ from engine.errors import InputError
 from engine.orchestration.databases.patience import Patience
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
+from engine.orchestration.search.proposals import Proposals
 from engine.orchestration.search.pruner_kinds import PRUNERS
 from engine.orchestration.search.pruners import PrunerChoice, make_pruner, yes_or_no
 from engine.orchestration.search.repeats import Identities, Repeats
-from engine.orchestration.search.sampler_study import MEMORY, Draft, SamplerStudy
-from engine.orchestration.search.samplers import SAMPLERS
-from engine.orchestration.search.sequences import ProposalSequence, make_sequence
+from engine.orchestration.search.sampler_study import MEMORY
 from engine.orchestration.search.stored_studies import is_result, objectives_of, results_of, without_retried
 from engine.orchestration.search.study_trials import ENDED, StudyTrials
 from engine.orchestration.search.user_faults import stops_in_order
@@ -32,14 +31,10 @@ from engine.report.reasons import Reason
 from engine.report.results import Results
 from engine.report.trial_results import CORRUPTED
 from engine.result_names import OfStudy, OfTrial
-from engine.seeds import derive_seed
 from engine.settings import TrialConfig
 
 WARM_UP_EPOCHS = 2
 """Epochs of its own that a trial runs before it can be pruned (where no rung says when)."""
-
-N_RANDOM_ASKS = 50
-"""How many random proposals are tried once a sampler repeats itself, before the space counts as exhausted."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,6 @@ class SweepStudy:
         self.planned = planned
         self.name = study.study_name
         self.objectives = objectives_of(study)
-        self._sampler = sampler
         self._pruner = make_pruner(pruner, planned.space)
         self._distributions = {axis.label: distribution(axis) for axis in planned.space.axes}
         if len(self.objectives) > 1 and self._pruner.name != "none":
@@ -108,18 +102,14 @@ class SweepStudy:
         self._set_aside: set[str] = set()
         self.n_recovered = self._recover()
         self._repeats = Repeats(identities)
-        self._sequence: ProposalSequence | None = None
-        self._sampler_study: SamplerStudy | None = None
-        if SAMPLERS[sampler].source == "drawn":
-            self._sequence = make_sequence(sampler, planned, identities)
-        else:
-            self._sampler_study = SamplerStudy(
-                planned.space,
-                sampler,
-                seed=derive_seed(planned.study_seed, "sampler", len(self._trials)),
-                n_proposals=planned.n_proposals,
-                n_objectives=len(self.objectives),
-            )
+        self._proposals = Proposals(
+            planned,
+            sampler,
+            identities=identities,
+            repeats=self._repeats,
+            n_known=len(self._trials),
+            n_objectives=len(self.objectives),
+        )
         self._retried = self._failed_before(all_failures=retry_failed)
         for trial in self.finished():
             self._remember(trial)
@@ -189,7 +179,7 @@ class SweepStudy:
         if not self._todo:
             return None
         entry = self._todo.popleft()
-        draft = self._draft(entry)
+        draft = self._proposals.draft(entry)
         notes = {
             OfTrial.SLOT: entry.name,
             OfTrial.SETTINGS: draft.settings,
@@ -205,10 +195,7 @@ class SweepStudy:
         memory = {MEMORY: draft.memory} if draft.memory else {}
         number = self._trials.open(parameters, distributions, notes=notes, memory=memory)
         self._remember_identity(identity, number)
-        if self._sampler_study is not None and draft.number is not None:
-            self._sampler_study.accept(draft, number)
-        elif self._sampler_study is not None and entry.purpose == "proposal":
-            self._sampler_study.add(self._trials[number])
+        self._proposals.begin(entry, draft, self._trials[number])
         self._live[number] = entry
         return Proposal(entry, number, draft.settings, end=self._fate(number))
 
@@ -283,7 +270,7 @@ class SweepStudy:
     def complete(self, number: int, *values: float) -> None:
         """End a trial with its value of each objective."""
         del self._live[number]
-        self._tell_sampler(self._trials.end(number, TrialState.COMPLETE, values))
+        self._proposals.end(self._trials.end(number, TrialState.COMPLETE, values))
 
     def prune(self, number: int, reason: Reason) -> None:
         """End a trial as pruned."""
@@ -330,11 +317,7 @@ class SweepStudy:
     def _end(self, number: int, state: TrialState, reason: Reason) -> None:
         self.note(number, OfTrial.REASON, replace(reason, text=hide_credentials(reason.text)).to_json())
         del self._live[number]
-        self._tell_sampler(self._trials.end(number, state))
-
-    def _tell_sampler(self, trial: FrozenTrial) -> None:
-        if self._sampler_study is not None:
-            self._sampler_study.end(trial)
+        self._proposals.end(self._trials.end(number, state))
 
     def _remember(self, trial: FrozenTrial) -> None:
         """Take over a trial from before: it is not proposed again, and the sampler learns from what was proposed."""
@@ -343,31 +326,7 @@ class SweepStudy:
             noted.get(OfTrial.SETTINGS, {}), noted.get(OfTrial.SEED, 0)
         )
         self._remember_identity(identity, trial.number)
-        if self._sampler_study is not None and noted[OfTrial.SLOT].startswith("proposal/"):
-            self._sampler_study.add(trial)
-
-    def _draft(self, entry: PlannedTrial) -> Draft:
-        """Return the settings of a planned trial, proposed now where nothing else says them."""
-        if entry.settings is not None:
-            return Draft(dict(entry.settings))
-        if self._sequence is not None:
-            return Draft(dict(self._sequence[int(entry.name.removeprefix("proposal/"))]))
-        assert self._sampler_study is not None
-        return self._propose(self._sampler_study, entry.seed)
-
-    def _propose(self, sampler_study: SamplerStudy, seed: int) -> Draft:
-        """Return a proposal that no trial has had; where none is found, the sampler's first one, a repeat."""
-        n_asks = SAMPLERS[self._sampler].n_asks
-        refused: list[Draft] = []
-        for attempt in range(n_asks + N_RANDOM_ASKS):
-            draft = sampler_study.propose(at_random=attempt >= n_asks)
-            if self._repeats.find(draft.settings, seed) is None:
-                break
-            refused.append(draft)
-        else:
-            draft = refused.pop(0)
-        sampler_study.refuse(refused)
-        return draft
+        self._proposals.remember(trial)
 
     def _as_left(self, entry: PlannedTrial) -> PlannedTrial:
         """Return a trial with the settings that it had if it was interrupted: its stages' checkpoints go on."""

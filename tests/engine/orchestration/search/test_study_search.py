@@ -207,8 +207,8 @@ def test_the_sampler_sees_no_seed_that_the_winner_is_compared_on(storage: str) -
     for n_trials in (14, 20):  # the second one has repeats of the first one's winner before it
         study = make_study(storage, NUMERIC, n_trials, "tpe")
         finish_all(study)
-        assert study._sampler_study is not None
-        seen = study._sampler_study._study.get_trials()
+        assert study._proposals.sampler_study is not None
+        seen = study._proposals.sampler_study._study.get_trials()
         assert len(seen) == n_trials - 2  # neither the arm nor the winner
         assert all("push_pull.alpha" in trial.params for trial in seen)
 
@@ -230,9 +230,9 @@ def test_samplers_of_other_studies_and_other_lengths_draw_other_proposals(storag
 def test_cma_es_goes_on_with_its_generations_after_a_resume(storage: str) -> None:
     finish_all(make_study(storage, NUMERIC, 30, "cma-es"))
     resumed = make_study(storage, NUMERIC, 34, "cma-es")
-    assert resumed._sampler_study is not None
+    assert resumed._proposals.sampler_study is not None
     proposal = ask(resumed)
-    live = resumed._sampler_study._study.get_trials()[-1]
+    live = resumed._proposals.sampler_study._study.get_trials()[-1]
     assert live.system_attrs["cmawm:generation"] > 0
     assert proposal.planned.name == "proposal/28"
 

@@ -13,6 +13,7 @@ from engine.errors import InputError
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.slots import SlotPlan, plan_cluster_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
+from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
 from engine.orchestration.options import SweepOptions, as_params
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
@@ -210,6 +211,11 @@ class Sweep:
             with self._tracking(study) as (tracker, _):
                 self._end_tracking(study, tracker, "FINISHED", {})
 
+    def _disks(self) -> list[Path]:
+        """Return the folders of this machine that the sweep writes into."""
+        store = self.options.store_place
+        return [self.options.home, *([] if "://" in store else [Path(store)])]
+
     def _spool(self) -> Spool:
         return Spool(spool_path(self.options.home, self.name))
 
@@ -228,6 +234,8 @@ class Sweep:
         cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log)
         try:
             self._say("\n".join([cluster.description + cluster_source(options), *described_places(options)]))
+            for finding in quick_look(options, self._disks()):
+                self._say(f"note, {finding.what}: {finding.said}; {finding.remedy}")
             if not is_private(options):
                 self._say("\n".join(watched_from_elsewhere(options)))
             slots = (

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from pipelines import corrupt, disparity, rankings, report, responses, store, sweep, sync, trial
+from pipelines import corrupt, disparity, doctor, rankings, report, responses, store, sweep, sync, trial
 
-COMMANDS = (corrupt, disparity, rankings, report, responses, store, sweep, sync, trial)
+COMMANDS = (corrupt, disparity, doctor, rankings, report, responses, store, sweep, sync, trial)
 
 
 def help_of(command, capsys, monkeypatch, *arguments: str, width: int) -> str:

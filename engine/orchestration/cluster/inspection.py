@@ -123,7 +123,7 @@ def inspect_node(folders: Iterable[str | Path] = (), *, imports: Iterable[str] =
         cores=os.cpu_count() or 1,
         memory_gb=total_gb,
         memory_free_gb=free_gb,
-        disk_free_gb=_disks_free_gb([tempfile.gettempdir(), *folders]),
+        disk_free_gb=disks_free_gb([tempfile.gettempdir(), *folders]),
         gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) if has_gpus else (),
         gpu_ids=gpu_ids,
         cuda=torch.version.cuda,
@@ -217,7 +217,7 @@ def _memory_gb() -> tuple[float, float]:
     return kilobytes.get("MemTotal", 0.0) * 1024 / _GB, kilobytes.get("MemAvailable", 0.0) * 1024 / _GB
 
 
-def _disks_free_gb(folders: Iterable[str | Path]) -> dict[str, float]:
+def disks_free_gb(folders: Iterable[str | Path]) -> dict[str, float]:
     """Return what is free where some folders lie, or would lie; what cannot be asked is left out."""
     found = {}
     for folder in map(Path, folders):

@@ -1,0 +1,114 @@
+"""``python -m pipelines.doctor``: what stands in a sweep's way, each with what to do."""
+
+import http.server
+import socket
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.orchestration.databases import network_disks
+from engine.orchestration.examination.examine import quick_look
+from engine.orchestration.options import SweepOptions
+from engine.store import open_store
+from engine.store.cleaning import entries
+from pipelines.doctor import command_line as doctor
+from tests.engine.orchestration.cluster.test_connection import ROOT, TOKEN, head_node
+
+
+def examined(capsys, *arguments: str) -> tuple[int, str]:
+    code = doctor(list(arguments))
+    output = capsys.readouterr()
+    assert output.err == ""
+    return code, " ".join(output.out.replace("│", " ").split())
+
+
+def test_a_laptop_on_which_all_is_well(tmp_path: Path, capsys) -> None:
+    code, said = examined(capsys, "--home", str(tmp_path / "home"))
+    assert code == 0, said
+    assert said.endswith("all is well")
+    for what in ("slots", "home", "store", "study", "tracking", "machine", "memory", "disk", "python", "torch sees"):
+        assert what in said
+    assert not list(entries(open_store(tmp_path / "home" / "store"))), "the mark in the store is gone"
+
+
+def test_each_fault_has_what_to_do_and_the_exit_code_is_1(tmp_path: Path, capsys) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with sqlite3.connect(home / "optuna.db") as connection:
+        connection.execute("CREATE TABLE mine (a)")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    code, said = examined(capsys, "--home", str(home), "--tracking-uri", f"http://me:hunter2@127.0.0.1:{port}")
+    assert code == 1
+    assert "is another program's, not Optuna's" in said
+    assert "Connection refused → start it, or mend the address; a sweep runs without it" in said
+    assert "2 to be mended" in said
+    assert "hunter2" not in said
+
+
+def test_a_store_that_cannot_be_used_is_told(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    code, said = examined(capsys, "--home", str(tmp_path / "home"), "--store", str(file))
+    assert code == 1
+    assert "store cannot be written" in said
+    assert "→ make it writable, or name another --store" in said
+
+
+def test_slots_that_do_not_fit_and_a_cluster_that_is_none_are_told(tmp_path: Path, capsys) -> None:
+    code, said = examined(capsys, "--home", str(tmp_path), "--slots", "5000")
+    assert code == 1
+    assert "slots of 1 core" in said
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    code, said = examined(capsys, "--home", str(tmp_path), "--ray-address", f"127.0.0.1:{port}")
+    assert code == 1
+    assert f"no Ray cluster answers at '127.0.0.1:{port}'" in said
+
+
+def test_a_tracking_server_that_answers_is_well(tmp_path: Path, capsys) -> None:
+    class Health(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code, said = examined(
+            capsys, "--home", str(tmp_path), "--tracking-uri", f"http://u:p@127.0.0.1:{server.server_port}"
+        )
+        server.shutdown()
+    assert code == 0, said
+    assert "answers in" in said
+
+
+def test_the_short_form_tells_what_is_seen_at_once(tmp_path: Path, monkeypatch) -> None:
+    assert quick_look(SweepOptions(home=tmp_path), [tmp_path]) == []
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"40 22 0:35 / {tmp_path} rw - nfs4 server:/export rw\n")
+    monkeypatch.setattr(network_disks, "MOUNTS", mounts)
+    found = quick_look(SweepOptions(home=tmp_path, tracking_uri="http://127.0.0.1:9"), [tmp_path])
+    assert [finding.what for finding in found] == ["tracking", "study"]
+    assert "PostgreSQL" in found[1].said
+
+
+@pytest.mark.slow
+def test_a_cluster_s_machines_are_asked(tmp_path: Path, monkeypatch) -> None:
+    import subprocess
+
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with head_node({"RAY_AUTH_MODE": "token"}) as address:
+        words = [sys.executable, "-m", "pipelines.doctor", "--home", str(tmp_path / "home"), "--ray-address", address]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 node, 1 cores" in said
+    assert "what this machine writes there is seen within" in said
+    assert "all is well" in said

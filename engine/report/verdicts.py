@@ -209,7 +209,7 @@ def _clause(one: Finding) -> str:
         return f"{observed} so far, not tested before all seeds are run"
     if least_sign_flip_p(found.n) > LEVEL:
         return f"{observed}, which {found.n} {'seed' if found.n == 1 else 'seeds'} cannot show"
-    if found.low > 0 or found.high < 0:
+    if found.low > 0 or found.high < 0 or found.sign_flip_p <= LEVEL:
         return f"{observed}, which is not shown (p {one.holm_p:.2g}, by sign flips {found.sign_flip_p:.2g})"
     what = "interaction" if one.contrast.kind == "interaction" else "effect"
     return f"no {what} {where} larger than {_points(one.bound)} points could have been missed"

@@ -71,10 +71,12 @@ def watching_commands(*, storage: str, tracking: str | None) -> list[str]:
     opened = ", ".join(f"{name} at http://127.0.0.1:{port}" for port, name in ports)
     if tracking is not None and len(ports) == 1:
         opened = f"MLflow at {hide_credentials(tracking)}, {opened}"
+    forwarded = " ".join(f"--port-forward {port}" for port, _ in ports)
     return [
         "to watch it, on this machine, unless they run already:",
         *commands,
-        f"and on your own: ssh -N {forwards} USER@{socket.gethostname()}; then {opened}",
+        f"and on your own: ray exec CLUSTER.yaml {forwarded} 'sleep infinity'",
+        f"  or: ssh -N {forwards} USER@{socket.gethostname()}; then {opened}",
     ]
 
 

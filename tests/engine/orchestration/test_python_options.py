@@ -44,6 +44,9 @@ from engine.orchestration import run_sweep
 run_sweep("push-pull", home="runs", settings={"pretrain.epochs": 20, "finetune.which": "most"}, n_trials=40)
 ```
 
+Where a variable stands for an option, it counts if the option is not given, for every command that has it and from
+Python too; the sweep's first lines say so.
+
 | command line | Python | default | what it is |
 |---|---|---|---|
 """

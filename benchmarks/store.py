@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.stages import data_getter, prepare_data, run_chain
 from engine.store import Store, open_store
+from engine.store.bucket import Bucket
 from tests.s3 import VARIABLES
 
 N_LOOKS = 200
@@ -82,7 +84,8 @@ def compare_stages(prepared: Prepared, address: str, n_arms: int, n_rounds: int)
     folder = Path(prepared.store.address)
     arms = list({trial.name.split("/")[1]: trial for trial in prepared.planned.arms()}.values())[:n_arms]
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
-    n_stages = 0
+    of_cores: dict[tuple[str, str], list[float]] = defaultdict(list)
+    n_stages = n_waits = 0
     for number in range(n_rounds):
         places = {"folder": str(folder.with_name(f"other-{number}")), "bucket": f"{address}/{number}"}
         stores = {kind: open_store(place) for kind, place in places.items()}
@@ -90,15 +93,41 @@ def compare_stages(prepared: Prepared, address: str, n_arms: int, n_rounds: int)
             prepare_data(prepared.space.base.data, store)
         for arm in arms:
             for kind in list(stores)[:: 1 if number % 2 else -1]:
-                started = time.perf_counter()
-                n_stages += run_arm(prepared, stores[kind], arm)
+                started, cores = time.perf_counter(), time.process_time()
+                with waits_counted() as waits:
+                    n_stages += run_arm(prepared, stores[kind], arm)
+                n_waits += len(waits)
                 times[kind, arm.name].append(time.perf_counter() - started)
+                of_cores[kind, arm.name].append(time.process_time() - cores)
+    totals, cpu = (
+        {kind: sum(min(found[kind, arm.name]) for arm in arms) for kind in ("folder", "bucket")}
+        for found in (times, of_cores)
+    )
+    print(f"a stage waits for {2 * n_waits / n_stages:.1f} requests; the others are made beside it")
     n_stages //= 2 * n_rounds
-    totals = {kind: sum(min(times[kind, arm.name]) for arm in arms) for kind in ("folder", "bucket")}
     print(
         f"{n_stages} stages of {n_arms} arms, the shortest of {n_rounds} rounds: {totals['folder']:.2f} s with a "
-        f"folder, {totals['bucket']:.2f} s with a bucket; ratio {totals['bucket'] / totals['folder']:.3f} (target 1.15)"
+        f"folder, {totals['bucket']:.2f} s with a bucket; ratio {totals['bucket'] / totals['folder']:.3f} (target "
+        f"1.15); of the processor {cpu['folder']:.2f} and {cpu['bucket']:.2f} s, "
+        f"ratio {cpu['bucket'] / cpu['folder']:.3f}"
     )
+
+
+@contextmanager
+def waits_counted() -> Iterator[list[str]]:
+    """Give what this thread asks a bucket for."""
+    call, asked, own = Bucket._call, [], threading.current_thread()
+
+    def noted(self: Bucket, doing: str, *rest: Any) -> Any:
+        if threading.current_thread() is own:
+            asked.append(doing)
+        return call(self, doing, *rest)
+
+    Bucket._call = noted  # type: ignore[method-assign]
+    try:
+        yield asked
+    finally:
+        Bucket._call = call  # type: ignore[method-assign]
 
 
 def run_arm(prepared: Prepared, store: Store, arm: Any) -> int:

@@ -1,8 +1,9 @@
 """Checkpoints in a bucket: written beside the training, so that no epoch waits for an upload.
 
 What an epoch left is kept on this machine's disk and uploaded by a thread; of several that wait for it only the last
-one of a stage is. A process that is killed loses the epochs that were not uploaded yet, and no more. The manifest of an
-epoch comes last, so that a half upload is never seen.
+one of a stage is, and none before it has waited for ``DELAY_S``: of epochs that take a moment, not each is worth five
+requests. A process that is killed loses the epochs that were not uploaded yet, and no more. The manifest of an epoch
+comes last, so that a half upload is never seen.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 import re
 import shutil
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ from engine.store.store import valid_key
 FOLDER = "checkpoints"
 ABANDONED = "abandoned"
 """The object beside a stage's checkpoints that says that nobody wants it."""
+DELAY_S = 2.0
+"""How long the first of the epochs that wait for an upload waits, unless somebody asks for them."""
 _EPOCH = re.compile(r"/epoch-(\d+)(\.json$|/)")
 _FLUSH_S = 20.0
 """How long a process that ends waits for what is not uploaded yet."""
@@ -55,6 +59,8 @@ class BucketCheckpoints:
         self._bucket = bucket
         self._scratch = scratch
         self._waiting: OrderedDict[str, _Save | None] = OrderedDict()
+        self._due: dict[str, float] = {}
+        self._asked_for: list[str | None] = []
         self._under_way: str | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -70,7 +76,10 @@ class BucketCheckpoints:
     def flush(self, key: str | None = None, timeout_s: float | None = None) -> None:
         """Wait until nothing of a stage (of any, if None) is under way."""
         with self._changed:
+            self._asked_for.append(key)
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_busy(key), timeout_s)
+            self._asked_for.remove(key)
 
     def latest(self, key: str) -> Iterator[Artifact]:
         """Yield a stage's checkpoints that are whole as far as their manifests say, the last one first.
@@ -120,6 +129,8 @@ class BucketCheckpoints:
         with self._changed:
             before = self._waiting.pop(key, None)
             self._waiting[key] = job
+            soonest = time.monotonic() + (0.0 if job is None else DELAY_S)
+            self._due[key] = min(soonest, self._due.get(key, soonest))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
                 self._thread.start()
@@ -133,11 +144,22 @@ class BucketCheckpoints:
             return bool(self._waiting) or self._under_way is not None
         return key in self._waiting or key == self._under_way
 
+    def _next(self) -> str | None:
+        """Return the stage whose turn it is, if one is due or asked for."""
+        now = time.monotonic()
+        return next(
+            (key for key, due in self._due.items() if due <= now or key in self._asked_for or None in self._asked_for),
+            None,
+        )
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting))
-                key, job = self._waiting.popitem(last=False)
+                while (key := self._next()) is None:
+                    first = min(self._due.values(), default=None)
+                    self._changed.wait(None if first is None else max(0.0, first - time.monotonic()))
+                job = self._waiting.pop(key)
+                del self._due[key]
                 self._under_way = key
             try:
                 self._do(key, job)

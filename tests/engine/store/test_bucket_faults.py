@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.store import CorruptArtifactError, Store, StoreFaultError, bucket_leases, claims, leases, open_store
+from engine.store import (
+    CorruptArtifactError,
+    Store,
+    StoreFaultError,
+    bucket_checkpoints,
+    bucket_leases,
+    claims,
+    leases,
+    open_store,
+)
 from engine.store.bucket import Bucket
 from engine.store.cleaning import clean
 from engine.store.holders import Holder
@@ -43,6 +52,7 @@ def be_patient_for(monkeypatch: pytest.MonkeyPatch, seconds: float, pause_s: flo
 
 def test_a_share_of_requests_that_are_refused_loses_and_doubles_nothing(s3, proxy, monkeypatch):
     be_patient_for(monkeypatch, 60)
+    monkeypatch.setattr(bucket_checkpoints, "DELAY_S", 0.0)
     store = open_store(s3.address)
     proxy.refused = 0.3
     for number, key in enumerate(KEYS):
@@ -185,6 +195,20 @@ def test_an_epoch_does_not_wait_for_its_upload_and_the_last_one_wins(s3, proxy):
     assert {name.split("epoch-")[1][:5] for name in s3.names("checkpoints/")} == {"00010"}
 
 
+def test_epochs_that_take_a_moment_are_not_all_uploaded_and_the_last_one_arrives_by_itself(s3, proxy, monkeypatch):
+    monkeypatch.setattr(bucket_checkpoints, "DELAY_S", 0.5)
+    store = open_store(s3.address)
+    n_before = len(proxy.requests)
+    for epoch in range(1, 6):
+        save(store, epoch)
+    assert len(proxy.requests) == n_before
+    end = time.monotonic() + 20
+    while f"checkpoints/{A}/epoch-00005.json" not in s3.names("checkpoints/"):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert not any("epoch-00001" in request for request in proxy.requests)
+
+
 def test_a_publication_waits_for_no_checkpoint(s3, proxy, monkeypatch):
     store = open_store(s3.address)
     pass_on, may_go_on = proxy._pass_on, threading.Event()
@@ -195,7 +219,10 @@ def test_a_publication_waits_for_no_checkpoint(s3, proxy, monkeypatch):
         return pass_on(request, body)
 
     monkeypatch.setattr(proxy, "_pass_on", hold_up)
+    monkeypatch.setattr(bucket_checkpoints, "DELAY_S", 0.0)
     save(store, 1)
+    while not any("PUT" in request and "/checkpoints/" in request for request in proxy.requests):
+        time.sleep(0.01)
     publish(store)
     store.drop_checkpoints(A)
     save(store, 1, KEYS[1])

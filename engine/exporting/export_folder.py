@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -260,9 +260,10 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _leave_nothing(folder: Path, made: bool) -> None:
-    """Remove what was written into a folder that was empty before, and itself if it was not there."""
-    if made:
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    for path in folder.iterdir():
-        path.unlink(missing_ok=True)
+    """Remove what was written into a folder, and itself if it was not there before."""
+    with contextlib.suppress(OSError):
+        for name in (CONFIG, EXAMPLE, *(way.file for way in _FORMATS.values())):
+            for path in folder.glob(f"{name}*"):  # what is too large for one file has others beside it
+                path.unlink()
+        if made:
+            folder.rmdir()

@@ -1,5 +1,6 @@
 """A network, whatever it is, is the same one in each of its formats; and each fault is a sentence."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -241,6 +242,28 @@ def test_where_nothing_can_be_written_it_says_so(tmp_path):
         formats=["onx"],
     )
     assert set(FORMATS) == {"safetensors", "pt2", "onnx"}
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError(28, "No space left on device"), InputError), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_a_folder_that_was_begun_is_left_as_it_was(tmp_path, monkeypatch, there, error, raised):
+    def write(*_) -> None:
+        raise error
+
+    settings, folder = settings_of("lenet-d", None), tmp_path / "it"
+    ways = export_folder._FORMATS
+    monkeypatch.setitem(ways, "pt2", dataclasses.replace(ways["pt2"], write=write))
+    if there:
+        folder.mkdir()
+    with pytest.raises(raised) as caught:
+        export_network(network_of(settings), folder, settings=settings, about={})
+    if raised is InputError:
+        assert str(caught.value).endswith("(No space left on device)")
+    assert folder.exists() == there
+    assert not there or list(folder.iterdir()) == []
 
 
 def test_what_is_no_exported_network_is_a_sentence(tmp_path):

@@ -113,6 +113,11 @@ class Sweep:
         try:
             with as_ctrl_c():
                 self._run_study()
+        except (
+            KeyboardInterrupt
+        ):  # before the trials, which end in order by themselves: while Ray is being started, say
+            if self._study is None:
+                raise
         except Exception as error:
             self._note_refusal(error)
         results = self._results()

@@ -1,6 +1,9 @@
 """What a sweep begins with: a recipe, the weights of a file, the files of a data set."""
 
 import io
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,3 +107,16 @@ def test_the_list_names_the_recipes(capsys) -> None:
     assert command_line(["--list"]) == 0
     output = capsys.readouterr().out
     assert all(name in output for name in ("lenet", "densenet", "alexnet", "adam", "fast"))
+
+
+def test_who_is_told_to_end_while_ray_is_being_started_gives_the_answer_so_far(tmp_path: Path, monkeypatch) -> None:
+    def starting(_: Sweep, *__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr(Sweep, "_run_trials", starting)
+    console = Console(file=io.StringIO(), width=200)
+    sweep = Sweep(prepared(tmp_path), console)
+    assert sweep.run().trials == ()
+    assert not sweep.complete
+    assert "stopped early: 0 of 4 trials are done; the same command goes on from here" in console.file.getvalue()

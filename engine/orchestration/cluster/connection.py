@@ -140,17 +140,32 @@ def _join(address: str, common: dict[str, Any]) -> None:
     try:
         if address.startswith(("http://", "https://")):
             raise ValueError("that is how its dashboard is addressed: give HOST:PORT of the head node, or auto")
-        ray_internals.use_token()
         if "://" not in address:
             head = ray_internals.head_address(address)
             _wait_for_port(head)
-            ray_internals.ask_head_node(head, _ANSWER_S)
+            _ask_head_node(head)
+        else:
+            ray_internals.use_token()
         with ray_internals.keeping_signals():
             ray.init(address=address, **common)
     except ray_internals.NotAdmittedError:
         raise InputError(f"the Ray cluster at {hide_credentials(address)!r} {_wanted_token()}") from None
     except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more
         raise InputError(hide_credentials(f"no Ray cluster answers at {address!r} ({_in_a_line(error)})")) from None
+
+
+def _ask_head_node(address: str) -> None:
+    """Return once a cluster's head node has answered; the token at Ray's usual place is used where it asks for one.
+
+    Where it does not, a process with a token would refuse the calls that the cluster makes without.
+    """
+    from engine.orchestration.cluster import ray_internals
+
+    try:
+        ray_internals.ask_head_node(address, _ANSWER_S)
+    except ray_internals.NotAdmittedError:
+        ray_internals.use_token()
+        ray_internals.ask_head_node(address, _ANSWER_S)
 
 
 def _wanted_token() -> str:

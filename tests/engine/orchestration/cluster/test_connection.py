@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
+from engine.orchestration.cluster import connection, ray_internals
 from engine.orchestration.cluster.connection import connect
 
 ROOT = Path(__file__).parents[4]
@@ -188,3 +189,47 @@ def test_an_address_that_does_not_answer_is_named_without_its_credentials(monkey
     with pytest.raises(InputError, match="no Ray cluster answers at") as error:
         connect("ray://user:hunter2@host:10001")
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("wants_token", [True, False])
+def test_a_token_is_used_where_the_cluster_asks_for_one_and_nowhere_else(monkeypatch, wants_token: bool) -> None:
+    """With a token, a driver would refuse the calls of a cluster that has none."""
+    tokens: list[bool] = []
+    asked: list[bool] = []
+
+    def ask(address: str, timeout_s: float) -> None:
+        asked.append(bool(tokens))
+        if wants_token and not tokens:
+            raise ray_internals.NotAdmittedError("Authentication token is missing")
+
+    monkeypatch.setattr(ray_internals, "ask_head_node", ask)
+    monkeypatch.setattr(ray_internals, "use_token", lambda: tokens.append(True))
+    connection._ask_head_node("10.0.0.1:6379")
+    assert bool(tokens) is wants_token
+    assert asked == ([False, True] if wants_token else [False])
+
+
+ACTOR = """
+import ray
+from engine.orchestration.cluster.connection import connect, disconnect
+connect({!r})
+@ray.remote(num_cpus=0)
+class Lives:
+    def says(self):
+        return "lives"
+print(ray.get(Lives.remote().says.remote(), timeout=30))
+disconnect()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_without_a_token_keeps_what_a_driver_with_one_starts(tmp_path) -> None:
+    place = tmp_path / "home" / ".ray" / "auth_token"
+    place.parent.mkdir(parents=True)
+    place.write_text(TOKEN)
+    environment = {**os.environ, "HOME": str(tmp_path / "home")}
+    environment.pop("RAY_AUTH_MODE", None)
+    with head_node({"RAY_AUTH_MODE": "disabled"}) as address:
+        words = [sys.executable, "-c", ACTOR.format(address)]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=90, cwd=ROOT)
+    assert done.stdout == "lives\n", done.stderr

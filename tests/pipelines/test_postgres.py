@@ -12,6 +12,7 @@ import pytest
 
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
+from pipelines.doctor import command_line as doctor
 from pipelines.report import command_line as report
 from tests.chaos import recording
 from tests.pipelines.test_sweep import N_TRIALS, ROOT, command
@@ -109,3 +110,18 @@ def test_a_server_that_stays_away_ends_the_sweep_with_a_sentence(server: Postgre
     assert "secret" not in text
     assert len(text.splitlines()) < 40, text
     assert n_complete(server, "away") >= 1, "what was written stays"
+
+
+def test_the_doctor_asks_both_databases(server: PostgresServer, tmp_path: Path, capsys) -> None:
+    study, runs = server.create("asked"), server.create("asked_too", driver="+psycopg2")
+    words = ["--home", str(tmp_path), "--storage", study, "--tracking-uri", runs]
+    assert doctor(words) == 0
+    assert capsys.readouterr().out.count("answers in") == 2
+    server.ask("CREATE USER guest PASSWORD 'secret'")
+    assert doctor([*words[:2], "--storage", study.replace("robustune:", "guest:")]) == 1
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "give its user the right to make tables" in said
+    assert doctor([*words[:2], "--storage", study.replace("secret", "wrong")]) == 1
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "password authentication failed" in said
+    assert "wrong" not in said

@@ -1,10 +1,10 @@
 """A program: a stage on a machine of its own (its processes cannot be looked up from here), which is then lost.
 
-Prints {"lost_s": from the loss to the artifact, "starts": how often the stage was begun, "said": what was told, …}.
+Prints {"lost_s": from the loss to the artifact, "start": how often the stage was begun, "said": what was told, …}.
 """
 
+import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -33,10 +33,13 @@ def machine_elsewhere(address: str) -> subprocess.Popen:
 
 
 def main(folder: Path) -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    machine = machine_elsewhere(cluster.address)
-    try:
+    with contextlib.ExitStack() as ending:
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        ending.callback(cluster.shutdown)
+        machine = machine_elsewhere(cluster.address)
+        ending.callback(machine.kill)
         connect(cluster.address)
+        ending.callback(disconnect)
         wait_for(lambda: ray.cluster_resources().get("CPU") == 1)
         store, said = Store(folder / "store"), []
         info, _ = prepare_data(DataSettings(n_train=20, n_validation=20, n_test=20), store)
@@ -50,29 +53,22 @@ def main(folder: Path) -> None:
             admission=Admission.of_driver(store, (COUNTING,)),
             say=said.append,
         )
+        ending.callback(pool.close)
         spec = make_spec(info.key, folder / "count", epochs=12, epoch_s=0.5)
-        start_trials(pool, store, [[spec]])
+        trials = start_trials(pool, store, [[spec]])
         wait_for(lambda: bool(files(folder / "count", "epoch-3-*")))
         holder = store.stage_holder(spec.key).holder
         assert holder is not None
         assert (holder.host, holder.is_here) == ("far-away", False)
-        assert not pool.statistics()["lost_nodes"]
         cluster.add_node(num_cpus=1)
         began = time.monotonic()
         machine.kill()
         wait_for(lambda: find_whole(store, spec.key) is not None, 120)
         lost_s = time.monotonic() - began
-        starts = len(files(folder / "count", "start-*"))
-        epochs = len(files(folder / "count", "epoch-1-*"))
-        statistics = pool.statistics()
-        print(json.dumps({"lost_s": lost_s, "starts": starts, "first_epochs": epochs, "said": said, **statistics}))
-        pool.close()
-    finally:
-        machine.kill()
-        disconnect()
-        cluster.shutdown()
+        ray.get(trials, timeout=60)
+        counts = {name: len(files(folder / "count", f"{name}-*")) for name in ("start", "epoch-1")}
+        print(json.dumps({"lost_s": lost_s, "said": said, **counts, **pool.statistics()}))
 
 
 if __name__ == "__main__":
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     main(Path(sys.argv[1]))

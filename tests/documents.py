@@ -119,6 +119,8 @@ def small(words: list[str]) -> list[str]:
         if flag in arguments:
             place = arguments.index(flag) + 1
             arguments[place] = str(most + (flag == "--n-trials" and int(arguments[place]) > EXTENDED))
+    if (package, name) == ("pipelines", "export") and "--what" not in arguments:
+        arguments += ["--what", "arm:push-pull"]  # so few trials are arms alone, and have no winner
     only_prints = {"--help", "--list", "--dry-run"} & set(arguments)
     if package != "pipelines" or name not in COMPUTE or only_prints:
         return [module, *arguments]

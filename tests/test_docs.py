@@ -233,3 +233,10 @@ def test_what_is_made_small_is_what_costs_time_alone():
     assert "data.n_train=60" in words
     assert small(["studies.recipes", "--study", "x"]) == ["studies.recipes", "--study", "x"]
     assert small(["pipelines.rankings", "--n-seeds", "5"])[1:3] == ["--n-seeds", "2"]
+    assert small(["pipelines.export", "--study", "x"]) == [
+        "pipelines.export",
+        "--study",
+        "x",
+        "--what",
+        "arm:push-pull",
+    ]

@@ -4,6 +4,13 @@ The stages of the default sweep's arms, one after the other in this process, wit
 The bucket is an S3 server of Python's on loopback, in a process of its own, before which each request waits for some
 milliseconds, as it does on its way to a service.
 
+Measured on two cores that other work kept busy too (load 6), each request waiting for 10 ms: four stages of two arms
+took 12.7 s with a folder and 12.4 s with a bucket, a ratio of 0.97 (the target is at most 1.15); of the processor 5.12
+and 5.17 s, 1.01. A stage waits for 9.5 requests. A look-up takes 14.1 ms where there is an artifact and 14.0 ms where
+there is none, a single request 12.7 ms. An epoch of 3 MB is kept in 3.4 ms, in a folder in 8.5 ms; its upload is not
+waited for. With 20 ms a request, a single round of one arm's two stages at a load of 7.5 came to a ratio of 1.20, and
+to one of 1.10 of the processor.
+
 Run: python -m benchmarks.store [--latency-ms 10] [--arms 2] [--rounds 4]
 """
 

@@ -423,9 +423,9 @@ class BucketStore(Store):
             if self._artifact(key, found) is not None:
                 return False
             if not _is_mark(found):
-                if self.quarantine(key) is None and self.look_at(key) is not None:
-                    return False
-            elif self._bucket.clock.now() - found.modified > DEAD_S:  # who was to remove it has died
+                self.quarantine(key)
+                continue
+            if self._bucket.clock.now() - found.modified > DEAD_S:  # who was to remove it has died
                 return self._bucket.put_if(name, text, found.version) is not None
             time.sleep(_ENDING_S)
         raise StoreFaultError(f"the store failed while putting {key} into place: it is not freed ({self.address})")

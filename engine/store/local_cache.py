@@ -8,7 +8,6 @@ only a copy: whoever removes it while nothing runs loses nothing.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -118,6 +117,8 @@ class LocalCache:
     @contextmanager
     def _locked(self, what: str) -> Iterator[None]:
         """Let no other process of this machine fetch the same file meanwhile."""
+        import fcntl  # here: not every system has it, and a store in a folder does without
+
         number = int(hashlib.sha256(what.encode()).hexdigest()[:8], 16) % _N_LOCKS
         with (self._own / "locks" / str(number)).open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -12,6 +12,7 @@ What it cannot tell is whether kernels of a real device give the same numbers, a
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -268,6 +269,7 @@ class _Places(TorchDispatchMode):
 @contextlib.contextmanager
 def pretend_device() -> Iterator[None]:
     """Have ``cuda:0`` be the pretend device."""
+    forget_tables()
     lifted = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor(…, device=…)` copies where it is seen
     overwritten = torch.__future__.get_overwrite_module_params_on_conversion()
@@ -285,6 +287,16 @@ def pretend_device() -> Iterator[None]:
     finally:
         torch._C._set_only_lift_cpu_tensors(lifted)
         torch.__future__.set_overwrite_module_params_on_conversion(overwritten)
+        forget_tables()
+
+
+def forget_tables() -> None:
+    """Have the engine make anew what it keeps on a device: a real one must not be given what lies on this one."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("engine.corruptions.", "engine.ranking.")):
+            for kept in list(vars(module).values()):
+                if isinstance(kept, functools._lru_cache_wrapper):
+                    kept.cache_clear()
 
 
 @contextlib.contextmanager

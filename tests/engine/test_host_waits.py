@@ -1,7 +1,6 @@
 """How often the host waits for a GPU, counted on the pretend one, and that it computes what the CPU does."""
 
 import itertools
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -125,9 +124,6 @@ def test_the_95_corrupted_sets_seldom_wait(monkeypatch):
     """Of 10,000 images of 32×32 in two parts, as on a GPU; the number of images plays no part in it."""
     split = on_device(make_split(4, 32))
     monkeypatch.setitem(apply._CHUNK_ELEMENTS, "cuda", 2 * 3 * 32 * 32)
-    for module in [module for name, module in sys.modules.items() if name.startswith("engine.corruptions")]:
-        for kept in [value for value in vars(module).values() if hasattr(value, "cache_clear")]:
-            kept.cache_clear()
     for at_most in (AT_MOST_95_SETS, AT_MOST_95_SETS_AGAIN):
         with counting() as counts:
             for _ in corrupted_splits(split, CORRUPTIONS, (1, 2, 3, 4, 5), seed=0, table="cifar-c"):

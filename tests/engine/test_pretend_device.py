@@ -5,7 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.engine.pretend_device import DEVICE, DeviceRuleError, counting, on_device, on_host, pretend_device
+from tests.engine.pretend_device import (
+    DEVICE,
+    DeviceRuleError,
+    counting,
+    forget_tables,
+    on_device,
+    on_host,
+    pretend_device,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +56,17 @@ def test_it_computes_what_the_cpu_does_gradients_included():
 def test_it_refuses_what_a_device_would(refused):
     with pytest.raises(DeviceRuleError):
         refused()
+
+
+def test_what_the_engine_keeps_on_it_is_forgotten_at_its_end():
+    from engine.corruptions.pixels import constants
+
+    forget_tables()
+    constants((1.0, 2.0), DEVICE)
+    with pretend_device():
+        assert constants.cache_info().currsize == 0
+        constants((1.0, 2.0), DEVICE)
+    assert constants.cache_info().currsize == 0
 
 
 def test_numbers_of_the_host_are_taken():

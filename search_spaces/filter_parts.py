@@ -1,6 +1,6 @@
 """What selective fine-tuning consists of, taken apart: ranking distance, selection, budget (filter paper), on digits.
 
-The full method tunes the quarter of filters that noise changes most, by the earth mover's distance, on 100 noisy
+The full method tunes the quarter of filters that blur changes most, by the earth mover's distance, on 100 blurred
 images. One ablation takes away the selection (all filters are tuned; the control are as many random ones) and the
 tuning; another one changes one choice at a time.
 """
@@ -17,17 +17,17 @@ from engine.spaces import LeaveOneOut, OneAtATime, Part, Space, one_each
 
 SPACE = Space(
     name="filter-parts",
-    description="Which parts of selective fine-tuning matter under noise: selection, distance, pairing or budget?",
+    description="Which parts of selective fine-tuning matter under blur: selection, distance, pairing or budget?",
     base=TrialConfig(
         model=ModelSettings(name="cnn-2"),
         pretrain=TrainingSettings(epochs=12, batch_size=64, learning_rate=3e-3, schedule="one-cycle"),
-        distortion=DistortionSettings(name="awgn", level=100.0, n_images=100),
+        distortion=DistortionSettings(name="blur", level=2.0, n_images=100),
         finetune=FinetuneSettings(
             which="most",
             training=TrainingSettings(epochs=12, batch_size=32, learning_rate=3e-3, schedule="constant"),
         ),
         evaluate=EvaluateSettings(
-            corruptions=("gaussian_noise",), objective=("gaussian_noise",), severities=(1, 3, 5), n_probe=120
+            corruptions=("gaussian_blur",), objective=("gaussian_blur",), severities=(1, 3, 5), n_probe=120
         ),
     ),
     ablations=(

@@ -1,10 +1,10 @@
 """What differences over seeds show: tests, their correction for a family, and what so many seeds can show at all.
 
-The rule of a starred claim, by which all of it goes (``is_shown``): Holm's correction of the t tests over the family,
-and beside it the exact sign-flip test of the comparison alone, both at ``LEVEL``. The t test alone trusts that noise is
-normal, which two seeds with the same error, or one network that dies, are not; the sign-flip test trusts only that
-noise is as likely up as down, but cannot be less than 2/2ⁿ with n seeds, so that corrected for a family it could show
-nothing with as many seeds as people have.
+The rule of a starred claim, by which all of it goes (``is_shown``), asks two tests. The t test, with Holm's correction
+over the family, trusts that noise is normal, which two seeds with the same error, or one network that dies, are not.
+The sign-flip test trusts only that noise is as likely up as down; its p must have its share of the level, ``LEVEL`` by
+the number of comparisons, so that a star is exact. Where so few seeds cannot have that, it must be the least that they
+can have, 2/2ⁿ, if that is ``LEVEL`` at most: then the t test carries the correction.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ SURE = 0.7
 _EXACT = 14
 """Seeds up to which all flips of signs are counted; of more as many are drawn."""
 _DRAWN = 4000
+_MARGIN = 0.04
+"""By how much more often than ``POWER`` an effect must be found in normal noise: real noise has longer tails."""
+_FEW = 10
+"""Seeds up to which that many are drawn; of more a quarter."""
+_ROUNDING = 1e-9
 _STEPS = 9
 
 
@@ -137,9 +142,15 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(map(float, multipletests(list(p_values), method="holm")[1])) if p_values else ()
 
 
-def is_shown(holm_p: float, sign_flip: float) -> bool:
+def sign_flip_level(n: int, n_family: int) -> float:
+    """Return what the sign-flip test's p must be at most for a star; 0 where n seeds are too few for any."""
+    least = least_sign_flip_p(n)
+    return max(LEVEL / n_family, least) if least <= LEVEL else 0.0
+
+
+def is_shown(holm_p: float, sign_flip: float, n: int, n_family: int) -> bool:
     """Return whether a comparison is a starred claim: see above."""
-    return holm_p <= LEVEL and sign_flip <= LEVEL
+    return holm_p <= LEVEL and sign_flip <= sign_flip_level(n, n_family) * (1 + _ROUNDING)
 
 
 def family_bound(values: Sequence[float], n_family: int) -> float:
@@ -162,8 +173,8 @@ def smallest_effect(n: int, n_family: int) -> float:
     """Return the effect that n seeds show with ``POWER``, in standard deviations of a paired difference.
 
     It must be shown by the t test at its share of the level, ``LEVEL / n_family`` (Holm's first step, which asks the
-    most), and by the sign-flip test. How often both do is found by drawing normal differences, with a fixed seed;
-    infinite where so few seeds show nothing, whatever the effect.
+    most), and by the sign-flip test at ``sign_flip_level``. How often both do is found by drawing normal differences,
+    with a fixed seed; infinite where so few seeds show nothing, whatever the effect.
 
     Args:
         n: seeds.
@@ -175,7 +186,7 @@ def smallest_effect(n: int, n_family: int) -> float:
         return math.inf
     low = float(TTestPower().solve_power(nobs=n, alpha=LEVEL / n_family, power=POWER))
     high = 2 * low
-    wanted = POWER + 2 * math.sqrt(POWER * (1 - POWER) / _DRAWN)  # two standard errors of what is drawn here
+    wanted = POWER + _MARGIN
     while _share_shown(high, n, n_family) < wanted:
         high *= 2
     for _ in range(_STEPS):
@@ -190,20 +201,25 @@ def _share_shown(effect: float, n: int, n_family: int) -> float:
     from scipy.stats import ttest_1samp
 
     rng = np.random.default_rng(0)
-    draws = rng.normal(size=(_DRAWN, n)) + effect
+    draws = rng.normal(size=(_n_draws(n), n)) + effect
     flips = _flips(n)
     by_t = ttest_1samp(draws, 0.0, axis=1).pvalue <= LEVEL / n_family
     sums = np.abs(draws[by_t] @ flips.T)
     as_large = sums >= np.abs(draws[by_t].sum(axis=1, keepdims=True)) * (1 - 1e-9)
-    return float((as_large.mean(axis=1) <= LEVEL).sum() / _DRAWN)
+    level = sign_flip_level(n, n_family) * (1 + _ROUNDING)
+    return float((as_large.mean(axis=1) <= level).sum() / len(draws))
+
+
+def _n_draws(n: int) -> int:
+    return _DRAWN if n <= _FEW else _DRAWN // 4
 
 
 @cache
 def _flips(n: int):  # type: ignore[no-untyped-def]
-    """Return signs to turn n differences round by, ``(k, n)``: all that differ by more than a sign, or 2⁹ drawn."""
+    """Return signs to turn n differences round by, ``(k, n)``: all that differ by more than a sign, or 2¹² drawn."""
     import numpy as np
 
-    if n <= 10:
+    if n <= _FEW + 2:
         numbers = np.arange(2 ** (n - 1))
         return 1.0 - 2.0 * ((numbers[:, None] >> np.arange(n)) & 1)
-    return np.vstack([np.ones(n), np.random.default_rng(1).choice((-1.0, 1.0), size=(2**9 - 1, n))])
+    return np.vstack([np.ones(n), np.random.default_rng(1).choice((-1.0, 1.0), size=(2**12 - 1, n))])

@@ -16,6 +16,7 @@ from engine.metrics.inference import (
     is_shown,
     least_sign_flip_p,
     seeds_for_a_claim,
+    sign_flip_level,
     smallest_effect,
     spread_limit,
 )
@@ -60,7 +61,8 @@ class Finding:
     @property
     def is_starred(self) -> bool:
         """Return whether there is an effect, by the rule of ``engine.metrics.inference``."""
-        return self.is_final and self.evidence is not None and is_shown(self.holm_p, self.evidence.sign_flip_p)
+        found = self.evidence
+        return self.is_final and found is not None and is_shown(self.holm_p, found.sign_flip_p, found.n, self.n_family)
 
     @property
     def bound(self) -> float:
@@ -116,7 +118,11 @@ def verdict_lines(tested: Sequence[Finding]) -> list[str]:
         return []
     n_family = len(tested)
     corrected = f" corrected for {n_family} comparisons (Holm)" if n_family > 1 else ""
-    lines = [f"verdicts on what was declared beforehand; * is shown: p ≤ {LEVEL:g} by t test{corrected} and sign flips"]
+    flips = sign_flip_level(tested[0].n_seeds, n_family)
+    lines = [
+        f"verdicts on what was declared beforehand; * is shown: p ≤ {LEVEL:g} by t test{corrected} and "
+        + (f"≤ {flips:.2g} by sign flips" if flips else "by sign flips")
+    ]
     for contrast in dict.fromkeys(id(one.contrast) for one in tested):
         some = [one for one in tested if id(one.contrast) == contrast]
         lines.append(f"  {_verdict(some)}")

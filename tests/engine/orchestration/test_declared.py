@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from engine.errors import InputError
+from engine.metrics.inference import smallest_effect
 from engine.orchestration.dry_run import print_dry_run
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, opening_notes, prepare
@@ -56,7 +57,8 @@ def test_the_dry_run_shows_arms_what_is_shared_and_what_so_many_seeds_can_show(h
         "selection (no control; random filters would be one), tuning (no control)\n"
     ) in text
     assert "  declared, by all: push-pull − without it; push-pull − placebo; exemplars − without it; " in text
-    assert "6 seeds show an effect of 2.2 standard deviations of a paired difference 4 times in 5 (of one" in text
+    effect = f"{smallest_effect(6, 6):.1f}"
+    assert f"6 seeds show an effect of {effect} standard deviations of a paired difference 4 times in 5 (of one" in text
     assert "sign flips alone could show nothing of 6 comparisons, since their p is at least 2/2^6 = 0.031" in text
 
 

@@ -43,7 +43,7 @@ def test_the_smallest_effect_that_is_stated_is_found(tried, by_a_study):
 
 def test_a_claim_by_each_interval_alone_would_be_made_too_often(tried, monkeypatch):
     """The test can fail: the stars that tables had before, of intervals that exclude 0, one by one."""
-    monkeypatch.setattr("engine.report.verdicts.is_shown", lambda holm_p, sign_flip: sign_flip <= LEVEL)
+    monkeypatch.setattr("engine.report.verdicts.is_shown", lambda holm_p, sign_flip, n, n_family: sign_flip <= LEVEL)
     starred, _ = false_claims(tried, networks(), N_STUDIES)
     assert not is_at_most(starred, N_STUDIES, LEVEL), share(starred, N_STUDIES)
 

@@ -66,7 +66,7 @@ def test_verdicts_say_what_is_shown_and_how_large_an_effect_could_have_been_miss
     head, push_pull, tuned = verdicts(study(DECLARED, ERRORS, clean))
     assert head == (
         "verdicts on what was declared beforehand; * is shown: p ≤ 0.05 by t test corrected for 3 comparisons (Holm) "
-        "and sign flips"
+        "and ≤ 0.031 by sign flips"
     )
     low, high = stats.ttest_rel(PLAIN, LESS).confidence_interval()
     assert push_pull == (

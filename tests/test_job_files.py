@@ -53,6 +53,14 @@ def test_rays_options_are_those_of_the_installed_ray(name: str) -> None:
         assert set(given) <= own | (known if command in ("start", "symmetric-run") else set()), command
 
 
+def test_skypilots_ports_are_its_own_and_none_of_those_that_ray_gives_to_its_workers() -> None:
+    ports = [int(port) for port in re.findall(r"port=(\d+)", scripts()["skypilot run"])]
+    assert len(ports) == len(set(ports)) == 3
+    assert not any(10002 <= port <= 19999 for port in ports), "Ray refuses to start"
+    assert 6380 not in ports, "SkyPilot's own Ray"
+    assert 8266 not in ports, "its dashboard"
+
+
 @pytest.mark.parametrize("name", ["slurm", "skypilot run"])
 def test_trials_find_their_seats_and_nothing_listens_everywhere(name: str) -> None:
     script = scripts()[name]

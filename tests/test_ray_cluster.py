@@ -194,7 +194,7 @@ def start_ports(cluster: dict[str, Any]) -> dict[str, str]:
     found = {}
     for name in ("mlflow server", "optuna-dashboard"):
         (command,) = [command for command in cluster["head_start_ray_commands"] if f"nohup {name}" in command]
-        words = shlex.split(command)
+        words = shlex.split(command[command.index("nohup") :])
         options = dict(itertools.pairwise(words))
         assert options["--host"] == "127.0.0.1"
         assert words[-1] == "&"

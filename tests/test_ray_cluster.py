@@ -3,8 +3,11 @@
 import copy
 import itertools
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 import yaml
 
 from engine.orchestration.cluster.shared_names import TRIAL_SEAT
+from engine.orchestration.search.study_storage import holds_studies
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "ray_cluster.yaml"
@@ -205,6 +209,18 @@ def start_ports(cluster: dict[str, Any]) -> dict[str, str]:
 def test_the_heads_servers_listen_on_its_loopback_on_ports_of_their_own(cluster) -> None:
     assert len(set(start_ports(cluster).values())) == 2
     assert "0.0.0.0" not in FILE.read_text()
+
+
+@pytest.mark.parametrize("name", ["ray_cluster.yaml", "ray_cluster_local.yaml"])
+def test_the_tables_are_made_that_the_dashboard_does_not_start_without(name: str, tmp_path: Path) -> None:
+    commands = yaml.safe_load((ROOT / name).read_text())["head_start_ray_commands"]
+    (command,) = [command for command in commands if "nohup optuna-dashboard" in command]
+    make = re.search(r"python (-c '.*?');", command)
+    assert make is not None
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    words = [sys.executable, *shlex.split(make[1])]
+    subprocess.run(words, env={**os.environ, "ROBUSTUNE_STORAGE": storage}, check=True, timeout=60)
+    assert holds_studies(storage)
 
 
 def test_the_autoscaler_is_pinned_whatever_ray_up_puts_before(cluster) -> None:

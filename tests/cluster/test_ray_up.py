@@ -23,6 +23,7 @@ N_TRIALS = 8
 CACHED_S = 30
 """For how long a machine goes on saying that a file is not there, as a client of NFS does."""
 SHARED = "/root/shared"
+ALL_ALIVE = 'import ray; ray.init(logging_level=40); exit(sum(node["Alive"] for node in ray.nodes()) != 3)'
 S3_PORT = 5555
 BUCKET = "artifacts"
 S3_VARIABLES = {
@@ -88,6 +89,7 @@ def test_ray_up_on_a_folder_whose_look_ups_are_cached_ends_right_though_a_plug_i
     recording.set_pause(recorded, 0.0)
     assert driver.wait(200) == 0, output.read_text()
     assert faults(cluster, tmp_path) == [], output.read_text()
+    hosts["head"].run(f"until python -c '{ALL_ALIVE}'; do sleep 3; done", timeout_s=90)  # the machine was taken back
     cluster.down()
 
 

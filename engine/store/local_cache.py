@@ -150,8 +150,10 @@ class LocalCache:
         for path in self.attempts.iterdir():
             if is_of_the_dead(path.name):
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name.startswith("fetch-") and time.time() - path.stat().st_mtime > 86400.0:
-                path.unlink(missing_ok=True)
+            elif path.name.startswith("fetch-"):
+                with contextlib.suppress(FileNotFoundError):  # a neighbour has just finished it
+                    if time.time() - path.stat().st_mtime > 86400.0:
+                        path.unlink()
 
 
 def _bound_gb() -> float:

@@ -158,3 +158,17 @@ def test_what_is_short_or_empty_there_is_no_file(s3, cache, monkeypatch):
         s3.write(name, content)
         with pytest.raises(CorruptArtifactError, match=r"has no file filling.json|checksum of filling.json"):
             open_store(s3.address).find(A).json("filling")
+
+
+def test_a_neighbour_that_finishes_its_fetch_meanwhile_does_no_harm(store, cache, monkeypatch):
+    open_store(store.address)
+    (attempts,) = cache.glob("*/attempts")
+    (attempts / "fetch-1").write_bytes(b"")
+
+    def finish(name: str) -> bool:
+        (attempts / name).unlink()
+        return False
+
+    monkeypatch.setattr(local_cache, "is_of_the_dead", finish)
+    open_store(store.address)
+    assert list(attempts.iterdir()) == []

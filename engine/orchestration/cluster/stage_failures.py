@@ -10,28 +10,28 @@ from engine.errors import InputError
 from engine.store.artifact import CorruptArtifactError
 from engine.store.attempts import StoreFaultError
 
-_OF_MACHINES = frozenset(
-    {
-        errno.EIO,
-        errno.ESTALE,
-        errno.ENOSPC,
-        errno.EROFS,
-        errno.EDQUOT,
-        errno.ENODEV,
-        errno.ENOTCONN,
-        errno.ECONNRESET,
-        errno.ECONNREFUSED,
-        errno.ECONNABORTED,
-        errno.EPIPE,
-        errno.ETIMEDOUT,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.EREMOTEIO,
-    }
+_REFUSALS = (
+    "EIO",
+    "ESTALE",
+    "ENOSPC",
+    "EROFS",
+    "EDQUOT",
+    "ENODEV",
+    "ENOTCONN",
+    "ECONNRESET",
+    "ECONNREFUSED",
+    "ECONNABORTED",
+    "EPIPE",
+    "ETIMEDOUT",
+    "EHOSTDOWN",
+    "EHOSTUNREACH",
+    "ENETDOWN",
+    "ENETUNREACH",
+    "EREMOTEIO",
 )
 """How disks and networks refuse, and not a file that a stage has named wrongly."""
+_OF_MACHINES = frozenset(getattr(errno, name) for name in _REFUSALS if hasattr(errno, name))
+"""Their numbers; macOS has no EREMOTEIO."""
 _STAYS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 """What stays so until a person does something."""
 _NUMBER = re.compile(r"os error (\d+)")

@@ -1,11 +1,13 @@
 """What errors of stages mean: for the trial, or for the machines."""
 
 import errno
+import runpy
 
 import pytest
 import torch
 
 from engine.errors import InputError
+from engine.orchestration.cluster import stage_failures
 from engine.orchestration.cluster.stage_failures import failure_of
 from engine.stages import MissingInputError
 from engine.stages.prepared import MissingDataError
@@ -52,3 +54,9 @@ def meaning(error: Exception) -> set[str]:
 def test_what_an_error_means(error: Exception, means: set[str]) -> None:
     assert meaning(error) == means
     assert failure_of("rank", KEY, error)["reason"]
+
+
+def test_a_system_without_linux_s_own_numbers_has_the_others(monkeypatch) -> None:
+    monkeypatch.delattr(errno, "EREMOTEIO")  # as on macOS
+    elsewhere = runpy.run_path(str(stage_failures.__file__))["failure_of"]
+    assert elsewhere("rank", KEY, OSError(errno.EIO, "Input/output error"))["passing"]

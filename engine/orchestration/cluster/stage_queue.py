@@ -28,6 +28,8 @@ FAULT_PAUSES_S = (2.0, 10.0, 30.0)
 """How long a stage waits before it is tried again, when store or network refused: the first time, the second, …"""
 MAX_WAIT_S = 3600.0
 """How long another sweep may be at a stage without an epoch before it is computed here too."""
+MAX_BLIND_S = 300.0
+"""For how long the store may refuse every look at a stage that another sweep computes, until a worker is asked anew."""
 _UNENDED = ("queued", "running", "elsewhere")
 POLL_S = (0.25, 2.0)
 """How long a stage that another sweep computes is left alone between two looks: at first, and at most."""
@@ -455,8 +457,15 @@ class StageQueue:
         )
         while True:
             await asyncio.sleep(pause_s)
-            found, epochs, held = await asyncio.to_thread(self._look_elsewhere, stage.spec.key)
-            if self._stages.get(stage.spec.key) is not stage or stage.state != "elsewhere":
+            try:
+                found, epochs, held = await self._look_until_seen(stage)
+            except Exception as error:
+                reason = f"{stage.spec.stage}: {type(error).__name__}: {error}"
+                self._settle(stage, {"state": "failed", "reason": reason, "infrastructure": True, "passing": True})
+                await self._tell()
+                self._dispatch()
+                return
+            if not self._is_elsewhere(stage):
                 return
             if found is not None or not held:
                 break
@@ -473,6 +482,27 @@ class StageQueue:
             self._queue_again(stage)
         await self._tell()
         self._dispatch()
+
+    def _is_elsewhere(self, stage: WantedStage) -> bool:
+        """Return whether a stage is still wanted, and still waits for another sweep."""
+        return self._stages.get(stage.spec.key) is stage and stage.state == "elsewhere"
+
+    async def _look_until_seen(self, stage: WantedStage) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]], bool]:
+        """Return what ``_look_elsewhere`` does, looking again while the store, or its disk, refuses.
+
+        Raises:
+            Exception: what the last look raised, where none was answered for ``MAX_BLIND_S``.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                return await asyncio.to_thread(self._look_elsewhere, stage.spec.key)
+            except Exception:  # a fault of the store's says nothing of the stage, and may be over at the next look
+                if not self._is_elsewhere(stage):
+                    return None, [], False
+                if time.monotonic() - began > MAX_BLIND_S:
+                    raise
+            await asyncio.sleep(POLL_S[1])
 
     def _look_elsewhere(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]], bool]:
         """Return what ``_look_up`` does, and whether somebody is at it; he may have ended it between the two."""

@@ -1,6 +1,7 @@
 """Stages of the queue that another sweep computes: they hold no worker, can be given up, and come to an end."""
 
 import asyncio
+import errno
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from engine.orchestration.cluster import stage_queue
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
+from engine.store.attempts import StoreFaultError
 from tests.engine.orchestration.cluster.test_stage_queue import make_pretraining, make_spec, settle, until_ended
 
 
@@ -48,6 +50,18 @@ class OtherSweep:
 
     def kill(self) -> None:
         raise AssertionError("nothing runs that could be killed")
+
+
+class Refusals:
+    """Raises an error so many times."""
+
+    def __init__(self, error: Exception, n_times: int) -> None:
+        self.error, self.n_left = error, n_times
+
+    def next(self) -> None:
+        if self.n_left:
+            self.n_left -= 1
+            raise self.error
 
 
 @pytest.fixture(autouse=True)
@@ -221,5 +235,44 @@ def test_a_lease_that_only_the_worker_s_machine_sees_is_not_asked_for_all_the_ti
         assert 2 < len(other.started) < 14
         other.finish(theirs, [])
         assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "fault", [StoreFaultError("the service answers 503"), OSError(errno.ESTALE, "Stale file handle")], ids=repr
+)
+def test_a_look_that_the_store_refuses_is_taken_again(monkeypatch, fault: Exception) -> None:
+    async def scenario() -> None:
+        theirs = make_spec("theirs")
+        other = OtherSweep(theirs)
+        refusals = Refusals(fault, 3)
+        monkeypatch.setattr(other.queue, "_held", lambda key: refusals.next() or other.is_held(key))
+        await other.queue.submit("t", theirs.to_json(), 0)
+        while refusals.n_left:
+            await asyncio.sleep(0.01)
+        other.epochs[theirs.key] = [epoch(1)]
+        assert (await other.queue.follow("t", theirs.key, 0, 5))["records"] == [epoch(1)]
+        other.finish(theirs, [epoch(1), epoch(2)])
+        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert len(other.started) == 1
+
+    run(scenario)
+
+
+def test_a_store_that_refuses_every_look_is_not_waited_for_for_ever(monkeypatch) -> None:
+    monkeypatch.setattr(stage_queue, "MAX_BLIND_S", 0.05)
+    monkeypatch.setattr(stage_queue, "FAULT_PAUSES_S", (0.01, 0.01, 0.01))
+
+    async def scenario() -> None:
+        theirs = make_spec("theirs")
+        other = OtherSweep(theirs)
+        refusals = Refusals(StoreFaultError("the service answers 503"), 1_000_000)
+        monkeypatch.setattr(other.queue, "_held", lambda key: refusals.next())
+        await other.queue.submit("t", theirs.to_json(), 0)
+        end = await until_ended(other.queue, "t", theirs.key)
+        assert (end["state"], end["infrastructure"]) == ("failed", True)
+        assert end["reason"] == "theirs: StoreFaultError: the service answers 503"
+        assert len(other.started) == 4, "a worker, which may see what the broker does not, was asked again"
 
     run(scenario)

@@ -49,6 +49,11 @@ _N_TOGETHER = 8
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _PASSING = (408, 425, 429)
+_METADATA = re.compile(
+    r"instance metadata|https?://(169\.254\.\d+\.\d+|metadata\.google\.internal|metadata)[:/]"
+    r"|https?://[^/\s]+/latest/(meta-data|api/token)"
+)
+"""How an error reads that is of the service on the machine that gives out a role's credentials."""
 _T = TypeVar("_T")
 _S = TypeVar("_S")
 
@@ -93,6 +98,7 @@ class Bucket:
         self.patience_s = patience_s
         self.clock = BucketClock()
         self.broke_at = float("-inf")  # of time.monotonic(): when a request failed last
+        self._has_answered = False
         self._obstore = _import_obstore(address)
         self._store = _client(address, timeout_s=_SMALL_S)
         self._for_files = _client(address, timeout_s=_LARGE_S)
@@ -254,7 +260,9 @@ class Bucket:
         started, pause_s = time.monotonic(), _PAUSE_S
         while True:
             try:
-                return function()
+                result = function()
+                self._has_answered = True
+                return result
             except (self._obstore.exceptions.BaseError, OSError) as error:
                 if _is_answer(error):
                     raise
@@ -277,8 +285,9 @@ class Bucket:
         what = "container" if self.address.scheme == "az" else "bucket"
         if code in ("NoSuchBucket", "ContainerNotFound") or (status == 404 and "bucket does not exist" in text):
             return f"there is no {what} {self.address.bucket!r} ({self.address})", False
-        if "instance metadata" in text or "/latest/" in text or "169.254.16" in text or "metadata.google" in text:
-            return f"no credentials were found for {self.address}: {_ADVICE[self.address.scheme]}", False
+        if _METADATA.search(text):  # a role's credentials are renewed from time to time
+            said = f"no credentials were found for {self.address}: {_ADVICE[self.address.scheme]}"
+            return said, self._has_answered
         if status in (401, 403) or type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
             said = f" ({status or 'refused'}{f' {code}' if code else ''})"
             return f"access to {self.address} is refused{said}: {_ADVICE[self.address.scheme]}", False

@@ -22,9 +22,10 @@ from engine.store import (
     leases,
     open_store,
 )
-from engine.store.bucket import Bucket
+from engine.store.bucket import Bucket, _client
 from engine.store.cleaning import clean
 from engine.store.holders import Holder
+from engine.store.places import Address
 
 ROOT = Path(__file__).parents[3]
 KEYS = [f"{number:032x}" for number in range(12)]
@@ -110,6 +111,32 @@ def test_a_service_that_is_away_for_a_while_is_waited_for(s3, proxy, monkeypatch
     assert publish(store).json("result") == {"error": 1.0}
     assert time.monotonic() - started >= 1.5
     assert sorted(store.keys()) == sorted([A, KEYS[1]])
+
+
+def test_an_address_that_has_the_word_latest_is_waited_for_as_any_other(s3, proxy, monkeypatch):
+    be_patient_for(monkeypatch, 60)
+    store = open_store(f"s3://{s3.bucket}/latest/run")
+    proxy.is_away = True
+    threading.Timer(0.5, setattr, (proxy, "is_away", False)).start()
+    assert publish(store).json("result") == {"error": 1.0}
+    assert proxy.n_refused > 0
+
+
+def test_credentials_that_cannot_be_renewed_for_a_moment_are_waited_for_once_there_were_some(s3, monkeypatch, tmp_path):
+    be_patient_for(monkeypatch, 60)
+    bucket, new = Bucket(Address.parse(s3.address)), Bucket(Address.parse(s3.address))
+    s3.write("there", b"1")
+    assert bucket.get("there").content == b"1"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    known = bucket._store
+    bucket._store = new._store = _client(bucket.address, timeout_s=1.0)
+    with pytest.raises(StoreFaultError, match=rf"no credentials were found for {s3.address}: AWS_ACCESS_KEY_ID"):
+        new.get("there")
+    threading.Timer(0.5, setattr, (bucket, "_store", known)).start()
+    assert bucket.get("there").content == b"1"
 
 
 def test_one_that_stays_away_is_said_and_nothing_counts_as_absent(s3, proxy, monkeypatch, tmp_path):
@@ -353,6 +380,29 @@ def test_what_was_not_answered_meanwhile_was_not_watched(s3, proxy, elsewhere, m
     assert not wanted.acquire()
     assert until_held(wanted, 15) > 0.9
     wanted.release()
+
+
+@pytest.mark.parametrize("hangs", [1, 2])
+def test_a_beat_that_hangs_does_not_bring_back_a_lease_that_was_released_meanwhile(s3, monkeypatch, hangs):
+    store = open_store(s3.address)
+    lease = store.stage_lease(A, {})
+    assert lease.acquire()
+    lease._heartbeat.stop()
+    (name,) = s3.names("leases/")
+    if hangs == 2:
+        s3.remove(name)
+    put_if, calls = store._bucket.put_if, []
+
+    def put(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == hangs:
+            lease.release()
+        return put_if(*arguments, **options)
+
+    monkeypatch.setattr(store._bucket, "put_if", put)
+    lease._beat()
+    assert len(calls) > hangs
+    assert s3.names("leases/") == []
 
 
 def test_what_a_dead_machine_left_is_cleared_by_who_looks_so_that_others_need_not_watch_it_again(s3, elsewhere):

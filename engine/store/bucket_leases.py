@@ -263,10 +263,14 @@ class BucketLease:
         if version is None:
             found = self._places.look(self.name, patience_s=wait_s)
             if found is None:  # removed by hand, or, while this machine slept, as one that is stale
-                version = bucket.put_if(self.name, text, None, patience_s=wait_s)
+                if self._holder is holder:
+                    version = bucket.put_if(self.name, text, None, patience_s=wait_s)
             elif found.token == holder.token:  # an earlier beat's answer was lost
                 version = bucket.put_if(self.name, text, found.version, patience_s=wait_s)
-        self._version = version or self._version
+        if self._holder is holder:
+            self._version = version or self._version
+        elif version is not None:  # released while this beat hung: nobody would keep it fresh
+            self._places.end(self.name, version, patience_s=_RELEASE_S)
 
 
 class BucketPresence:

@@ -103,9 +103,12 @@ class FileLease:
             return
         found = look(self.path)
         if found is None:  # deleted by hand, or, while this machine slept, as one that is stale
-            self._claim(holder)
+            if self._holder is holder:
+                self._claim(holder)
         elif found.token == holder.token:
             os.utime(self.path)
+        if self._holder is not holder:  # released while this beat hung: nobody would keep it fresh
+            end(self.path, holder.token)
 
 
 class FilePresence:

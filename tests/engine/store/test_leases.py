@@ -290,3 +290,20 @@ def test_a_heart_goes_on_after_a_beat_that_failed():
     n_beats = len(beats)
     time.sleep(0.1)
     assert len(beats) == n_beats
+
+
+@pytest.mark.parametrize("function", ["look", "written"])
+def test_a_beat_that_hangs_does_not_bring_back_a_lease_that_was_released_meanwhile(path, monkeypatch, function):
+    lease = FileLease(path)
+    assert lease.acquire()
+    lease._heartbeat.stop()
+    path.unlink()
+    hanging = getattr(leases, function)
+
+    def hang(*arguments):
+        lease.release()
+        return hanging(*arguments)
+
+    monkeypatch.setattr(leases, function, hang)
+    lease._beat()
+    assert not path.exists()

@@ -248,17 +248,21 @@ def _threads(number: int | None) -> Iterator[None]:
 
 
 def _input(store: Store, key: str, patience_s: float) -> Artifact:
-    """Return an input's artifact; one that is known to be done is waited for until this machine must see it.
+    """Return an input's artifact.
+
+    One that is known to be done, and that this machine neither sees nor knows to be gone, is waited for.
 
     Raises:
         MissingInputError: it was cleaned up, or is corrupt.
     """
     end = time.monotonic() + patience_s
     while True:
-        artifact = find_anew(store, key)
+        artifact = store.find_whole(key)
+        may_be_there = artifact is None and store.look_anew(key)
+        artifact = store.find_whole(key) if may_be_there else artifact
         if artifact is not None:
             return artifact
-        if time.monotonic() >= end:
+        if not may_be_there or time.monotonic() >= end:
             raise MissingInputError(key, "not in the store, or its files are corrupt")
         time.sleep(1.0)
 

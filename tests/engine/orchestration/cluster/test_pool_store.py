@@ -49,9 +49,11 @@ def test_what_was_cleaned_up_behind_the_broker_s_back_is_computed_again(pool, tm
             store.remove(key)
         else:
             (store.artifact_folder(key) / "errors.json").write_text("{}")
-    ((_, reports),) = get(start_trials(made, store, [[first, last]]))
+    further = StageSpec("counting", 1, {**first.settings, "name": "c"}, {"a": last.key}, data, 0, dict(first.numerics))
+    ((_, reports),) = get(start_trials(made, store, [[first, last, further]]))
     assert reports[-1]["objective"] == 0.5
-    assert store.find(last.key) is not None
+    assert all(store.find(spec.key) is not None for spec in (first, last, further))
+    assert len(files(folder, "start-*")) == 5, "both ran again, since what comes after them needs them"
 
 
 def test_a_sweep_goes_on_with_what_another_one_was_computing_when_it_ended(make_pool, tmp_path: Path) -> None:

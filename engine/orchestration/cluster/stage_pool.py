@@ -142,9 +142,12 @@ class StagePool:
     def _drop_worker(self, name: str) -> None:
         for known in (self._placed, self._ready, self._faults, self._lost_since, self._processes):
             known.pop(name, None)
-        ray.kill(self._workers.pop(name))
+        actor = self._workers.pop(name, None)
+        if actor is not None:
+            ray.kill(actor)
 
     def _supply(self) -> None:
+        said = ""
         while not self._closed.is_set():
             try:
                 self._watch.look()
@@ -156,6 +159,11 @@ class StagePool:
                     self._make_workers(self._slots.n_slots)
             except (RayError, TimeoutError):
                 pass  # the broker is being restarted; the next round meets it again
+            except Exception as error:  # without this thread, no worker that dies would ever be seen to
+                fault = f"{type(error).__name__}: {error}"
+                if fault != said:
+                    self._say(f"the supply of stage workers failed, and is tried again every second: {fault}")
+                said = fault
             self._closed.wait(_CHECK_S)
 
     def _introduce_workers(self) -> None:

@@ -47,10 +47,12 @@ class WorkerRoster:
         return True
 
     def remove_if_idle(self, name: str) -> bool:
-        """Forget a worker that has nothing to do; return whether it is not known any more."""
+        """Forget a worker that has nothing to do, or was retired; return whether it is not known any more."""
         if name in self._workers and name not in self.idle:
             return False
         self.forget(name)
+        if name in self._retired:  # whoever removes it need not be told that it was
+            self._retired.remove(name)
         return True
 
     def forget(self, name: str) -> None:

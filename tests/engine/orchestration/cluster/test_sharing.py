@@ -1,12 +1,17 @@
 """What sweeps on one cluster give each other, and how the queue gives it up."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
+from engine.orchestration.cluster import stage_pool
 from engine.orchestration.cluster.sharing import Sharing
+from engine.orchestration.cluster.slots import SlotPlan
+from engine.orchestration.cluster.stage_pool import StagePool
 from engine.orchestration.cluster.stage_queue import StageQueue
+from engine.orchestration.cluster.worker_roster import WorkerRoster
 from tests.engine.orchestration.cluster.test_stage_queue import FakeWorker, make_spec, settle, until_ended
 
 
@@ -65,3 +70,46 @@ def test_a_worker_in_excess_is_retired_when_its_stage_has_ended() -> None:
         assert gone not in queue.workers.names()
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_a_worker_that_is_removed_when_it_was_just_retired_is_not_given_back_twice() -> None:
+    roster = WorkerRoster()
+    roster.add("w", FakeWorker(StageQueue(lambda key: None)), "machine")
+    roster.idle.remove("w")
+    roster.retire(1)
+    roster.free("w")
+    assert roster.remove_if_idle("w")
+    assert roster.retire(0) == []
+    assert roster.names() == []
+
+
+def test_who_supplies_workers_goes_on_after_a_fault_and_says_it_once(monkeypatch) -> None:
+    rounds, said = [], []
+
+    def look(watch: object) -> None:
+        rounds.append(watch)
+        if len(rounds) < 4:
+            raise KeyError("worker-7")
+
+    monkeypatch.setattr(stage_pool, "_CHECK_S", 0.01)
+    monkeypatch.setattr(stage_pool, "start_broker", lambda name, store: None)
+    monkeypatch.setattr(stage_pool.NodeWatch, "look", look)
+    for step in ("_introduce_workers", "_note_unplaced", "_resize"):
+        monkeypatch.setattr(StagePool, step, lambda pool: None)
+    slots = SlotPlan(1, 1, 0.0)
+    pool = StagePool(name="b", store="s", data={}, imports=(), slots=slots, elastic=True, say=said.append)
+    try:
+        end = time.monotonic() + 10
+        while len(rounds) < 6 and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        pool._closed.set()
+        pool._thread.join(10)
+    assert len(rounds) >= 6
+    assert said == ["the supply of stage workers failed, and is tried again every second: KeyError: 'worker-7'"]
+
+
+def test_a_worker_that_is_dropped_twice_is_no_fault() -> None:
+    pool = object.__new__(StagePool)
+    pool._placed, pool._ready, pool._faults, pool._lost_since, pool._processes, pool._workers = ({} for _ in range(6))
+    pool._drop_worker("worker-0")

@@ -98,6 +98,11 @@ def test_the_short_form_tells_what_is_seen_at_once(tmp_path: Path, monkeypatch) 
     assert "PostgreSQL" in found[1].said
 
 
+def test_the_short_form_finds_nothing_at_a_name_that_no_host_can_have(tmp_path: Path) -> None:
+    (found,) = quick_look(SweepOptions(home=tmp_path, tracking_uri="http://mlflow..corp:5000"), [tmp_path])
+    assert found.said == "nothing listens at http://mlflow..corp:5000"
+
+
 @pytest.mark.slow
 def test_a_cluster_s_machines_are_asked(tmp_path: Path, monkeypatch) -> None:
     import subprocess

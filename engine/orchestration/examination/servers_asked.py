@@ -112,12 +112,12 @@ def ask_tracking(url: str, home: Path) -> Finding:
 
 def listens(url: str, timeout_s: float) -> bool:
     """Return whether something listens at a server's address, or that cannot be known within a moment."""
-    parsed = urlsplit(url)
-    port = parsed.port or (443 if parsed.scheme == "https" else 80)
     try:
+        parsed = urlsplit(url)
+        port = parsed.port or (443 if parsed.scheme == "https" else 80)
         socket.create_connection((parsed.hostname or "", port), timeout=timeout_s).close()
     except TimeoutError:
         return True
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name of a host, such as one with two dots in a row
         return False
     return True

@@ -11,6 +11,7 @@ import pytest
 
 from engine.orchestration.databases import network_disks
 from engine.orchestration.examination.examine import quick_look
+from engine.orchestration.examination.servers_asked import ask_tracking
 from engine.orchestration.options import SweepOptions
 from engine.store import open_store
 from engine.store.cleaning import entries
@@ -101,6 +102,14 @@ def test_the_short_form_tells_what_is_seen_at_once(tmp_path: Path, monkeypatch) 
 def test_the_short_form_finds_nothing_at_a_name_that_no_host_can_have(tmp_path: Path) -> None:
     (found,) = quick_look(SweepOptions(home=tmp_path, tracking_uri="http://mlflow..corp:5000"), [tmp_path])
     assert found.said == "nothing listens at http://mlflow..corp:5000"
+
+
+@pytest.mark.parametrize("address", ["databricks", "databricks://profile"])
+def test_databricks_is_taken_for_no_database(tmp_path: Path, address: str) -> None:
+    assert quick_look(SweepOptions(home=tmp_path, tracking_uri=address), [tmp_path]) == []
+    found = ask_tracking(address, tmp_path)
+    assert not found.is_fault
+    assert found.said.startswith(f"{address}: not asked")
 
 
 @pytest.mark.slow

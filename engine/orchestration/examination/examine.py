@@ -14,6 +14,7 @@ from engine.orchestration.databases.network_disks import warning_of
 from engine.orchestration.examination import servers_asked
 from engine.orchestration.examination.findings import LEAST_DISK_GB, Finding, of_answers, of_machine
 from engine.orchestration.examination.whereabouts import Whereabouts
+from engine.orchestration.tracking.mlflow_database import is_server
 from engine.redaction import hide_credentials
 
 _LISTENS_S = 0.5
@@ -111,9 +112,9 @@ def quick_look(options: Whereabouts, disks: Sequence[Path]) -> list[Finding]:
     databases = [("study", options.storage_url)]
     if options.tracks_by_mlflow:
         tracking = options.tracking_url
-        if not tracking.startswith("http"):
+        if not is_server(tracking):
             databases.append(("tracking", tracking))
-        elif not servers_asked.listens(tracking, _LISTENS_S):
+        elif servers_asked.has_address(tracking) and not servers_asked.listens(tracking, _LISTENS_S):
             said = f"nothing listens at {hide_credentials(tracking)}"
             found.append(Finding("tracking", said, "runs wait in HOME/tracking until it does"))
     for what, url in databases:

@@ -16,6 +16,7 @@ from engine.orchestration.databases.addresses import check_folder, check_sqlite,
 from engine.orchestration.databases.network_disks import warning_of
 from engine.orchestration.databases.servers import check_driver, connection_options
 from engine.orchestration.examination.findings import Finding
+from engine.orchestration.tracking.mlflow_database import is_server
 from engine.redaction import hide_credentials
 from engine.store import Store, open_store
 from engine.store.attempts import StoreFaultError
@@ -91,8 +92,10 @@ def ask_database(what: str, url: str, of: str, home: Path) -> Finding:
 
 def ask_tracking(url: str, home: Path) -> Finding:
     """Return what is found of MLflow's address; a server that is away costs no sweep anything but its runs' place."""
-    if not url.startswith(("http://", "https://")):
+    if not is_server(url):
         return ask_database("tracking", url, "MLflow", home)
+    if not has_address(url):
+        return Finding("tracking", f"{hide_credentials(url)}: not asked, MLflow finds its host when it logs in")
     began, parsed = time.monotonic(), urlsplit(url)
     plain = urlunsplit(
         parsed._replace(netloc=parsed.netloc.rpartition("@")[2], path=f"{parsed.path.rstrip('/')}/health")
@@ -108,6 +111,11 @@ def ask_tracking(url: str, home: Path) -> Finding:
         remedy = "start it, or mend the address; a sweep runs without it, and pipelines.sync writes its runs later"
         return Finding("tracking", f"{hide_credentials(url)}: {said}", remedy)
     return Finding("tracking", f"{hide_credentials(url)}: answers in {(time.monotonic() - began) * 1000:.0f} ms")
+
+
+def has_address(url: str) -> bool:
+    """Return whether a tracking server's host is in its address; that of Databricks is in a profile of the user's."""
+    return url.startswith(("http://", "https://"))
 
 
 def listens(url: str, timeout_s: float) -> bool:

@@ -36,7 +36,12 @@ def tracking_uri(home: Path, given: str | None) -> str:
 
 def artifact_folder(home: Path, uri: str) -> Path | None:
     """Return where artifacts go with a database; None for a tracking server, which has a place of its own."""
-    return None if uri.split(":", 1)[0] in _SERVERS else home.absolute() / "mlartifacts"
+    return None if is_server(uri) else home.absolute() / "mlartifacts"
+
+
+def is_server(uri: str) -> bool:
+    """Return whether an address is a tracking server's, or Databricks', and not a database's."""
+    return uri.split(":", 1)[0] in _SERVERS
 
 
 def check_tracking(uri: str, artifacts: Path | None) -> None:
@@ -54,7 +59,7 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
         )
     if scheme in ("http", "https") and not _names_a_server(uri):
         raise InputError(f"a tracking server's address is like http://HOST:PORT, got {hide_credentials(uri)!r}")
-    file = None if scheme in _SERVERS else sqlite_file(uri)
+    file = None if is_server(uri) else sqlite_file(uri)
     for folder in (file.parent if file is not None else None, artifacts):
         if folder is not None:
             try:
@@ -63,7 +68,7 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
                 raise InputError(f"tracking folder cannot be written: {folder} ({error.strerror})") from error
             if not os.access(folder, os.W_OK):
                 raise InputError(f"tracking folder cannot be written: {folder}")
-    if scheme not in _SERVERS:
+    if not is_server(uri):
         check_driver(uri)
         check_sqlite(uri, "MLflow")
 

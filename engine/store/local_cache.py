@@ -54,7 +54,7 @@ class LocalCache:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("files", "attempts", "locks"):
                 (self._own / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-            if FOLDER not in os.environ and self.folder.stat().st_uid != os.getuid():
+            if not os.environ.get(FOLDER) and self.folder.stat().st_uid != os.getuid():
                 raise InputError(f"the local cache is another user's: {self.folder}; {FOLDER} names another folder")
             self._clear_attempts()
         except OSError as error:

@@ -135,8 +135,11 @@ def test_what_a_killed_process_was_writing_is_removed(store, cache):
     assert list(cache.glob("*/attempts/*")) == []
 
 
-def test_a_folder_of_another_user_is_no_cache(s3, monkeypatch, tmp_path):
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_folder_of_another_user_is_no_cache(s3, monkeypatch, tmp_path, is_empty):
     monkeypatch.delenv("ROBUSTUNE_CACHE")
+    if is_empty:
+        monkeypatch.setenv("ROBUSTUNE_CACHE", "")
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     made = tmp_path / f"robustune-cache-{os.getuid()}"
     open_store(s3.address)

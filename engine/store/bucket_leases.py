@@ -33,6 +33,8 @@ CONFIRM_S = 15.0
 GIVEN_UP_S = 600.0
 """Age from which on it need not be watched: no process waits that long for a service."""
 PROBES = "probes"
+_ENDING_S = 10.0
+"""How long a service that refuses is asked to remove a mark: well below ``DEAD_S``, after which others replace it."""
 _N_TRIES = 5
 _RELEASE_S = 20.0
 """How long a service that refuses is asked to take a lease back; it gets stale by itself."""
@@ -103,7 +105,9 @@ class Places:
         return None
 
     def end(self, name: str, version: Mapping[str, str], *, patience_s: float | None = None) -> bool:
-        """Remove an object, unless it is another by now; return whether it was removed.
+        """Remove an object, unless it is another by now; return whether it was ended.
+
+        A mark that cannot be removed soon is left to who takes the place: later it may be his.
 
         Raises:
             StoreFaultError: the service refuses.
@@ -111,7 +115,9 @@ class Places:
         mark = json.dumps({"ended": uuid.uuid4().hex}).encode()
         if self.bucket.put_if(name, mark, version, patience_s=patience_s) is None:
             return False
-        self.bucket.delete([name], patience_s=patience_s)
+        limit_s = self.bucket.patience_s if patience_s is None else patience_s
+        with contextlib.suppress(StoreFaultError):
+            self.bucket.delete([name], patience_s=min(limit_s, _ENDING_S))
         return True
 
     def is_live(self, name: str, claim: BucketClaim) -> bool:

@@ -405,6 +405,32 @@ def test_a_beat_that_hangs_does_not_bring_back_a_lease_that_was_released_meanwhi
     assert s3.names("leases/") == []
 
 
+def test_who_cannot_remove_what_he_ended_leaves_it_to_who_takes_its_place(s3, proxy, monkeypatch):
+    be_patient_for(monkeypatch, 60)
+    monkeypatch.setattr(bucket_leases, "_ENDING_S", 0.2, raising=False)
+    monkeypatch.setattr("engine.store.bucket_store.DEAD_S", 1.0)
+    store, other = open_store(s3.address), open_store(s3.address)
+    publish(store)
+    pass_on, may_go_on = proxy._pass_on, threading.Event()
+
+    def refuse(request, body):
+        is_removal = request.command == "DELETE" or "?delete" in request.path
+        if is_removal and f"artifacts/{A}" in f"{request.path} {body.decode()}" and not may_go_on.is_set():
+            proxy.n_refused += 1
+            return 503, {}, b""
+        return pass_on(request, body)
+
+    monkeypatch.setattr(proxy, "_pass_on", refuse)
+    removal = threading.Thread(target=store.remove, args=(A,))
+    removal.start()
+    while proxy.n_refused == 0:
+        time.sleep(0.01)
+    publish(other, A, 2.0)
+    may_go_on.set()
+    removal.join(60)
+    assert other.find(A).json("result") == {"error": 2.0}
+
+
 def test_what_a_dead_machine_left_is_cleared_by_who_looks_so_that_others_need_not_watch_it_again(s3, elsewhere):
     store = open_store(s3.address)
     lease = store.stage_lease(A, {})

@@ -18,6 +18,7 @@ from engine.orchestration.cluster.inspection import (
     remove_mark,
 )
 from engine.redaction import hide_credentials
+from engine.store.attempts import StoreFaultError
 from engine.store.opening import open_store
 from engine.store.store import Store
 
@@ -81,12 +82,18 @@ class Admission:
 
         Raises:
             UnfitError: it sees another one, or none.
+            InputError: the store cannot be opened now, which may pass.
+            StoreFaultError: it refuses to be looked at.
         """
         try:
-            seen = look_for_mark(open_store(address, read_only=True), self.mark, timeout_s=_SIGHT_S) is not None
-            why = f"what {self.mark.host} has written there for this sweep is not seen"
+            store = open_store(address, read_only=True, patient=True)
         except InputError as error:
+            if isinstance(error.__cause__, StoreFaultError | OSError):  # it is away, for other machines too perhaps
+                raise
             seen, why = False, str(error)
+        else:
+            seen = look_for_mark(store, self.mark, timeout_s=_SIGHT_S) is not None
+            why = f"what {self.mark.host} has written there for this sweep is not seen"
         if not seen:
             raise UnfitError(
                 f"{_here()} does not share the sweep's store {hide_credentials(address)}: {why}; mount one folder of a "

@@ -61,6 +61,12 @@ def main(options: DoctorOptions) -> int:
     console = make_console()
     given = SweepOptions(**{item.name: getattr(options, item.name) for item in fields(options)})
     import_modules(given.imports)
+    try:
+        given.check_values()
+    except InputError as error:
+        say(console, finding_table([Finding("options", str(error), "mend it, and ask again: no more was looked at")]))
+        say(console, "1 to be mended")
+        return 1
     say(console, "\n".join(line + cluster_source(given) * (not n) for n, line in enumerate(described_places(given))))
     found, slots = [], None
     if is_private(given):
@@ -71,6 +77,11 @@ def main(options: DoctorOptions) -> int:
         else:
             found.append(Finding("slots", f"{slots.n_slots} on {slots.device}, {slots.cpus} cores each"))
     found += examine(given, slots)
+    try:
+        given.check()
+    except InputError as error:
+        if str(error) not in [one.said for one in found]:
+            found.append(Finding("options", str(error), "mend it as the sentence says"))
     say(console, finding_table(found))
     n_faults = sum(finding.is_fault for finding in found)
     say(console, f"{n_faults} to be mended" if n_faults else "all is well")

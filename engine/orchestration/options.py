@@ -162,6 +162,16 @@ class SweepOptions:
         Raises:
             InputError: what is wrong, its value, and what is allowed.
         """
+        self.check_values()
+        self._check_databases()
+        check_by(self.by)
+
+    def check_values(self) -> None:
+        """Check the options whose values show what is wrong; no database is looked at.
+
+        Raises:
+            InputError: what is wrong, its value, and what is allowed.
+        """
         for name, least in (("n_trials", 1), ("cpus_per_slot", 1), ("slots", 1), ("trials_in_flight", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -188,8 +198,6 @@ class SweepOptions:
                 f"--objectives has each name once and {CORRUPTED!r} among them: the winner is chosen by it, "
                 f"got {' '.join(self.objectives) or 'none'}"
             )
-        self._check_databases()
-        check_by(self.by)
 
     def check_names(self) -> None:
         """Check the names that a user's modules may have added to; they must have been imported.

@@ -104,6 +104,47 @@ def test_the_short_form_finds_nothing_at_a_name_that_no_host_can_have(tmp_path: 
     assert found.said == "nothing listens at http://mlflow..corp:5000"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--cpus-per-slot", "0"), "--cpus-per-slot must be ≥ 1, got 0"),
+        (("--slots", "-3"), "--slots must be ≥ 1, got -3"),
+        (("--gpus-per-slot", "nan"), "--gpus-per-slot must be ≥ 0, got nan"),
+        (("--tracking-uri", ""), "--tracking-uri is empty"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_an_option_that_no_sweep_takes_is_told(tmp_path: Path, capsys, words: tuple[str, str], said: str) -> None:
+    code, shown = examined(capsys, "--home", str(tmp_path), *words)
+    assert code == 1
+    assert said in shown
+    assert shown.endswith("1 to be mended")
+
+
+def test_one_database_for_both_programs_is_told(tmp_path: Path, capsys) -> None:
+    database = f"sqlite:///{tmp_path}/a.db"
+    code, said = examined(capsys, "--home", str(tmp_path), "--storage", database, "--tracking-uri", database)
+    assert code == 1
+    assert "Optuna and MLflow need one each" in said
+
+
+def test_a_server_that_speaks_no_http_and_an_address_that_is_none_are_faults(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        found = ask_tracking(f"http://127.0.0.1:{server.getsockname()[1]}", tmp_path)
+    assert found.is_fault
+    assert "SSH-2.0" in found.said
+    for address in ("http://localhost:abc", "http://[::1", "http://mlflow..corp:5000"):
+        assert ask_tracking(address, tmp_path).is_fault
+
+
 @pytest.mark.parametrize("address", ["databricks", "databricks://profile"])
 def test_databricks_is_taken_for_no_database(tmp_path: Path, address: str) -> None:
     assert quick_look(SweepOptions(home=tmp_path, tracking_uri=address), [tmp_path]) == []

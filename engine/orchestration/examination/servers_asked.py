@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import time
 import urllib.error
@@ -96,18 +97,19 @@ def ask_tracking(url: str, home: Path) -> Finding:
         return ask_database("tracking", url, "MLflow", home)
     if not has_address(url):
         return Finding("tracking", f"{hide_credentials(url)}: not asked, MLflow finds its host when it logs in")
-    began, parsed = time.monotonic(), urlsplit(url)
-    plain = urlunsplit(
-        parsed._replace(netloc=parsed.netloc.rpartition("@")[2], path=f"{parsed.path.rstrip('/')}/health")
-    )
+    began = time.monotonic()
     try:
+        parsed = urlsplit(url)
+        plain = urlunsplit(
+            parsed._replace(netloc=parsed.netloc.rpartition("@")[2], path=f"{parsed.path.rstrip('/')}/health")
+        )
         with contextlib.closing(urllib.request.urlopen(plain, timeout=_ANSWER_S)):
             pass
     except urllib.error.HTTPError as error:
         remedy = "see that it is MLflow's, and that MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD let you in"
         return Finding("tracking", f"{hide_credentials(url)}: answers with {error.code}", remedy)
-    except (OSError, ValueError) as error:
-        said = hide_credentials(str(getattr(error, "reason", error)))
+    except (OSError, ValueError, http.client.HTTPException) as error:  # the last: what answers does not speak HTTP
+        said = hide_credentials(str(getattr(error, "reason", error)).strip())
         remedy = "start it, or mend the address; a sweep runs without it, and pipelines.sync writes its runs later"
         return Finding("tracking", f"{hide_credentials(url)}: {said}", remedy)
     return Finding("tracking", f"{hide_credentials(url)}: answers in {(time.monotonic() - began) * 1000:.0f} ms")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ another order of summation changes. The format safetensors must give the very bi
 N_COMPARED = 8
 """Images that formats are compared on: noise, whose pixels are of an image's 256 values."""
 EXAMPLE = "example.py"
+PROGRAM = "model.pt2"
 ONNX = "onnx"
 
 
@@ -93,6 +95,7 @@ def _write_weights(network: nn.Module, example: Tensor, path: Path, about: Mappi
     values = network.state_dict().items()
     tensors = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in values}
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(S_IMODE((path.parent / CONFIG).stat().st_mode))  # safetensors lets nobody else read what it writes
 
 
 def _read_weights(path: Path) -> tuple[Run, str]:
@@ -101,7 +104,7 @@ def _read_weights(path: Path) -> tuple[Run, str]:
 
 _FORMATS = {
     "safetensors": _Format(WEIGHTS, _write_weights, _read_weights, tolerance=0.0),
-    "pt2": _Format("model.pt2", write_program, read_program),
+    "pt2": _Format(PROGRAM, write_program, read_program),
     ONNX: _Format("model.onnx", write_onnx, read_onnx, needs=("onnx", "onnxscript")),
 }
 FORMATS = tuple(_FORMATS)
@@ -186,7 +189,8 @@ def export_network(
             raise InputError(f"the network can be written in no format: {'; '.join(left_out)}")
         _write_json(folder / CONFIG, {**known, "files": [asdict(each) for each in files]})
         if any(each.file == WEIGHTS for each in files):
-            (folder / EXAMPLE).write_text(example_of(settings), encoding="utf-8")
+            has_program = any(each.file == PROGRAM for each in files)
+            (folder / EXAMPLE).write_text(example_of(settings, has_program=has_program), encoding="utf-8")
     except BaseException as error:
         _leave_nothing(folder, made)
         if isinstance(error, OSError):
@@ -195,14 +199,31 @@ def export_network(
     return Exported(tuple(files), tuple(left_out))
 
 
-def example_of(settings: Mapping[str, Any]) -> str:
-    """Return a script that loads an exported network from the folder it lies in."""
+def example_of(settings: Mapping[str, Any], *, has_program: bool) -> str:
+    """Return a script that loads an exported network from the folder it lies in.
+
+    Args:
+        settings: what builds the network.
+        has_program: whether the folder has the format pt2 as well, which torch alone can run where this project is not
+            installed.
+    """
     shape = ", ".join(str(settings[name]) for name in ("in_channels", "image_size", "image_size"))
+    without = (
+        f'    network = torch.export.load(folder / "{PROGRAM}").module()\n'
+        if has_program
+        else f'    raise SystemExit("{WEIGHTS} needs robustune, which is not installed here: pip install robustune, or '
+        'set PYTHONPATH to a checkout of it") from None\n'
+    )
     return (
         "from pathlib import Path\n"
         "import torch\n"
-        "from engine import load_exported\n"
-        "network = load_exported(Path(__file__).parent)\n"
+        "folder = Path(__file__).resolve().parent\n"
+        "try:\n"
+        "    from engine import load_exported\n"
+        "except ImportError:  # robustune is not installed here\n"
+        f"{without}"
+        "else:\n"
+        "    network = load_exported(folder)\n"
         f"print(network(torch.rand(2, {shape})).softmax(1))  # images in [0, 1]: of uint8 ones, images.float() / 255\n"
     )
 

@@ -123,9 +123,12 @@ class Sweep:
         results = self._results()
         self.print_report(results)
         planned = self.prepared.planned
-        done = f"{remaining_trials(planned, results).n_done} of {planned.n_total} trials are done"
+        n_done = remaining_trials(planned, results, retry_failed=self.options.retry_failed).n_done
+        done = f"{n_done} of {planned.n_total} trials are done"
         if self.fault:
             self._say(f"stopped: {self.fault}; {done}; once that is mended, the same command goes on from here")
+        elif not self.complete and n_done >= planned.n_total:
+            self._say(f"interrupted, but all {planned.n_total} trials are done")
         elif not self.complete:
             self._say(f"stopped early: {done}; the same command goes on from here")
         return results

@@ -149,7 +149,7 @@ def test_the_folder_says_what_the_network_is_and_its_example_runs(tmp_path):
     )
     assert batch.dim_param == there.dim_param == "batch"
     example = tmp_path / "it" / "example.py"
-    assert len(example.read_text().splitlines()) == 5
+    assert len(example.read_text().splitlines()) == 10
     done = subprocess.run(
         [sys.executable, example], env={"PYTHONPATH": str(Path(export_folder.__file__).parents[2])}, capture_output=True
     )
@@ -291,3 +291,31 @@ def test_what_is_no_exported_network_is_a_sentence(tmp_path):
     refused("model.safetensors cannot be read")
     (folder / "model.safetensors").unlink()
     refused("has no model.safetensors: it was exported without the format safetensors")
+
+
+def run_alone(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a folder's example where nothing of this project can be imported, as where it is not installed."""
+    hidden = (
+        "import runpy, sys\n"
+        "sys.modules['engine'] = None\n"  # what makes Python say that there is no such module
+        f"runpy.run_path({str(folder / 'example.py')!r})\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", hidden], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_the_example_needs_torch_alone_or_says_what_is_missing(tmp_path):
+    settings = settings_of("cnn-2", PLAIN)
+    network = network_of(settings)
+    export_network(network, tmp_path / "both", settings=settings, about={}, formats=("safetensors", "pt2"))
+    done = run_alone(tmp_path / "both")
+    assert (done.returncode, "tensor([[" in done.stdout) == (0, True), done.stderr
+    export_network(network, tmp_path / "weights", settings=settings, about={}, formats=("safetensors",))
+    done = run_alone(tmp_path / "weights")
+    assert done.returncode == 1
+    assert done.stderr.startswith("model.safetensors needs robustune, which is not installed here: ")
+    assert len(done.stderr.splitlines()) == 1
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "both").iterdir()}
+    assert len(modes) == 4
+    assert len(set(modes.values())) == 1, modes

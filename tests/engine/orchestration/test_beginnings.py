@@ -120,3 +120,15 @@ def test_who_is_told_to_end_while_ray_is_being_started_gives_the_answer_so_far(t
     assert sweep.run().trials == ()
     assert not sweep.complete
     assert "stopped early: 0 of 4 trials are done; the same command goes on from here" in console.file.getvalue()
+
+
+def test_who_interrupts_as_the_last_trial_ends_is_told_that_all_are_done(tmp_path: Path, monkeypatch) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    sweep = Sweep(prepared(tmp_path, n_trials=2), console)
+    names = [trial.name for trial in sweep.prepared.planned.left(set())]
+    found = replace(RESULTS, trials=tuple(replace(RESULTS.trials[0], slot=name) for name in names))
+    monkeypatch.setattr(sweep, "_run_study", lambda: None)
+    monkeypatch.setattr(sweep, "_results", lambda: found)
+    monkeypatch.setattr(sweep, "print_report", lambda _: None)
+    sweep.run()
+    assert console.file.getvalue().strip() == "interrupted, but all 2 trials are done"

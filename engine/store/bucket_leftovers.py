@@ -11,9 +11,11 @@ from typing import Self
 from engine.store.attempts import is_of_the_dead
 from engine.store.bucket import Bucket, Listed
 from engine.store.bucket_checkpoints import ABANDONED
+from engine.store.bucket_leases import PROBES
 from engine.store.leftovers import LEFT_S
 from engine.store.store import Unfinished, is_key
 
+_PROBE = re.compile(rf"{PROBES}/probe-[0-9a-f]{{32}}")
 _ASIDE = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{8}\.json")
 
 
@@ -26,6 +28,7 @@ class Lying:
         checkpoints: by key, the objects of a stage's checkpoints.
         aside: the manifests in quarantine.
         artifacts: the manifests in their places.
+        probes: what was written to look at the clock.
         live: the keys that somebody alive is at.
         now: the time, by the bucket's clock.
     """
@@ -34,6 +37,7 @@ class Lying:
     checkpoints: Mapping[str, list[Listed]]
     aside: list[Listed]
     artifacts: list[Listed]
+    probes: list[Listed]
     live: Collection[str]
     now: float
 
@@ -44,12 +48,12 @@ class Lying:
         Raises:
             StoreFaultError: the service refuses.
         """
-        files, checkpoints, aside, artifacts = bucket.each(
-            bucket.listing, ("files", "checkpoints", "quarantine", "artifacts")
+        files, checkpoints, aside, artifacts, probes = bucket.each(
+            bucket.listing, ("files", "checkpoints", "quarantine", "artifacts", PROBES)
         )
         by_key = {key: found for key, found in _by_second(checkpoints).items() if is_key(key)}
         by_attempt = {name: found for name, found in _by_second(files).items() if is_key(name.partition("-")[0])}
-        return cls(by_attempt, by_key, aside, artifacts, live, bucket.clock.now())
+        return cls(by_attempt, by_key, aside, artifacts, probes, live, bucket.clock.now())
 
     def is_left(self, found: list[Listed], key: str) -> bool:
         """Return whether nobody is at what was written, nor has been for long."""
@@ -94,6 +98,7 @@ def leftovers(
         kept: keys of what is needed.
     """
     found = {one.name: one.n_bytes for one in lying.aside if _ASIDE.fullmatch(one.name.rpartition("/")[2])}
+    found |= {one.name: one.n_bytes for one in lying.probes if _PROBE.fullmatch(one.name) and lying.is_left([one], "")}
     manifests = {one.name: one.n_bytes for one in lying.artifacts}
     found |= {name: size for name, size in manifests.items() if name[len("artifacts/") : -len(".json")] in broken}
     for attempt, files in lying.files.items():
@@ -113,7 +118,9 @@ def names_below(bucket: Bucket, name: str) -> list[str]:
     Raises:
         StoreFaultError: the service refuses.
     """
-    return [name] if name.endswith(".json") else [listed.name for listed in bucket.listing(name)]
+    if name.endswith(".json") or _PROBE.fullmatch(name):
+        return [name]
+    return [listed.name for listed in bucket.listing(name)]
 
 
 def _by_second(listed: list[Listed]) -> dict[str, list[Listed]]:

@@ -54,7 +54,8 @@ class BucketStore(Store):
 
     Args:
         place: its address, such as ``s3://BUCKET/PREFIX``.
-        read_only: whether it is only looked at: nothing is tried, but that it can be listed.
+        read_only: whether it is only looked at: nothing is tried, but that it can be listed. Where the age of a lease
+            has to be known, an object is written for a moment all the same, if that is allowed, to look at the clock.
         patient: whether a service that does not answer is waited for.
 
     Attributes:

@@ -245,7 +245,7 @@ class Bucket:
         self.put(name, b"probe", patience_s=patience_s)
         if self.get(name, patience_s=patience_s) is None:
             raise StoreFaultError(f"{self.address} does not keep what is written to it")
-        self.clock.is_measured = True
+        self.clock.note_measured()
         self.delete([name], patience_s=patience_s)
 
     def _call(self, doing: str, function: Callable[[], _T], patience_s: float | None = None) -> _T:

@@ -208,6 +208,32 @@ def save(store: Store, epoch: int, key: str = A) -> None:
     store.save_checkpoint(key, epoch, {"w": torch.full((2,), float(epoch))}, {"epoch": epoch, "history": []})
 
 
+def test_a_probe_of_the_clock_that_could_not_be_removed_is_a_leftover_after_a_day(s3, monkeypatch):
+    store = open_store(s3.address)
+    name = f"probes/probe-{os.urandom(16).hex()}"
+    s3.write(name, b"probe")
+    assert clean(store, 10**9).leftovers == ()
+    monkeypatch.setattr("engine.store.bucket_leftovers.LEFT_S", -10.0)
+    assert clean(store, 10**9).leftovers == (name,)
+    assert s3.names() == []
+
+
+def test_the_clock_of_a_machine_that_slept_is_measured_again(s3, monkeypatch):
+    store, other = open_store(s3.address), open_store(s3.address)
+    wall, clock = time.time, other._bucket.clock
+    with store.stage_lease(A, {}) as lease:
+        lease._heartbeat.stop()
+        (name,) = s3.names("leases/")
+        modified = other._bucket.get(name).modified
+        time.sleep(2.5)
+        clock._ahead_s -= 7200.0  # the processor's time stood still, and the service's did not
+        monkeypatch.setattr(time, "time", lambda: wall() + 7200.0)
+        assert not clock.is_measured
+        assert other.stage_holder(A) is not None
+        assert clock.is_measured
+        assert clock.now() >= modified + 1.5
+
+
 def test_an_epoch_does_not_wait_for_its_upload_and_the_last_one_wins(s3, proxy, monkeypatch):
     store = open_store(s3.address)
     monkeypatch.setattr(bucket_checkpoints, "DELAY_S", 0.0)

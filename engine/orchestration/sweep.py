@@ -85,7 +85,8 @@ class Sweep:
 
     Attributes:
         complete: whether no trial was left when it ended; False if it was stopped, by Ctrl-C say.
-        fault: what database or disk said when they had refused for so long that the sweep stopped; "" if it did not.
+        fault: what database, disk or store said when they had refused for so long that the sweep stopped; "" if it did
+            not.
         worker: the class of its stage workers, where it is not ``StageWorker``.
     """
 
@@ -174,7 +175,7 @@ class Sweep:
             self.complete = study.exhausted and not self.fault
 
     def _note_refusal(self, error: Exception) -> None:
-        """Note what database or disk said, and wait for them no more; raise any other error."""
+        """Note what database, disk or store said, and wait for them no more; raise any other error."""
         reason = passing_reason(error)
         if reason is None or isinstance(error, InputError):
             raise error

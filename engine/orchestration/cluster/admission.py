@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,8 +53,9 @@ class Admission:
         return cls(inspect_node(imports=imports), leave_mark(store, store.address))
 
     def end(self, store: Store) -> None:
-        """Take the mark away."""
-        remove_mark(store, self.mark)
+        """Take the mark away; where the store refuses that, it stays."""
+        with contextlib.suppress(StoreFaultError):
+            remove_mark(store, self.mark)
 
     def to_json(self) -> dict[str, Any]:
         """Return the admission as a JSON value."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from engine.errors import InputError
 from engine.redaction import hide_credentials
+from engine.store.attempts import StoreFaultError
 
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
@@ -70,11 +71,12 @@ class Patience:
 
 
 def passing_reason(error: BaseException) -> str | None:
-    """Return what a database or a disk said, if an error is theirs and may pass; else None."""
+    """Return what a database, a disk or a store said, if an error is theirs and may pass; else None."""
     from sqlalchemy.exc import DBAPIError
 
     says_it_all = isinstance(error, InputError) and not isinstance(error, UnusableError)
     found: BaseException | None = None if says_it_all else error
+    said_by_store: str | None = None
     while found is not None:
         if isinstance(found, RefusedError):
             return str(found)
@@ -84,8 +86,10 @@ def passing_reason(error: BaseException) -> str | None:
         if isinstance(found, OSError) and found.strerror:
             where = f": {found.filename}" if found.filename else ""
             return hide_credentials(f"the disk says: {found.strerror}{where}")
+        if isinstance(found, StoreFaultError):  # its cause may be the disk's own words
+            said_by_store = said_by_store or str(found)
         found = found.__cause__
-    return None
+    return said_by_store
 
 
 def _may_pass(error: DBAPIError) -> bool:

@@ -16,6 +16,7 @@ from engine.models import build_model
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import opening_notes, prepare
 from engine.orchestration.sweep import Sweep
+from engine.store import StoreFaultError
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE
@@ -107,6 +108,18 @@ def test_the_list_names_the_recipes(capsys) -> None:
     assert command_line(["--list"]) == 0
     output = capsys.readouterr().out
     assert all(name in output for name in ("lenet", "densenet", "alexnet", "adam", "fast"))
+
+
+def test_a_store_that_refuses_in_the_end_leaves_the_answer(tmp_path: Path, monkeypatch) -> None:
+    def refuse(_: Sweep, *__: object) -> None:
+        raise StoreFaultError("the store failed while removing a mark: the service answers 503")
+
+    monkeypatch.setattr(Sweep, "_run_trials", refuse)
+    console = Console(file=io.StringIO(), width=200)
+    sweep = Sweep(prepared(tmp_path), console)
+    assert sweep.run().trials == ()
+    said = "stopped: the store failed while removing a mark: the service answers 503; 0 of 4 trials are done"
+    assert said in console.file.getvalue()
 
 
 def test_who_is_told_to_end_while_ray_is_being_started_gives_the_answer_so_far(tmp_path: Path, monkeypatch) -> None:

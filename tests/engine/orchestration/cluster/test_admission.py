@@ -77,3 +77,7 @@ def test_a_machine_that_does_not_see_the_mark_is_unfit(monkeypatch, tmp_path: Pa
     opening(monkeypatch, lambda: Store(tmp_path))
     with pytest.raises(UnfitError, match="what driver has written there for this sweep is not seen"):
         admission().check_store(str(tmp_path))
+
+
+def test_a_mark_that_a_store_does_not_let_go_ends_no_sweep() -> None:
+    admission().end(Away())

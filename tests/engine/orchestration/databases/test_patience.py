@@ -10,6 +10,7 @@ import sqlalchemy
 from engine.errors import InputError
 from engine.orchestration.databases import patience as patience_module
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
+from engine.store import StoreFaultError
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,16 @@ def test_reasons_are_found_beneath_what_hides_them() -> None:
     data = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     data.__cause__ = sqlalchemy.exc.DataError("INSERT", {}, Exception("value too long"))
     assert passing_reason(data) is None, "sent again it would be refused again"
+
+
+def test_a_store_that_refuses_is_one_of_them() -> None:
+    assert passing_reason(StoreFaultError("the service answers 503")) == "the service answers 503"
+    full = StoreFaultError("the store failed while publishing")
+    full.__cause__ = OSError(errno.ENOSPC, "No space left on device", "/store")
+    assert passing_reason(full) == "the disk says: No space left on device: /store"
+    closed = InputError("store cannot be read: s3://team/store")
+    closed.__cause__ = StoreFaultError("the service answers 503")
+    assert passing_reason(closed) is None, "a store is opened before anything starts"
 
 
 def test_a_callers_mistake_is_none_of_it() -> None:

@@ -127,7 +127,10 @@ class StageQueue:
         self._asking[trial].add(ticket)
         stage = self._known(spec.key)
         if stage is None:
-            found = await asyncio.to_thread(self._look_up, spec.key)
+            try:
+                found = await asyncio.to_thread(self._look_up, spec.key)
+            except Exception:  # the store refuses: the worker that gets the stage looks too, and can say what it met
+                found = None, []
             stage = self._known(spec.key)  # another trial may have asked meanwhile
         if trial in self._ended or ticket not in self._asking[trial]:
             return False

@@ -10,6 +10,7 @@ import pytest
 
 from engine.orchestration.cluster import stage_queue
 from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
+from engine.store.attempts import StoreFaultError
 from tests.engine.orchestration.cluster.test_stage_queue import (
     FakeWorker,
     killed_for_memory,
@@ -369,3 +370,22 @@ def test_without_fit_workers_stages_fail_as_hopeless() -> None:
         assert (end["state"], end["infrastructure"], end["hopeless"]) == ("failed", True, True)
 
     with_broker(scenario, n_workers=0)
+
+
+@pytest.mark.parametrize("fault", [StoreFaultError("the service answers 503"), OSError(5, "Input/output error")])
+def test_a_stage_that_the_broker_cannot_look_up_is_left_to_a_worker(fault: Exception) -> None:
+    def find(key: str) -> None:
+        raise fault
+
+    async def scenario() -> None:
+        core = StageQueue(find)
+        (worker,) = machines(core, "one")
+        worker.outcome = lambda: {**done(), "from_store": True, "history": [{"epoch": 1}, {"epoch": 2}]}
+        worker.go.set()
+        spec = make_spec("pretrain")
+        assert await core.submit("t", spec.to_json(), 0)
+        end = await until_ended(core, "t", spec.key)
+        assert (end["state"], end["from_store"]) == ("done", True)
+        assert core.statistics()["from_store"] == 1
+
+    run(scenario)

@@ -36,25 +36,27 @@ def refused(setting: str, allowed: str, value: object, meaning: str = "") -> Inp
     return error
 
 
-def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
+def unknown_name(kind: str, name: object, known: Iterable[str], *, of: str = "") -> InputError:
     """Return the error for a name that is not known: it lists the known ones and suggests the nearest.
 
     Args:
         kind: what the name stands for, in the singular ("model", "search space").
         name: the name that was given.
         known: the names that exist.
+        of: what the names belong to, with its own name if it has one ("space 'tiny'").
     """
     known = sorted(known)
     nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-    return InputError(f"unknown {kind} {str(name)!r}{hint}; known: {', '.join(known) or 'none'}")
+    owner = f"{of}: " if of else ""
+    return InputError(f"{owner}unknown {kind} {str(name)!r}{hint}; known: {', '.join(known) or 'none'}")
 
 
 _IS_SLIP = 0.7
 """Likeness from which on a section's name counts as a misspelt one, in [0, 1]."""
 
 
-def unknown_setting(path: object, known: Iterable[str], kind: str = "setting") -> InputError:
+def unknown_setting(path: object, known: Iterable[str], *, of: str = "") -> InputError:
     """Return the error for a setting that is not known: it lists those of its section, for there are very many.
 
     Of a section that is not there it says that a module may be missing: a stage's settings come with it.
@@ -62,18 +64,21 @@ def unknown_setting(path: object, known: Iterable[str], kind: str = "setting") -
     Args:
         path: the dotted path that was given.
         known: all dotted paths that exist.
-        kind: what the setting is for, in the singular.
+        of: what names the setting, as in ``unknown_name``.
     """
     known, path = sorted(known), str(path)
     first, dot, _ = path.partition(".")
     sections = list(dict.fromkeys(other.partition(".")[0] for other in known if "." in other))
     if not dot:
         near = [other for other in known if path == other.rpartition(".")[2]]
-        return unknown_name(kind, path, near or [*sections, *(other for other in known if "." not in other)])
+        others = near or [*sections, *(other for other in known if "." not in other)]
+        return unknown_name("setting", path, others, of=of)
     meant = [first] if first in sections else difflib.get_close_matches(first, sections, n=1, cutoff=_IS_SLIP)
     if meant:
-        return unknown_name(kind, path, [other for other in known if other.startswith(f"{meant[0]}.")])
+        others = [other for other in known if other.startswith(f"{meant[0]}.")]
+        return unknown_name("setting", path, others, of=of)
+    owner = f"{of}: " if of else ""
     return InputError(
-        f"unknown {kind} {path!r}: there are no settings of {first!r}, but of {', '.join(sections)}; those of a stage "
-        "that a module registers are there once it is given with --import"
+        f"{owner}unknown setting {path!r}: there are no settings of {first!r}, but of {', '.join(sections)}; those of "
+        "a stage that a module registers are there once it is given with --import"
     )

@@ -104,7 +104,7 @@ def asked_corruptions(options: CorruptOptions) -> tuple[str, ...]:
     known = table_corruptions(options.table)
     for name in options.corruptions:
         if name not in known:
-            raise unknown_name(f"corruption of table {options.table!r}", name, known)
+            raise unknown_name("corruption", name, known, of=f"table {options.table!r}")
     return tuple(dict.fromkeys(options.corruptions)) or known
 
 

@@ -141,7 +141,7 @@ def make_config(options: NetworkOptions) -> TrialConfig:
         if options.arm is not None:
             arms = {arm.name: arm for arm in space.arms}
             if options.arm not in arms:
-                raise unknown_name(f"arm of space {space.name!r}", options.arm, arms)
+                raise unknown_name("arm", options.arm, arms, of=f"space {space.name!r}")
             settings = {**arms[options.arm].settings, **settings}
     if options.dataset is not None:
         settings["data.name"] = options.dataset

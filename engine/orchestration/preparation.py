@@ -166,10 +166,12 @@ def opening_notes(prepared: Prepared) -> list[str]:
             f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
             "layers are not those that the weights were trained with"
         )
-    if planned.space.family and planned.n_arm_trials < len(planned.space.arms) * planned.space.n_seeds:
+    n_needed = len(planned.space.arms) * planned.space.n_seeds
+    if planned.n_arm_trials < n_needed:
+        untested = ": what is declared is not tested before they are run" if planned.space.family else ""
         notes.append(
-            f"{planned.n_trials} trials are too few for all {planned.space.n_seeds} seeds of the arms: what is "
-            "declared is not tested before they are run"
+            f"{planned.n_trials} trials are too few for all {planned.space.n_seeds} seeds of the arms, which need "
+            f"{n_needed}{untested}"
         )
     if planned.n_proposals and not planned.n_winner_trials:
         notes.append(

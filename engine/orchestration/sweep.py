@@ -412,8 +412,6 @@ class Sweep:
             f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
             f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}",
         ]
-        if planned.n_arm_trials < len(planned.space.arms) * planned.space.n_seeds:
-            lines.append(f"{planned.n_total} trials do not cover the arms on all {planned.space.n_seeds} seeds")
         lines.extend(opening_notes(self.prepared))
         return "\n".join(lines)
 

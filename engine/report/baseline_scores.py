@@ -52,7 +52,7 @@ def check_arm(name: str, space: Space) -> None:
     """Check that a space has an arm; raises ``InputError`` with those it has."""
     names = [arm.name for arm in space.arms]
     if name not in names:
-        raise unknown_name(f"arm of space {space.name!r}", name, names)
+        raise unknown_name("arm", name, names, of=f"space {space.name!r}")
 
 
 def score_tables(results: Results, baseline: Baseline) -> list[Part]:

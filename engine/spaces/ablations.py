@@ -136,7 +136,14 @@ class OneAtATime:
 
 
 def one_each(values: Mapping[str, Sequence[Any]]) -> dict[str, Settings]:
-    """Return alternatives that change one setting each: "distance=l2" for ``{"rank.distance": ("l2",)}``."""
+    """Return alternatives that change one setting each: "distance=l2" for ``{"rank.distance": ("l2",)}``.
+
+    Raises:
+        InputError: a setting's values are no list.
+    """
+    for path, some in values.items():
+        if isinstance(some, str | Mapping) or not isinstance(some, Iterable):
+            raise InputError(f"one_each: the values of {path!r} are a list, got {some!r}")
     return {
         f"{path.rpartition('.')[2]}={as_typed(value)}": {path: value} for path, some in values.items() for value in some
     }

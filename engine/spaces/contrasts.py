@@ -101,7 +101,7 @@ def check_tested(contrasts: Iterable[Contrast], corruptions: Collection[str]) ->
         known: dict[frozenset[str], str] = {}
         for outcome in contrast.outcomes:
             if outcome not in means:
-                raise unknown_name(f"outcome of the comparison {contrast.name!r} that is tested", outcome, means)
+                raise unknown_name("tested outcome", outcome, means, of=f"comparison {contrast.name!r}")
             first = known.setdefault(frozenset(means[outcome]), outcome)
             if first != outcome:
                 raise InputError(

@@ -77,7 +77,7 @@ def declare(
     for contrast in contrasts:
         for name in contrast.weights:
             if name not in everyone:
-                raise unknown_name(f"arm of the comparison {contrast.name!r}", name, everyone)
+                raise unknown_name("arm", name, everyone, of=f"comparison {contrast.name!r}")
     _check_unique(contrasts)
     return Declared(tuple(arms), tuple(contrasts), names)
 

@@ -95,7 +95,9 @@ def _load_file(path: Path) -> Space:
         raise
     except Exception as error:
         raise InputError(f"space file {path} fails{_line(error, path)}: {type(error).__name__}: {error}") from error
-    space = getattr(module, "SPACE", None)
+    if not hasattr(module, "SPACE"):
+        raise InputError(f"{path} defines no SPACE, and must have SPACE = Space(...)")
+    space = module.SPACE
     if not isinstance(space, Space):
         raise InputError(f"{path} must define SPACE = Space(...), got {type(space).__name__}")
     return space

@@ -53,7 +53,7 @@ class Part:
         check_name(self.name, "a part")
         object.__setattr__(self, "without", checked_settings(self.without, f"part {self.name!r}: `without`"))
         if isinstance(self.control, str) and self.control not in CONTROLS:
-            raise unknown_name(f"control of part {self.name!r}", self.control, CONTROLS)
+            raise unknown_name("control", self.control, CONTROLS, of=f"part {self.name!r}")
         if self.control is not None and not isinstance(self.control, str):
             control = checked_settings(self.control, f"part {self.name!r}: `control`")
             object.__setattr__(self, "control", control)
@@ -139,7 +139,7 @@ def build(kind: type[Any], arguments: Mapping[str, Any], what: str) -> Any:
     known = [item.name for item in dataclasses.fields(kind)]
     for name in arguments:
         if name not in known:
-            raise unknown_name(f"entry of {what}", name, known)
+            raise unknown_name("entry", name, known, of=what)
     try:
         return kind(**arguments)
     except TypeError as error:

@@ -63,8 +63,22 @@ def check_axis_matters(space: Explored, axis: Axis) -> Settings:
             f"same setting wherever it applies; give them conditions that exclude each other"
         )
     if idle is None:
-        raise InputError(f"axis {axis.label!r} can change nothing: no proposal meets its conditions")
+        raise InputError(f"axis {axis.label!r} can change nothing: no proposal meets {_unmet(space, axis)}")
     raise InputError(f"axis {axis.label!r} can change nothing: it matters only {_where(axis, idle)}")
+
+
+def _unmet(space: Explored, axis: Axis) -> str:
+    """Return the conditions of an axis that no proposal meets, with the values that other axes give their settings."""
+    given = {path: [other for other in space.axes if other.setting == path] for path in axis.when}
+    values = {
+        path: _distinct(value for other in axes for value in _samples(space, other)) for path, axes in given.items()
+    }
+    never = [path for path, some in values.items() if some and not any(is_among(v, axis.when[path]) for v in some)]
+    return " and ".join(
+        f"its condition `{path}` {' or '.join(map(str, axis.when[path]))}"
+        + (f" (the axis has {', '.join(map(str, values[path]))})" if values[path] else "")
+        for path in never or axis.when
+    )
 
 
 def _where(axis: Axis, settings: Settings) -> str:

@@ -125,6 +125,11 @@ class Space:
             ("ablations", get_args(Ablation)),
         ):
             given = getattr(self, what)
+            if isinstance(given, kinds):
+                raise InputError(
+                    f"the {what} of space {self.name!r} must be a list, got one {type(given).__name__}: put it into "
+                    "square brackets"
+                )
             items = tuple(given) if isinstance(given, Iterable) else (given,)
             wrong = [item for item in items if not isinstance(item, kinds)]
             if wrong or not isinstance(given, Iterable):
@@ -144,7 +149,7 @@ class Space:
                 raise unknown_setting(axis.setting, flat)
             for path in axis.when:
                 if path not in flat:
-                    raise unknown_setting(path, flat, f"setting in the condition of axis {axis.label!r}")
+                    raise unknown_setting(path, flat, of=f"condition of axis {axis.label!r}")
                 self._check_condition(place, path)
         for axis in self.axes:
             context = check_axis_matters(self, axis)

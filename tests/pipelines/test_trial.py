@@ -135,7 +135,7 @@ def test_a_single_command_computes_on_all_cores_unless_told(monkeypatch):
         (("--dataset", "digit"), (), "unknown data set 'digit' (did you mean 'digits'?)"),
         (("--dataset", "folder:/nowhere/at/all"), (), "data folder does not exist: /nowhere/at/all"),
         (("--space", "push-pul"), (), "unknown search space 'push-pul' (did you mean 'push-pull'?)"),
-        (("--space", "push-pull", "--arm", "placbo"), (), "unknown arm of space 'push-pull' 'placbo'"),
+        (("--space", "push-pull", "--arm", "placbo"), (), "space 'push-pull': unknown arm 'placbo'"),
         (("--arm", "placebo"), (), "`--arm placebo` needs the --space that it is an arm of"),
         (("--import", "no_such_module"), (), "module to import does not exist: 'no_such_module'"),
         (("--baseline", "alexnet"), (), "unknown baseline (or a .csv or .json file of errors) 'alexnet'"),

@@ -69,7 +69,9 @@ def test_the_dry_run_says_that_too_few_seeds_can_show_nothing(home):
 
 def test_too_few_trials_for_what_is_declared_are_said(home):
     notes = opening_notes(prepared(home, LeaveOneOut("method", PARTS, METHOD), n_trials=3))
-    assert any("3 trials are too few for all 2 seeds of the arms: what is declared is not tested" in n for n in notes)
+    assert any(
+        "3 trials are too few for all 2 seeds of the arms, which need 14: what is declared is not" in n for n in notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_too_few_trials_for_what_is_declared_are_said(home):
         ),
         (
             LeaveOneOut("m", PARTS, METHOD, outcomes=("weather",)),
-            "unknown outcome of the comparison 'push-pull − without it' that is tested 'weather'",
+            "comparison 'push-pull − without it': unknown tested outcome 'weather'",
         ),
     ],
 )

@@ -45,7 +45,7 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
         ),
         (("--baseline", "alexnet"), "unknown baseline (or a .csv or .json file of errors) 'alexnet' (did you mean"),
         (("--baseline", "/nowhere.csv"), "baseline file cannot be read: /nowhere.csv"),
-        (("--baseline", "arm:plaim"), "unknown arm of space 'push-pull' 'plaim' (did you mean 'plain'?)"),
+        (("--baseline", "arm:plaim"), "space 'push-pull': unknown arm 'plaim' (did you mean 'plain'?)"),
         (
             ("--baseline", "alexnet-paper", "--set", "evaluate.severities=[1,2]"),
             "baseline alexnet-paper is over the severities 1, 2, 3, 4, 5, not 1, 2",
@@ -145,7 +145,7 @@ def test_space_files_that_define_no_space(capsys, tmp_path: Path) -> None:
     assert "space file does not exist" in refused(capsys, tmp_path, "--space", str(tmp_path / "none.py"))
     empty = tmp_path / "empty_space.py"
     empty.write_text("X = 1\n")
-    assert "must define SPACE = Space(...), got NoneType" in refused(capsys, tmp_path, "--space", str(empty))
+    assert "defines no SPACE, and must have SPACE = Space(...)" in refused(capsys, tmp_path, "--space", str(empty))
     odd = tmp_path / "odd.json"
     odd.write_text(json.dumps({"name": "x"}))
     assert "is not a space" in refused(capsys, tmp_path, "--space", str(odd))

@@ -34,7 +34,7 @@ def test_an_undefined_rce_is_said_with_its_reason():
 
 
 def test_what_cannot_be_a_baseline_is_refused():
-    with pytest.raises(InputError, match=r"unknown arm of space .* 'plan' \(did you mean 'plain'\?\)"):
+    with pytest.raises(InputError, match=r"space '.*': unknown arm 'plan' \(did you mean 'plain'\?\)"):
         baseline_of_study("arm:plan", RESULTS)
     with pytest.raises(InputError, match="arm 'plain' has no complete trial yet"):
         baseline_of_study("arm:plain", Results("study", SPACE, ()))

@@ -165,7 +165,7 @@ def test_a_winner_can_be_compared_where_there_is_a_search():
     arms, axes = (Arm("plain", {}),), (Choice("push_pull.where", ("none", "first")),)
     against = (Comparison("winner", "plain"),)
     assert space(arms=arms, axes=axes, comparisons=against).family[0].weights == {"winner": 1, "plain": -1}
-    with pytest.raises(InputError, match="unknown arm of the comparison 'winner − plain' 'winner'"):
+    with pytest.raises(InputError, match="comparison 'winner − plain': unknown arm 'winner'"):
         space(arms=arms, comparisons=against)
 
 
@@ -177,7 +177,10 @@ ARMS = (Arm("a", {}), Arm("b", {"push_pull.where": "first"}))
 REFUSED = {
     "a part without settings": (lambda: Part("p", {}), "part 'p': `without` changes nothing"),
     "a part of an unknown setting": (lambda: Part("p", {"rank.distanc": "l2"}), "part 'p': `without`: .*rank.distance"),
-    "an unknown control": (lambda: Part("p", {"rank.top": 3}, control="placebo!"), "unknown control .* mean 'placebo'"),
+    "an unknown control": (
+        lambda: Part("p", {"rank.top": 3}, control="placebo!"),
+        "part 'p': unknown control .* mean 'placebo'",
+    ),
     "a part that changes nothing": (
         lambda: space(one_part({"push_pull.h": 2})),
         "part 'p' of ablation 'm' changes nothing: without it .`push_pull.h`=2.0. the settings are those of the full",
@@ -218,7 +221,7 @@ REFUSED = {
     "one seed": (lambda: space(LEFT_OUT, n_seeds=1), "need at least 2 seeds: `n_seeds` is 1"),
     "a comparison with an unknown arm": (
         lambda: space(arms=ARMS, comparisons=(Comparison("c", "b"),)),
-        "unknown arm of the comparison 'c − b' 'c'",
+        "comparison 'c − b': unknown arm 'c'",
     ),
     "a comparison with itself": (lambda: Comparison("a", "a"), "with another one than itself"),
     "no outcome": (lambda: Comparison("a", "b", ()), "`outcomes` must be errors such as"),
@@ -226,6 +229,11 @@ REFUSED = {
         lambda: space(arms=ARMS, comparisons=(Comparison("a", "b"), Comparison("b", "a", ("clean", "all")))),
         "comparisons 'a − b' and 'b − a' are one, by 'all'",
     ),
+    "one value for each": (
+        lambda: one_each({"finetune.fraction": 0.1}),
+        "one_each: the values of 'finetune.fraction' are a list, got 0.1",
+    ),
+    "a word's letters for each": (lambda: one_each({"rank.distance": "l2"}), "'rank.distance' are a list, got 'l2'"),
     "something else as an ablation": (lambda: space("method"), "the ablations of space 's' must be a list of Leave"),
 }
 
@@ -241,7 +249,7 @@ def test_what_can_show_nothing_is_refused_by_name(what):
     ("change", "match"),
     [
         ({"kind": "leave-two-out"}, "unknown kind of ablation 'leave-two-out'"),
-        ({"part": []}, "unknown entry of ablation 'method' 'part' .did you mean 'parts'"),
+        ({"part": []}, "ablation 'method': unknown entry 'part' .did you mean 'parts'"),
         ({"parts": [{"name": "p"}]}, "missing 1 required positional argument: 'without'"),
         ({"parts": ["p"]}, "`parts` must be a list of Part"),
     ],
@@ -257,7 +265,7 @@ def test_json_that_is_no_ablation_is_refused(change, match, tmp_path):
 def test_outcomes_must_be_tested_and_be_numbers_of_their_own():
     family = space(LEFT_OUT).family
     check_tested(family, ["gaussian_noise", "shot_noise"])
-    with pytest.raises(InputError, match="unknown outcome of the comparison 'push-pull − without it' that is tested"):
+    with pytest.raises(InputError, match="comparison 'push-pull − without it': unknown tested outcome"):
         check_tested(family, ["fog"])
     both = space(dataclasses.replace(LEFT_OUT, outcomes=("noise", "gaussian_noise"))).family
     check_tested(both, ["gaussian_noise", "shot_noise"])

@@ -111,7 +111,7 @@ def test_an_unknown_space_suggests_the_nearest():
     ("name", "content", "message"),
     [
         ("missing.py", None, "space file does not exist: .*missing.py"),
-        ("empty.py", "", r"empty.py must define SPACE = Space\(...\), got NoneType"),
+        ("empty.py", "", r"empty.py defines no SPACE"),
         ("other.py", "SPACE = {}", r"other.py must define SPACE = Space\(...\), got dict"),
         ("odd.txt", "x", "space file must end in .py or .json: .*odd.txt"),
         ("broken.json", "{", "broken.json is not a space: "),

@@ -311,7 +311,7 @@ def test_an_axis_that_can_matter_is_taken_wherever_its_conditions_are_decided(ba
             {"axes": ("push_pull.h",)},
             r"the axes of space 'test' must be a list of Choice or Float or Int, got \['push_pu",
         ),
-        ({"axes": AXES[0]}, r"the axes of space 'test' must be a list of Choice or Float or Int, got Choice\(setting="),
+        ({"axes": AXES[0]}, r"the axes of space 'test' must be a list, got one Choice: put it into"),
         ({"arms": ({"name": "plain"},)}, r"the arms of space 'test' must be a list of Arm, got \[{'name': 'plain'}\]"),
         ({"arms": (Arm("plain", ("push_pull.where",)),)}, "arm 'plain' needs settings as {path: value}, got"),
         ({"axes": (), "arms": ()}, "space 'test' has neither axes nor arms"),
@@ -340,7 +340,17 @@ def test_an_axis_that_can_matter_is_taken_wherever_its_conditions_are_decided(ba
         ({"axes": (Int("data.n_train", 10, 20),)}, "axis 'data.n_train': a sweep has one data set"),
         (
             {"axes": (Choice("push_pull.h", (2.0,), when={"push_pull.wher": ("first",)}),)},
-            r"unknown setting in the condition of axis 'push_pull.h' 'push_pull.wher' \(did you mean 'push_pull.where'",
+            r"condition of axis 'push_pull.h': unknown setting 'push_pull.wher' \(did you mean 'push_pull.where'",
+        ),
+        (
+            {
+                "axes": (
+                    Choice("push_pull.where", ("none", "frist")),
+                    Choice("push_pull.h", (2, 3), when={"push_pull.where": ("first",)}),
+                )
+            },
+            r"axis 'push_pull.h' can change nothing: no proposal meets its condition `push_pull.where` first \(the "
+            r"axis has none, frist\)",
         ),
         ({"axes": (AXES[0], on_where())}, "its condition on 'push_pull.where' needs at least one value, got none"),
         (

@@ -68,16 +68,15 @@ def check_axis_matters(space: Explored, axis: Axis) -> Settings:
 
 
 def _unmet(space: Explored, axis: Axis) -> str:
-    """Return the conditions of an axis that no proposal meets, with the values that other axes give their settings."""
+    """Return the conditions of an axis, which no proposal meets together, with the values that axes have for them."""
     given = {path: [other for other in space.axes if other.setting == path] for path in axis.when}
     values = {
         path: _distinct(value for other in axes for value in _samples(space, other)) for path, axes in given.items()
     }
-    never = [path for path, some in values.items() if some and not any(is_among(v, axis.when[path]) for v in some)]
     return " and ".join(
         f"its condition `{path}` {' or '.join(map(str, axis.when[path]))}"
         + (f" (the axis has {', '.join(map(str, values[path]))})" if values[path] else "")
-        for path in never or axis.when
+        for path in axis.when
     )
 
 

@@ -128,6 +128,7 @@ def test_a_terminal_that_closes_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> N
     home = tmp_path / "home"
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have it ignored
         os.chdir(ROOT)
         os.execv(sys.executable, command(home))
     drained = threading.Thread(target=drain, args=(terminal,), daemon=True)

@@ -53,7 +53,7 @@ class Needs:
             needed |= _strings(lease.note.get("keys"))
         for key, (used_at, stage) in uses.items():
             unnamed_s = GIVEN_S if stage in GIVEN else RECENT_S if others else 0.0
-            if time.time() - used_at < unnamed_s:
+            if unnamed_s and time.time() - used_at < unnamed_s:  # the store's clock may be ahead of this machine's
                 needed.add(key)
         return self._with_inputs(needed)
 

@@ -15,7 +15,8 @@ def open_store(place: str | Path, *, read_only: bool = False, patient: bool = Fa
 
     Args:
         place: a folder, which is made if it does not exist, or an address such as ``s3://BUCKET/PREFIX``.
-        read_only: whether it is only looked at: nothing is made or tried.
+        read_only: whether it is only looked at: no folder is made, nothing tried; in a bucket a probe of its clock
+            may be written.
         patient: whether a bucket that does not answer is waited for, as it is in the midst of a sweep; a person who has
             just named it hears of that at once.
 

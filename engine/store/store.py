@@ -100,7 +100,8 @@ class Store(ABC):
 
     Args:
         place: a folder, which is made if it does not exist, or an address such as ``s3://BUCKET/PREFIX``.
-        read_only: whether it is only looked at: nothing is made or tried.
+        read_only: whether it is only looked at: no folder is made, nothing tried; in a bucket a probe of its clock
+            may be written.
 
     Attributes:
         address: what other processes, on any machine that reaches the store, open it by.

@@ -26,7 +26,7 @@ timer.start()
 try:
     _raylet.GcsClient(address=sys.argv[1])
     timer.cancel()
-except Exception as error:
+except Exception as error:  # of whatever kind: whoever started this program reads it and says it in a sentence
     print(f"{type(error).__name__}: {error}", flush=True)
     os._exit(1)
 """

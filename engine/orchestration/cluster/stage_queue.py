@@ -455,14 +455,12 @@ class StageQueue:
         come to no epoch for so long that it may never do so.
         """
         pause_s, heard = min(POLL_S[0] * 2**stage.n_elsewhere, POLL_S[1]), time.monotonic()
-        stage.n_elsewhere += (
-            1  # this machine may not see a lease that the worker's does: it is asked less and less often
-        )
+        stage.n_elsewhere += 1  # a lease that only the worker's machine sees is asked for less and less
         while True:
             await asyncio.sleep(pause_s)
             try:
                 found, epochs, held = await self._look_until_seen(stage)
-            except Exception as error:
+            except Exception as error:  # the store has refused for minutes: a worker is asked, and its trials go on
                 reason = f"{stage.spec.stage}: {type(error).__name__}: {error}"
                 self._settle(stage, {"state": "failed", "reason": reason, "infrastructure": True, "passing": True})
                 await self._tell()

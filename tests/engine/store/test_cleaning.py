@@ -134,6 +134,12 @@ def test_what_a_live_sweep_names_or_has_used_stays(store):
     assert removed(store, 0) == [A, C]
 
 
+def test_what_nobody_is_at_goes_though_the_store_s_clock_is_ahead(store):
+    publish(store, A, used_days_ago=-1 / 24)
+    assert clean(store, 0).n_kept == 0
+    assert keys(store) == []
+
+
 def test_what_a_live_sweep_used_long_ago_and_does_not_name_goes(store):
     with sweep_lease(store.root, "mine", [A]):
         publish(store, A, used_days_ago=3)

@@ -18,10 +18,9 @@ from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
-from engine.metrics import Baseline, corruption_scores, errors_as_csv, load_baseline
-from engine.report.measurement import recorded_measurement
+from engine.metrics import errors_as_csv, load_baseline
+from engine.report.error_grid import error_grid
 from engine.report.terminal import make_console, say
-from engine.report.text_tables import Table
 from engine.settings import TrialConfig
 from engine.spaces import load_space
 from engine.stages import (
@@ -35,7 +34,6 @@ from engine.stages import (
     run_chain,
 )
 from engine.stages.budget import HELD_OUT, NoisyBudget
-from engine.stages.evaluate import rows_to_table
 from engine.store import Store, open_store
 from engine.training import recipe_settings
 from pipelines._command_line import ComputeOptions, run
@@ -170,32 +168,6 @@ def describe_stage(outcome: StageOutcome) -> str:
         measured = outcome.artifact.json("metrics")
         line += "  " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
     return line
-
-
-def error_grid(errors: dict, baseline: Baseline | None = None) -> Table:
-    """Return the test errors as a table, corruptions by severities, and what they are against a baseline."""
-    rows = errors["test"]["corrupted"]
-    severities = sorted({row["severity"] for row in rows})
-    clean, tuned = errors["test"]["clean"], errors["test"]["tuned_distortion"]
-    title = f"test error in %   clean {clean:.2%}" + ("" if tuned is None else f"   distortion tuned on {tuned:.2%}")
-    scores = None if baseline is None else corruption_scores(rows_to_table(rows), clean, baseline)
-    columns, lines = ["corruption", *map(str, severities), "mean"], []
-    caption = f"objective {errors['objective']:.2%}: {recorded_measurement(errors).objective_in_words()}"
-    if baseline is not None and scores is not None:
-        columns += ["CE", "rCE"]
-        ratios = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
-        caption = "\n".join([caption, ratios, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
-    for name in dict.fromkeys(row["corruption"] for row in rows):
-        cells = [row["error"] for row in rows if row["corruption"] == name]
-        words = [f"{100 * cell:.1f}" for cell in (*cells, sum(cells) / len(cells))]
-        if scores is not None:
-            words += [_percent((scores.CE or {}).get(name)), _percent((scores.rCE_by_corruption or {}).get(name))]
-        lines.append((name, *words))
-    return Table(title, columns, lines, align="l" + "r" * (len(columns) - 1), caption=caption)
-
-
-def _percent(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{100 * ratio:.1f}"
 
 
 def write_errors(errors: dict, path: Path) -> None:

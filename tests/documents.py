@@ -36,8 +36,10 @@ KEEPS_ITS_IMAGES = ("selective-digits", "selective-cifar")
 FEW = {"--n-trials": 3, "--n-seeds": 2}
 EXTENDED = 100
 """A larger number of trials extends a study that is there: it is one more than that has."""
-COMPUTE = ("sweep", "trial", "responses", "rankings", "disparity")
+COMPUTE = ("sweep", "trial", "responses", "rankings", "disparity", "evaluate")
 """Commands that take settings."""
+TESTED = {"data.n_train": 60, "data.n_validation": 24, "data.n_test": 24}
+"""Settings of them that a command knows which trains nothing."""
 
 PRELUDE = f"""
 import engine.orchestration
@@ -127,7 +129,7 @@ def small(words: list[str]) -> list[str]:
     if name == "sweep" and "--n-trials" not in arguments:
         arguments += ["--n-trials", str(FEW["--n-trials"])]
     keeps = any(space in arguments for space in KEEPS_ITS_IMAGES)
-    caps = {"pretrain.epochs": 1} if keeps else {**IMAGES, **EPOCHS}
+    caps = {"pretrain.epochs": 1} if keeps else TESTED if name == "evaluate" else {**IMAGES, **EPOCHS}
     start = arguments.index("--set") + 1 if "--set" in arguments else len(arguments)
     end = next((i for i in range(start, len(arguments)) if arguments[i].startswith("--")), len(arguments))
     given = [word for word in arguments[start:end] if word.partition("=")[0] not in caps]

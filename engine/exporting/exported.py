@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from engine.errors import InputError
 from engine.stages.network import build_network, to_device
-from engine.training.correction import CHILD, add_correction
+from engine.training.correction import add_given_corrections
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 FORMAT = 1
 """Of ``config.json``; raised when a reader of the one before could not read it."""
-_FILTERS = f".{CHILD}.filters"
 
 
 def load_exported(folder: str | Path, *, device: str | torch.device = "cpu") -> nn.Module:
@@ -68,6 +67,27 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def exported_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings, by dotted path, of a trial whose network is wired as an exported one.
+
+    Raises:
+        InputError: as ``read_config``, or one whose entry ``network`` is not whole.
+    """
+    network = read_config(folder)["network"]
+    try:
+        push_pull = network["push_pull"]
+        settings = {"model.name": network["name"], "model.width": network["width"]}
+    except KeyError as error:
+        raise InputError(f"{folder / CONFIG} lacks {error} of its network") from None
+    if push_pull is None:
+        return {**settings, "push_pull.where": "none"}
+    where = push_pull["where"]
+    return settings | {
+        "push_pull.where": where if isinstance(where, str) else ",".join(where),
+        **{f"push_pull.{name}": push_pull[name] for name in ("h", "alpha", "learn_alpha") if name in push_pull},
+    }
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -81,10 +101,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _rebuilt(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
     """Return the network that settings build, with its weights; correction units are known by these alone."""
     try:
-        network = build_network(settings, seed=0)
-        for name, values in weights.items():
-            if name.endswith(_FILTERS):
-                add_correction(network, name.removesuffix(_FILTERS), values)
+        network = add_given_corrections(build_network(settings, seed=0), weights)
         network.load_state_dict(dict(weights))
     except (KeyError, RuntimeError, AttributeError) as error:  # what settings or weights of another network raise
         raise InputError(f"{CONFIG} and {WEIGHTS} are not of one network ({error})") from error

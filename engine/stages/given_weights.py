@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.digest import digest
 from engine.errors import InputError
@@ -21,6 +21,7 @@ from engine.stages.network import build_on_meta
 from engine.stages.plan import TrialPlan
 from engine.stages.runner import find_whole
 from engine.store.store import Store
+from engine.training.correction import add_given_corrections, has_corrections
 
 _FILES: dict[str, str] = {}
 """{key: the file that was given in this process}: in the store a file of the same content may have come before it."""
@@ -110,16 +111,43 @@ def check_weights(plan: TrialPlan, store: Store) -> None:
     for spec in plan:
         if spec.stage == "init":
             shapes, source = _shapes(store, spec.inputs["weights"])
-            network = spec.settings["network"]
-            check_fit(build_on_meta(network), shapes, source=f"{source} for a network {network['name']}")
+            settings = spec.settings["network"]
+            network = build_on_meta(settings)
+            if has_corrections(shapes):
+                _check_only_tested(plan, source)
+                _add_corrections(network, shapes, source)
+            check_fit(network, shapes, source=f"{source} for a network {settings['name']}")
+
+
+def _check_only_tested(plan: TrialPlan, source: str) -> None:
+    """Check that nothing is trained of a network that has correction units: they take part in no ranking or tuning."""
+    others = [spec.stage for spec in plan if spec.stage not in ("init", "evaluate")]
+    if others:
+        raise InputError(
+            f"the network in {source} has correction units, so that it can be evaluated, but has no {others[0]} of its "
+            "own: `finetune.which` must be none"
+        )
+
+
+def _add_corrections(network: nn.Module, shapes: Mapping[str, Tensor], source: str) -> None:
+    try:
+        add_given_corrections(network, shapes)
+    except (InputError, AttributeError) as error:  # no such layer, or not so many filters
+        raise InputError(f"the correction units in {source} do not fit: {error}") from error
 
 
 def _shapes(store: Store, key: str) -> tuple[dict[str, Tensor], str]:
-    """Return {name: the shape, as a tensor on the meta device} of weights in the store, and the file they are from."""
+    """Return {name: the shape, as a tensor on the meta device} of weights in the store, and the file they are from.
+
+    Which filters have correction units is there as it is: they are built by it.
+    """
     artifact = find_whole(store, key)
     if artifact is None:
         raise InputError(f"`model.weights`: the store has no weights {key}; give their file again (--init)")
-    tensors = {name: torch.empty(tensor.shape, device="meta") for name, tensor in artifact.tensors("model").items()}
+    tensors = {
+        name: tensor if has_corrections([name]) else torch.empty(tensor.shape, device="meta")
+        for name, tensor in artifact.tensors("model").items()
+    }
     return tensors, _FILES.get(key) or artifact.json("facts")["source"]
 
 

@@ -7,6 +7,7 @@ from engine.stages.context import StageContext
 from engine.stages.network import build_network, set_input_statistics
 from engine.stages.planning import Planning
 from engine.stages.registration import register_stage
+from engine.training.correction import add_given_corrections
 
 
 def _is_wanted(planning: Planning) -> bool:
@@ -43,6 +44,8 @@ def init(context: StageContext) -> None:
     network = build_network(settings["network"], seed=0)
     set_input_statistics(network, context.data)
     weights = context.inputs["weights"]
-    load_weights(network, weights.tensors("model"), source=f"the artifact {weights.manifest['key']}")
+    tensors = weights.tensors("model")
+    add_given_corrections(network, tensors)
+    load_weights(network, tensors, source=f"the artifact {weights.manifest['key']}")
     context.attempt.write_tensors("model", network.state_dict())
     context.attempt.write_json("network", dict(settings["network"]))

@@ -13,6 +13,7 @@ from engine.models import build_model
 from engine.seeds import global_draws
 from engine.store.artifact import Artifact
 from engine.training import apply_changes
+from engine.training.correction import add_given_corrections
 
 
 def build_network(settings: Mapping[str, Any], *, seed: int) -> nn.Module:
@@ -77,7 +78,8 @@ def restore_network(made: Sequence[Artifact], device: torch.device) -> nn.Module
     for artifact in made:
         if "model.safetensors" in artifact.manifest["files"]:
             network = build_network(artifact.json("network"), seed=0)
-            network.load_state_dict(artifact.tensors("model"))
+            weights = artifact.tensors("model")
+            add_given_corrections(network, weights).load_state_dict(weights)
         elif network is None:
             raise ValueError(f"artifact {artifact.manifest['key']} has changes of a network, but comes first")
         else:

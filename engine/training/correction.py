@@ -6,7 +6,7 @@ shape of the unit is chosen here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from engine.errors import InputError
 
 CHILD = "correction"
 """The name of a unit inside the convolution that it corrects."""
+_FILTERS = f".{CHILD}.filters"
 
 
 class CorrectionUnit(nn.Module):
@@ -61,6 +62,27 @@ def add_correction(network: nn.Module, layer: str, filters: Tensor) -> Correctio
     convolution.add_module(CHILD, unit)
     convolution.register_forward_hook(_correct)
     return unit
+
+
+def add_given_corrections(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Put units behind the layers of a network that have some among its weights, by which alone they are known.
+
+    Args:
+        network: it gets the units; their own weights are for the caller to load.
+        weights: {name: tensor} of the whole network; of the units, ``filters`` has its values.
+
+    Raises:
+        InputError: what ``add_correction`` refuses.
+    """
+    for name, values in weights.items():
+        if name.endswith(_FILTERS):
+            add_correction(network, name.removesuffix(_FILTERS), values)
+    return network
+
+
+def has_corrections(weights: Iterable[str]) -> bool:
+    """Return whether there are units among the names of a network's weights."""
+    return any(name.endswith(_FILTERS) for name in weights)
 
 
 def _correct(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:

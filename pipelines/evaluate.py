@@ -1,0 +1,211 @@
+"""One network, one table: ``python -m pipelines.evaluate``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from engine import variables
+from engine.data import DataInfo
+from engine.errors import InputError
+from engine.exporting.exported import WEIGHTS, exported_settings, read_config
+from engine.extensions import parse_settings
+from engine.figures.saving import require_folder
+from engine.metrics import Baseline, corruption_scores, load_baseline
+from engine.report.error_grid import error_grid
+from engine.report.terminal import make_console, say
+from engine.settings import TrialConfig
+from engine.stages import check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
+from engine.stages.evaluate import rows_to_table
+from engine.store import Store, open_store
+from pipelines._command_line import ComputeOptions, run
+from pipelines._progress import stage_bar, waiting
+from pipelines.trial import write_errors
+
+SECTIONS = ("data", "evaluate", "model", "push_pull")
+"""Whose settings matter to a network that is only tested."""
+FORMATS = (".csv", ".json")
+
+
+@dataclass(kw_only=True)
+class EvaluateOptions(ComputeOptions):
+    """Test one network, as it is, on clean and on corrupted images: its errors by corruption and severity.
+
+    Nothing is trained. What was computed once is found again in the store.
+
+    Example: python -m pipelines.evaluate --network exported --dataset digits
+    """
+
+    network: Annotated[str, tyro.conf.arg(metavar="WHAT")]
+    """A folder that `pipelines.export` has written; a file of weights that tells its network (a CIFAR ResNet or
+    DenseNet); or a network's name, whose weights --init has."""
+    init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The weights of a network that is given by its name: torch's or safetensors."""
+    baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Also give CE, mCE and rCE against it: alexnet-paper, or a .csv or .json file of errors (--output writes such)."""
+    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = field(default=())
+    """Settings to change: of data, evaluate, model and push_pull, such as data.n_test=1000 evaluate.severities=1,5."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the errors: .csv, one a line, or .json, with the scores and the network; both can be a baseline."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
+        variables.STORE, variables.path
+    )
+    """Where what is computed goes, if not into HOME/store: a folder, or s3://BUCKET/PREFIX, gs://… or az://…"""
+
+
+def main(options: EvaluateOptions) -> int:
+    """Test the network, print its table and write what is asked for."""
+    console = make_console()
+    given = check_options(options)
+    device = options.set_up()
+    baseline = None if options.baseline is None else load_baseline(options.baseline)
+    store = open_store(options.store or options.home / "store")
+    settings, notes = network_settings(options, store, given)
+    config = TrialConfig().with_settings({**settings, **given, "finetune.which": "none"})
+    with waiting(console, "reading the data set"):
+        info, _ = prepare_data(config.data, store, download=options.download)
+    check_shape(options.network, info)
+    plan = plan_trial(config, info, device=device.type, threads=torch.get_num_threads())
+    check_weights(plan, store)
+    if baseline is not None:
+        tested = plan.judged.settings
+        baseline.check(tested["corruptions"], tested["severities"])
+    say(
+        console,
+        f"{options.network}: {config.model.name} on {device.type}; {info.n_test} test images of {info.settings.name}, "
+        f"{info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes",
+        *notes,
+        *info.notes,
+    )
+    with stage_bar(console) as show:
+        outcomes = list(run_chain(plan, store, data_getter(info, store, device), device=device, on_progress=show))
+    errors = next(done for done in outcomes if done.spec is plan.judged).artifact.json("errors")
+    say(console, error_grid(errors, baseline, is_trial=False))
+    if options.output is not None:
+        write_output(options, config, info, errors, baseline)
+        say(console, f"wrote {options.output}")
+    return 0
+
+
+def check_options(options: EvaluateOptions) -> dict[str, Any]:
+    """Return the settings that are given, by dotted path.
+
+    Raises:
+        InputError: a setting of what is not done here, or a file that cannot be written.
+    """
+    given = parse_settings(options.settings)
+    for path in given:
+        if path.partition(".")[0] not in SECTIONS:
+            raise InputError(
+                f"the setting {path!r} says nothing here, where nothing is trained: those of {', '.join(SECTIONS)} do; "
+                "pipelines.trial takes all"
+            )
+    if options.dataset is not None:
+        given["data.name"] = options.dataset
+    if options.output is not None:
+        if options.output.suffix not in FORMATS:
+            raise InputError(f"`--output` must end in {' or '.join(FORMATS)}, got {options.output}")
+        require_folder(options.output, "the table")
+    return given
+
+
+def network_settings(
+    options: EvaluateOptions, store: Store, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the settings that make a trial start from the network, and notes on it; its weights go into the store.
+
+    Raises:
+        InputError: no such network, one that has no weights, or weights that cannot be read.
+    """
+    place = Path(options.network).expanduser()
+    if place.is_dir():
+        _refuse_init(options, "an exported network has its own")
+        settings = exported_settings(place)
+        weights = prepare_weights(place / WEIGHTS, store)
+        return {**settings, "model.weights": weights.key}, weights.notes
+    if place.is_file():
+        _refuse_init(options, "the file has them")
+        weights = prepare_weights(place, store)
+        if not weights.facts and "model.name" not in given:
+            raise InputError(
+                f"the weights in {place} do not tell which network they are of: give it by name, "
+                f"--network NAME --init {place}"
+            )
+        return weights.settings(given=given), weights.notes
+    if len(place.parts) > 1 or place.suffix in (".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors"):
+        raise InputError(f"there is no network {place}: neither a file of weights nor an exported folder")
+    if options.init is None:
+        raise InputError(f"network {options.network!r} has no weights of its own: give a file of them by --init")
+    weights = prepare_weights(options.init, store)
+    named = {**given, "model.name": options.network}
+    return {**weights.settings(given=named), "model.name": options.network}, weights.notes
+
+
+def _refuse_init(options: EvaluateOptions, reason: str) -> None:
+    if options.init is not None:
+        raise InputError(f"`--init {options.init}` gives weights to {options.network}, but {reason}")
+
+
+def check_shape(network: str, info: DataInfo) -> None:
+    """Check that an exported network takes the images and knows their classes; of others it is seen by their weights.
+
+    Raises:
+        InputError: it takes others.
+    """
+    if not Path(network).expanduser().is_dir():
+        return
+    settings = read_config(Path(network).expanduser())["network"]
+    side, channels, classes = settings["image_size"], settings["in_channels"], settings["num_classes"]
+    if (channels, side, classes) != (info.channels, info.image_size, info.n_classes):
+        raise InputError(
+            f"the network in {network} takes images of {channels}×{side}×{side} and has {classes} classes, but "
+            f"{info.settings.name} has {info.channels}×{info.image_size}×{info.image_size} and {info.n_classes} "
+            "(`data.image_size` and `data.channels` change images)"
+        )
+
+
+def write_output(
+    options: EvaluateOptions, config: TrialConfig, info: DataInfo, errors: Mapping[str, Any], baseline: Baseline | None
+) -> None:
+    """Write the errors in the format that the file's name asks for.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    assert options.output is not None
+    if options.output.suffix == ".csv":
+        write_errors(dict(errors), options.output)
+        return
+    test = errors["test"]
+    scores = corruption_scores(rows_to_table(test["corrupted"]), test["clean"], baseline)
+    flat = config.flat()
+    value = {
+        "network": options.network,
+        "dataset": info.settings.name,
+        "data_key": info.key,
+        "settings": {path: flat[path] for path in flat if path.partition(".")[0] in SECTIONS},
+        "test": test,
+        "baseline": None if baseline is None else baseline.source,
+        "scores": dataclasses.asdict(scores),
+    }
+    try:
+        options.output.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise InputError(f"the table cannot be written: {options.output} ({error.strerror})") from error
+
+
+def command_line(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with some arguments; return its exit code."""
+    return run(EvaluateOptions, main, program="evaluate", arguments=arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

@@ -1,0 +1,141 @@
+"""One network, one table: of a folder, of a file, of a name with a file; and each fault is a sentence."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine import load_exported
+from engine.corruptions import corrupt
+from engine.data import open_reader
+from engine.exporting import export_network
+from engine.metrics import predict
+from engine.settings import DataSettings
+from engine.stages import prepare_data
+from engine.stages.network import build_network
+from engine.stages.probe import TEST, corruption_seed
+from engine.store import open_store
+from engine.training.correction import CorrectedFilters
+from pipelines.evaluate import command_line
+
+SETTINGS = ("data.n_test=60", "data.n_validation=20", "evaluate.severities=1,5", "evaluate.corruptions=contrast")
+NETWORK = {"name": "resnet-8", "width": 4, "num_classes": 10, "in_channels": 1, "image_size": 16}
+PUSH_PULL = {"where": ["conv1", "layer2.0.conv1"], "h": 1.5, "alpha": 0.7, "learn_alpha": "layer"}
+
+
+@pytest.fixture
+def evaluate(tmp_path, capsys):
+    """Return a function that runs the command with a home of its own: (exit code, what it printed, its errors)."""
+
+    def run(*arguments, settings=SETTINGS):
+        given = ["--home", str(tmp_path / "runs"), "--dataset", "digits", *map(str, arguments), "--set", *settings]
+        code = command_line(given)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@torch.no_grad()
+def answering(network):
+    """Return a network that does not give one answer to all images, though it has learned nothing."""
+    images = open_reader(DataSettings(name="digits")).read().train.images
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # its statistics are those of the images
+    network.train()(images.float() / 255)
+    network.fc.bias.sub_(predict(network, images).mean(0))
+    return network
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """Return a folder that has a network with push–pull layers, and correction units that change its answers."""
+    settings = {**NETWORK, "push_pull": PUSH_PULL}
+    network = build_network(settings, seed=1)
+    units = CorrectedFilters(network, {"layer1.0.conv1": torch.tensor([2, 0])}, generator=torch.Generator()).units
+    with torch.no_grad():
+        network.conv1.raw_alpha.add_(0.5)
+        for parameter in units.parameters():
+            parameter.normal_(std=0.2, generator=torch.Generator().manual_seed(3))
+    export_network(answering(network), tmp_path / "it", settings=settings, about={}, formats=["safetensors"])
+    return tmp_path / "it"
+
+
+def by_hand(network, home):
+    """Return {corruption, severity: error} of a network on the test images, clean ones by themselves."""
+    settings = DataSettings(name="digits", n_test=60, n_validation=20)
+    _, data = prepare_data(settings, open_store(home / "store"))
+    images, labels, indices = data.test.images, data.test.labels, data.test.indices
+    sets = {("", 0): images}
+    for severity in (1, 5):
+        made = corrupt(
+            images, "contrast", severity, seed=corruption_seed(TEST), indices=indices, table=data.severity_table
+        )
+        sets["contrast", severity] = made
+    return {cell: float((predict(network, made).argmax(1) != labels).float().mean()) for cell, made in sets.items()}
+
+
+def test_an_exported_network_has_the_errors_that_it_makes(evaluate, exported, tmp_path):
+    code, printed, errors = evaluate("--network", exported, "--output", tmp_path / "errors.json")
+    assert (code, errors) == (0, "")
+    assert "resnet-8 on cpu; 60 test images of digits, 1×16×16, 10 classes" in printed
+    written = json.loads((tmp_path / "errors.json").read_text())
+    found = {(row["corruption"], row["severity"]): row["error"] for row in written["test"]["corrupted"]}
+    expected = by_hand(load_exported(exported), tmp_path / "runs")
+    assert {**found, ("", 0): written["test"]["clean"]} == expected
+    assert len(set(expected.values())) > 1
+    assert written["scores"]["E"] == pytest.approx((expected["contrast", 1] + expected["contrast", 5]) / 2)
+    assert f"mean error {written['scores']['E']:.2%} over all of these, E" in printed
+    assert written["settings"]["push_pull.where"] == "conv1,layer2.0.conv1"
+
+
+def test_a_network_by_name_is_compared_with_what_was_written_of_another(evaluate, tmp_path):
+    for seed, file in ((0, "first"), (5, "second")):
+        network = answering(build_network({**NETWORK, "push_pull": None}, seed=seed))
+        save_file(network.state_dict(), tmp_path / f"{file}.safetensors")
+    named = ("--network", "resnet-8", "--init")
+    model = (*SETTINGS, "model.width=4")
+    code, _, errors = evaluate(
+        *named, tmp_path / "first.safetensors", "--output", tmp_path / "first.csv", settings=model
+    )
+    assert (code, errors) == (0, "")
+    arguments = ("--baseline", tmp_path / "first.csv", "--output", tmp_path / "second.json")
+    code, printed, errors = evaluate(*named, tmp_path / "second.safetensors", *arguments, settings=model)
+    assert (code, errors) == (0, "")
+    assert "mCE" in printed
+    written = json.loads((tmp_path / "second.json").read_text())
+    rows = [line.split(",") for line in (tmp_path / "first.csv").read_text().splitlines()[2:]]
+    sums = sum(row["error"] for row in written["test"]["corrupted"]), sum(float(row[2]) for row in rows)
+    assert written["scores"]["mCE"] == pytest.approx(sums[0] / sums[1])
+    arguments = ("--baseline", tmp_path / "second.json", "--output", tmp_path / "itself.json")
+    evaluate(*named, tmp_path / "second.safetensors", *arguments, settings=model)
+    assert json.loads((tmp_path / "itself.json").read_text())["scores"]["mCE"] == pytest.approx(1)
+
+
+def test_what_cannot_be_evaluated_is_said_before_anything_is_computed(evaluate, exported, tmp_path):
+    (tmp_path / "empty").mkdir()
+    save_file({"other.weight": torch.ones(2, 2)}, tmp_path / "other.safetensors")
+    cases = {
+        ("resnet-8",): "network 'resnet-8' has no weights of its own: give a file of them by --init",
+        ("resnet-8", "--init", "gone.pth"): "there is no checkpoint file gone.pth",
+        ("resnt-8", "--init", tmp_path / "other.safetensors"): "unknown model 'resnt-8' (did you mean 'resnet-8'?)",
+        ("resnet-8", "--init", tmp_path / "other.safetensors"): "do not fit: ",
+        ("gone.pth",): "there is no network gone.pth: neither a file of weights nor an exported folder",
+        (tmp_path / "empty",): "it has no config.json",
+        (tmp_path / "other.safetensors",): "do not tell which network they are of: give it by name, --network NAME",
+        (exported, "--init", tmp_path / "other.safetensors"): "but an exported network has its own",
+        (exported, "--output", "errors.txt"): "`--output` must end in .csv or .json, got errors.txt",
+        (exported, "--baseline", "nobody"): "unknown baseline",
+    }
+    for (network, *others), sentence in cases.items():
+        code, _, errors = evaluate("--network", network, *others)
+        assert code == 2, network
+        assert sentence in errors, network
+    code, _, errors = evaluate("--network", exported, settings=(*SETTINGS, "data.image_size=24"))
+    assert code == 2
+    assert "takes images of 1×16×16 and has 10 classes, but digits has 1×24×24 and 10" in errors
+    code, _, errors = evaluate("--network", exported, settings=("finetune.which=most",))
+    assert code == 2
+    assert "the setting 'finetune.which' says nothing here, where nothing is trained" in errors

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.console import Console
 
+from engine.errors import InputError
 from engine.explanation import as_typed
+from engine.orchestration.cluster.slots import note_of_cores_alone, plan_cluster_slots
 from engine.orchestration.preparation import Prepared, opening_notes
 from engine.orchestration.search import SAMPLERS, Identities, check_reproduces, make_sequence, results_so_far
 from engine.orchestration.search.remaining_trials import RemainingTrials, remaining_trials
@@ -42,6 +45,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         check_comparable(prepared.study_name, so_far.measurements, prepared.measurement)
         check_reproduces(so_far, Identities(space, prepared.identity))
     left = remaining_trials(planned, so_far, retry_failed=options.retry_failed)
+    device = _device_of_run(prepared)
     say(
         console,
         f"study {prepared.study_name}: space {space.name} (digest {space.digest}) on {prepared.info.settings.name}\n"
@@ -49,7 +53,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         f"{options.sampler_name}, {planned.n_winner_trials} to compute the best again"
         + ("; so many suit the space, --n-trials N runs others" if options.n_trials is None else ""),
     )
-    for note in [*opening_notes(prepared), *_notes(prepared, left)]:
+    for note in [*opening_notes(prepared), *_notes(prepared, left, device)]:
         say(console, note)
     shared = _shared_stages(prepared)
     for arm in space.arms:
@@ -63,7 +67,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         say(console, f"  axis {_described(axis)}")
     if not left.n_left:
         return
-    say(console, stage_table(prepared, left))
+    say(console, stage_table(prepared, left, device.kind))
     exact = SAMPLERS[options.sampler_name].source == "drawn" or not left.count("proposal")
     if not exact or (left.n_winner and left.winner is None):
         say(
@@ -73,7 +77,42 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         )
 
 
-def _notes(prepared: Prepared, left: RemainingTrials) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Device:
+    """What the stages of the run will compute on, and what is to be said of it."""
+
+    kind: str
+    note: str = ""
+
+
+def _device_of_run(prepared: Prepared) -> _Device:
+    """Return what the run would compute on: a cluster is asked, where it alone knows whether it has GPUs.
+
+    Raises:
+        InputError: the run would be refused for the slots that are asked for.
+    """
+    from engine.orchestration.cluster.connection import connect, disconnect
+
+    if prepared.device_is_known:
+        return _Device(prepared.device)
+    options = prepared.options
+    try:
+        cluster = connect(options.cluster_address, log=options.home / "logs" / "dry-run-ray.log")
+    except InputError as error:
+        return _Device(
+            prepared.device,
+            f"planned for {prepared.device}, since the cluster does not say what it has: {error}; where it has GPUs "
+            "the stages are others; --gpus-per-slot 1 plans those",
+        )
+    try:
+        slots = plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
+    finally:
+        disconnect()
+    note = note_of_cores_alone(options.slot_request, slots)
+    return _Device(slots.device, note or f"planned for {slots.device}, as the cluster is now: {cluster.description}")
+
+
+def _notes(prepared: Prepared, left: RemainingTrials, device: _Device) -> Iterator[str]:
     """Yield what a person should know of the rest, and of the device that it is planned for."""
     if not left.n_left:
         yield f"all {left.n_done} trials are done: nothing is left to run"
@@ -83,11 +122,8 @@ def _notes(prepared: Prepared, left: RemainingTrials) -> Iterator[str]:
             + ("" if left.winner is not None or not left.n_winner else "up to ")
             + f"{left.n_winner} to compute the best again: what follows is of these"
         )
-    if not prepared.device_is_known:
-        yield (
-            f"planned for {prepared.device}: the cluster is not asked before the sweep starts; where it has GPUs the "
-            "stages are others; --gpus-per-slot 1 plans those"
-        )
+    if device.note:
+        yield device.note
 
 
 def _shared_stages(prepared: Prepared) -> dict[str, str]:
@@ -113,12 +149,12 @@ def _described(axis: Axis) -> str:
     return f"{axis.label}: {values}" + (f"   if {when}" if when else "")
 
 
-def stage_table(prepared: Prepared, left: RemainingTrials) -> Table:
+def stage_table(prepared: Prepared, left: RemainingTrials, device: str) -> Table:
     """Return, for each kind of stage, how often trials want it, how many distinct ones that is, and what is stored."""
     wanted: Counter[str] = Counter()
     distinct: dict[str, dict[str, StageSpec]] = defaultdict(dict)
     for config in _configs(prepared, left):
-        for spec in prepared.plan(config, device=prepared.device):
+        for spec in prepared.plan(config, device=device):
             wanted[spec.stage] += 1
             distinct[spec.stage][spec.key] = spec
     rows: list[tuple[str, ...]] = []

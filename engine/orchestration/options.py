@@ -19,7 +19,7 @@ from engine.conversion import convert, type_hints
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, load_baseline
-from engine.orchestration.cluster.slots import SlotRequest
+from engine.orchestration.cluster.slots import SlotRequest, check_gpus
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
 from engine.orchestration.databases.servers import check_driver
 from engine.orchestration.search.pruner_kinds import PRUNERS
@@ -116,6 +116,9 @@ class SweepOptions:
         variables.GPUS_PER_SLOT, float
     )
     """GPUs of each slot, such as 0.25; 1 where the cluster has GPUs if not given, 0 to compute on CPUs."""
+    mps: bool = False
+    """Let slots that share a GPU compute on it at once, through NVIDIA's multi-process service, which is started for
+    this sweep on this machine. Never tried on a real GPU yet, and so off by itself."""
     trials_in_flight: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Trials that are open at once; enough to keep the slots busy if not given."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
@@ -179,8 +182,8 @@ class SweepOptions:
         for name in ("storage", "tracking_uri", "ray_address", "dataset", "recipe", "baseline"):
             if getattr(self, name) == "":
                 raise InputError(f"--{name.replace('_', '-')} is empty; leave it out for its default")
-        if self.gpus_per_slot is not None and not 0 <= self.gpus_per_slot < math.inf:
-            raise InputError(f"{variables.called(self, 'gpus_per_slot')} must be ≥ 0, got {self.gpus_per_slot}")
+        if self.gpus_per_slot is not None:
+            check_gpus(self.gpus_per_slot, variables.called(self, "gpus_per_slot"))
         if self.wait is not None and (len(self.wait) > 1 or not 0 <= self.wait_s < math.inf):
             raise InputError(f"--wait takes one number of seconds ≥ 0, got {' '.join(map(str, self.wait))}")
         if self.store_max_gb is not None and not 0 < self.store_max_gb < math.inf:

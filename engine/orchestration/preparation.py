@@ -13,6 +13,7 @@ from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
 from engine.metrics import Baseline
+from engine.orchestration.cluster.mps import check_mps
 from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.addresses import check_folder
 from engine.orchestration.options import SweepOptions
@@ -126,8 +127,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     space = space or load_space(options.space)
     settings = base_settings(options)
     space = space.with_base(settings)
-    if is_private(options):
-        slots_of_this_machine(options)
+    check_slots(options)
     make_home(options.home)
     check_folder(options.storage_url)
     check_tracker(options.tracker, TrackerRequest(options.study or "", options.home, options.tracking_uri))
@@ -291,6 +291,21 @@ def make_home(home: Path) -> None:
 def is_private(options: SweepOptions) -> bool:
     """Return whether the sweep has a Ray of its own on this machine."""
     return options.cluster_address is None
+
+
+def check_slots(options: SweepOptions) -> None:
+    """Check what is asked for of this machine's cores and GPUs; a cluster is not asked before the sweep starts.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    asked = options.slot_request
+    if is_private(options):
+        slots = slots_of_this_machine(options)
+    else:
+        slots = SlotPlan(asked.n_slots or 1, asked.cpus, 1.0 if asked.gpus is None else asked.gpus)
+    if options.mps:
+        check_mps(slots, is_private=is_private(options))
 
 
 def slots_of_this_machine(options: SweepOptions) -> SlotPlan:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.orchestration.cluster.interruption import as_ctrl_c
-from engine.orchestration.cluster.slots import SlotPlan, plan_cluster_slots
+from engine.orchestration.cluster.mps import described, mps
+from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone, plan_cluster_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
@@ -240,22 +241,26 @@ class Sweep:
         n_trial_seats = options.trials_in_flight
         if n_trial_seats is None and is_private(options):
             n_trial_seats = 2 * slots_of_this_machine(options).n_slots
-        cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log)
-        try:
-            self._say("\n".join([cluster.description + cluster_source(options), *described_places(options)]))
-            for finding in quick_look(options, self._disks()):
-                self._say(f"note, {finding.what}: {finding.said}; {finding.remedy}")
-            if not is_private(options):
-                self._say("\n".join(watched_from_elsewhere(options)))
+        with ExitStack() as ending:
+            if options.mps:
+                ending.enter_context(mps())
+            cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log)
+            ending.callback(disconnect)
             slots = (
                 plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
                 if cluster.elastic
                 else slots_of_this_machine(options)
             )
+            where = cluster.description + cluster_source(options) + described(slots, by_mps=options.mps)
+            self._say("\n".join([where, *described_places(options)]))
+            for finding in quick_look(options, self._disks()):
+                self._say(f"note, {finding.what}: {finding.said}; {finding.remedy}")
+            if not is_private(options):
+                self._say("\n".join(watched_from_elsewhere(options)))
+            if cluster.elastic and note_of_cores_alone(options.slot_request, slots):
+                self._say(note_of_cores_alone(options.slot_request, slots))
             self._say(self._opening(study, n_done, slots))
             self._run_on(study, cluster, slots, n_done=n_done)
-        finally:
-            disconnect()
 
     def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
         """Start broker, workers, tracking and screen; run the trials; end everything in order."""

@@ -135,12 +135,12 @@ class _RemoteWorker:
         self._departed = departed
 
     async def run(
-        self, spec: Mapping[str, Any], *, anyway: bool = False, recent: Mapping[str, float]
+        self, spec: Mapping[str, Any], *, anyway: bool = False, recent: Mapping[str, float], alone: bool = False
     ) -> dict[str, Any]:
         from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError, RayTaskError
 
         try:
-            result = await self._actor.run.remote(dict(spec), anyway, dict(recent))
+            result = await self._actor.run.remote(dict(spec), anyway, dict(recent), alone)
         except RayTaskError as error:  # it lives: its code has a fault that it does not report itself
             reason = f"the stage worker raised {type(error.cause).__name__}: {error.cause}"
             return {"state": "failed", "reason": reason}

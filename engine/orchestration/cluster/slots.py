@@ -8,6 +8,21 @@ from dataclasses import dataclass
 
 from engine.errors import InputError
 
+_SHARES = 10_000
+"""The parts of a GPU that Ray counts in."""
+
+
+def check_gpus(gpus: float, called: str) -> None:
+    """Check that Ray can give so many GPUs to one slot: whole ones, or a share of one.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not math.isfinite(gpus) or gpus < 0 or 0 < gpus < 1 / _SHARES or (gpus > 1 and gpus != int(gpus)):
+        raise InputError(
+            f"{called} must be 0, a share of one GPU from {1 / _SHARES:g} on, or a whole number of GPUs, got {gpus:g}"
+        )
+
 
 @dataclass(frozen=True)
 class SlotRequest:
@@ -59,9 +74,13 @@ class Machine:
     name: str = ""
 
     def room(self, cpus: float, gpus: float) -> int:
-        """Return how many slots fit."""
+        """Return how many slots fit as Ray places them: a share of a GPU lies on one GPU, it is not put together."""
         room = math.floor(self.cpus / cpus)
-        return min(room, math.floor(self.gpus / gpus + 1e-9)) if gpus > 0 else room
+        if gpus <= 0:
+            return room
+        if gpus >= 1:
+            return min(room, math.floor(self.gpus / gpus + 1e-9))
+        return min(room, math.floor(self.gpus) * (_SHARES // round(gpus * _SHARES)))
 
     def __str__(self) -> str:
         what = f"{_number(self.cpus, 'core')} and {_number(self.gpus, 'GPU')}"
@@ -104,6 +123,12 @@ def plan_cluster_slots(asked: SlotRequest, machines: Sequence[Machine], kinds: S
             they are to have GPUs.
     """
     has_gpus = any(machine.gpus > 0 for machine in machines)
+    to_come = [kind for kind in kinds if kind.gpus > 0]
+    if asked.gpus is None and not has_gpus and to_come:
+        raise InputError(
+            f"no machine of the cluster with a GPU is up, but it may get some ({', '.join(map(str, to_come))}): add "
+            "--gpus-per-slot 1 and --slots N to wait for them, or --gpus-per-slot 0 for cores alone"
+        )
     if asked.gpus is None and asked.n_slots is not None and not has_gpus:
         raise InputError(
             f"no machine of the cluster with a GPU is up, so that --slots {asked.n_slots} does not say what stages run "
@@ -125,6 +150,16 @@ def plan_cluster_slots(asked: SlotRequest, machines: Sequence[Machine], kinds: S
             "say how many slots there may be, and what each gets: --slots N --gpus-per-slot 1 (0 for cores alone)"
         )
     return SlotPlan(asked.n_slots or room, asked.cpus, gpus)
+
+
+def note_of_cores_alone(asked: SlotRequest, slots: SlotPlan) -> str:
+    """Return a note for a person where a cluster's stages get no GPU though nobody said so; "" where there is none."""
+    if asked.gpus is not None or slots.gpus > 0:
+        return ""
+    return (
+        "no machine of the cluster that is up has a GPU: stages run on cores alone, and their keys say so; "
+        "--gpus-per-slot 1 with --slots N waits for machines with GPUs"
+    )
 
 
 def _number(count: float, what: str) -> str:

@@ -20,6 +20,8 @@ from engine.orchestration.cluster.slots import SlotPlan
 from engine.orchestration.cluster.stage_worker import StageWorker
 
 _CHECK_S = 1.0
+_ANEW_S = 30.0
+"""How often, at most, a worker whose device does not answer is started anew."""
 _IDLE_S = 120.0
 LOST_S = 120.0
 """How long a worker on this machine may fail to come back from the dead before it counts as unable to start."""
@@ -33,8 +35,9 @@ class StagePool:
     are as many workers as stages that want one, up to the slots, and idle ones are returned after a while.
 
     A worker that cannot be set up (its disk is read-only, a user's module fails there) gets no stage either and is
-    asked again every second. One whose machine is not fit (other code, other versions, another store) is ended, and no
-    other is put there. Where all of them are like that, the stages that wait fail with the reason.
+    asked again every second; one whose device does not answer is started anew. One whose machine is not fit (other
+    code, other versions, another store) is ended, and no other is put there. Where all of them are like that, the
+    stages that wait fail with the reason.
 
     Elastic pools of one cluster share it: where another one waits for room, a pool gives back what has nothing to do,
     and of what it has in excess of its share whatever comes free.
@@ -79,6 +82,7 @@ class StagePool:
             "imports": list(imports),
             "device": slots.device,
             "threads": slots.cpus,
+            "gpus": slots.gpus,
             "admission": None if admission is None else admission.to_json(),
         }
         self._watch = NodeWatch(nodes_of_ray, say, cpus=slots.cpus, gpus=slots.gpus)
@@ -90,6 +94,7 @@ class StagePool:
         self._ready: dict[str, Any] = {}
         self._faults: dict[str, str] = {}
         self._lost_since: dict[str, float] = {}
+        self._anew_at: dict[str, float] = {}
         self._busy_at = time.monotonic()
         self._n_made = 0
         self._n_unplaced = 0
@@ -140,7 +145,7 @@ class StagePool:
             self._placed[name] = actor.__ray_ready__.remote()
 
     def _drop_worker(self, name: str) -> None:
-        for known in (self._placed, self._ready, self._faults, self._lost_since, self._processes):
+        for known in (self._placed, self._ready, self._faults, self._lost_since, self._anew_at, self._processes):
             known.pop(name, None)
         actor = self._workers.pop(name, None)
         if actor is not None:
@@ -189,6 +194,8 @@ class StagePool:
                 continue
             if found["fault"]:
                 self._faults[name] = found["fault"]
+                if found.get("broken"):
+                    self._start_anew(name, actor)
                 continue
             self._faults.pop(name, None)
             ray.get(self._ask("add_worker", name, actor, found["node"], found.get("process")), timeout=10)
@@ -201,6 +208,13 @@ class StagePool:
             reason = next(iter(self._faults.values()))
         if reason:
             ray.get(self._ask("refuse", f"no stage worker can start: {reason}"), timeout=10)
+
+    def _start_anew(self, name: str, actor: Any) -> None:
+        """End a worker's process, which Ray starts anew: its device may answer another one, or elsewhere."""
+        now = time.monotonic()
+        if now - self._anew_at.get(name, -_ANEW_S) >= _ANEW_S:
+            self._anew_at[name] = now
+            ray.kill(actor, no_restart=False)
 
     def _note_loss(self, name: str, reason: str) -> None:
         """Note that a worker did not answer; on a machine that nothing can be added to, not for ever."""

@@ -343,7 +343,7 @@ class StageQueue:
         worker = self.workers[name]
         try:
             recent = self._recent(stage.spec.inputs.values())
-            result = await worker.run(stage.spec.to_json(), anyway=stage.anyway, recent=recent)
+            result = await worker.run(stage.spec.to_json(), anyway=stage.anyway, recent=recent, alone=stage.alone)
             self.workers.free(name)
         except WorkerLostError as error:
             out_of_memory = error.kind == "out of memory"

@@ -26,6 +26,7 @@ class StageWorker:
         imports: modules of the user's that register what they add.
         device: "cpu" or "cuda".
         threads: CPU threads to compute with.
+        gpus: GPUs that it has; a share of one limits its memory.
         admission: what its machine has to agree with, as ``Admission.to_json``; None where it is the driver's.
 
     Nothing is set up before ``ready``, so that what stands in its way (a disk that is read-only, a module that this
@@ -41,6 +42,7 @@ class StageWorker:
         imports: Sequence[str],
         device: str,
         threads: int,
+        gpus: float = 0.0,
         admission: Mapping[str, Any] | None = None,
     ) -> None:
         self._address = store
@@ -49,24 +51,27 @@ class StageWorker:
         self._imports = tuple(imports)
         self._device_type = device
         self._threads = threads
+        self._gpus = gpus
         self._admission = None if admission is None else Admission.from_json(admission)
         self._is_set_up = False
 
     def ready(self) -> dict[str, Any]:
         """Set the worker up, unless it is; return its {"node", "process", "fault": why it cannot run stages, "" if it
-        can, "unfit": whether no worker of its machine will ever}.
+        can, "unfit": whether no worker of its machine will ever, "broken": whether another process might}.
         """
         import ray
 
-        node, fault, unfit = ray.get_runtime_context().get_node_id(), "", False
+        node, fault, unfit, broken = ray.get_runtime_context().get_node_id(), "", False, False
         try:
             self._set_up(node)
+            fault = self._device.fault()
+            broken = bool(fault)
         except UnfitError as error:
             fault, unfit = str(error), True
         except Exception as error:  # whatever a user's module raises is told, and tried again
             traceback.print_exc()
             fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        return {"node": node, "process": this_process(), "fault": fault, "unfit": unfit}
+        return {"node": node, "process": this_process(), "fault": fault, "unfit": unfit, "broken": broken}
 
     def _set_up(self, node: str) -> None:
         if self._is_set_up:
@@ -74,6 +79,7 @@ class StageWorker:
         import ray
         import torch
 
+        from engine.orchestration.cluster.worker_device import WorkerDevice
         from engine.stages import data_getter, info_from_json
         from engine.store import open_store
 
@@ -84,14 +90,18 @@ class StageWorker:
             self._admission.check_store(self._address)
         for module in self._imports:
             importlib.import_module(module)
-        self._device = torch.device(self._device_type)
+        self._device = WorkerDevice(self._device_type, self._gpus)
         self._store = open_store(self._address, patient=True)
-        self._get_data = data_getter(info_from_json(self._data), self._store, self._device)
+        self._get_data = data_getter(info_from_json(self._data), self._store, self._device.device)
         self._broker = ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
         self._is_set_up = True
 
     def run(
-        self, spec_json: Mapping[str, Any], anyway: bool = False, recent: Mapping[str, float] | None = None
+        self,
+        spec_json: Mapping[str, Any],
+        anyway: bool = False,
+        recent: Mapping[str, float] | None = None,
+        alone: bool = False,
     ) -> dict[str, Any]:
         """Compute a stage and return how it ended; a stage's own error is a result, not an exception.
 
@@ -99,6 +109,7 @@ class StageWorker:
             spec_json: the stage.
             anyway: whether to compute it even while another process does.
             recent: {key of an input: seconds for which it may not be seen yet on this machine, though it is done}.
+            alone: whether nothing else runs on this machine meanwhile, so that it may have all of the memory.
 
         Returns:
             {"state": "done", "from_store", "shared" (another process computed it meanwhile)} and all of ``summary_of``,
@@ -110,8 +121,8 @@ class StageWorker:
             return {"state": "unfit", "reason": fault}
 
         import ray
-        import torch
 
+        from engine.orchestration.cluster.worker_device import forget_frames
         from engine.stages import StageCancelledError, StageElsewhereError, StageSpec, obtain_stage
 
         spec = StageSpec.from_json(spec_json)
@@ -124,11 +135,12 @@ class StageWorker:
             return time.perf_counter() - started
 
         try:
+            self._device.limit_memory(alone=alone)
             artifact, origin = obtain_stage(
                 spec,
                 self._store,
                 self._get_data,
-                device=self._device,
+                device=self._device.device,
                 report=report,
                 elsewhere="compute" if anyway else "leave",
                 recent=recent or {},
@@ -140,11 +152,15 @@ class StageWorker:
             return {"state": "cancelled", "seconds": seconds()}
         except Exception as error:  # whatever a stage raises is its trial's failure, not the worker's end
             failure = failure_of(spec.stage, spec.key, error)
-            if failure.get("out_of_memory"):
-                torch.cuda.empty_cache()
             if not failure.get("lasting") and not failure.get("missing"):
                 traceback.print_exc()
-            return {**failure, "state": "failed", "seconds": seconds()}
+            forget_frames(error)
+        else:
+            failure = {}
+        if failure:  # the error is gone, and with it what it held of the device's memory
+            return {**self._device.after(failure), "state": "failed", "seconds": seconds()}
+        if self._device.is_shared:
+            self._device.give_back()
         return {
             **summary,
             "state": "done",

@@ -30,7 +30,7 @@ class Worker(Protocol):
     """What the broker needs of a stage worker."""
 
     def run(
-        self, spec: Mapping[str, Any], *, anyway: bool = False, recent: Mapping[str, float]
+        self, spec: Mapping[str, Any], *, anyway: bool = False, recent: Mapping[str, float], alone: bool = False
     ) -> Awaitable[dict[str, Any]]:
         """Compute a stage; return {"state": "done" | "failed" | "cancelled" | "elsewhere", "reason", "seconds", …}.
 
@@ -42,6 +42,7 @@ class Worker(Protocol):
             anyway: whether to compute it even while another sweep does.
             recent: {key of an input: seconds for which it may not be seen yet on the worker's machine, though it is
                 done}.
+            alone: whether nothing else runs on its machine meanwhile.
 
         Raises:
             WorkerLostError: the worker died.

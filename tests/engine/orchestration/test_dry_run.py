@@ -7,13 +7,16 @@ import sqlite3
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.orchestration.cluster.slots import plan_slots
+from engine.orchestration.cluster import connection
+from engine.orchestration.cluster.connection import Cluster
+from engine.orchestration.cluster.slots import Machine, plan_slots
 from engine.orchestration.dry_run import print_dry_run
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
@@ -121,10 +124,36 @@ def test_the_stages_are_planned_for_the_device_that_the_run_would_use(tmp_path: 
     assert devices == {plan_slots(of.options.slot_request, n_cpus=2, n_gpus=1).device}
 
 
-def test_what_only_the_cluster_knows_is_said(tmp_path: Path) -> None:
-    address = {"ray_address": "10.0.0.1:6379"}
-    assert "planned for cpu: the cluster is not asked" in dry_run(prepared(tmp_path, **address))
-    assert "the cluster is not asked" not in dry_run(prepared(tmp_path, **address, gpus_per_slot=1))
+ADDRESS = {"ray_address": "127.0.0.1:1"}
+"""Where nothing listens."""
+
+
+def test_where_the_cluster_does_not_say_what_it_has_that_is_said(tmp_path: Path) -> None:
+    assert "planned for cpu, since the cluster does not say what it has" in dry_run(prepared(tmp_path, **ADDRESS))
+    assert "the cluster" not in dry_run(prepared(tmp_path, **ADDRESS, gpus_per_slot=1))
+
+
+@pytest.mark.parametrize(("n_gpus", "device"), [(2, "cuda"), (0, "cpu")])
+def test_a_cluster_is_asked_what_its_stages_would_compute_on(tmp_path: Path, monkeypatch, n_gpus, device) -> None:
+    left = []
+    cluster = Cluster("a cluster", (Machine(4, n_gpus),), (), {}, 4, elastic=True)
+    monkeypatch.setattr(connection, "connect", lambda address, **_: cluster)
+    monkeypatch.setattr(connection, "disconnect", lambda: left.append(True))
+    planned = []
+    monkeypatch.setattr(Prepared, "plan", noting_device(Prepared.plan, planned))
+    output = dry_run(prepared(tmp_path, n_trials=8, **ADDRESS))
+    assert planned[-1] == device
+    assert ("stages run on cores alone" in output) == (device == "cpu")
+    assert ("planned for cuda, as the cluster is now: a cluster" in output) == (device == "cuda")
+    assert left == [True]
+
+
+def noting_device(plan: Any, devices: list[str]) -> Any:
+    def noted(of: Prepared, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
+        devices.append(device)
+        return plan(of, config, device=device)
+
+    return noted
 
 
 def test_of_a_study_that_was_begun_the_rest_is_shown(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def open_pool(
     imports: tuple[str, ...] = (COUNTING,),
     before: Callable[[], Any] = lambda: None,
     n_slots: int = 2,
+    **options: Any,
 ) -> tuple[Any, str]:
     """Start a pool for a store; return it, and the key of the data set."""
     from engine.orchestration.cluster.stage_pool import StagePool
@@ -37,7 +38,8 @@ def open_pool(
     info, _ = prepare_data(DataSettings(n_train=20, n_validation=20, n_test=20), store)
     before()
     slots = SlotPlan(n_slots, 1, 0.0)
-    made = StagePool(name=name, store=str(store.root), data=info_to_json(info), imports=imports, slots=slots)
+    fixed = {"name": name, "store": str(store.root), "data": info_to_json(info), "imports": imports, "slots": slots}
+    made = StagePool(**fixed, **options)
     return made, info.key
 
 

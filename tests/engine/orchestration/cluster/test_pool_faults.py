@@ -1,11 +1,13 @@
 """Disks that are full, read-only or slow, and workers that cannot start, through broker, workers and trials."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine.stages import find_whole
 from engine.store import Store
@@ -113,3 +115,24 @@ def test_workers_that_die_while_they_start_are_given_up(make_pool, tmp_path: Pat
     pool, data = make_pool(store, imports=("tests.engine.orchestration.deadly_module",))
     (last,) = run(pool, store, make_spec(data, tmp_path / "count"))
     assert last["failure"].startswith("no stage worker can start: its process does not live: ")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it is a GPU that does not answer that is wanted")
+def test_workers_whose_gpu_does_not_answer_get_no_stage_and_are_started_anew(
+    make_pool, tmp_path: Path, monkeypatch
+) -> None:
+    from engine.orchestration.cluster import stage_pool as module
+    from engine.orchestration.cluster.stage_worker import StageWorker
+
+    class OnGpu(StageWorker):
+        def __init__(self, **arguments: Any) -> None:
+            (tmp_path / f"process-{os.getpid()}").touch()
+            super().__init__(**{**arguments, "device": "cuda"})
+
+    monkeypatch.setattr(module, "_ANEW_S", 2.0)
+    store = Store(tmp_path / "store")
+    pool, data = make_pool(store, worker=OnGpu, n_slots=1)
+    (last,) = run(pool, store, make_spec(data, tmp_path / "count"))
+    assert last["failure"].startswith("no stage worker can start: the GPU of machine ")
+    assert files(tmp_path / "count", "start-*") == []
+    wait_for(lambda: len(files(tmp_path, "process-*")) >= 2)

@@ -1,7 +1,13 @@
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.cluster.slots import Machine, SlotPlan, plan_cluster_slots, plan_slots
+from engine.orchestration.cluster.slots import (
+    Machine,
+    SlotPlan,
+    note_of_cores_alone,
+    plan_cluster_slots,
+    plan_slots,
+)
 from engine.orchestration.options import SweepOptions
 
 
@@ -14,6 +20,11 @@ from engine.orchestration.options import SweepOptions
         ({"gpus_per_slot": 0.25}, 16, 2, SlotPlan(8, 1, 0.25)),
         ({"gpus_per_slot": 0.25}, 4, 2, SlotPlan(4, 1, 0.25)),
         ({"gpus_per_slot": 0.0}, 4, 2, SlotPlan(4, 1, 0.0)),
+        ({"gpus_per_slot": 0.4}, 16, 2, SlotPlan(4, 1, 0.4)),
+        ({"gpus_per_slot": 0.6}, 16, 3, SlotPlan(3, 1, 0.6)),
+        ({"gpus_per_slot": 0.1}, 64, 3, SlotPlan(30, 1, 0.1)),
+        ({"gpus_per_slot": 1 / 3}, 16, 1, SlotPlan(3, 1, 1 / 3)),
+        ({"gpus_per_slot": 2.0}, 16, 5, SlotPlan(2, 1, 2.0)),
         ({"slots": 1}, 4, 0, SlotPlan(1, 1, 0.0)),
     ],
 )
@@ -85,3 +96,25 @@ def test_slots_that_no_kind_of_machine_could_hold_are_refused() -> None:
         with pytest.raises(InputError, match=r"fits no machine .* gpu-worker \(8 cores and 1 GPU\)"):
             plan([HEAD], kinds, slots=4, **options)
     assert plan([HEAD], slots=4, gpus_per_slot=2.0).n_slots == 4, "which kinds there are is not always known"
+
+
+@pytest.mark.parametrize("gpus", [1.5, -1.0, 0.00001, float("inf"), float("nan")])
+def test_gpus_that_no_slot_can_get_are_refused(gpus: float) -> None:
+    with pytest.raises(InputError, match=r"--gpus-per-slot must be 0, a share of one GPU .* or a whole number"):
+        SweepOptions(gpus_per_slot=gpus).check_values()
+
+
+def test_a_cluster_that_may_get_gpus_is_not_taken_for_one_of_cores_alone() -> None:
+    kinds = (Machine(8, 1, "gpu-worker"), Machine(32, 0, "cpu-worker"))
+    with pytest.raises(InputError, match=r"may get some \(gpu-worker .*--gpus-per-slot 1 and --slots N"):
+        plan([Machine(8, 0)], kinds)
+    assert plan([Machine(8, 0)], kinds, gpus_per_slot=0.0).device == "cpu"
+    assert plan([Machine(8, 0), SMALL], kinds).device == "cuda"
+
+
+def test_that_a_cluster_s_stages_get_no_gpu_is_said_unless_it_was_asked_for() -> None:
+    asked = SweepOptions().slot_request
+    assert "cores alone" in note_of_cores_alone(asked, plan([Machine(2, 0)]))
+    assert note_of_cores_alone(asked, plan([SMALL])) == ""
+    asked = SweepOptions(gpus_per_slot=0.0).slot_request
+    assert note_of_cores_alone(asked, plan([Machine(2, 0)], gpus_per_slot=0.0)) == ""

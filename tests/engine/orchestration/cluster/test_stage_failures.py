@@ -24,6 +24,12 @@ def store_fault(cause: Exception) -> StoreFaultError:
     return error
 
 
+def caused_by(cause: Exception) -> RuntimeError:
+    error = RuntimeError("a user's stage could not go on")
+    error.__cause__ = cause
+    return error
+
+
 def meaning(error: Exception) -> set[str]:
     """Return what is said of a stage's error beside its reason."""
     return {name for name, value in failure_of("rank", KEY, error).items() if name != "reason" and value}
@@ -41,6 +47,22 @@ def meaning(error: Exception) -> set[str]:
         (MissingDataError("no data set"), {"infrastructure"}),
         (MemoryError(), {"out_of_memory", "infrastructure"}),
         (torch.cuda.OutOfMemoryError("CUDA out of memory"), {"out_of_memory", "infrastructure"}),
+        (torch.AcceleratorError("CUDA error: out of memory", 2), {"out_of_memory", "infrastructure"}),
+        (RuntimeError("CUDA driver error: out of memory"), {"out_of_memory", "infrastructure"}),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling …"), {"out_of_memory", "infrastructure"}),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when …"), {"out_of_memory", "infrastructure"}),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), {"out_of_memory", "infrastructure"}),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+            {"out_of_memory", "infrastructure"},
+        ),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+            {"out_of_memory", "infrastructure"},
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), {"out_of_memory", "infrastructure"}),
+        (caused_by(torch.cuda.OutOfMemoryError("CUDA out of memory")), {"out_of_memory", "infrastructure"}),
+        (ValueError("a model that speaks of being out of memory"), set()),
         (torch.AcceleratorError("CUDA error: uncorrectable ECC error", 214), {"infrastructure", "broken"}),
         (store_fault(OSError(errno.ENOSPC, "No space left on device")), {"infrastructure"}),
         (store_fault(RuntimeError("I/O error: File exists (os error 30)")), {"infrastructure"}),

@@ -22,8 +22,10 @@ from engine.redaction import hide_credentials
 
 MANY_SLOTS = 16
 """From so many slots on there are less than two trials a slot."""
-_ANSWER_S = 5.0
-"""How long a cluster's port may take to accept a connection, and what listens there then to answer as Ray does."""
+_ACCEPT_S = 4.0
+"""How long a cluster's port may take to accept a connection."""
+_ANSWER_S = 10.0
+"""How long what listens there may then take to answer as Ray does; a head node whose cores are busy takes seconds."""
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """The variables by which Ray finds a token, before it looks at its usual place."""
 _LONGEST = 300
@@ -191,7 +193,7 @@ def _wait_for_port(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError("an address is HOST:PORT, or auto for the cluster that this machine is a node of")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_ACCEPT_S).close()
 
 
 def _first_line(error: Exception) -> str:

@@ -137,13 +137,14 @@ def ask_head_node(address: str, timeout_s: float) -> None:
         NotAdmittedError: it asks for a token that this process has not.
         ConnectionError: it does not answer as Ray does.
     """
-    command, silent = [sys.executable, "-c", _ASK, address, str(timeout_s)], "does not answer as Ray does"
+    command = [sys.executable, "-c", _ASK, address, str(timeout_s)]
+    silent = f"what listens there does not answer as Ray does within {timeout_s:g} s"
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=_START_S + timeout_s, check=False)
     except subprocess.TimeoutExpired:
-        raise ConnectionError(f"what listens there {silent}") from None
+        raise ConnectionError(silent) from None
     if asked.returncode:
-        said = asked.stdout.strip().partition("\n")[0] or f"what listens there {silent}"
+        said = asked.stdout.strip().partition("\n")[0] or silent
         raise NotAdmittedError(said) if "AuthToken" in said or "Authentication" in said else ConnectionError(said)
 
 

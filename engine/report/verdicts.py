@@ -149,9 +149,11 @@ def power_sentence(n_family: int, n_seeds: int) -> str:
             f"; sign flips alone could show nothing of {n_family} comparisons, since their p is at least "
             f"2/2^{n_seeds} = {least_sign_flip_p(n_seeds):.2g}: t tests carry the correction"
         )
+    least = smallest_effect(n_seeds, n_family)
     return (
-        f"{n_seeds} seeds show an effect of {smallest_effect(n_seeds, n_family):.1f} standard deviations of a paired "
-        f"difference 4 times in 5 (of one comparison among {n_family}){alone}"
+        f"with {n_seeds} seeds an effect is found 4 times in 5 if it is at least {least:.1f} times as large as the "
+        f"seeds' differences scatter (their standard deviation), as one of {n_family} "
+        f"comparison{'s' * (n_family > 1)}{alone}"
     )
 
 
@@ -200,7 +202,9 @@ def _clause(one: Finding) -> str:
     where, found = outcome_words(one.outcome), one.evidence
     if found is None:
         untested = [arm.name for arm in one.arms if arm.trials and one.outcome not in arm.errors]
+        unrun = [arm.name for arm in one.arms if arm.n_missing == one.n_seeds]
         why = f"{' and '.join(untested)} not tested there" if untested else "no seed has all of its arms"
+        why = f"{' and '.join(unrun)} not run" if unrun and not untested else why
         return f"nothing to compare {where}: {why}"
     if not any(found.values):
         return f"the same {where} on {'all ' * (found.n == one.n_seeds)}{found.n} seeds"

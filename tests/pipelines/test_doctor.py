@@ -164,6 +164,6 @@ def test_a_cluster_s_machines_are_asked(tmp_path: Path, monkeypatch) -> None:
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     said = " ".join(done.stdout.replace("│", " ").split())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 node, 1 cores" in said
+    assert "1 node, 1 core," in said
     assert "what this machine writes there is seen within" in said
     assert "all is well" in said

@@ -296,7 +296,7 @@ def test_without_the_images_the_classes_have_no_names(export, home, tmp_path):
 @pytest.mark.parametrize(
     ("study", "arguments", "message"),
     [
-        ("tinny", (), "unknown study 'tinny' (did you mean 'tiny'?); known: arms, begun, failed, tiny"),
+        ("tinny", (), ": unknown study 'tinny' (did you mean 'tiny'?); known: arms, begun, failed, tiny"),
         ("failed", (), "study 'failed' has no complete trial: there is no network to export"),
         ("arms", (), "study 'arms' has no complete proposal, so no winner; it has arm:plain, arm:push-pull"),
         ("tiny", ("--what", "arm:plane"), "unknown arm 'plane' (did you mean 'plain'?); known: plain, push-pull"),

@@ -17,7 +17,7 @@ from engine.orchestration.cluster.interruption import catch_signals, children_wi
 from engine.orchestration.cluster.node_watch import nodes_of_ray
 from engine.orchestration.cluster.ray_internals import machine_kinds, messages_in
 from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE, TRIAL_SEAT
-from engine.orchestration.cluster.slots import Machine
+from engine.orchestration.cluster.slots import Machine, counted
 from engine.redaction import hide_credentials
 
 MANY_SLOTS = 16
@@ -97,7 +97,7 @@ def connect(address: str | None, *, n_trial_seats: int | None = None, log: Path 
     n_nodes = len(machines)
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     where = "private Ray on this machine" if address is None else f"Ray cluster at {hide_credentials(address)}"
-    description = f"{where}: {n_nodes} node{'s' * (n_nodes != 1)}, {cpus:g} cores, {gpus:g} GPUs"
+    description = f"{where}: {counted(n_nodes, 'node')}, {counted(cpus, 'core')}, {counted(gpus, 'GPU')}"
     trial_resources = {TRIAL_SEAT: 1.0}
     if TRIAL_SEAT not in resources:
         trial_resources = {"cpu": 0.001}

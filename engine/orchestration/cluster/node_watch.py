@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.orchestration.cluster.slots import counted
+
 
 @dataclass(frozen=True)
 class Node:
@@ -65,7 +67,7 @@ class NodeWatch:
                 self._say(f"lost {node.name}: what it computed goes on elsewhere from its last epoch")
         for node in now.values():
             if node.id not in before and node.has_room(*self._slot):
-                self._say(f"{node.name} has come: {node.cpus:g} cores, {node.gpus:g} GPUs")
+                self._say(f"{node.name} has come: {counted(node.cpus, 'core')}, {counted(node.gpus, 'GPU')}")
 
     def refuse(self, node: str, reason: str) -> None:
         """Note that a node can run no stage; the reason is said once, however many workers find it."""

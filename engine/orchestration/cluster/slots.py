@@ -83,7 +83,7 @@ class Machine:
         return min(room, math.floor(self.gpus) * (_SHARES // round(gpus * _SHARES)))
 
     def __str__(self) -> str:
-        what = f"{_number(self.cpus, 'core')} and {_number(self.gpus, 'GPU')}"
+        what = f"{counted(self.cpus, 'core')} and {counted(self.gpus, 'GPU')}"
         return f"{self.name} ({what})" if self.name else what
 
 
@@ -103,8 +103,8 @@ def plan_slots(asked: SlotRequest, *, n_cpus: float, n_gpus: float) -> SlotPlan:
     room = Machine(n_cpus, n_gpus).room(cpus, gpus)
     if room < (asked.n_slots or 1):
         raise InputError(
-            f"{asked.n_slots or 1} slots of {cpus} cores and {gpus:g} GPUs do not fit: there are {n_cpus:g} cores and "
-            f"{n_gpus:g} GPUs"
+            f"{counted(asked.n_slots or 1, 'slot')} of {counted(cpus, 'core')} and {counted(gpus, 'GPU')} do not fit: "
+            f"there are {counted(n_cpus, 'core')} and {counted(n_gpus, 'GPU')}"
         )
     return SlotPlan(asked.n_slots or room, cpus, gpus)
 
@@ -135,7 +135,7 @@ def plan_cluster_slots(asked: SlotRequest, machines: Sequence[Machine], kinds: S
             "on: add --gpus-per-slot 1 to wait for machines with GPUs, or --gpus-per-slot 0 for cores alone"
         )
     gpus = asked.gpus if asked.gpus is not None else min(1.0, max((machine.gpus for machine in machines), default=0.0))
-    slot = f"a slot of {_number(asked.cpus, 'core')} and {_number(gpus, 'GPU')}"
+    slot = f"a slot of {counted(asked.cpus, 'core')} and {counted(gpus, 'GPU')}"
     possible = [*machines, *kinds]
     if kinds and not any(machine.room(asked.cpus, gpus) for machine in possible):
         raise InputError(
@@ -162,5 +162,6 @@ def note_of_cores_alone(asked: SlotRequest, slots: SlotPlan) -> str:
     )
 
 
-def _number(count: float, what: str) -> str:
+def counted(count: float, what: str) -> str:
+    """Return a number with its noun, in the singular for 1."""
     return f"{count:g} {what}{'s' * (count != 1)}"

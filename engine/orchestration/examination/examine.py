@@ -9,7 +9,7 @@ from typing import Protocol
 
 from engine.errors import InputError
 from engine.orchestration.cluster.inspection import NodeFacts, StoreMark, disks_free_gb, inspect_node, remove_mark
-from engine.orchestration.cluster.slots import SlotPlan, SlotRequest, plan_cluster_slots
+from engine.orchestration.cluster.slots import SlotPlan, SlotRequest, counted, plan_cluster_slots
 from engine.orchestration.databases.network_disks import warning_of
 from engine.orchestration.examination import servers_asked
 from engine.orchestration.examination.findings import LEAST_DISK_GB, Finding, of_answers, of_machine
@@ -81,7 +81,10 @@ def _of_cluster(options: Examined, address: str, here: NodeFacts, mark: StoreMar
         yield from of_answers(here, answers, marked=mark is not None)
         try:
             slots = plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
-            yield Finding("slots", f"{slots.n_slots} on {slots.device}, of {slots.cpus} cores and {slots.gpus:g} GPUs")
+            yield Finding(
+                "slots",
+                f"{slots.n_slots} on {slots.device}, of {counted(slots.cpus, 'core')} and {counted(slots.gpus, 'GPU')}",
+            )
         except InputError as error:
             yield Finding("slots", str(error), "change --slots, --cpus-per-slot or --gpus-per-slot")
     finally:

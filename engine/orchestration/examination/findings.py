@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.orchestration.cluster.inspection import NodeFacts, differences
 from engine.orchestration.cluster.node_survey import NodeAnswer
+from engine.orchestration.cluster.slots import counted
 
 LEAST_DISK_GB = 1.0
 """Less free space on a disk is a fault: checkpoints, logs and Ray's own files fill it soon."""
@@ -47,7 +48,7 @@ def of_machine(name: str, facts: NodeFacts, n_slots: float) -> list[Finding]:
     gpus = f"torch sees {len(facts.gpus)} GPU: {', '.join(facts.gpus)}" if facts.gpus else "torch sees no GPU"
     versions = ", ".join(f"{package} {facts.versions.get(package) or '–'}" for package in ("python", "torch", "ray"))
     code = f"commit {facts.commit[:9]}" if facts.commit else "no commit"
-    found = [Finding(f"machine {name}", f"{facts.cores} cores; {gpus}; {versions}; {code}")]
+    found = [Finding(f"machine {name}", f"{counted(facts.cores, 'core')}; {gpus}; {versions}; {code}")]
     needed = max(1.0, n_slots) * LEAST_MEMORY_GB
     memory = f"{facts.memory_free_gb:.1f} of {facts.memory_gb:.1f} GB free"
     remedy = f"have fewer --slots there, or end other programs: a stage needs about {LEAST_MEMORY_GB:g} GB"

@@ -187,7 +187,8 @@ def _load(storage: str, name: str) -> optuna.Study:
     try:
         return optuna.load_study(storage=opened, study_name=name)
     except KeyError:
-        raise unknown_name("study", name, study_names(storage)) from None
+        where = f"storage {hide_credentials(storage)}"
+        raise unknown_name("study", name, study_names(storage), of=where) from None
     except Exception as error:  # each storage has its own kinds of errors
         raise _refusal(storage, error) from error
 

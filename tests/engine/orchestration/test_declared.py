@@ -58,7 +58,7 @@ def test_the_dry_run_shows_arms_what_is_shared_and_what_so_many_seeds_can_show(h
     ) in text
     assert "  declared, by all: push-pull − without it; push-pull − placebo; exemplars − without it; " in text
     effect = f"{smallest_effect(6, 6):.1f}"
-    assert f"6 seeds show an effect of {effect} standard deviations of a paired difference 4 times in 5 (of one" in text
+    assert f"with 6 seeds an effect is found 4 times in 5 if it is at least {effect} times as large as" in text
     assert "sign flips alone could show nothing of 6 comparisons, since their p is at least 2/2^6 = 0.031" in text
 
 

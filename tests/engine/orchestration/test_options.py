@@ -54,7 +54,7 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
         (("--storage", ""), "--storage is empty; leave it out for its default"),
         (("--tracking-uri", ""), "--tracking-uri is empty"),
         (("--n-trials", "0"), "--n-trials must be ≥ 1, got 0"),
-        (("--slots", "1000"), "1000 slots of 1 cores and 0 GPUs do not fit"),
+        (("--slots", "1000"), "1000 slots of 1 core and 0 GPUs do not fit"),
         (("--study", "x" * 200), "--study has letters, digits, '.', '-' and '_', got 'xxx"),
         (("--study", "/etc/x"), "--study has letters, digits, '.', '-' and '_', got '/etc/x'"),
         (("--study", "a\nb"), "--study has letters, digits, '.', '-' and '_', got 'a\\nb'"),

@@ -135,7 +135,7 @@ def test_a_cluster_s_token_is_taken_from_ray_s_usual_place_or_a_sentence_says_wh
         place.write_text(TOKEN)
         assert "RAY_AUTH_MODE=disabled gives none" in join(RAY_AUTH_MODE="disabled").stderr.splitlines()[-1]
         joined = join()
-        assert "1 node, 1 cores" in joined.stdout, joined.stderr
+        assert "1 node, 1 core," in joined.stdout, joined.stderr
         assert joined.stderr == ""
 
 

@@ -36,7 +36,7 @@ def test_a_node_that_comes_or_is_lost_is_said_once() -> None:
     scene.change(HEAD, ONE)
     scene.watch.look()
     assert scene.said == [
-        "two (10.0.0.3) has come: 4 cores, 1 GPUs",
+        "two (10.0.0.3) has come: 4 cores, 1 GPU",
         "lost two (10.0.0.3): what it computed goes on elsewhere from its last epoch",
     ]
     assert scene.watch.n_lost == 1

@@ -35,9 +35,9 @@ def test_slots_fill_what_is_there(options, cpus, gpus, expected) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"slots": 3}, "3 slots of 1 cores and 0 GPUs do not fit: there are 2 cores and 0 GPUs"),
-        ({"cpus_per_slot": 4}, "1 slots of 4 cores and 0 GPUs do not fit"),
-        ({"gpus_per_slot": 0.5}, "1 slots of 1 cores and 0.5 GPUs do not fit"),
+        ({"slots": 3}, "3 slots of 1 core and 0 GPUs do not fit: there are 2 cores and 0 GPUs"),
+        ({"cpus_per_slot": 4}, "1 slot of 4 cores and 0 GPUs do not fit"),
+        ({"gpus_per_slot": 0.5}, "1 slot of 1 core and 0.5 GPUs do not fit"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, sentence: str) -> None:

@@ -92,10 +92,11 @@ class ModelSettings:
     """The network.
 
     Attributes:
-        name: a registered network ("resnet-20"; ``--list names`` has all).
+        name: a registered network ("resnet-20"; ``--list names`` has all), or a library's: "torchvision:resnet18",
+            "timm:NAME".
         width: filters of the first layers, for families of networks that have it, ≥ 1; None for the family's own.
-        weights: key in the store of the weights that it starts from instead of being pretrained (``--init FILE`` puts
-            a file's there); None to pretrain.
+        weights: key in the store of the weights that it starts from instead of being pretrained (``--init`` puts a
+            file's or published ones there); None to pretrain.
     """
 
     name: str = "resnet-8"
@@ -113,7 +114,9 @@ class PushPullSettings:
     """Which layers carry push–pull inhibition, and how (push–pull paper, section 3.1).
 
     Attributes:
-        where: which layers carry it: "none", "first", "first_block", "all", or layer names joined by commas.
+        where: which layers carry it: "none", "first", "first_block", "all", or names joined by commas, of layers, of
+            the blocks that they are in ("layer1"), or patterns ("layer*.0.conv1"); of blocks and patterns, kernels of a
+            single pixel, as shortcuts have them, are left alone.
         h: upsampling factor of the pull kernel, ≥ 1; it acts through the pull kernel's odd side alone.
         alpha: inhibition strength, ≥ 0; where it is learned, the value that it starts from.
         learn_alpha: whether the strength is learned, one a "layer" or one a "kernel"; None for a fixed strength.
@@ -241,7 +244,8 @@ class FinetuneSettings:
             DeepCorrect, Borkar and Karam 2019). Or what it is compared with: the whole "network", its "classifier"
             alone, or "retrain", a network from random weights trained on the noisy images alone as ``pretrain`` says.
             For these three ``which`` says nothing, but must not be "none".
-        layers: layers whose filters may be tuned: "first", "all", "first-K", or layer names joined by commas.
+        layers: layers whose filters may be tuned: "first", "all", "first-K", or names joined by commas, of layers, of
+            the blocks that they are in ("layer1"), or patterns ("layer*.0.conv1").
         fraction: share of the filters that is tuned, in (0, 1]; this, ``count`` or ``threshold`` is given.
         count: number of filters that are tuned, ≥ 1.
         threshold: mean distance, ≥ 0, above which filters count as affected; their number is known after the ranking,

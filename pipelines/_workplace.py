@@ -94,7 +94,7 @@ def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
         info, _ = prepare_data(config.data, store, download=options.download)
     say(console, *info.notes)
     if options.init is not None:
-        weights = prepare_weights(options.init, store)
+        weights = prepare_weights(options.init, store, network=config.model.name)
         say(console, *weights.notes)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
     return Workplace(config, store, info, device, console)

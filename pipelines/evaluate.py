@@ -20,11 +20,13 @@ from engine.exporting.exported import WEIGHTS, exported_settings, read_config
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
 from engine.metrics import Baseline, corruption_scores, load_baseline
+from engine.models.libraries import is_of_library
 from engine.report.error_grid import error_grid
 from engine.report.terminal import make_console, say
 from engine.settings import TrialConfig
 from engine.stages import check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
 from engine.stages.evaluate import rows_to_table
+from engine.stages.given_weights import FILES
 from engine.store import Store, open_store
 from pipelines._command_line import ComputeOptions, run
 from pipelines._progress import stage_bar, waiting
@@ -46,9 +48,10 @@ class EvaluateOptions(ComputeOptions):
 
     network: Annotated[str, tyro.conf.arg(metavar="WHAT")]
     """A folder that `pipelines.export` has written; a file of weights that tells its network (a CIFAR ResNet or
-    DenseNet); or a network's name, whose weights --init has."""
+    DenseNet); or a network's name, whose weights --init has, such as torchvision:resnet18 or timm:NAME."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The weights of a network that is given by its name: torch's or safetensors."""
+    """The weights of a network that is given by its name: a file, torch's or safetensors; or of torchvision's and
+    timm's the name of published ones (IMAGENET1K_V1), default if nothing is said."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Also give CE, mCE and rCE against it: alexnet-paper, or a .csv or .json file of errors (--output writes such)."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = field(default=())
@@ -140,11 +143,12 @@ def network_settings(
                 f"--network NAME --init {place}"
             )
         return weights.settings(given=given), weights.notes
-    if len(place.parts) > 1 or place.suffix in (".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors"):
+    if len(place.parts) > 1 or place.suffix in FILES:
         raise InputError(f"there is no network {place}: neither a file of weights nor an exported folder")
-    if options.init is None:
+    init = options.init or (Path("default") if is_of_library(options.network) else None)
+    if init is None:
         raise InputError(f"network {options.network!r} has no weights of its own: give a file of them by --init")
-    weights = prepare_weights(options.init, store)
+    weights = prepare_weights(init, store, network=options.network)
     named = {**given, "model.name": options.network}
     return {**weights.settings(given=named), "model.name": options.network}, weights.notes
 

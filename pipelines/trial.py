@@ -54,7 +54,8 @@ class NetworkOptions(ComputeOptions):
     """Training recipe: lenet, resnet, densenet, alexnet, adam, fast or fast-small; --set comes on top."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights to start from in place of pretraining: the push-pull authors' or another file of a CIFAR ResNet or
-    DenseNet, which decides the architecture, or one with the names of the network (torch's or safetensors)."""
+    DenseNet, which decides the architecture, or one with the names of the network (torch's or safetensors); default or
+    an entry's name (IMAGENET1K_V1) for those that torchvision or timm publish for a network of theirs."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The trial's seed."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
@@ -118,11 +119,11 @@ def make_plan(
 ) -> TrialPlan:
     """Return the trial's stages, from the weights of --init on if they are given."""
     if options.init is not None:
-        weights = prepare_weights(options.init, store)
+        weights = prepare_weights(options.init, store, network=config.model.name)
         say(console, *weights.notes)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
     plan = plan_trial(config, info, device=device.type, threads=torch.get_num_threads())
-    check_weights(plan, store)
+    say(console, *check_weights(plan, store))
     return plan
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.models.libraries import is_of_library
 from engine.stages.network import build_network, to_device
 from engine.training.correction import add_given_corrections
 
@@ -42,7 +43,7 @@ def load_exported(folder: str | Path, *, device: str | torch.device = "cpu") -> 
     try:
         network = _rebuilt(config["network"], _read(path))
     except InputError as error:
-        own = "; import the module of yours that registers it first" if "source" in config["network"] else ""
+        own = "; import the module of yours that registers it first" if _is_a_user_s(config["network"]) else ""
         raise InputError(f"the network in {folder} cannot be built: {error}{own}") from error
     return to_device(network, torch.device(device)).eval()
 
@@ -65,6 +66,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     if config["format"] != FORMAT:
         raise InputError(f"{path} must be of format {FORMAT}, which this version reads, got {config['format']!r}")
     return config
+
+
+def _is_a_user_s(settings: Mapping[str, Any]) -> bool:
+    return "source" in settings and not is_of_library(str(settings.get("name")))
 
 
 def exported_settings(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from engine.errors import InputError, unknown_name
+from engine.layers.layer_names import layers_named
 from engine.layers.push_pull import PushPull2d
 
 
@@ -28,7 +29,8 @@ def insert_push_pull(
         model: any network with ``nn.Conv2d`` layers.
         where: "first", the convolution that was registered first; "first_block", the convolutions larger than 1×1 in
             the modules that the model names in its attribute ``first_block``; "all", every convolution larger than
-            1×1; or one or more names of convolutions as in ``model.named_modules()``.
+            1×1; or one or more names of convolutions as in ``model.named_modules()``, of modules that they are in, or
+            patterns of such (``layers_named``): of these the convolutions larger than 1×1.
         h, alpha, learn_alpha: as in :class:`PushPull2d`.
 
     Raises:
@@ -71,7 +73,7 @@ def _find_convolutions(model: nn.Module, where: str | Iterable[str]) -> list[str
         prefixes = _first_block(model)
         chosen = [name for name in larger if any(f"{name}.".startswith(f"{prefix}.") for prefix in prefixes)]
     else:
-        return _check_layer_names(where, convolutions)
+        return _named(where, convolutions, larger)
     if not chosen:
         raise InputError(f"{type(model).__name__} has no convolution larger than 1×1 in {where!r}")
     return chosen
@@ -87,14 +89,18 @@ def _first_block(model: nn.Module) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_layer_names(where: str | Iterable[str], convolutions: dict[str, nn.Conv2d]) -> list[str]:
+def _named(where: str | Iterable[str], convolutions: dict[str, nn.Conv2d], larger: list[str]) -> list[str]:
+    """Return the convolutions of some names; of blocks and patterns those larger than 1×1."""
     if not isinstance(where, Iterable):
         raise InputError(f"`where` must be 'first', 'first_block', 'all' or names of convolutions, got {where!r}")
     names = [where] if isinstance(where, str) else list(dict.fromkeys(where))
     if not names:
         raise InputError("`where` names no layer; it must be 'first', 'first_block', 'all' or names of convolutions")
+    found: list[str] = []
     for name in names:
-        if name not in convolutions:
+        meant = [name] if name in convolutions else layers_named(name, larger)
+        if not meant:
             known = [*convolutions, "first", "first_block", "all"] if isinstance(where, str) else convolutions
             raise unknown_name("convolution", name, known)
-    return names
+        found += meant
+    return list(dict.fromkeys(found))

@@ -11,6 +11,7 @@ from torch import nn
 from engine.errors import InputError, unknown_name
 from engine.layers.insertion import insert_push_pull
 from engine.layers.strided import make_gradients_right
+from engine.models.libraries import build_library_network, is_of_library
 from engine.models.model_names import MODELS, find_model
 from engine.settings import PushPullSettings
 
@@ -32,7 +33,8 @@ def build_model(
     Under ``torch.device("meta")`` nothing is allocated; names and sizes are all there.
 
     Args:
-        name: a name in ``model_names()``, or another that fits a pattern, such as "resnet-26".
+        name: a name in ``model_names()``, or another that fits a pattern, such as "resnet-26"; or a library's network,
+            such as "torchvision:resnet18" or "timm:resnet18".
         num_classes: number of classes, ≥ 2.
         in_channels: number of image channels, ≥ 1.
         image_size: side of the square images in pixels; each family has a smallest one.
@@ -43,21 +45,27 @@ def build_model(
     Raises:
         InputError: an unknown name (the nearest is suggested) or a value that is not allowed.
     """
-    pattern, numbers = find_model(name)
+    if not is_of_library(name):
+        find_model(name)
     _check_count("num_classes", num_classes, 2)
     _check_count("in_channels", in_channels, 1)
     _check_count("image_size", image_size, 1)
     if width is not None:
         _check_count("width", width, 1)
     settings = _read_push_pull(push_pull)
-    model = MODELS[pattern](
-        num_classes=num_classes, in_channels=in_channels, image_size=image_size, width=width, **numbers
-    )
+    model = _built(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size, width=width)
     if not isinstance(model, nn.Module):
         raise InputError(f"the builder of model {name!r} must return a torch.nn.Module, got {type(model).__name__}")
     if settings is not None and settings["where"] != "none":
         model = insert_push_pull(model, **settings)
     return make_gradients_right(model)
+
+
+def _built(name: str, **asked: Any) -> Any:
+    if is_of_library(name):
+        return build_library_network(name, **asked)
+    pattern, numbers = find_model(name)
+    return MODELS[pattern](**asked, **numbers)
 
 
 def places(where: str) -> str | list[str]:

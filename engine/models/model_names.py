@@ -9,6 +9,7 @@ from typing import TypeVar
 from torch import nn
 
 from engine.errors import InputError, unknown_name
+from engine.models.libraries import architecture_digest, is_of_library
 from engine.registry import Registry
 
 ModelBuilder = Callable[..., nn.Module]
@@ -64,7 +65,9 @@ def model_names() -> tuple[str, ...]:
 
 
 def model_source_digest(name: str) -> str | None:
-    """Return the hash of the user's file that defines a model, or None for the engine's own."""
+    """Return the hash of the user's file that defines a model, or of a library's; None for the engine's own."""
+    if is_of_library(name):
+        return architecture_digest(name)
     return MODELS.source_digest(find_model(name)[0])
 
 

@@ -17,19 +17,22 @@ OPTIONAL = ("normalise.mean", "normalise.std")
 without counters of batches, on which no response depends."""
 
 
-def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str) -> None:
+def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str, head: str | None = None) -> None:
     """Check that weights are a model's, by names and shapes.
 
     Args:
         model: which it may be on the meta device.
         weights: {name: tensor, or what has its ``shape``}.
         source: where they are from, for the error.
+        head: the model's classifier, if it may be of another number of classes than the weights'.
 
     Raises:
         InputError: weights of another shape, or missing, or not expected; those that matter most are named first.
     """
     own = model.state_dict()
     pairs = match_names(own, weights)
+    if head is not None and n_other_classes(model, weights, head) is not None:
+        own, weights, pairs = (_without(head, own), *_without_head(head, weights, pairs))
     faults = [
         f"{_both_names(name, given)} has shape {tuple(weights[given].shape)} instead of {tuple(own[name].shape)}"
         for name, given in pairs.items()
@@ -47,9 +50,39 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str) -> N
         raise InputError(f"the weights in {source} do not fit: {'; '.join(faults[:N_NAMED_KEYS])}{more}{hint}")
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str) -> nn.Module:
-    """Put weights into a model and return it; raises ``InputError`` where they do not fit, as ``check_fit``."""
-    check_fit(model, weights, source=source)
+def n_other_classes(model: nn.Module, weights: Mapping[str, Any], head: str) -> int | None:
+    """Return how many classes weights have, if that is all in which their classifier is not the model's; else None.
+
+    Args:
+        model, weights: as for ``check_fit``.
+        head: the model's classifier.
+    """
+    own = model.state_dict()
+    given = match_names(own, weights).get(f"{head}.weight")
+    if given is None:
+        return None
+    here, there = tuple(own[f"{head}.weight"].shape), tuple(weights[given].shape)
+    return there[0] if here[1:] == there[1:] and here[0] != there[0] else None
+
+
+def _without(head: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in (f"{head}.weight", f"{head}.bias")}
+
+
+def _without_head(
+    head: str, weights: Mapping[str, Any], pairs: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return weights, and how their names match a model's, without the classifier's."""
+    known = {pairs[name] for name in (f"{head}.weight", f"{head}.bias") if name in pairs}
+    return {name: value for name, value in weights.items() if name not in known}, _without(head, pairs)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str, head: str | None = None) -> nn.Module:
+    """Put weights into a model and return it; raises ``InputError`` where they do not fit, as ``check_fit``.
+
+    A classifier of another number of classes stays the model's own, if ``head`` names it.
+    """
+    check_fit(model, weights, source=source, head=head)
     own = model.state_dict()
     found = {
         name: weights[given]

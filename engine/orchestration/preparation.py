@@ -135,7 +135,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     info, _ = prepare_data(space.base.data, store, download=options.download)
     notes: tuple[str, ...] = ()
     if options.init is not None:
-        weights = prepare_weights(options.init, store)
+        weights = prepare_weights(options.init, store, network=space.base.model.name)
         space, notes = space.with_base(weights.settings(given=settings)), weights.notes
     space, left_out = fit_axes(space, info)
     check_search(options.sampler_name, space, n_objectives=len(options.objective_names))

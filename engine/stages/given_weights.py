@@ -15,14 +15,20 @@ from torch import Tensor, nn
 from engine.digest import digest
 from engine.errors import InputError
 from engine.models.checkpoint import Checkpoint, read_checkpoint
+from engine.models.libraries import is_of_library, published_weights
+from engine.models.published import Published, fetch
 from engine.models.reference import describe, with_cifar_statistics
-from engine.models.weights import OPTIONAL, check_fit
+from engine.models.weights import OPTIONAL, check_fit, n_other_classes
+from engine.settings import FinetuneSettings
 from engine.stages.network import build_on_meta
 from engine.stages.plan import TrialPlan
 from engine.stages.runner import find_whole
 from engine.store.store import Store
 from engine.training.correction import add_given_corrections, has_corrections
+from engine.training.selective import head_of
 
+FILES = (".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors")
+"""How names of files of weights end."""
 _FILES: dict[str, str] = {}
 """{key: the file that was given in this process}: in the store a file of the same content may have come before it."""
 
@@ -60,22 +66,84 @@ class InitialWeights:
         return {path: value for path, value in settings.items() if path not in given}
 
 
-def prepare_weights(path: str | Path, store: Store) -> InitialWeights:
+def prepare_weights(path: str | Path, store: Store, *, network: str | None = None) -> InitialWeights:
     """Read a file of weights and put them into the store, so that the file itself need not be reached again.
 
     Args:
         path: one of the push–pull authors' files, another file of torch's, or safetensors with the names of the
-            network, such as ``model.safetensors`` of a pretraining in a store.
+            network, such as ``model.safetensors`` of a pretraining in a store. Of a library's network also the name of
+            an entry of its published weights, or "default".
         store: where the weights go.
+        network: name of the network that they are to be for, if that is known.
 
     Raises:
-        InputError: no such file, one that is cut off or damaged, or that holds more than weights, none, or some that
-            are not finite. Whether they fit a network is for ``check_weights``.
+        InputError: no such file or entry, one that is cut off or damaged, or that holds more than weights, none, or
+            some that are not finite. Whether they fit a network is for ``check_weights``.
     """
+    library = network if network is not None and is_of_library(network) else None
     path = Path(path).expanduser()
+    if is_entry(path, network):
+        assert network is not None
+        return _published(network, str(path), store)
     checkpoint = read_checkpoint(path)
+    notes = () if checkpoint.average is None else (f"of {path} the averaged weights are taken, `{checkpoint.average}`",)
+    if library is not None:
+        tensors, more = _normalised_as_published(checkpoint.weights, library, path)
+        return InitialWeights(_put(tensors, {}, path, store), {}, (*notes, *more))
     facts = _facts(checkpoint, path)
     tensors = with_cifar_statistics(checkpoint.weights, facts) if facts else checkpoint.weights
+    return InitialWeights(_put(tensors, facts, path, store), facts, notes)
+
+
+def is_entry(path: Path, network: str | None) -> bool:
+    """Return whether what is given as initial weights is a name of published ones, and no file.
+
+    Raises:
+        InputError: it is "default", of a network that has no published weights.
+    """
+    if path.exists() or len(path.parts) > 1 or path.suffix in FILES:
+        return False
+    if network is not None and is_of_library(network):
+        return True
+    if str(path).lower() == "default":
+        whose = "" if network is None else f" {network!r}"
+        raise InputError(
+            f"the network{whose} has no published weights that `--init default` could mean: give a file, or a "
+            "library's network by model.name=torchvision:NAME or timm:NAME"
+        )
+    return False
+
+
+def _published(network: str, entry: str, store: Store) -> InitialWeights:
+    """Put an entry of the published weights of a library's network into the store."""
+    found = published_weights(network, entry)
+    path = fetch(found)
+    weights = found.renamed(read_checkpoint(path).weights)
+    key = _put({**weights, **_statistics(found)}, {"entry": found.entry}, path, store)
+    return InitialWeights(key, {}, (f"{network} with the weights {found.entry}: {found.said}",))
+
+
+def _normalised_as_published(
+    weights: Mapping[str, Tensor], network: str, path: Path
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return weights of a library's network with what its input is normalised by, and what is to be said of that."""
+    if all(name in weights for name in OPTIONAL):
+        return dict(weights), ()
+    try:
+        found = published_weights(network, "default")
+    except InputError:  # nothing is published of it: the training images' own it is
+        return dict(weights), ()
+    values = " and ".join(", ".join(f"{value:.3f}" for value in part) for part in (found.mean, found.std))
+    note = f"{path} does not say what images are normalised by: it is done as for {found.entry}, mean and std {values}"
+    return {**found.renamed(weights), **_statistics(found)}, (note,)
+
+
+def _statistics(found: Published) -> dict[str, Tensor]:
+    return {"normalise.mean": torch.tensor(found.mean), "normalise.std": torch.tensor(found.std)}
+
+
+def _put(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], path: Path, store: Store) -> str:
+    """Put weights into the store unless they are there; return their key."""
     content = {
         name: [list(tensor.shape), str(tensor.dtype), hashlib.sha256(_bytes(tensor)).hexdigest()]
         for name, tensor in tensors.items()
@@ -83,12 +151,11 @@ def prepare_weights(path: str | Path, store: Store) -> InitialWeights:
     key = digest(["weights", content])[:32]
     if find_whole(store, key) is None:
         with store.attempt(key) as attempt:
-            attempt.write_tensors("model", tensors)
+            attempt.write_tensors("model", dict(tensors))
             attempt.write_json("facts", {"source": path.name, **facts})
             store.publish(attempt, {"history": [], "seconds": 0.0, "spec": {"stage": "weights"}})
     _FILES[key] = str(path)
-    notes = () if checkpoint.average is None else (f"of {path} the averaged weights are taken, `{checkpoint.average}`",)
-    return InitialWeights(key, facts, notes)
+    return key
 
 
 def _facts(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
@@ -102,12 +169,17 @@ def _facts(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
     return {}
 
 
-def check_weights(plan: TrialPlan, store: Store) -> None:
+def check_weights(plan: TrialPlan, store: Store) -> tuple[str, ...]:
     """Check that the weights that a trial starts from are there and fit its network; without such nothing is checked.
 
+    Returns:
+        What a person should know of how they fit, a sentence each.
+
     Raises:
-        InputError: they are not in the store, or do not fit; it says which do not.
+        InputError: they are not in the store, or do not fit; it says which do not. So it is where their classifier has
+            another number of classes, and the trial does not train a new one.
     """
+    notes: tuple[str, ...] = ()
     for spec in plan:
         if spec.stage == "init":
             shapes, source = _shapes(store, spec.inputs["weights"])
@@ -116,7 +188,30 @@ def check_weights(plan: TrialPlan, store: Store) -> None:
             if has_corrections(shapes):
                 _check_only_tested(plan, source)
                 _add_corrections(network, shapes, source)
-            check_fit(network, shapes, source=f"{source} for a network {settings['name']}")
+            head = head_of(network)
+            n_others = None if head is None else n_other_classes(network, shapes, head)
+            where = f"{source} for a network {settings['name']}"
+            check_fit(network, shapes, source=where, head=head)
+            if n_others is not None:
+                notes = _new_classifier(plan, f"the classifier {head!r} in {where}", n_others)
+    return notes
+
+
+def _new_classifier(plan: TrialPlan, old: str, n_classes: int) -> tuple[str, ...]:
+    """Check that a classifier of other classes than the weights' is trained; return what is to be said of it."""
+    images = f"has {n_classes} classes, and the images have {plan.stages[0].settings['network']['num_classes']}"
+    if not _trains_classifier(plan.config.finetune):
+        raise InputError(
+            f"{old} {images}: a new one has to be trained (finetune.which=all, and finetune.method=network or "
+            "classifier, or finetune.train_classifier=true)"
+        )
+    return (f"{old} {images}: it is left out, and a new one begins at random",)
+
+
+def _trains_classifier(finetune: FinetuneSettings) -> bool:
+    if finetune.which == "none":
+        return False
+    return finetune.method in ("network", "classifier") or (finetune.method == "filters" and finetune.train_classifier)
 
 
 def _check_only_tested(plan: TrialPlan, source: str) -> None:

@@ -8,6 +8,7 @@ from engine.stages.network import build_network, set_input_statistics
 from engine.stages.planning import Planning
 from engine.stages.registration import register_stage
 from engine.training.correction import add_given_corrections
+from engine.training.selective import head_of
 
 
 def _is_wanted(planning: Planning) -> bool:
@@ -36,7 +37,7 @@ def init(context: StageContext) -> None:
     """Put weights of the store into a network, wired as the trial wants it; nothing is trained.
 
     What the weights go without is the training images' (the statistics of the input), or a layer's own beginning (a
-    learned inhibition strength).
+    learned inhibition strength). A classifier of another number of classes stays as it was drawn.
 
     Files: ``network.json`` and ``model.safetensors``, as a pretraining has them.
     """
@@ -46,6 +47,7 @@ def init(context: StageContext) -> None:
     weights = context.inputs["weights"]
     tensors = weights.tensors("model")
     add_given_corrections(network, tensors)
-    load_weights(network, tensors, source=f"the artifact {weights.manifest['key']}")
+    source = f"the artifact {weights.manifest['key']}"
+    load_weights(network, tensors, source=source, head=head_of(network))
     context.attempt.write_tensors("model", network.state_dict())
     context.attempt.write_json("network", dict(settings["network"]))

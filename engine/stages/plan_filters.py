@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from engine.errors import InputError, unknown_name
+from engine.layers.layer_names import layers_named
 from engine.ranking import filter_layers
 from engine.ranking.selection import n_asked, n_selected
 from engine.settings import FinetuneSettings
@@ -118,19 +119,20 @@ def check_layers(network: nn.Module, layers: str) -> None:
         raise InputError(f"`finetune.layers` must be first, all, first-K or layer names, got {layers!r}")
     words_too = ["first", "all", "first-K"] if len(names) == 1 else []
     for name in names:
-        if name not in rankable:
+        if not layers_named(name, rankable):
             raise unknown_name("layer for `finetune.layers`", name, [*words_too, *rankable])
 
 
 def _wanted_layers(network: nn.Module, layers: str) -> dict[str, nn.Module]:
-    """Return the rankable layers that "first", "all", "first-K" or names joined by commas mean."""
+    """Return the rankable layers that "first", "all", "first-K", or names, blocks and patterns mean."""
     rankable, words = filter_layers(network), layers.strip()
     if words == "all":
         return rankable
     if words == "first" or words.startswith("first-"):
         count = words.removeprefix("first-")
         return dict(list(rankable.items())[: int(count) if count.isdecimal() else 1])
-    return {name: layer for name, layer in rankable.items() if name in _names(words)}
+    wanted = {name for word in _names(words) for name in layers_named(word, rankable)}
+    return {name: layer for name, layer in rankable.items() if name in wanted}
 
 
 def _names(words: str) -> list[str]:

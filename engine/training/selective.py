@@ -142,6 +142,14 @@ def classifier_name(network: nn.Module) -> str:
     return (linear or found)[-1]
 
 
+def head_of(network: nn.Module) -> str | None:
+    """Return the name of a network's classifier, or None where it has none."""
+    try:
+        return classifier_name(network)
+    except InputError:
+        return None
+
+
 def _mangled(name: str) -> str:
     return name.replace(".", "|")
 

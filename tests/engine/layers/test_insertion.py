@@ -33,6 +33,10 @@ def names_of_push_pull(model):
         ("block.1", ["block.1"]),
         (["block10", "stem"], ["stem", "block10"]),
         (("block.0.0",), ["block.0.0"]),
+        ("block", ["block.0.0", "block.1"]),
+        ("block.0", ["block.0.0"]),
+        ("block.*", ["block.0.0", "block.1"]),
+        (["block1?", "block.0.0", "block"], ["block.0.0", "block.1", "block10"]),
     ],
 )
 def test_where_names_the_layers(where, expected):
@@ -107,8 +111,10 @@ def test_unknown_names_suggest_the_nearest():
         insert_push_pull(Small(), ("stem", "blok10"))
     with pytest.raises(InputError, match="did you mean 'first_block'"):
         insert_push_pull(Small(), "firstblock")
-    with pytest.raises(InputError, match="unknown convolution 'block'"):
-        insert_push_pull(Small(), "block")
+    with pytest.raises(InputError, match=r"unknown convolution 'block\.2'"):
+        insert_push_pull(Small(), ["stem", "block.2"])
+    with pytest.raises(InputError, match=r"unknown convolution 'stem\*\.1'"):
+        insert_push_pull(Small(), "stem*.1")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from engine import variables
 from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
@@ -314,4 +315,9 @@ def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
     Raises:
         InputError: they do not fit.
     """
-    return plan_slots(options.slot_request, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
+    try:
+        return plan_slots(options.slot_request, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
+    except InputError as error:
+        asked = [variables.source_of(options, name) for name in ("slots", "cpus_per_slot", "gpus_per_slot")]
+        said = " and ".join(name for name in asked if name)
+        raise InputError(f"{error} (as {said} of the environment asks)" if said else str(error)) from None

@@ -132,6 +132,8 @@ class OfStudy:
     """What a step is: an epoch, or a cell of the evaluation."""
     EXPERIMENT = "mlflow_experiment"
     """Id of the MLflow experiment that has its runs."""
+    COMMAND = "command"
+    """The command that the sweep's last driver would be started by again."""
     DRIVER = "driver"
     """Who drives it: {"holder", "beat": time of the last beat}, or None."""
 
@@ -276,7 +278,9 @@ class RunArtifact:
     """Files of runs."""
 
     ANSWER = "answer.txt"
-    """What the sweep has to say; of its own run, as the next one."""
+    """What the sweep has to say; of its own run, as the next two."""
+    PAGE = "report.html"
+    """The same as a page, with its figures."""
     ARMS_BY_SEVERITY = "figures/arms_by_severity.png"
     ERRORS = "errors.csv"
     """The raw table of a trial."""

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from engine import variables
+from engine.errors import InputError
+from engine.extensions import import_modules
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import read_results, study_names
 from engine.report.baseline_scores import baseline_of_study, score_tables
+from engine.report.commands import page_command
 from engine.report.formats import Answer, check_format, write_files, written
+from engine.report.page.page_parts import Remake
+from engine.report.page.stored_values import StoredValues, read_stored
+from engine.report.results import Results
 from engine.report.study_report import running_lines
 from engine.report.terminal import make_console, say
+from engine.store import StoreFaultError, open_store
+from engine.store.places import place_of
 from pipelines._command_line import run
 
 
@@ -29,19 +37,25 @@ class ReportOptions:
     """
 
     study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Name of the study; all names are listed if it is not given."""
+    """Name of the study; if it is not given, all names are listed, or, to be written, it is the only one."""
     home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
     """The sweep's folder."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = variables.or_variable(variables.STORAGE)
     """Optuna storage URL, if it is not the folder's."""
+    store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
+        variables.STORE, variables.path
+    )
+    """Where the sweep's artifacts are, if not in HOME/store: a page shows times, rankings and learned strengths."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
+    """Modules of yours that register the networks of a page's learned strengths."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Also print CE, mCE and rCE against it: alexnet-paper, a .csv or .json file of errors, or arm:NAME."""
     format: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
-    """text, as it is printed; csv, a row a trial × corruption × severity in FILE and the groups in a file beside it
-    (FILE with -groups before its ending); json, everything unrounded, with the verdicts; latex, tables with booktabs in
-    a document that compiles."""
+    """text, as it is printed; page, one HTML file with figures that needs no network; csv, a row a trial × corruption ×
+    severity in FILE and the groups in a file beside it (FILE with -groups before its ending); json, everything
+    unrounded, with the verdicts; latex, tables with booktabs in a document that compiles."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write to a file, not to the terminal."""
 
@@ -51,13 +65,19 @@ def main(options: ReportOptions) -> int:
     console = make_console()
     form = check_format(options.format, options.output)
     storage = SweepOptions(home=options.home, storage=options.storage).storage_url
-    if options.study is None:
-        for name in study_names(storage):
-            say(console, name)
-        return 0
-    results = read_results(storage, options.study)
+    study = options.study
+    if study is None:
+        names = study_names(storage)
+        if options.output is None and options.format == "text":
+            say(console, *names)
+            return 0
+        study = only_study(names)
+    results = read_results(storage, study)
     scores = [] if options.baseline is None else score_tables(results, baseline_of_study(options.baseline, results))
     answer = Answer(results, options.by, scores)
+    if options.format == "page":
+        import_modules(options.imports)
+        answer = replace(answer, stored=stored_beside(results, options), remake=remade(results, options))
     if options.output is None and options.format == "text":
         say(console, *answer.parts)
         return 0
@@ -69,6 +89,31 @@ def main(options: ReportOptions) -> int:
         say(console, f"written: {path}")
     say(console, *running_lines(results))
     return 0
+
+
+def only_study(names: Sequence[str]) -> str:
+    """Return the study that is meant where none is named; raises ``InputError`` where there are several."""
+    if len(names) != 1:
+        raise InputError(
+            f"which study? Say `--study NAME`, one of: {', '.join(names) or 'none, there is no study yet'}"
+        )
+    return names[0]
+
+
+def stored_beside(results: Results, options: ReportOptions) -> StoredValues:
+    """Return what the store says beside a study; where it cannot be read, that it could not be."""
+    try:
+        store = open_store(place_of(options.store or options.home / "store", "--store"), read_only=True)
+        return read_stored(results, store)
+    except (InputError, StoreFaultError) as error:
+        return StoredValues(missing=(str(error),))
+
+
+def remade(results: Results, options: ReportOptions) -> Remake:
+    """Return how a page is made again."""
+    output = None if options.output is None else str(options.output)
+    page = page_command(results, options.home, storage=options.storage, store=options.store, output=output)
+    return Remake(page, results.command)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

@@ -44,10 +44,22 @@ def export_command(results: Results, home: Path, *, storage: str | None, store: 
     """
     if results.best() is None:
         return ""
-    words = ["python", "-m", "pipelines.export", "--home", str(home), "--study", results.study]
-    words += [] if storage is None else ["--storage", hide_credentials(storage)]
-    words += [] if store is None else ["--store", hide_credentials(place_of(store))]
+    words = ["python", "-m", "pipelines.export", *_whereabouts(results, home, storage, store)]
     return shlex.join([*words, "--output", f"{results.study}-network"])
+
+
+def page_command(
+    results: Results, home: Path, *, storage: str | None, store: Path | None, output: str | None = None
+) -> str:
+    """Return the command that writes the report's page, as of ``export_command``; to a file if one is named."""
+    words = ["python", "-m", "pipelines.report", *_whereabouts(results, home, storage, store), "--format", "page"]
+    return shlex.join([*words, "--output", output or f"{results.study}.html"])
+
+
+def _whereabouts(results: Results, home: Path, storage: str | None, store: Path | None) -> list[str]:
+    words = ["--home", str(home), "--study", results.study]
+    words += [] if storage is None else ["--storage", hide_credentials(storage)]
+    return words + ([] if store is None else ["--store", hide_credentials(place_of(store))])
 
 
 def watching_commands(*, storage: str, tracking: str | None) -> list[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from engine.errors import InputError, unknown_name
 from engine.report.latex import as_latex
+from engine.report.page.page_parts import Remake
+from engine.report.page.report_page import as_page
+from engine.report.page.stored_values import StoredValues
 from engine.report.records import GROUP_COLUMNS, TRIAL_COLUMNS, as_csv, as_json, group_rows, trial_rows
 from engine.report.results import Results
 from engine.report.study_report import running_lines, study_report
@@ -26,11 +30,15 @@ class Answer:
         results: of the study.
         by: what tables have a column for, as of ``study_report``.
         scores: tables against a baseline, behind the others; none without one.
+        stored: what the study's store says beside them, for a page; None where it was not read.
+        remake: how a page is made again.
     """
 
     results: Results
     by: str = "kind"
     scores: Sequence[Part] = ()
+    stored: StoredValues | None = None
+    remake: Remake = field(default_factory=Remake)
 
     @property
     def parts(self) -> list[Part]:
@@ -57,6 +65,10 @@ class Format:
     needs_complete: bool = True
 
 
+def _page(answer: Answer) -> Files:
+    return {"": as_page(answer.results, answer.stored, scores=answer.scores, remake=answer.remake)}
+
+
 def _csv(answer: Answer) -> Files:
     results = answer.results
     return {
@@ -67,6 +79,7 @@ def _csv(answer: Answer) -> Files:
 
 FORMATS: dict[str, Format] = {
     "text": Format(lambda answer: {"": as_text(answer.parts)}, "as it is printed", needs_complete=False),
+    "page": Format(_page, "a page for a browser, which needs no network: figures with their data, and all tables"),
     "csv": Format(_csv, "a row a trial × corruption × severity, and the groups beside it", is_printed=False),
     "json": Format(lambda answer: {"": as_json(answer.results)}, "everything, unrounded, with the verdicts"),
     "latex": Format(
@@ -90,7 +103,27 @@ def check_format(name: str, output: Path | None) -> Format:
         raise InputError(f"`--output` must be a file, got the folder {output}")
     if output is not None and not output.parent.is_dir():
         raise InputError(f"`--output`: there is no folder {output.parent} to write {output.name} into")
+    if output is not None:
+        _check_writable(output)
     return FORMATS[name]
+
+
+def _check_writable(output: Path) -> None:
+    """Try whether a file can be written, and leave no trace; raises ``InputError``."""
+    try:
+        if output.is_file():
+            with output.open("ab"):
+                return
+        if output.exists():  # such as /dev/stdout
+            return
+        with NamedTemporaryFile(dir=output.parent, prefix=f"{output.name[:100]}."):
+            return
+    except OSError as error:
+        raise _unwritable(output, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"`--output` cannot be written: {path} ({error.strerror})")
 
 
 def written(answer: Answer, form: Format) -> Files:
@@ -121,6 +154,6 @@ def write_files(files: Files, output: Path) -> list[Path]:
         try:
             path.write_text(text, encoding="utf-8", newline="")
         except OSError as error:
-            raise InputError(f"`--output` cannot be written: {path} ({error.strerror})") from error
+            raise _unwritable(path, error) from error
         paths.append(path)
     return paths

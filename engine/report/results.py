@@ -25,6 +25,7 @@ class Results:
         experiment: id of the MLflow experiment that has its runs; "" until it is known.
         objectives: what its trials are compared by.
         is_running: whether a driver is at work on it.
+        command: the sweep's, by which its last driver was started; "" if it is not known.
     """
 
     study: str
@@ -33,6 +34,7 @@ class Results:
     experiment: str = ""
     objectives: tuple[str, ...] = (CORRUPTED,)
     is_running: bool = False
+    command: str = ""
 
     def __repr__(self) -> str:
         states = Counter(trial.state for trial in self.trials)

@@ -17,16 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Drawing
 from rich.text import Text
 
-from engine.report.text_tables import Part, Table
+from engine.report.text_tables import Part, Table, visible
 
 _PAGE = 120
 """Columns of a page where the output goes to a file: wide enough for the tables."""
 
 _INTERVAL = re.compile(r" (?=\[)|\n")
 """What a cell of numbers is broken at: before an interval."""
-
-_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: "\u2421"}
-"""{sign that steers a terminal: its picture}."""
 
 
 def make_console() -> Console:
@@ -52,7 +49,7 @@ def as_text(parts: Iterable[Part], *, width: int = 140) -> str:
 
 def literal(text: str, style: str = "") -> Text:
     """Return text that is shown as it is."""
-    return Text(text.translate(_CONTROLS), style=style, overflow="fold")
+    return Text(visible(text), style=style, overflow="fold")
 
 
 def grid(rows: Iterable[tuple[str, str | ConsoleRenderable]]) -> Drawing:

@@ -26,8 +26,16 @@ class Table:
     caption: str = ""
 
 
+_CONTROLS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: "\u2421"}
+"""{sign that steers a terminal, or that no page can have: its picture}."""
+
 Part = Table | str
 """What a report consists of: tables, and text of one or more lines."""
+
+
+def visible(text: str) -> str:
+    """Return text in which every sign can be seen: those that steer a terminal as pictures, what is no sign as ?."""
+    return text.translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")
 
 
 def percent_text(values: Sequence[float | None]) -> str:

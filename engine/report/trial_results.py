@@ -45,6 +45,9 @@ class TrialResult:
         values: {objective: value}, the corrupted error among them; empty unless complete.
         repeat_of: for a proposal that equals an earlier trial, that one's number.
         identity: what configurations share that come to the same numbers, as of when it ran; None if it is not known.
+        steps: {step: error on the probe, or on a cell of the evaluation}, what it was pruned by or could have been.
+        started_at: when it began, in seconds since 1970; None if that is not known.
+        ended_at: when it ended.
     """
 
     number: int
@@ -60,6 +63,9 @@ class TrialResult:
     values: Mapping[str, float] = field(default_factory=dict)
     repeat_of: int | None = None
     identity: str | None = None
+    steps: Mapping[int, float] = field(default_factory=dict)
+    started_at: float | None = None
+    ended_at: float | None = None
 
     def __repr__(self) -> str:
         value = self.reason if self.objective is None else f"objective {self.objective:.4f}"

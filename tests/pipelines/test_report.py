@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import shlex
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from html import unescape
 
 import optuna
 import pytest
@@ -66,9 +68,9 @@ def test_the_report_begins_with_the_verdicts_and_has_a_table_of_them(home, capsy
 
 def test_the_report_is_written_in_every_form(home, tmp_path, capsys):
     kept(study(SPACE, {"plain": PLAIN, "push-pull": LESS}), home)
-    for form in ("csv", "json", "latex", "text"):
+    for form in ("csv", "json", "latex", "text", "page"):
         assert report(home, "--format", form, "--output", str(tmp_path / f"study.{form}")) == 0
-    assert capsys.readouterr().out.count("written: ") == 5
+    assert capsys.readouterr().out.count("written: ") == 6
     with (tmp_path / "study.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 * 2
@@ -77,6 +79,7 @@ def test_the_report_is_written_in_every_form(home, tmp_path, capsys):
     assert json.loads((tmp_path / "study.json").read_text())["verdicts"][0]["is_shown"] is True
     assert VERDICT in (tmp_path / "study.text").read_text()
     assert r"\begin{tabular}" in (tmp_path / "study.latex").read_text()
+    assert VERDICT in (tmp_path / "study.page").read_text()
 
 
 def test_one_file_can_be_printed(home, capsys):
@@ -88,14 +91,49 @@ def test_one_file_can_be_printed(home, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--format", "page"), "error: unknown format of the report 'page'"),
+        (("--format", "pag"), "error: unknown format of the report 'pag' (did you mean 'page'?)"),
         (("--format", "csv"), "error: `--format csv` writes more than one file: say where, with `--output FILE`"),
         (("--output", "missing/x.txt"), "error: `--output`: there is no folder missing to write x.txt into"),
+        (("--output", "/proc/x.txt"), "error: `--output` cannot be written: /proc/x.txt (No such file or directory)"),
     ],
 )
 def test_a_wrong_form_or_file_is_one_sentence_before_anything_is_read(home, capsys, words, sentence):
     assert report(home, *words) == 2
     assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_a_page_without_a_store_says_so_and_how_it_is_made_again(home, tmp_path, capsys):
+    kept(study(SPACE, {"plain": PLAIN, "push-pull": LESS}), home)
+    file = tmp_path / "a b.html"
+    assert report(home, "--format", "page", "--output", str(file)) == 0
+    text = unescape(file.read_text())
+    assert f"there is no store in {home}/store" in text
+    command = f"python -m pipelines.report --home {home} --study study --format page --output '{file}'"
+    assert command in text
+    assert command_line(shlex.split(command)[3:]) == 0
+    assert unescape(file.read_text()) == text
+
+
+def test_what_is_written_is_of_the_only_study_and_of_several_one_is_to_be_named(home, tmp_path, capsys):
+    first = study(SPACE, {"plain": PLAIN, "push-pull": LESS})
+    kept(first, home)
+    words = ["--home", str(home), "--format", "page", "--output", str(tmp_path / "x.html")]
+    assert command_line(words) == 0
+    kept(replace(first, study="other"), home)
+    capsys.readouterr()
+    assert command_line(words) == 2
+    assert capsys.readouterr().err == "error: which study? Say `--study NAME`, one of: other, study\n"
+    assert command_line(["--home", str(home)]) == 0
+    assert capsys.readouterr().out == "other\nstudy\n"
+
+
+def test_a_file_that_is_there_stays_as_it_is_where_nothing_can_be_written(home, tmp_path, capsys):
+    kept(study(SPACE, {"plain": [None] * 6, "push-pull": [None] * 6}), home)
+    file = tmp_path / "x.html"
+    file.write_text("before")
+    assert report(home, "--format", "page", "--output", str(file)) == 2
+    assert "has no complete trial (12 have ended)" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in tmp_path.glob("x*")] == [("x.html", "before")]
 
 
 def test_a_study_without_complete_trials_says_so(home, capsys):
@@ -137,7 +175,7 @@ def test_a_study_of_another_version_s_space_is_one_sentence(home, capsys, change
     space = SPACE.to_json()
     change(space)
     found.set_user_attr(OfStudy.SPACE, space)
-    assert report(home) == 2
+    assert report(home, "--format", "page") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: study 'study' was made by another version, whose space this one cannot read (")
     assert what in error

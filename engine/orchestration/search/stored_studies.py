@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
 
 import optuna
@@ -209,6 +210,7 @@ def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None)
         tuple(_result(trial, objectives) for trial in without_retried(ended)),
         experiment,
         objectives,
+        command=study.user_attrs.get(OfStudy.COMMAND, ""),
     )
 
 
@@ -268,4 +270,11 @@ def _result(trial: FrozenTrial, objectives: tuple[str, ...]) -> TrialResult:
         values=values,
         repeat_of=noted.get(OfTrial.REPEAT_OF),
         identity=noted.get(OfTrial.IDENTITY),
+        steps=dict(trial.intermediate_values),
+        started_at=_seconds(trial.datetime_start),
+        ended_at=_seconds(trial.datetime_complete),
     )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

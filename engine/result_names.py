@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, TypedDict
 
+from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
+from engine.digest import digest
+
 # ----------------------------------------------------------------------------- what stages tell while they run
 
 
@@ -175,9 +178,12 @@ class Tag:
     """What of the run MLflow did not take."""
     TRIAL_NUMBER = "robustune.trial_number"
     PURPOSE = "robustune.purpose"
-    """"arm", "proposal" or "winner"."""
+    """"arm", "proposal" or "winner"; of the run that stands for all of them "group", "search", or, of a winner that a
+    better proposal has displaced, "displaced"."""
     GROUP = "robustune.group"
     """The arm, "winner" or "proposal"."""
+    SEEDS = "seeds"
+    """How many seeds of a group are complete, in words; of its run."""
     STATE = "state"
     """"COMPLETE", "PRUNED" or "FAIL"."""
     PRUNE_REASON = "prune_reason"
@@ -185,6 +191,10 @@ class Tag:
     CONFIG_DIGEST = "config_digest"
     SPACE_DIGEST = "space_digest"
     GIT_COMMIT = "git_commit"
+    SOURCE = "source"
+    """The program that has run the sweep."""
+    NOTE = "mlflow.note.content"
+    """What MLflow shows as the description."""
     LABELLED_NOISY = "labelled_noisy"
     """How many labelled noisy images the trial used, in words."""
     SCORES = "scores"
@@ -200,9 +210,14 @@ class Tag:
         """Return the tag that has the name of the machine on which a stage was computed."""
         return f"host.{stage}"
 
+    @staticmethod
+    def error(column: str) -> str:
+        """Return the tag that has a cell of the report's table: a group's error in %, with its spread, in words."""
+        return f"error/{column}"
+
 
 class Metric:
-    """Metrics of runs."""
+    """Metrics of runs. Of a group's run they are the means over its seeds, with more metrics for their spread."""
 
     OBJECTIVE = "objective"
     CLEAN = "test/clean"
@@ -214,6 +229,12 @@ class Metric:
     RELATIVE_MEAN_CE = "score/rCE"
     BEST_OBJECTIVE = "best_objective"
     """Of the sweep's run."""
+
+    N = "n"
+    """Complete trials of a group; of its run, as the next three."""
+    FAILED = "seeds/failed"
+    MISSING = "seeds/missing"
+    DEAD = "seeds/dead"
 
     PROBE = "probe/error"
     OTHER_PROBE = "other_probe/error"
@@ -235,6 +256,7 @@ class Metric:
         names = {value for name, value in vars(cls).items() if name.isupper() and isinstance(value, str)}
         names |= set(cls.BY_EPOCH.values()) | {cls.of_epoch(key, own_watch=False) for key in cls.BY_EPOCH}
         names |= {cls.corruption(""), cls.cell("", 1), cls.ce(""), cls.relative_ce(""), cls.stages("")}
+        names |= {cls.std(""), cls.low(""), cls.high("")}
         return frozenset(name.partition("/")[0] for name in names)
 
     @staticmethod
@@ -252,6 +274,27 @@ class Metric:
     def corruption(name: str) -> str:
         """Return the metric of a corruption's error, the mean over severities."""
         return f"test/{name}"
+
+    @classmethod
+    def of_column(cls, column: str) -> str:
+        """Return the metric of a column of the report's tables."""
+        known = {CLEAN: cls.CLEAN, ALL: cls.MEAN_CORRUPTED, TUNED_ON: cls.TUNED_DISTORTION}
+        return known.get(column) or cls.corruption(column)
+
+    @staticmethod
+    def std(metric: str) -> str:
+        """Return the metric of another's standard deviation over a group's seeds."""
+        return f"std/{metric.removeprefix('test/')}"
+
+    @staticmethod
+    def low(metric: str) -> str:
+        """Return the metric of the lower end of the 95 % interval of another's mean."""
+        return f"low/{metric.removeprefix('test/')}"
+
+    @staticmethod
+    def high(metric: str) -> str:
+        """Return the metric of the upper end of the 95 % interval of another's mean."""
+        return f"high/{metric.removeprefix('test/')}"
 
     @staticmethod
     def cell(name: str, severity: int) -> str:
@@ -287,3 +330,17 @@ class RunArtifact:
     ERROR_BY_SEVERITY = "figures/error_by_severity.png"
     ERROR_HEAT_MAP = "figures/error_heat_map.png"
     FILTER_RANKING = "figures/filter_ranking.png"
+
+
+class View:
+    """Tables of MLflow that are stored beside the runs: which of them, in which order, with which columns."""
+
+    ANSWER = "answer"
+    """A row a group: the report's main table."""
+    TRIALS = "trials"
+    """A row a trial, the least error first."""
+
+    @staticmethod
+    def key(study: str, view: str) -> str:
+        """Return the key by which an address names a study's view."""
+        return f"robustune-{digest([study])[:12]}-{view}"

@@ -23,6 +23,7 @@ from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.stored_studies import open_study, results_of
 from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
+from engine.orchestration.tracking.origin import Origin, data_sets, program_name
 from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import arm_baseline, score_tables
@@ -351,7 +352,7 @@ class Sweep:
         spool = self._spool()
         owner = SpoolOwner(options.tracker, options.tracking_uri, options.imports)
         self._patience.call(note_owner, spool, owner)
-        tracker = TrackingEvents(spool, self.prepared.baseline, self._patience)
+        tracker = TrackingEvents(spool, self.prepared.baseline, self._patience, self._origin())
         request = TrackerRequest(self.name, options.home, options.tracking_uri)
         writer = TrackingProcess(options.tracker, request, spool, imports=options.imports)
         space = self.prepared.space
@@ -366,8 +367,9 @@ class Sweep:
             tags={
                 Tag.SPACE_DIGEST: space.digest,
                 Tag.GIT_COMMIT: git_commit() or "unknown",
-                "mlflow.note.content": space.description,
+                Tag.NOTE: space.description,
             },
+            varied=[*(axis.setting for axis in space.axes), *(path for arm in space.arms for path in arm.settings)],
         )
         tracker.make_up(study.results().trials)
         writer.start()
@@ -384,6 +386,9 @@ class Sweep:
                     f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
                     f"once the server answers, write them with: {command}"
                 )
+
+    def _origin(self) -> Origin:
+        return Origin(program_name(), git_commit() or "", data_sets(self.prepared.info))
 
     def _end_tracking(
         self, study: SweepStudy, tracker: TrackingEvents, status: str, statistics: dict[str, Any]
@@ -405,6 +410,7 @@ class Sweep:
         best = results.best()
         if best is not None and best.objective is not None:
             metrics[Metric.BEST_OBJECTIVE] = best.objective
+        tracker.end_groups(results)
         tracker.end_sweep(status, metrics, {RunArtifact.ANSWER: as_text(self._answer(results))}, figures)
 
     def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:

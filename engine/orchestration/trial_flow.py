@@ -21,6 +21,7 @@ from engine.report.reasons import Kind, Reason
 from engine.report.trial_results import describe_settings, objective_values
 from engine.result_names import OfTrial, Tag
 from engine.settings import TrialConfig
+from engine.spaces.arms import WINNER
 from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.stages.steps import step_bases
 from engine.store import CorruptArtifactError, Store, StoreFaultError
@@ -146,7 +147,9 @@ class TrialFlow:
                 self._screen.ended(proposal.planned.name, "failed")
                 continue
             trial = LiveTrial(proposal, config, plan, prune_reason=proposal.end)
-            self._tracker.start_trial(proposal.planned.name, proposal.number, config.flat(), self._tags(trial))
+            planned, flat = proposal.planned, config.flat()
+            self._tracker.start_group(planned.name, planned.group, flat, proposal.settings)
+            self._tracker.start_trial(planned.name, proposal.number, flat, self._tags(trial))
             if proposal.end is not None:
                 self._end(trial, error=False)
                 continue
@@ -225,8 +228,18 @@ class TrialFlow:
             filters=filters,
             title=f"{trial.proposal.planned.name}: {describe_settings(trial.proposal.settings)}",
         )
+        self._end_group(trial.proposal.planned.group)
         objective = trial.errors["objective"] if trial.errors else None
         self._screen.ended(trial.proposal.planned.name, state, objective)
+
+    def _end_group(self, name: str) -> None:
+        """Tell the tracking of an arm that is complete; all other groups it is told of at the sweep's end."""
+        if not name or name == WINNER or self._study.n_left_of(name):
+            return
+        results = self._study.results()
+        for group in results.groups():
+            if group.name == name:
+                self._tracker.end_group(group, results)
 
     def interrupt(self) -> None:
         """End all live trials as interrupted: a resumed sweep runs them again."""

@@ -6,13 +6,15 @@ import shlex
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from engine.redaction import hide_credentials
 from engine.report.results import Results
-from engine.result_names import Metric, Tag
+from engine.result_names import View
 from engine.store.places import place_of
 
+TRACKING_SERVERS = ("http", "https", "databricks")
+"""The kinds of addresses behind which a tracking server keeps runs and artifacts."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -62,6 +64,11 @@ def _whereabouts(results: Results, home: Path, storage: str | None, store: Path 
     return words + ([] if store is None else ["--store", hide_credentials(place_of(store))])
 
 
+def is_server(tracking: str) -> bool:
+    """Return whether an address of MLflow's is a tracking server's, or Databricks', and not a database's."""
+    return tracking.split(":", 1)[0] in TRACKING_SERVERS
+
+
 def watching_commands(*, storage: str, tracking: str | None) -> list[str]:
     """Return how to watch a sweep on a cluster from one's own machine: all that listens does so on the head alone.
 
@@ -72,7 +79,7 @@ def watching_commands(*, storage: str, tracking: str | None) -> list[str]:
     commands = [f"  optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"]
     ports = [("8080", "optuna-dashboard")]
     if tracking is not None:
-        server = tracking.startswith("http")
+        server = is_server(tracking)
         if not server:
             shown = shlex.quote(hide_credentials(tracking))
             commands.insert(0, f"  mlflow ui --backend-store-uri {shown} --port 5000")
@@ -93,7 +100,7 @@ def watching_commands(*, storage: str, tracking: str | None) -> list[str]:
 
 
 def view_commands(results: Results, *, storage: str, tracking: str | None) -> list[str]:
-    """Return the commands that open MLflow and optuna-dashboard, and the address of the trials side by side.
+    """Return the commands that open MLflow and optuna-dashboard, and the addresses of the study's tables in MLflow.
 
     Args:
         results: of the sweep.
@@ -104,13 +111,14 @@ def view_commands(results: Results, *, storage: str, tracking: str | None) -> li
     if tracking is None:
         return [dashboard]
     tracking = hide_credentials(tracking)
-    server = tracking if tracking.startswith("http") else "http://127.0.0.1:5000"
+    if is_server(tracking) and not tracking.startswith("http"):  # its pages have addresses that nobody here knows
+        return [f"MLflow: study {results.study} in the workspace of {tracking}", dashboard]
+    server = tracking if is_server(tracking) else "http://127.0.0.1:5000"
     commands = []
     if server != tracking:
         commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
     if results.experiment:
-        query = f"tags.`{Tag.STUDY}` = '{results.study}' and tags.`{Tag.PURPOSE}` != ''"
-        order = f"orderByKey=metrics.%60{Metric.OBJECTIVE}%60&orderByAsc=true"
-        page = f"{server}/#/experiments/{results.experiment}/runs?searchFilter={quote(query)}&{order}"
-        commands.append(f"  trials side by side: {page}")
+        page = f"{server.rstrip('/')}/#/experiments/{results.experiment}/runs?viewStateShareKey="
+        views = {"arms side by side": View.ANSWER, "trials side by side": View.TRIALS}
+        commands += [f"  {what}: {page}{View.key(results.study, view)}" for what, view in views.items()]
     return [*commands, dashboard]

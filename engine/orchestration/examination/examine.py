@@ -14,8 +14,8 @@ from engine.orchestration.databases.network_disks import warning_of
 from engine.orchestration.examination import servers_asked
 from engine.orchestration.examination.findings import LEAST_DISK_GB, Finding, of_answers, of_machine
 from engine.orchestration.examination.whereabouts import Whereabouts
-from engine.orchestration.tracking.mlflow_database import is_server
 from engine.redaction import hide_credentials
+from engine.report.commands import is_server
 
 _LISTENS_S = 0.5
 """How long the short examination waits for a tracking server."""

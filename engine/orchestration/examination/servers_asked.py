@@ -17,8 +17,8 @@ from engine.orchestration.databases.addresses import check_folder, check_sqlite,
 from engine.orchestration.databases.network_disks import warning_of
 from engine.orchestration.databases.servers import check_driver, connection_options
 from engine.orchestration.examination.findings import Finding
-from engine.orchestration.tracking.mlflow_database import is_server
 from engine.redaction import hide_credentials
+from engine.report.commands import is_server
 from engine.store import Store, open_store
 from engine.store.attempts import StoreFaultError
 

@@ -163,6 +163,10 @@ class SweepStudy:
         to_come = self._winner is None and not self._lacks_proposals
         return len(self._todo) + (self.planned.n_winner_trials if to_come else 0)
 
+    def n_left_of(self, group: str) -> int:
+        """Return how many trials of a group are to start, or under way."""
+        return sum(entry.group == group for entry in (*self._todo, *self._live.values()))
+
     @property
     def _lacks_proposals(self) -> bool:
         """Return whether the winner cannot be known in this run, since proposals were set aside."""

@@ -7,13 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.errors import InputError
-from engine.metrics import Baseline, corruption_scores, errors_as_csv, mean_by_corruption
+from engine.metrics import Baseline, errors_as_csv
 from engine.orchestration.databases.patience import Patience
+from engine.orchestration.tracking.group_runs import group_metrics, group_status, table_tags
+from engine.orchestration.tracking.origin import Origin
 from engine.orchestration.tracking.spool import Spool
-from engine.orchestration.tracking.tracker_kinds import SWEEP
+from engine.orchestration.tracking.tracker_kinds import SWEEP, group_of
+from engine.orchestration.tracking.trial_metrics import epoch_metrics, final_metrics, score_metrics
+from engine.report.groups import GroupSummary
+from engine.report.results import Results
 from engine.report.trial_results import TrialResult, describe_settings
 from engine.result_names import Metric, RunArtifact, Tag
-from engine.stages.evaluate import rows_to_table
+from engine.spaces.arms import WINNER
 
 
 class TrackingEvents:
@@ -23,16 +28,27 @@ class TrackingEvents:
         spool: where the writer reads them.
         baseline: what the scores of trials are ratios to, if they are wanted.
         patience: waits for a disk that is full.
+        origin: where the runs come from.
     """
 
-    def __init__(self, spool: Spool, baseline: Baseline | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        baseline: Baseline | None = None,
+        patience: Patience | None = None,
+        origin: Origin | None = None,
+    ) -> None:
         self._patience = patience or Patience()
         self._spool = spool
         self._baseline = baseline
+        self._origin = origin or Origin()
+        self._groups: set[str] = set()
 
-    def start_sweep(self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
-        """Open the parent run."""
-        self._append("start", SWEEP, name=name, params=dict(params), tags=dict(tags))
+    def start_sweep(
+        self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], varied: Iterable[str] = ()
+    ) -> None:
+        """Open the parent run; ``varied`` are the settings by which its trials differ."""
+        self._start(SWEEP, name, params, tags, varied=list(dict.fromkeys(varied)))
 
     def end_sweep(
         self, status: str, metrics: Mapping[str, float], texts: Mapping[str, str], figures: Mapping[str, Any]
@@ -43,12 +59,68 @@ class TrackingEvents:
         )
 
     def start_trial(self, planned: str, number: int, config: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
-        """Open a trial's run with its configuration."""
-        self._append("start", planned, name=f"{number:03d} {planned}", params=dict(config), tags=dict(tags))
+        """Open a trial's run with its configuration, below its group's if that has been started."""
+        group = group_of(planned)
+        parent = {"parent": group} if group in self._groups else {}
+        self._start(planned, f"{number:03d} {planned}", config, tags, **parent)
+
+    def start_group(self, planned: str, name: str, config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Open the run of the group that a trial is of, unless that was done.
+
+        Args:
+            planned: the trial.
+            name: of the group; "" for the search's proposals, which share no configuration.
+            config: the trial's configuration.
+            settings: what of it is the group's own.
+        """
+        slot = group_of(planned)
+        if slot in self._groups:
+            return
+        self._groups.add(slot)
+        params = {path: value for path, value in config.items() if path != "seed"} if name else {}
+        tags = {
+            Tag.PURPOSE: "group" if name else "search",
+            Tag.GROUP: name or "proposal",
+            Tag.NOTE: describe_settings(settings) or "the base as it is" if name else "what the search has proposed",
+        }
+        self._start(slot, name or "proposals", params, tags)
+
+    def end_group(self, group: GroupSummary, results: Results) -> None:
+        """Close the run of an arm, or of the winner, with its row of the report's table; it may be told again."""
+        trials = [*group.trials, *group.failed]
+        if not trials:
+            return
+        slot, first = group_of(trials[0].slot), trials[0]
+        config = results.space.config(first.settings, seed=first.seed).flat()
+        self.start_group(first.slot, group.name, config, first.settings)
+        metrics, tags = group_metrics(group, self._baseline), table_tags(group, results)
+        self._append("end", slot, status=group_status(group), metrics=metrics, tags=tags)
+
+    def end_groups(self, results: Results) -> None:
+        """Close the runs of all groups: with what is in the report's table, or as a winner that is none any more."""
+        groups = results.groups()
+        for group in groups:
+            self.end_group(group, results)
+        shown = {group_of(trial.slot) for group in groups for trial in (*group.trials, *group.failed)}
+        proposals = [trial for trial in results.trials if trial.slot.startswith("proposal/")]
+        if proposals:
+            self._end_search(proposals, results.best())
+        for slot in sorted({group_of(trial.slot) for trial in results.trials if trial.group == WINNER} - shown):
+            self._append("end", slot, status="FINISHED", metrics={}, tags={Tag.PURPOSE: "displaced"})
+
+    def _end_search(self, proposals: Sequence[TrialResult], best: TrialResult | None) -> None:
+        slot = group_of(proposals[0].slot)
+        self.start_group(proposals[0].slot, "", {}, {})
+        states = [trial.state for trial in proposals]
+        metrics: dict[str, float] = {Metric.N: states.count("COMPLETE"), Metric.FAILED: states.count("FAIL")}
+        if best is not None and best.objective is not None:
+            metrics[Metric.BEST_OBJECTIVE] = best.objective
+        count = f"{states.count('COMPLETE')} complete, {states.count('PRUNED')} pruned, {states.count('FAIL')} failed"
+        self._append("end", slot, status="FINISHED", metrics=metrics, tags={Tag.SEEDS: count})
 
     def epochs(self, planned: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Add epochs of any stage; steps count through all stages."""
-        steps = [[record["step"], _metrics(record)] for record in records]
+        steps = [[record["step"], epoch_metrics(record)] for record in records]
         if steps:
             self._append("metrics", planned, steps=steps)
 
@@ -120,47 +192,13 @@ class TrackingEvents:
                 title = f"{trial.slot}: {describe_settings(trial.settings)}"
                 self.end_trial(trial.slot, status, tags=tags, step=left[trial.slot], errors=trial.errors, title=title)
 
+    def _start(self, slot: str, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], **content: Any) -> None:
+        origin = {Tag.SOURCE: self._origin.source, Tag.GIT_COMMIT: self._origin.commit}
+        known = {tag: value for tag, value in origin.items() if value}
+        data = {"data": list(self._origin.data)} if self._origin.data else {}
+        self._append("start", slot, name=name, params=dict(params), tags={**known, **tags}, **data, **content)
+
     def _append(self, event: str, planned: str, **content: Any) -> None:
         self._patience.call(
             self._spool.append, {"event": event, "slot": planned, "time_ms": int(time.time() * 1000), **content}
         )
-
-
-def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return {metric: value} of an epoch's record."""
-    own_watch = record.get("own_watch", True)
-    known = {Metric.of_epoch(key, own_watch=own_watch): record[key] for key in Metric.BY_EPOCH if key in record}
-    return known | {Metric.of_stage(record["stage"], name): value for name, value in record.get("metrics", {}).items()}
-
-
-def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
-    """Return a trial's results as MLflow metrics, fractions; and what stages measured themselves."""
-    table = rows_to_table(errors["test"]["corrupted"])
-    metrics = {
-        Metric.OBJECTIVE: errors["objective"],
-        Metric.CLEAN: errors["test"]["clean"],
-        **errors.get("metrics", {}),
-    }
-    if errors["test"]["tuned_distortion"] is not None:
-        metrics[Metric.TUNED_DISTORTION] = errors["test"]["tuned_distortion"]
-    if not table:
-        return metrics
-    by_corruption = mean_by_corruption(table)
-    metrics[Metric.MEAN_CORRUPTED] = sum(by_corruption.values()) / len(by_corruption)
-    metrics |= {Metric.corruption(name): error for name, error in by_corruption.items()}
-    metrics |= {Metric.cell(name, severity): error for (name, severity), error in table.items()}
-    return metrics
-
-
-def score_metrics(errors: Mapping[str, Any], baseline: Baseline) -> dict[str, float]:
-    """Return a trial's scores as MLflow metrics, ratios; the relative ones where the baseline does worse than on clean
-    images.
-
-    Raises:
-        InputError: the baseline lacks a corruption, or is over other severities.
-    """
-    scores = corruption_scores(rows_to_table(errors["test"]["corrupted"]), errors["test"]["clean"], baseline)
-    found = {Metric.MEAN_CE: scores.mCE, Metric.RELATIVE_MEAN_CE: scores.rCE}
-    found |= {Metric.ce(name): ratio for name, ratio in (scores.CE or {}).items()}
-    found |= {Metric.relative_ce(name): ratio for name, ratio in (scores.rCE_by_corruption or {}).items()}
-    return {name: value for name, value in found.items() if value is not None}

@@ -11,9 +11,7 @@ from engine.errors import InputError
 from engine.orchestration.databases.addresses import check_sqlite, sqlite_file, sqlite_url
 from engine.orchestration.databases.servers import check_driver
 from engine.redaction import hide_credentials
-
-_SERVERS = ("http", "https", "databricks")
-"""The kinds of addresses behind which a tracking server keeps runs and artifacts."""
+from engine.report.commands import TRACKING_SERVERS, is_server
 
 
 def prepare_environment() -> None:
@@ -39,11 +37,6 @@ def artifact_folder(home: Path, uri: str) -> Path | None:
     return None if is_server(uri) else home.absolute() / "mlartifacts"
 
 
-def is_server(uri: str) -> bool:
-    """Return whether an address is a tracking server's, or Databricks', and not a database's."""
-    return uri.split(":", 1)[0] in _SERVERS
-
-
 def check_tracking(uri: str, artifacts: Path | None) -> None:
     """Make sure that a tracking database can be written, before anything starts. A server may be away: it is not asked.
 
@@ -52,7 +45,7 @@ def check_tracking(uri: str, artifacts: Path | None) -> None:
     """
     prepare_environment()
     scheme = uri.split(":", 1)[0]
-    if scheme not in ("sqlite", "postgresql", "mysql", "mssql", *_SERVERS) and "+" not in scheme:
+    if scheme not in ("sqlite", "postgresql", "mysql", "mssql", *TRACKING_SERVERS) and "+" not in scheme:
         raise InputError(
             "tracking URI must be sqlite:///FILE, a database or http(s)://HOST, got "
             f"{hide_credentials(uri)!r} (no file store)"

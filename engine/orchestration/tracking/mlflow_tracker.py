@@ -1,11 +1,11 @@
-"""The tracker MLflow: a parent run for a sweep, a child run for each of its trials.
+"""The tracker MLflow: a run for a sweep, below it one for each group of trials, below that one for each trial.
 
 Runs are found again by their tags, so that nothing doubles that is written again after a crash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,9 +20,25 @@ from engine.orchestration.tracking.mlflow_database import (
     prepare_environment,
     tracking_uri,
 )
+from engine.orchestration.tracking.mlflow_pages import (
+    KIND,
+    KIND_TAG,
+    answer_view,
+    dataset_inputs,
+    page_tags,
+    trials_view,
+    view_tag,
+)
 from engine.orchestration.tracking.spool_writer import describe_error
-from engine.orchestration.tracking.tracker_kinds import SWEEP, Event, TrackerRequest, draw_figure, register_tracker
-from engine.result_names import Metric, Tag
+from engine.orchestration.tracking.tracker_kinds import (
+    SWEEP,
+    Event,
+    TrackerRequest,
+    draw_figure,
+    is_group,
+    register_tracker,
+)
+from engine.result_names import Metric, Tag, View
 
 EXPERIMENT = "robustune"
 NAME = "mlflow"
@@ -32,8 +48,12 @@ _AT_ONCE = {"params": 100, "metrics": 800, "tags": 100}
 """What MLflow takes in one request: 1,000 things in all."""
 _LONGEST = {"params": 6000, "tags": 8000}
 """Letters that MLflow takes of a value."""
+_PNG_COMPRESSION = 3
+"""Of 9: beyond it files become little smaller, and writing them takes longest of all that a figure costs here."""
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 """Codes of errors that come again however often the same thing is sent."""
+_PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+"""Codes of errors that pass; those of a server that is away among them."""
 
 
 class MlflowWriter:
@@ -55,6 +75,7 @@ class MlflowWriter:
         self._params: dict[str, dict[str, str]] = {}
         self._finished: set[str] = set()
         self._logged_steps: dict[str, set[int]] = {}
+        self._views: dict[str, str] = {}
 
     def connect(self) -> str:
         """Connect, unless that was done already; return the id of the experiment.
@@ -93,8 +114,12 @@ class MlflowWriter:
         if experiment is None:
             location = self._artifacts.absolute().as_uri() if self._artifacts is not None else None
             self._experiment = client.create_experiment(EXPERIMENT, artifact_location=location)
+            client.set_experiment_tag(self._experiment, KIND_TAG, KIND)
         else:
             self._experiment = experiment.experiment_id
+            if KIND_TAG not in experiment.tags:  # whoever has chosen another keeps it
+                client.set_experiment_tag(self._experiment, KIND_TAG, KIND)
+            self._views = dict(experiment.tags)
             if self._artifacts is not None and lies_beside(self._uri, self._artifacts):
                 follow_move(self._uri, self._experiment, self._artifacts)
         self._runs, token = {}, None
@@ -109,7 +134,7 @@ class MlflowWriter:
                     self._finished.add(planned)
                 else:
                     self._finished.discard(planned)
-                    self._logged_steps[planned] = _steps(client, run.info.run_id) if planned != SWEEP else set()
+                    self._logged_steps[planned] = set() if _comes_again(planned) else _steps(client, run.info.run_id)
             token = page.token
             if not token:
                 break
@@ -117,7 +142,7 @@ class MlflowWriter:
 
     def _write_run(self, planned: str, events: Sequence[Event]) -> None:
         """Write a run's events: its start, then everything that it is told as one batch, then its end."""
-        if not events or (planned in self._finished and planned != SWEEP):
+        if not events or (planned in self._finished and not _comes_again(planned)):
             return  # the latter are read again after a crash
         from mlflow.entities import Metric, Param, RunTag
 
@@ -130,6 +155,8 @@ class MlflowWriter:
                     self._retire(planned)
                 self._open_run(planned, event)
                 known = self._params.setdefault(planned, {})  # MLflow changes none: a resumed sweep's number of trials
+                if "varied" in event:
+                    self._store_view(self._runs[planned], View.TRIALS, trials_view(self._study, event["varied"]))
                 batch["params"] += [Param(name, value) for name, value in values.items() if name not in known]
                 known |= values
         if planned not in self._runs:  # its start was written elsewhere: to another server, or to one that forgot
@@ -173,9 +200,7 @@ class MlflowWriter:
                     self._log_or_set_aside(run, {kind: [entry]})
                 return
             [(kind, entry)] = entries
-            refused = f"{kind} {entry.key}: {describe_error(error)}"
-            known = self._client.get_run(run).data.tags.get(Tag.REFUSED)
-            self._client.set_tag(run, Tag.REFUSED, shortened(f"{known}\n{refused}" if known else refused, 5000))
+            self._note_refused(run, f"{kind} {entry.key}: {describe_error(error)}")
 
     def _retire(self, planned: str) -> None:
         """End the run of an interrupted trial in whose place the search has proposed another."""
@@ -188,16 +213,50 @@ class MlflowWriter:
     def _open_run(self, planned: str, event: Mapping[str, Any]) -> None:
         tags = {Tag.STUDY: self._study, Tag.SLOT: planned}
         tags |= {name: str(value) for name, value in event["tags"].items()}  # a server takes nothing else
-        if planned != SWEEP and SWEEP in self._runs:
-            tags["mlflow.parentRunId"] = self._runs[SWEEP]
+        tags |= page_tags(event["tags"])
+        parent = self._runs.get(event.get("parent", SWEEP)) or self._runs.get(SWEEP)
+        if planned != SWEEP and parent is not None:
+            tags["mlflow.parentRunId"] = parent
         if planned in self._runs:
             from mlflow.entities import RunTag
 
             self._client.update_run(self._runs[planned], status="RUNNING")
             self._client.log_batch(self._runs[planned], tags=[RunTag(name, str(value)) for name, value in tags.items()])
+            self._log_data(self._runs[planned], event)
             return
         run = self._client.create_run(self._experiment, tags=tags, run_name=event["name"], start_time=event["time_ms"])
         self._runs[planned] = run.info.run_id
+        self._log_data(run.info.run_id, event)
+
+    def _log_data(self, run: str, event: Mapping[str, Any]) -> None:
+        if event.get("data"):
+            inputs = dataset_inputs(event["data"])
+            self._unless_refused(run, "data sets", lambda: self._client.log_inputs(run, inputs))
+
+    def _store_view(self, run: str, view: str, text: str) -> None:
+        """Keep a table of the study's runs beside them, where it is another than the one there."""
+        tag = view_tag(View.key(self._study, view))
+        if self._views.get(tag) != text:
+            self._views[tag] = text
+            self._unless_refused(
+                run, f"view {view}", lambda: self._client.set_experiment_tag(self._experiment, tag, text)
+            )
+
+    def _unless_refused(self, run: str, what: str, call: Callable[[], object]) -> None:
+        """Do what an older server may not know; a tag names what the run lacks."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            call()
+        except MlflowException as error:
+            if error.error_code in _PASSING:
+                raise
+            self._note_refused(run, f"{what}: {describe_error(error)}")
+
+    def _note_refused(self, run: str, refused: str) -> None:
+        known = self._client.get_run(run).data.tags.get(Tag.REFUSED, "")
+        if refused not in known:
+            self._client.set_tag(run, Tag.REFUSED, shortened(f"{known}\n{refused}" if known else refused, 5000))
 
     def _end_run(self, planned: str, event: Mapping[str, Any]) -> None:
         run = self._runs[planned]
@@ -209,12 +268,14 @@ class MlflowWriter:
                 for name, text in texts.items():
                     (Path(folder) / name).write_text(text, encoding="utf-8")
                 for name, figure in figures.items():
-                    draw_figure(figure).save(Path(folder) / name)
+                    draw_figure(figure).save(Path(folder) / name, compress_level=_PNG_COMPRESSION)
                 if self._artifacts is not None and not lies_beside(self._uri, self._artifacts):
                     keep_artifacts(self._uri, run, self._artifacts)
                 self._client.log_artifacts(run, folder)
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(planned)
+        if any(name.startswith(Tag.error("")) for name in event["tags"]):
+            self._store_view(run, View.ANSWER, answer_view(self._study, event["tags"]))
         if planned == SWEEP:
             self._end_leftovers()
 
@@ -249,6 +310,11 @@ def shortened(text: str, most: int) -> str:
         return text
     end = f"… ({len(text)} letters, digest {digest(text)[:12]})"
     return text[: most - len(end)] + end
+
+
+def _comes_again(planned: str) -> bool:
+    """Return whether a run may be told its end more than once: a resumed sweep's, and a group's that grows."""
+    return planned == SWEEP or is_group(planned)
 
 
 def _steps(client: Any, run: str) -> set[int]:

@@ -19,14 +19,31 @@ Event = Mapping[str, Any]
 """What happened, a JSON value. Each has
 
 - "event": "start", "metrics" or "end";
-- "slot": what it is about: ``SWEEP``, or a planned trial, such as "arm/plain/0" or "proposal/3", as the study has it;
+- "slot": what it is about: ``SWEEP``; a planned trial, such as "arm/plain/0" or "proposal/3", as the study has it; or
+  the group of trials that one is of, such as "group/arm/plain" (``group_of``);
 - "time_ms": when it was, in milliseconds since 1970.
 
-A start has "name", "params" {name: value} and "tags" {name: value}; it may come again when a sweep is resumed, and with
-other params when an interrupted trial's place is proposed anew. Metrics have "steps" [[step, {metric: value}]]. An end
-has "status" ("FINISHED", "FAILED" or "KILLED"), "metrics" {metric: value}, "step" where it is a trial's, "tags",
-"texts" {file's name: text} and "figures" {file's name: what ``draw_figure`` makes an image of}.
+A start has "name", "params" {name: value}, "tags" {name: value}, "data" [data sets, as ``Origin.data``], and "parent",
+the slot that it is below, if that is not the sweep; it may come again when a sweep is resumed, and with other params
+when an interrupted trial's place is proposed anew. That of the sweep has "varied" [settings by which trials differ].
+Metrics have "steps" [[step, {metric: value}]]. An end has "status" ("FINISHED", "FAILED" or "KILLED"), "metrics"
+{metric: value}, "step" where it is a trial's, "tags", "texts" {file's name: text} and "figures" {file's name: what
+``draw_figure`` makes an image of}. That of a group comes when it is complete, and again at the sweep's end: then its
+values are the final ones.
 """
+
+_GROUP = "group/"
+
+
+def group_of(planned: str) -> str:
+    """Return the slot of the group that a planned trial is of: an arm, a winner, or the search's proposals."""
+    purpose, _, rest = planned.partition("/")
+    return _GROUP + ("proposals" if purpose == "proposal" or not rest else planned.rpartition("/")[0])
+
+
+def is_group(slot: str) -> bool:
+    """Return whether a slot is a group's."""
+    return slot.startswith(_GROUP)
 
 
 class Writer(Protocol):

@@ -12,6 +12,7 @@ from engine.orchestration.preparation import prepare
 from engine.orchestration.search import Proposal
 from engine.orchestration.search.pruners import parse_pruner
 from engine.orchestration.tracking import Spool, TrackingEvents
+from engine.orchestration.tracking.tracker_kinds import is_group
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.live_screen import LiveScreen
 from engine.report.reasons import Reason
@@ -71,7 +72,11 @@ class Scene:
         assert self.flow.on_result(trial, {"records": [], "stages": {}, **word}) is False
 
     def states(self) -> list[str]:
-        return [event["tags"]["state"] for event in self.spool.all_events() if event["event"] == "end"]
+        return [event["tags"]["state"] for event in self.told("end")]
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        """Return what the tracking heard of trials, by the kind of event."""
+        return [event for event in self.spool.all_events() if event["event"] == kind and not is_group(event["slot"])]
 
 
 @pytest.fixture
@@ -143,7 +148,7 @@ def test_a_repeat_of_a_pruned_trial_ends_without_a_process(scene: Scene, monkeyp
             scene.say_last_word(trial)
             scene.flow.on_end(trial, error=False)
     assert scene.begun == 4, "the arms alone; there is no winner"
-    ends = {event["slot"]: event["tags"] for event in scene.spool.all_events() if event["event"] == "end"}
+    ends = {event["slot"]: event["tags"] for event in scene.told("end")}
     assert ends["proposal/0"] == {"state": "PRUNED", "prune_reason": "it repeats trial 1, which was pruned"}
     assert {trial.state.name for trial in scene.study.finished()[4:]} == {"PRUNED"}
 
@@ -210,12 +215,11 @@ def test_a_run_is_tagged_with_the_labelled_noisy_images_that_it_uses(scene: Scen
         scene.flow.on_end(trial, error=False)
     while scene.begin_all():
         pass
-    for event in scene.spool.all_events():
-        if event["event"] == "start":
-            tuned = event["params"]["finetune.which"] != "none"
-            words = "20 labelled noisy images (16 trained on, 4 held out to select the epoch)"
-            assert event["tags"].get("labelled_noisy") == (words if tuned else None)
-    tags = [event["tags"] for event in scene.spool.all_events() if event["event"] == "start"]
+    for event in scene.told("start"):
+        tuned = event["params"]["finetune.which"] != "none"
+        words = "20 labelled noisy images (16 trained on, 4 held out to select the epoch)"
+        assert event["tags"].get("labelled_noisy") == (words if tuned else None)
+    tags = [event["tags"] for event in scene.told("start")]
     assert {"labelled_noisy" in found for found in tags} == {True, False}
 
 
@@ -249,6 +253,6 @@ def test_the_tracking_hears_where_each_stage_was_computed(scene: Scene) -> None:
     stages = {"pretrain": {"host": "gpu-1"}, "evaluate": {"host": "gpu-2"}, "rank": {"key": "c"}}
     scene.say_last_word(first, objective=0.25, errors=errors, stages=stages)
     scene.say_last_word(second, failure="loss became nan", stage="evaluate", stages={"pretrain": stages["pretrain"]})
-    tags = [event["tags"] for event in scene.spool.all_events() if event["event"] == "end"]
+    tags = [event["tags"] for event in scene.told("end")]
     found = [{name: value for name, value in one.items() if name.startswith("host.")} for one in tags]
     assert found == [{"host.pretrain": "gpu-1", "host.evaluate": "gpu-2"}, {"host.pretrain": "gpu-1"}]

@@ -13,7 +13,7 @@ from torch import nn
 
 from engine.errors import InputError, refused
 from engine.metrics import Baseline
-from engine.orchestration.tracking.events import final_metrics, score_metrics
+from engine.orchestration.tracking.trial_metrics import final_metrics, score_metrics
 from engine.result_names import Metric
 from engine.settings import TrainingSettings
 from engine.stages import StageCancelledError, register_stage, train

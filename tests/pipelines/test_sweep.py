@@ -24,6 +24,7 @@ from engine.corruptions import CORRUPTIONS
 from engine.orchestration import load_results
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
+from engine.orchestration.tracking.tracker_kinds import group_of, is_group
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE
 
@@ -96,15 +97,22 @@ def test_the_study_has_every_trial_with_what_it_came_to(finished) -> None:
     assert arm.objective == pytest.approx(arm.errors["objective"])
 
 
-def test_mlflow_has_one_finished_run_a_trial_below_the_sweep(finished) -> None:
+def test_mlflow_has_one_finished_run_a_trial_below_its_group_below_the_sweep(finished) -> None:
     home, _ = finished
-    runs = mlflow_runs(home)
+    every = mlflow_runs(home)
+    groups = {run.data.tags["robustune.slot"]: run for run in every if is_group(run.data.tags["robustune.slot"])}
+    runs = [run for run in every if run not in groups.values()]
     assert len(runs) == N_TRIALS + 1
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.info.status for run in every} == {"FINISHED"}
     assert {run.info.experiment_id for run in runs} == {load_results("tiny", home=home).experiment}
     (parent,) = [run for run in runs if run.data.tags["robustune.slot"] == "sweep"]
     children = [run for run in runs if run.info.run_id != parent.info.run_id]
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.data.tags["mlflow.parentRunId"] for run in groups.values()} == {parent.info.run_id}
+    assert all(
+        run.data.tags["mlflow.parentRunId"] == groups[group_of(run.data.tags["robustune.slot"])].info.run_id
+        for run in children
+    )
+    assert all(run.inputs.dataset_inputs and run.data.tags["mlflow.source.name"] for run in every)
     assert all({"stage.pretrain", "git_commit"} <= set(run.data.tags) for run in children)
     complete = [run for run in children if run.data.tags["state"] == "COMPLETE"]
     assert all(
@@ -251,7 +259,8 @@ def test_a_sweep_that_ctrl_c_stops_and_that_is_killed_next_is_resumed_to_the_exa
     assert {key: after[key] for key in before} == before, "a finished stage was computed again"
     runs = mlflow_runs(home)
     slots = [run.data.tags["robustune.slot"] for run in runs]
-    assert len(slots) == len(set(slots)) == N_TRIALS + 1
+    assert len(slots) == len(set(slots))
+    assert len([slot for slot in slots if not is_group(slot)]) == N_TRIALS + 1
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 

@@ -116,7 +116,8 @@ class TrackingEvents:
         if best is not None and best.objective is not None:
             metrics[Metric.BEST_OBJECTIVE] = best.objective
         count = f"{states.count('COMPLETE')} complete, {states.count('PRUNED')} pruned, {states.count('FAIL')} failed"
-        self._append("end", slot, status="FINISHED", metrics=metrics, tags={Tag.SEEDS: count})
+        status = "FAILED" if set(states) == {"FAIL"} else "FINISHED"
+        self._append("end", slot, status=status, metrics=metrics, tags={Tag.SEEDS: count})
 
     def epochs(self, planned: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Add epochs of any stage; steps count through all stages."""

@@ -197,6 +197,8 @@ class Tag:
     """What MLflow shows as the description."""
     LABELLED_NOISY = "labelled_noisy"
     """How many labelled noisy images the trial used, in words."""
+    NETWORK = "network"
+    """Of a logged model the checksum of its weights; of the sweep's run why none was logged, where one should be."""
     SCORES = "scores"
     """Why there are none, where a baseline was given."""
 

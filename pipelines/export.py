@@ -8,22 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import tyro
 
 from engine import variables
-from engine.exporting.description import describe_network
-from engine.exporting.export_folder import EXAMPLE, Exported, check_folder, check_formats, export_network
+from engine.exporting.export_folder import EXAMPLE, Exported, check_folder, check_formats
 from engine.exporting.exported import WEIGHTS
+from engine.exporting.taken_home import take_home
 from engine.extensions import import_modules
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import read_results
 from engine.report.exported_trial import exported_trial
 from engine.report.terminal import make_console, say
 from engine.report.text_tables import Table
-from engine.stages.made_network import made_network
-from engine.stages.network import restore_network
-from engine.stages.prepared import stored_class_names
 from engine.store import open_store
 from engine.store.cleaning import describe_bytes
 from engine.store.places import place_of
@@ -71,17 +67,11 @@ def main(options: ExportOptions) -> int:
     exported = exported_trial(results, options.what)
     trial = exported.trial
     store = open_store(place_of(options.store or options.home / "store", "--store"), read_only=True)
-    made = made_network(trial.stages, store, of=f"trial {trial.number} of study {options.study!r}")
-    network = restore_network(made, torch.device("cpu"))
-    data = results.space.config(trial.settings, seed=trial.seed).data
-    names = stored_class_names(data, made[0].manifest["spec"]["data"], store)
-    about = describe_network(network, made, exported, results, names)
     say(console, f"study {options.study}, trial {trial.number}, seed {trial.seed}: {exported.reason}", *exported.notes)
+    written, names = take_home(results, exported, store, options.output, formats=options.formats or None)
     if names is None:
+        data = results.space.config(trial.settings, seed=trial.seed).data
         say(console, f"the store has no images of {data.name} any more, so {options.output} names no classes")
-    written = export_network(
-        network, options.output, settings=made[0].json("network"), about=about, formats=options.formats or None
-    )
     say(console, files_table(written), *(f"left out: {sentence}" for sentence in written.left_out))
     say(console, f"wrote {options.output}{try_it(options.output, written)}")
     return 0

@@ -58,6 +58,14 @@ def fixed(network: nn.Module) -> nn.Module:
     return copied
 
 
+def for_program(network: nn.Module) -> nn.Module:
+    """Return a network, fixed, with its tensors laid out as a file takes them, whatever suits this machine."""
+    constant = fixed(network)
+    for values in (*constant.parameters(), *constant.buffers()):
+        values.data = values.data.contiguous()
+    return constant
+
+
 def write_program(network: nn.Module, example: Tensor, path: Path, about: Mapping[str, Any]) -> None:
     """Write a network as a program of ``torch.export``; what is known of it goes along as "config.json"."""
     torch.export.save(_program(network, example), path, extra_files={"config.json": json.dumps(about)})
@@ -119,10 +127,7 @@ def _program(network: nn.Module, example: Tensor) -> torch.export.ExportedProgra
         network: the network.
         example: two images or more: a program made of one would take no other number.
     """
-    constant = fixed(network)
-    for values in (*constant.parameters(), *constant.buffers()):
-        values.data = values.data.contiguous()  # a file takes them so, whatever suits this machine
-    return torch.export.export(constant, (example,), dynamic_shapes=_shapes())
+    return torch.export.export(for_program(network), (example,), dynamic_shapes=_shapes())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from engine.errors import InputError
+from engine.exporting.exported import WEIGHTS
+from engine.exporting.taken_home import take_home
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.mps import described, mps
 from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone, plan_cluster_slots
@@ -28,6 +30,7 @@ from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, sp
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import arm_baseline, score_tables
 from engine.report.commands import export_command, view_commands
+from engine.report.exported_trial import exported_trial
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
 from engine.report.results import Results
@@ -36,12 +39,14 @@ from engine.report.terminal import as_text, make_console, say
 from engine.report.text_tables import Part
 from engine.result_names import Metric, RunArtifact, Tag
 from engine.spaces import Space
+from engine.spaces.arms import WINNER
 from engine.stages import (
     StageSpec,
     git_commit,
     info_to_json,
 )
 from engine.stages.families import needed_keys
+from engine.store import CorruptArtifactError, StoreFaultError
 from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
@@ -411,7 +416,24 @@ class Sweep:
         if best is not None and best.objective is not None:
             metrics[Metric.BEST_OBJECTIVE] = best.objective
         tracker.end_groups(results)
-        tracker.end_sweep(status, metrics, {RunArtifact.ANSWER: as_text(self._answer(results))}, figures)
+        network, why_none = self._winner_network(results) if status == "FINISHED" else (None, "")
+        answer = {RunArtifact.ANSWER: as_text(self._answer(results))}
+        tracker.end_sweep(status, metrics, answer, figures, network=network, no_network=why_none)
+
+    def _winner_network(self, results: Results) -> tuple[dict[str, str] | None, str]:
+        """Write the winner's network into the home, for the tracking; return where, or why it could not be done."""
+        if not self.options.tracks_by_mlflow or not any(group.name == WINNER for group in results.groups()):
+            return None, ""
+        try:
+            exported = exported_trial(results, WINNER)
+            place = Path("networks") / f"{self.name}-trial-{exported.trial.number}"
+            folder = self.options.home / place
+            if not (folder / WEIGHTS).exists():
+                folder.parent.mkdir(exist_ok=True)
+                take_home(results, exported, self.prepared.store, folder, formats=("safetensors",))
+        except (InputError, CorruptArtifactError, StoreFaultError, OSError) as error:
+            return None, f"{type(error).__name__}: {error}"
+        return {"slot": exported.trial.slot, "folder": place.as_posix()}, ""
 
     def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
         planned, info = self.prepared.planned, self.prepared.info

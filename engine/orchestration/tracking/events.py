@@ -51,11 +51,30 @@ class TrackingEvents:
         self._start(SWEEP, name, params, tags, varied=list(dict.fromkeys(varied)))
 
     def end_sweep(
-        self, status: str, metrics: Mapping[str, float], texts: Mapping[str, str], figures: Mapping[str, Any]
+        self,
+        status: str,
+        metrics: Mapping[str, float],
+        texts: Mapping[str, str],
+        figures: Mapping[str, Any],
+        *,
+        network: Mapping[str, str] | None = None,
+        no_network: str = "",
     ) -> None:
-        """Close the parent run with its table and figure."""
+        """Close the parent run with its table and figure.
+
+        Args:
+            status: how it ends.
+            metrics: of all of it.
+            texts: files.
+            figures: files.
+            network: the winner's, {"slot": of its trial, "folder": where it lies, in the sweep's folder}.
+            no_network: why there is none although there should be; "" if there is, or needs none.
+        """
+        content = {"network": dict(network)} if network else {}
+        tags = {Tag.NETWORK: no_network} if no_network else {}
+        texts, figures = dict(texts), dict(figures)
         self._append(
-            "end", SWEEP, status=status, metrics=dict(metrics), tags={}, texts=dict(texts), figures=dict(figures)
+            "end", SWEEP, status=status, metrics=dict(metrics), tags=tags, texts=texts, figures=figures, **content
         )
 
     def start_trial(self, planned: str, number: int, config: Mapping[str, Any], tags: Mapping[str, Any]) -> None:

@@ -89,13 +89,23 @@ def keep_artifacts(uri: str, run: str, artifacts: Path) -> None:
         run: the run's id.
         artifacts: where the home's artifacts lie.
     """
+    place = f"{artifacts.absolute().as_uri()}/{run}/artifacts"
+    _execute(uri, "UPDATE runs SET artifact_uri = :place WHERE run_uuid = :id", place=place, id=run)
+
+
+def keep_model(uri: str, model: str, artifacts: Path) -> None:
+    """Have a logged model lie in a home's folder, as ``keep_artifacts`` does with a run's."""
+    place = f"{artifacts.absolute().as_uri()}/models/{model}/artifacts"
+    _execute(uri, "UPDATE logged_models SET artifact_location = :place WHERE model_id = :id", place=place, id=model)
+
+
+def _execute(uri: str, statement: str, **values: str) -> None:
     import sqlalchemy
 
-    engine, place = sqlalchemy.create_engine(uri), f"{artifacts.absolute().as_uri()}/{run}/artifacts"
+    engine = sqlalchemy.create_engine(uri)
     try:
         with engine.begin() as connection:
-            statement = sqlalchemy.text("UPDATE runs SET artifact_uri = :place WHERE run_uuid = :run")
-            connection.execute(statement, {"place": place, "run": run})
+            connection.execute(sqlalchemy.text(statement), values)
     finally:
         engine.dispose()
 
@@ -122,6 +132,8 @@ def follow_move(uri: str, experiment: str, artifacts: Path) -> None:
                 "UPDATE experiments SET artifact_location = :new WHERE experiment_id = :experiment",
                 "UPDATE runs SET artifact_uri = :new || substr(artifact_uri, :n) "
                 "WHERE experiment_id = :experiment AND substr(artifact_uri, 1, :n - 1) = :old",
+                "UPDATE logged_models SET artifact_location = :new || substr(artifact_location, :n) "
+                "WHERE experiment_id = :experiment AND substr(artifact_location, 1, :n - 1) = :old",
             ):
                 used = {name: value for name, value in moved.items() if f":{name}" in statement}
                 connection.execute(sqlalchemy.text(statement), used)

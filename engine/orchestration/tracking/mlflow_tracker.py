@@ -16,6 +16,7 @@ from engine.orchestration.tracking.mlflow_database import (
     check_tracking,
     follow_move,
     keep_artifacts,
+    keep_model,
     lies_beside,
     prepare_environment,
     tracking_uri,
@@ -35,6 +36,7 @@ from engine.orchestration.tracking.tracker_kinds import (
     Event,
     TrackerRequest,
     draw_figure,
+    group_of,
     is_group,
     register_tracker,
 )
@@ -63,9 +65,11 @@ class MlflowWriter:
         uri: MLflow tracking URI.
         study: the study's name; with what is run it identifies one of its runs.
         artifacts: folder of the artifacts for a database; None for a tracking server, which has its own.
+        home: the sweep's folder, where the network lies that is logged; None where none is.
     """
 
-    def __init__(self, uri: str, study: str, *, artifacts: Path | None) -> None:
+    def __init__(self, uri: str, study: str, *, artifacts: Path | None, home: Path | None = None) -> None:
+        self._home = home
         self._uri = uri
         self._study = study
         self._artifacts = artifacts
@@ -272,12 +276,36 @@ class MlflowWriter:
                 if self._artifacts is not None and not lies_beside(self._uri, self._artifacts):
                     keep_artifacts(self._uri, run, self._artifacts)
                 self._client.log_artifacts(run, folder)
+        if event.get("network"):
+            self._log_network(run, event["network"])
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(planned)
         if any(name.startswith(Tag.error("")) for name in event["tags"]):
             self._store_view(run, View.ANSWER, answer_view(self._study, event["tags"]))
         if planned == SWEEP:
             self._end_leftovers()
+
+    def _log_network(self, run: str, network: Mapping[str, str]) -> None:
+        """Log a network as a model of its group's run, or, of a proposal, of its own, and of the sweep's."""
+        from mlflow.exceptions import MlflowException
+
+        planned, purpose = network["slot"], network["slot"].partition("/")[0]
+        own = self._runs.get(planned if purpose == "proposal" else group_of(planned))
+        assert self._home is not None
+        try:
+            from engine.orchestration.tracking.mlflow_model import log_network  # here: torch is slow to import
+
+            folder = self._home / network["folder"]
+            runs = [run] if own is None else [own, run]
+            log_network(self._client, self._experiment, runs, folder, settle=self._settle_model)
+        except Exception as error:  # of a user's network the exporter says what it likes
+            if isinstance(error, OSError) or (isinstance(error, MlflowException) and error.error_code in _PASSING):
+                raise
+            self._note_refused(run, f"network: {describe_error(error)}")
+
+    def _settle_model(self, model: str) -> None:
+        if self._artifacts is not None and not lies_beside(self._uri, self._artifacts):
+            keep_model(self._uri, model, self._artifacts)
 
     def _end_leftovers(self) -> None:
         """End runs that a resumed sweep did not come back to."""
@@ -296,7 +324,7 @@ def _check(given: TrackerRequest) -> None:
 def make_mlflow_writer(given: TrackerRequest) -> MlflowWriter:
     """Return what writes a study's events to MLflow."""
     uri = tracking_uri(given.home, given.uri)
-    return MlflowWriter(uri, given.study, artifacts=artifact_folder(given.home, uri))
+    return MlflowWriter(uri, given.study, artifacts=artifact_folder(given.home, uri), home=given.home)
 
 
 def shortened(text: str, most: int) -> str:

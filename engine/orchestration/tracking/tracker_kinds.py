@@ -28,8 +28,9 @@ the slot that it is below, if that is not the sweep; it may come again when a sw
 when an interrupted trial's place is proposed anew. That of the sweep has "varied" [settings by which trials differ].
 Metrics have "steps" [[step, {metric: value}]]. An end has "status" ("FINISHED", "FAILED" or "KILLED"), "metrics"
 {metric: value}, "step" where it is a trial's, "tags", "texts" {file's name: text} and "figures" {file's name: what
-``draw_figure`` makes an image of}. That of a group comes when it is complete, and again at the sweep's end: then its
-values are the final ones.
+``draw_figure`` makes an image of}. That of the sweep may have "network": {"slot": the trial that it is of, "folder":
+where it lies in the sweep's folder, as ``load_exported`` reads it}. That of a group comes when it is complete, and
+again at the sweep's end: then its values are the final ones.
 """
 
 _GROUP = "group/"

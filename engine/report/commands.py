@@ -118,7 +118,7 @@ def view_commands(results: Results, *, storage: str, tracking: str | None) -> li
     if server != tracking:
         commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
     if results.experiment:
-        page = f"{server.rstrip('/')}/#/experiments/{results.experiment}/runs?viewStateShareKey="
+        page = f"{server.rstrip('/')}/#/experiments/{results.experiment}/runs?workflowType=machine_learning&viewStateShareKey="
         views = {"arms side by side": View.ANSWER, "trials side by side": View.TRIALS}
         commands += [f"  {what}: {page}{View.key(results.study, view)}" for what, view in views.items()]
     return [*commands, dashboard]

@@ -15,6 +15,8 @@ _VIEW_TAG = "mlflow.sharedViewState."
 _CONTEXT_TAG = "mlflow.data.context"
 _LONGEST_VIEW = 5000
 """Letters that MLflow takes of an experiment's tag."""
+_UNTREED = "attribute.start_time"
+"""What runs are ordered by. Under its usual name MLflow's page would show the runs that they are below, and fold them."""
 _LETTER_WIDTH, _EDGES = 8, 40
 """Pixels of a letter, and of what is beside the text of a cell."""
 
@@ -65,7 +67,7 @@ def answer_view(study: str, tags: Mapping[str, str]) -> str:
     return _view(
         f"tags.`{Tag.STUDY}` = '{study}' and tags.`{Tag.PURPOSE}` = 'group'",
         [*widths, _column("attributes", "Dataset"), _column("attributes", "Source"), _column("attributes", "Models")],
-        order=("attributes.start_time", True),
+        order=(_UNTREED, True),
         widths=widths,
     )
 

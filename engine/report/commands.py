@@ -118,7 +118,7 @@ def view_commands(results: Results, *, storage: str, tracking: str | None) -> li
     if server != tracking:
         commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
     if results.experiment:
-        page = f"{server.rstrip('/')}/#/experiments/{results.experiment}/runs?workflowType=machine_learning&viewStateShareKey="
-        views = {"arms side by side": View.ANSWER, "trials side by side": View.TRIALS}
-        commands += [f"  {what}: {page}{View.key(results.study, view)}" for what, view in views.items()]
+        page = f"{server.rstrip('/')}/#/experiments/{results.experiment}/runs?workflowType=machine_learning"
+        for what, view in (("arms", View.ANSWER), ("trials", View.TRIALS)):
+            commands.append(f"  {what} side by side: {page}&viewStateShareKey={View.key(results.study, view)}")
     return [*commands, dashboard]

@@ -15,8 +15,6 @@ _VIEW_TAG = "mlflow.sharedViewState."
 _CONTEXT_TAG = "mlflow.data.context"
 _LONGEST_VIEW = 5000
 """Letters that MLflow takes of an experiment's tag."""
-_UNTREED = "attribute.start_time"
-"""What runs are ordered by. Under its usual name MLflow's page would show the runs that they are below, and fold them."""
 _LETTER_WIDTH, _EDGES = 8, 40
 """Pixels of a letter, and of what is beside the text of a cell."""
 
@@ -57,7 +55,7 @@ def view_tag(key: str) -> str:
 
 
 def answer_view(study: str, tags: Mapping[str, str]) -> str:
-    """Return the table of a study's groups: a row each, the report's columns.
+    """Return the table of a study's groups: a row each, the report's columns, the least error first.
 
     Args:
         study: its name.
@@ -66,8 +64,8 @@ def answer_view(study: str, tags: Mapping[str, str]) -> str:
     widths = {_column("tags", name): _EDGES + _LETTER_WIDTH * max(len(name), len(tags[name])) for name in tags}
     return _view(
         f"tags.`{Tag.STUDY}` = '{study}' and tags.`{Tag.PURPOSE}` = 'group'",
-        [*widths, _column("attributes", "Dataset"), _column("attributes", "Source"), _column("attributes", "Models")],
-        order=(_UNTREED, True),
+        [*widths, _column("attributes", "Models")],
+        order=Metric.MEAN_CORRUPTED,
         widths=widths,
     )
 
@@ -79,30 +77,29 @@ def trials_view(study: str, varied: Sequence[str]) -> str:
         _column("tags", Tag.STATE),
         *(_column("metrics", name) for name in metrics),
         *(_column("params", path) for path in varied),
-        _column("attributes", "Dataset"),
-        _column("attributes", "Source"),
     ]
     where = f"tags.`{Tag.STUDY}` = '{study}' and tags.`{Tag.TRIAL_NUMBER}` != ''"
-    return _view(where, columns, order=(_column("metrics", Metric.OBJECTIVE), True))
+    return _view(where, columns, order=Metric.OBJECTIVE)
 
 
 def _column(kind: str, name: str) -> str:
     return f"{kind}.`{name}`"
 
 
-def _view(where: str, columns: Sequence[str], order: tuple[str, bool], widths: Mapping[str, int] | None = None) -> str:
+def _view(where: str, columns: Sequence[str], order: str, widths: Mapping[str, int] | None = None) -> str:
     """Return a view as MLflow's page reads it; of more columns than it can keep, the first."""
     while True:
         text = json.dumps(
             {
                 "searchFilter": where,
-                "orderByKey": order[0],
-                "orderByAsc": order[1],
+                "orderByKey": _column("metrics", order),  # by time, the page would fold the rows below other runs
+                "orderByAsc": True,
                 "startTime": "ALL",
                 "lifecycleFilter": "Active",
                 "datasetsFilter": [],
                 "modelVersionFilter": "All Runs",
                 "selectedColumns": list(columns),
+                "columnOrder": list(columns),
                 "columnWidths": {name: width for name, width in (widths or {}).items() if name in columns},
                 "viewMaximized": True,
             },

@@ -214,7 +214,7 @@ class Tag:
 
     @staticmethod
     def error(column: str) -> str:
-        """Return the tag that has a cell of the report's table: a group's error in %, with its spread, in words."""
+        """Return the tag that has a cell of the report's table: a group's error in %, mean ± deviation."""
         return f"error/{column}"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from engine.corruption_kinds import TUNED_ON
 from engine.errors import InputError
-from engine.metrics import Baseline, PairedDifference, paired_difference
+from engine.metrics import Baseline, paired_difference
 from engine.orchestration.tracking.trial_metrics import score_metrics
 from engine.report.columns import kind_columns
 from engine.report.groups import GroupSummary
@@ -60,7 +60,7 @@ def _measured(group: GroupSummary, baseline: Baseline | None) -> dict[str, list[
 
 
 def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    found = _interval(values)
+    found = paired_difference(values, [0.0] * len(values))
     std = statistics.stdev(values) if len(values) > 1 else math.nan
     return {
         name: statistics.fmean(values),
@@ -70,22 +70,11 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _interval(values: Sequence[float]) -> PairedDifference:
-    return paired_difference(values, [0.0] * len(values))
-
-
 def table_tags(group: GroupSummary, results: Results) -> dict[str, str]:
-    """Return the group's row of the report's table, {tag: cell}, each cell with the 95 % interval behind it."""
+    """Return the group's row of the report's table, {tag: cell}."""
     columns = [*kind_columns(results.tested), *([TUNED_ON] if TUNED_ON in group.errors else [])]
-    return {Tag.SEEDS: group.count} | {Tag.error(column): _cell(group.errors.get(column, ())) for column in columns}
-
-
-def _cell(values: Sequence[float]) -> str:
-    text = percent_text(values)
-    if len(values) < 2:
-        return text
-    found = _interval(values)
-    return f"{text} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    cells = {Tag.error(column): percent_text(group.errors.get(column, ())) for column in columns}
+    return {Tag.SEEDS: group.count, **cells}
 
 
 def group_status(group: GroupSummary) -> str:

@@ -15,7 +15,7 @@ _VIEW_TAG = "mlflow.sharedViewState."
 _CONTEXT_TAG = "mlflow.data.context"
 _LONGEST_VIEW = 5000
 """Letters that MLflow takes of an experiment's tag."""
-_LETTER_WIDTH, _EDGES = 8, 40
+_LETTER_WIDTH, _EDGES = 7, 26
 """Pixels of a letter, and of what is beside the text of a cell."""
 
 

@@ -11,6 +11,10 @@ from engine.data import DataInfo
 from engine.digest import digest
 
 
+_DIGEST = 8
+"""Letters of a digest, as MLflow's own have: all of it would fill its column."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where the runs of a sweep come from.
@@ -41,6 +45,7 @@ def data_sets(info: DataInfo) -> tuple[dict[str, Any], ...]:
     """Return a sweep's data sets: the images, and those that lie there corrupted, where they are not made."""
     settings = info.settings
     profile = {
+        "key": info.key,
         "training": info.n_train,
         "validation": info.n_validation,
         "test": info.n_test,
@@ -51,7 +56,7 @@ def data_sets(info: DataInfo) -> tuple[dict[str, Any], ...]:
     name, _, folder = settings.name.partition(":")
     images = {
         "name": name if not folder else Path(folder).name or name,
-        "digest": info.key,
+        "digest": info.key[:_DIGEST],
         "source": settings.name,
         "context": "train, validation, test",
         "profile": profile,
@@ -60,7 +65,7 @@ def data_sets(info: DataInfo) -> tuple[dict[str, Any], ...]:
         return (images,)
     corrupted = {
         "name": f"{images['name']}, corrupted",
-        "digest": digest(dict(info.corruption_files))[:32],
+        "digest": digest(dict(info.corruption_files))[:_DIGEST],
         "source": info.corruption_folder,
         "context": "test",
         "profile": {"corruptions": sorted(info.corruption_files)},

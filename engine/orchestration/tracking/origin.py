@@ -10,7 +10,6 @@ from typing import Any
 from engine.data import DataInfo
 from engine.digest import digest
 
-
 _DIGEST = 8
 """Letters of a digest, as MLflow's own have: all of it would fill its column."""
 

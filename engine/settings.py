@@ -44,7 +44,7 @@ class DataSettings:
     """Which images, and how they are set apart.
 
     Attributes:
-        name: a registered data set, with its argument after a colon ("digits", "folder:PATH").
+        name: a registered data set, with its argument after a colon ("digits", "folder:PATH", "imagefolder:PATH").
         image_size: side in pixels that images are resized to, ≥ 4; None for the data set's own.
         channels: colour channels, one of 1, 3; None for the data set's own.
         n_train: how many training images are used at most, once validation is set apart, ≥ 2; None for all.

@@ -37,7 +37,8 @@ class ComputeOptions:
 
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
-    a folder per class in each (or to be split: --set data.test_fraction=0.2)."""
+    a folder per class in each (or to be split: --set data.test_fraction=0.2); imagefolder:PATH has train/ and val/, and
+    is read as networks for ImageNet are tested, at 224 pixels."""
     download: bool = False
     """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from engine.corruptions import check_constants, corrupt, frost_source, table_corruptions, why_impossible
 from engine.data import DataInfo, Split, write_corruption_files
+from engine.data.streamed import whole
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder, save_figure
@@ -163,9 +164,10 @@ def write_grid(options: CorruptOptions, names: Sequence[str], test: Split, title
     from engine.figures.corruption_grid import corruption_figure  # here: matplotlib is slow to import
 
     one = test.take(torch.tensor([options.image]))
+    images = whole(one.images)
     rows = {
         name: [
-            corrupt(one.images, name, severity, seed=options.seed, indices=one.indices, table=options.table)[0].cpu()
+            corrupt(images, name, severity, seed=options.seed, indices=one.indices, table=options.table)[0].cpu()
             for severity in range(1, 6)
         ]
         for name in names

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import torch
 import tyro
 
+from engine.data.streamed import whole
 from engine.errors import InputError, unknown_name
 from engine.figures.saving import require_folder, save_figure
 from engine.metrics import PairedDifference, paired_difference
@@ -114,7 +115,7 @@ def _images(work: Workplace, options: DisparityOptions) -> tuple[torch.Tensor, t
     chosen = torch.cat([torch.tensor([options.image]), others[others != options.image]])[:n]
     clean = test.take(chosen)
     noisy = distorted(clean, {"name": distortion.name, "level": distortion.level}, seed=corruption_seed(TEST))
-    return clean.images, noisy.images
+    return whole(clean.images), whole(noisy.images)
 
 
 def sums_table(by_seed: Sequence[Sums], work: Workplace, n_filters: Mapping[str, int]) -> Table:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from engine.data.streamed import whole
 from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
 from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
@@ -178,9 +179,9 @@ def control_rows(
     )
     found = control_agreements(
         network,
-        clean.images,
-        noisy.images,
-        other_clean.images,
+        whole(clean.images),
+        whole(noisy.images),
+        whole(other_clean.images),
         layers,
         fraction=config.finetune.fraction,
         count=config.finetune.count,

@@ -14,6 +14,7 @@ from engine.data.dataset import (
 )
 from engine.data.digits import Digits
 from engine.data.folder import ImageFolder
+from engine.data.image_net_folder import ImageNetFolder
 from engine.data.official import Cifar, Cifar100, Mnist
 from engine.data.reading import load_dataset, open_reader
 
@@ -26,6 +27,7 @@ __all__ = [
     "DataSet",
     "Digits",
     "ImageFolder",
+    "ImageNetFolder",
     "Mnist",
     "RawData",
     "Split",

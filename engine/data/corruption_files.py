@@ -80,7 +80,8 @@ class CorruptionFiles:
         if severity not in range(1, N_SEVERITIES + 1):
             raise InputError(f"severity must be from 1 to {N_SEVERITIES}, got {severity!r}")
         pixels, first = self._files[name], (severity - 1) * self._n
-        images = torch.empty_like(self._clean.images, memory_format=torch.contiguous_format)
+        clean = self._clean.images
+        images = torch.empty(clean.shape, dtype=clean.dtype, device=clean.device)
         for done in range(0, len(images), _CHUNK):  # no second set of this size
             places = self._places[done : done + _CHUNK]
             images[done : done + _CHUNK] = torch.from_numpy(pixels[first + places]).permute(0, 3, 1, 2)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.data.checks import check_split
+from engine.data.streamed import Change, Images
 from engine.digest import digest
 from engine.errors import InputError
 from engine.registry import Registry
@@ -21,13 +22,13 @@ class Split:
     """Images that serve one purpose.
 
     Attributes:
-        images: uint8 (n, c, h, w).
+        images: uint8 (n, c, h, w); of sets that memory need not hold ``StreamedImages``.
         labels: int64 (n,), classes counted from 0.
         indices: int64 (n,), each image's position in its source (the training or the test files): what the
             randomness of a corruption is drawn by, so that it does not depend on how images are batched.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     indices: Tensor
 
@@ -37,7 +38,14 @@ class Split:
     def take(self, positions: Tensor) -> Split:
         """Return the images at some positions (int64)."""
         positions = positions.to(self.labels.device)
-        return Split(self.images[positions], self.labels[positions], self.indices[positions])
+        images = self.images[positions] if isinstance(self.images, Tensor) else self.images.take(positions)
+        return Split(images, self.labels[positions], self.indices[positions])
+
+    def changed(self, change: Change) -> Split:
+        """Return the split with changed images: tensors are changed now, streamed ones whenever a part is read."""
+        if isinstance(self.images, Tensor):
+            return Split(change(self.images, self.indices), self.labels, self.indices)
+        return Split(self.images.changed(change, self.indices), self.labels, self.indices)
 
     def to(self, device: torch.device | str) -> Split:
         """Return the split on a device."""
@@ -70,7 +78,8 @@ class RawData:
         if len(self.class_names) < 2:
             raise InputError(f"a data set needs at least 2 classes, got {len(self.class_names)}: {self.class_names}")
         for part, split in (("training", self.train), ("test", self.test)):
-            check_split(part, split.images, split.labels, split.indices, len(self.class_names))
+            images = split.images if isinstance(split.images, Tensor) else split.images.stored
+            check_split(part, images, split.labels, split.indices, len(self.class_names))
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise InputError(
                 f"training and test images must have one shape (c, h, w), got {tuple(self.train.images.shape[1:])} and "

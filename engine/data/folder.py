@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ import torch
 from engine.data.checks import check_memory
 from engine.data.dataset import RawData, Split, register_dataset
 from engine.data.listing import shown
-from engine.data.parts import find_parts
+from engine.data.parts import Parts, find_parts
 from engine.data.pictures import VERSION, decode, read_extent
 from engine.data.progress import counted
 from engine.data.survey import Survey, common_side, notes_on_shape, read_content, refuse, survey
@@ -28,6 +28,7 @@ from engine.errors import InputError
 from engine.settings import DataSettings
 
 T = TypeVar("T")
+Allot = Callable[[str, tuple[int, ...]], np.ndarray]
 _CHUNK = 64
 _BYTES_OF_A_LARGE_FILE = 2**16
 """Below that, Python's share of the decoding is so large that threads get into each other's way."""
@@ -49,16 +50,21 @@ class ImageFolder:
             and test.
     """
 
-    own_settings: ClassVar = ("test_fraction", "value_range")
+    kind: ClassVar = "folder"
+    own_settings: ClassVar[tuple[str, ...]] = ("test_fraction", "value_range")
+    _fit: ClassVar[Any] = None
 
     def __init__(self, argument: str | None, settings: DataSettings) -> None:
         if not argument:
-            raise InputError("data set 'folder' needs a path: folder:PATH")
+            raise InputError(f"data set {self.kind!r} needs a path: {self.kind}:PATH")
         self.root = Path(argument).expanduser()
         if not self.root.is_dir():
             raise InputError(f"data folder does not exist: {shown(self.root)}")
         self._settings = settings
-        self._parts = find_parts(self.root, settings)
+        self._parts = self._find_parts()
+
+    def _find_parts(self) -> Parts:
+        return find_parts(self.root, self._settings)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -77,29 +83,34 @@ class ImageFolder:
         for part, files in self._parts:
             for path, place, index in zip(files.paths, files.places, files.indices, strict=True):
                 content.update(os.fsencode(f"{part}/{place}\0{index}\0") + self._survey.digests[path])
-        return digest(["folder", VERSION, content.hexdigest(), *self._shape, self._settings.value_range])[:32]
+        return digest([self.kind, VERSION, content.hexdigest(), *self._shape, self._settings.value_range])[:32]
 
-    def read(self) -> RawData:
+    def read(self, allot: Allot | None = None) -> RawData:
         """Decode every picture.
+
+        Args:
+            allot: gives the place where a part's pictures go, by the part's name and their shape; None for memory.
 
         Raises:
             InputError: files that can't be used, all of them by name; values without meaning; more than memory holds.
         """
         self.fingerprint()  # what is wrong with the files is said first
         side, channels = self._shape
-        check_memory(self._total, channels, side)
+        if allot is None:
+            check_memory(self._total, channels, side)
         scales = self._scales()
         decoder = partial(self._decode, side=side, channels=channels, scales=scales)
         bad: dict[Path, str] = {}
         splits = []
         for part, files in self._parts:
-            images = torch.zeros(len(files.paths), channels, side, side, dtype=torch.uint8)
+            shape = (len(files.paths), channels, side, side)
+            images = np.zeros(shape, np.uint8) if allot is None else allot(part, shape)
             for place, found in enumerate(self._each(decoder, files.paths, f"decoding {part} pictures")):
                 if isinstance(found, PictureError):
                     bad[files.paths[place]] = str(found)
                 else:
-                    images.numpy()[place] = found
-            splits.append(Split(images, torch.tensor(files.labels), torch.tensor(files.indices)))
+                    images[place] = found
+            splits.append(Split(torch.from_numpy(images), torch.tensor(files.labels), torch.tensor(files.indices)))
         refuse(bad, self._total)
         return RawData(splits[0], splits[1], tuple(map(shown, self._parts.class_names)), notes=scales.notes)
 
@@ -147,7 +158,7 @@ class ImageFolder:
         refuse({**bad, **more}, self._total)
 
     def _decode(self, path: Path, side: int, channels: int, scales: Scales) -> np.ndarray:
-        return decode(self._content(path), side, channels, scales)
+        return decode(self._content(path), side, channels, scales, fit=self._fit)
 
     def _measure(self, path: Path) -> Extent | None:
         return read_extent(self._content(path))

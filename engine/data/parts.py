@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,38 @@ def find_parts(root: Path, settings: DataSettings) -> Parts:
     if settings.test_fraction is None:
         return _own_parts(root, found)
     return _drawn_parts(root, found, settings.test_fraction, settings.split_seed)
+
+
+def train_and_val(root: Path) -> Parts:
+    """Return the pictures of ``train/`` and of ``val/``, which has the test pictures.
+
+    Raises:
+        InputError: a folder of another form, a class of ``val/`` that ``train/`` lacks, or fewer than two classes.
+    """
+    found = class_names(root)
+    missing = [part for part in ("train", "val") if part not in found]
+    if missing:
+        has = f"it has {', '.join(f'{shown(name)}/' for name in found[:5])}" if found else "it has no folders"
+        raise InputError(
+            f"{shown(root)} has no folder {' or '.join(map(repr, missing))} ({has}); expected "
+            f"{shown(root)}/train/CLASS/IMAGE and {shown(root)}/val/CLASS/IMAGE; with test/ in the place of val/ it is "
+            f"folder:{shown(root)}"
+        )
+    train, val = list_classes(root / "train"), list_classes(root / "val")
+    _check_classes(root, train)
+    unknown = [shown(name) for name in val.classes if name not in train.classes]
+    if unknown:
+        more = f", and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise InputError(
+            f"{shown(root)}: classes of val/ that train/ lacks, so that nothing could learn them: "
+            f"{', '.join(unknown[:5])}{more}"
+        )
+    notes = _note_passed_over(root, train.passed_over + val.passed_over)
+    untested = [shown(name) for name in train.classes if name not in val.classes]
+    if untested:
+        notes += (f"{shown(root)}: val/ has no pictures of {len(untested):,} of {len(train.classes):,} classes",)
+    labels = {name: label for label, name in enumerate(train.classes)}
+    return Parts(tuple(train.classes), _whole(train), _whole(val, labels), notes)
 
 
 def _own_parts(root: Path, found: Sequence[str]) -> Parts:
@@ -150,9 +182,11 @@ def _check_classes(root: Path, listing: Listing) -> None:
         raise InputError(f"{shown(root)}: at least 2 classes are needed, got {', '.join(map(shown, listing.classes))}")
 
 
-def _whole(listing: Listing) -> Part:
+def _whole(listing: Listing, known: Mapping[str, int] | None = None) -> Part:
+    """Return all pictures of a listing; their labels are the classes' places in it, or those that are given."""
     paths = tuple(path for pictures in listing.classes.values() for path in pictures)
-    labels = tuple(label for label, pictures in enumerate(listing.classes.values()) for _ in pictures)
+    known = known or {name: label for label, name in enumerate(listing.classes)}
+    labels = tuple(known[name] for name, pictures in listing.classes.items() for _ in pictures)
     places = tuple(path.relative_to(listing.folder).as_posix() for path in paths)
     return Part(paths, places, labels, tuple(range(len(paths))))
 

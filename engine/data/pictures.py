@@ -17,7 +17,7 @@ In this order:
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +48,9 @@ _TURNS = {
     8: "ROTATE_90",
 }
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
+
+
+Fit = Callable[["Image", int], "Image"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def read_extent(content: bytes) -> Extent | None:
         return measure(image)
 
 
-def decode(content: bytes, side: int, channels: int, scales: Scales) -> np.ndarray:
+def decode(content: bytes, side: int, channels: int, scales: Scales, *, fit: Fit | None = None) -> np.ndarray:
     """Return a file's picture as uint8 (channels, side, side), by the rule above.
 
     Args:
@@ -117,6 +120,7 @@ def decode(content: bytes, side: int, channels: int, scales: Scales) -> np.ndarr
         side: in pixels.
         channels: 1 or 3.
         scales: of the pictures of more than 8 bits of its set.
+        fit: brings a picture of another size to (side, side); None for its central square, resized.
 
     Raises:
         PictureError: it is no picture, damaged, or of a mode that has no rule.
@@ -133,7 +137,7 @@ def decode(content: bytes, side: int, channels: int, scales: Scales) -> np.ndarr
         if turn is not None:
             image = _turned(image, turn)
         if image.size != (side, side):
-            image = _fit(image, side)
+            image = (fit or _fit)(image, side)
         pixels = np.array(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
@@ -210,3 +214,17 @@ def _fit(image: Image, side: int) -> Image:
     left, top = (image.width - shorter) // 2, (image.height - shorter) // 2
     square = image.crop((left, top, left + shorter, top + shorter))
     return square.resize((side, side), Image.Resampling.BILINEAR)
+
+
+def fit_as_usual(image: Image, side: int) -> Image:
+    """Return a picture as networks for ImageNet are tested on it: its shorter side at 8/7 of ``side``, its centre cut.
+
+    That is 256 for 224: torchvision's ``Resize`` and ``CenterCrop``, bilinear, to the bit.
+    """
+    from PIL import Image
+
+    shorter, longer = side * 8 // 7, max(image.size) * (side * 8 // 7) // min(image.size)
+    size = (shorter, longer) if image.width <= image.height else (longer, shorter)
+    image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top = (round((length - side) / 2.0) for length in image.size)
+    return image.crop((left, top, left + side, top + side))

@@ -93,6 +93,23 @@ def common_side(headers: Mapping[Path, Header], root: Path) -> int:
     return side
 
 
+def notes_on_fit(headers: Mapping[Path, Header], side: int, channels: int) -> tuple[str, ...]:
+    """Return what a person should know of pictures that are brought to one size as networks for ImageNet take them."""
+    total = len(headers)
+    n_other = sum(header.side != side or not header.is_square for header in headers.values())
+    n_changed = sum(header.is_grey != (channels == 1) for header in headers.values())
+    notes = []
+    if n_other:
+        notes.append(
+            f"{n_other:,} of {total:,} pictures are resized, their shorter side to {side * 8 // 7} pixels, and their "
+            f"central {side} pixels are used (data.image_size)"
+        )
+    if n_changed:
+        become = "coloured and become luma" if channels == 1 else "grey and become r = g = b"
+        notes.append(f"{n_changed:,} of {total:,} pictures are {become} (data.channels={channels})")
+    return tuple(notes)
+
+
 def notes_on_shape(headers: Mapping[Path, Header], side: int, channels: int) -> tuple[str, ...]:
     """Return what a person should know of the pictures' form, a sentence each."""
     total = len(headers)

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.data import Split
+from engine.data.streamed import Images
+from engine.data.streamed import batch_size as suitable
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) -> Tensor:
+def predict(model: nn.Module, images: Images, *, batch_size: int | None = None) -> Tensor:
     """Return the logits (n, classes) of uint8 images (n, c, h, w); the model is left in evaluation mode.
 
     Args:
@@ -19,7 +21,7 @@ def predict(model: nn.Module, images: Tensor, *, batch_size: int | None = None) 
         batch_size: images at a time; None for what suits the device (a CPU's caches hold little).
     """
     model.eval()
-    batch_size = batch_size or (256 if images.device.type == "cpu" else 2048)
+    batch_size = batch_size or suitable(images, 256 if images.device.type == "cpu" else 2048)
     first = model(as_input(images[:batch_size]))
     # Small results that are kept between large ones that are not would make the heap grow with every batch.
     logits = first.new_empty((len(images), *first.shape[1:]))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from engine.corruptions import distort
 from engine.data import Split
+from engine.data.streamed import whole
 from engine.errors import InputError
 from engine.layers import PushPull2d
 from engine.metrics.classification import as_input
@@ -80,12 +81,13 @@ def response_stability(
         raise InputError(f"`image` must be from 0 to {len(split) - 1}, got {image}")
     if filter is not None and not 0 <= filter < module.out_channels:
         raise InputError(f"`filter` must be from 0 to {module.out_channels - 1}, got {filter}")
-    clean = _responses(model, module, split.images)
+    pixels = whole(split.images)
+    clean = _responses(model, module, pixels)
     shown = int(clean[KINDS[0]][image].amax((1, 2)).argmax()) if filter is None else filter
-    images, maps = [split.images[image]], {kind: [clean[kind][image, shown]] for kind in KINDS}
+    images, maps = [pixels[image]], {kind: [clean[kind][image, shown]] for kind in KINDS}
     correlation = {kind: [1.0] for kind in KINDS}
     for level in levels:
-        noisy_images = distort(split.images, distortion, level, seed=seed, indices=split.indices)
+        noisy_images = distort(pixels, distortion, level, seed=seed, indices=split.indices)
         noisy = _responses(model, module, noisy_images)
         images.append(noisy_images[image])
         for kind in KINDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.corruptions import corrupt
 from engine.data import Split
@@ -54,6 +54,9 @@ def corrupted_splits(
 
 
 def corrupted_split(split: Split, cell: tuple[str, int], *, seed: int, table: str) -> Split:
-    """Return a split whose images are corrupted by one (corruption, severity)."""
-    images = corrupt(split.images, *cell, seed=seed, indices=split.indices, table=table)
-    return Split(images, split.labels, split.indices)
+    """Return a split whose images are corrupted by one (corruption, severity); streamed ones whenever they are read."""
+
+    def change(images: Tensor, indices: Tensor) -> Tensor:
+        return corrupt(images, *cell, seed=seed, indices=indices, table=table)
+
+    return split.changed(change)

@@ -53,7 +53,8 @@ class SweepOptions:
     """Search space: a name (see --list), or a .py file that defines SPACE, or a .json file."""
     dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Data set, if not the space's own: digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or
-    folder:PATH with train/ and test/, a folder per class in each (or to be split: --set data.test_fraction=0.2)."""
+    folder:PATH with train/ and test/, a folder per class in each (or to be split: --set data.test_fraction=0.2);
+    imagefolder:PATH has train/ and val/, and is read as networks for ImageNet are tested, at 224 pixels."""
     download: bool = False
     """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

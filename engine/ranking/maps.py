@@ -11,6 +11,9 @@ from engine.errors import InputError, unknown_name
 from engine.ranking.filters import FilterUnit, filter_units, wanted_layers
 from engine.ranking.trace import PLACES, ForwardStopError, ForwardTrace, Sighting, evaluating
 
+BATCH = 256
+"""Images whose maps are in memory at a time, if nothing else is said."""
+
 
 def activation_maps(
     model: nn.Module,
@@ -18,7 +21,7 @@ def activation_maps(
     layers: str | Iterable[str] | None = None,
     *,
     at: str = "activation",
-    batch_size: int = 256,
+    batch_size: int = BATCH,
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Return an iterator over batches of activation maps, ``{layer: (n, f, h, w)}``, in the order of the images.
 

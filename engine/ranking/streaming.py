@@ -10,7 +10,7 @@ from torch import nn
 from engine.errors import InputError
 from engine.ranking.distances import DISTANCES, layers_distances
 from engine.ranking.filters import wanted_layers
-from engine.ranking.maps import activation_maps, check_images
+from engine.ranking.maps import BATCH, activation_maps, check_images
 
 
 def check_distance(
@@ -49,7 +49,7 @@ def paired_distances(
     *,
     distance: str = "emd_1d",
     at: str = "activation",
-    batch_size: int = 256,
+    batch_size: int = BATCH,
 ) -> dict[str, torch.Tensor]:
     """Return the distances between each clean image's activation maps and its noisy one's.
 
@@ -103,7 +103,7 @@ def exemplar_distances(
     *,
     distance: str = "emd_1d",
     at: str = "activation",
-    batch_size: int = 256,
+    batch_size: int = BATCH,
 ) -> dict[str, torch.Tensor]:
     """Return the distances between the activation maps of clean and of noisy exemplars, ``{layer: (f,)}``, float64.
 
@@ -140,7 +140,7 @@ def map_features(
     *,
     positive: bool = False,
     at: str = "activation",
-    batch_size: int = 256,
+    batch_size: int = BATCH,
 ) -> torch.Tensor:
     """Return one layer's activation maps, each image's in one line, as features for ``find_exemplar``.
 

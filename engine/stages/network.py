@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from engine.data import DataSet
+from engine.data.streamed import StreamedImages, channel_statistics
 from engine.models import build_model
 from engine.seeds import global_draws
 from engine.store.artifact import Artifact
@@ -49,6 +50,9 @@ def set_input_statistics(network: nn.Module, data: DataSet) -> None:
     """Give the network's normalisation layer the training images' mean and standard deviation of each channel."""
     normalise = getattr(network, "normalise", None)
     if normalise is not None:
+        if isinstance(data.train.images, StreamedImages):
+            normalise.set_statistics(*channel_statistics(data.train.images))
+            return
         values = data.train.images.float() / 255
         normalise.set_statistics(values.mean((0, 2, 3)), values.std((0, 2, 3)))
 

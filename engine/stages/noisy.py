@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engine.corruptions import distort
 from engine.data import DataSet, Split
+from engine.data.streamed import like, whole
 from engine.seeds import derive_seed, generator
 from engine.stages.budget import HELD_OUT, ONE_IN, NoisyBudget
 
@@ -30,7 +32,9 @@ def noisy_and_clean(data: DataSet, distortion: Mapping[str, Any], *, seed: int) 
     n = distortion["n_images"]
     order = torch.randperm(len(data.train), generator=generator(seed, "noisy images"))
     clean = data.train.take(order[:n])
-    return distorted(clean, distortion, seed=seed), clean, data.train.take(order[n : 2 * n])
+    noisy = distorted(clean, distortion, seed=seed)
+    made = Split(like(clean.images, whole(noisy.images)), noisy.labels, noisy.indices)  # not anew in every epoch
+    return made, clean, data.train.take(order[n : 2 * n])
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,9 @@ def noisy_sets(data: DataSet, settings: Mapping[str, Any], *, seed: int) -> Nois
 
 def distorted(split: Split, distortion: Mapping[str, Any], *, seed: int) -> Split:
     """Return a split with its images distorted; an image's noise depends on (seed, its index)."""
-    images = distort(
-        split.images,
-        distortion["name"],
-        distortion["level"],
-        seed=derive_seed(seed, "distortion"),
-        indices=split.indices,
-    )
-    return Split(images, split.labels, split.indices)
+    draws = derive_seed(seed, "distortion")
+
+    def change(images: Tensor, indices: Tensor) -> Tensor:
+        return distort(images, distortion["name"], distortion["level"], seed=draws, indices=indices)
+
+    return split.changed(change)

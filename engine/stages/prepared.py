@@ -12,6 +12,8 @@ import torch
 from engine.conversion import build
 from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
 from engine.data.checks import notes_on_values
+from engine.data.reading import Reader
+from engine.data.streamed import StreamedImages, whole
 from engine.errors import InputError
 from engine.settings import DataSettings
 from engine.stages.runner import find_anew, find_whole
@@ -37,7 +39,7 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
     """
     reader = open_reader(settings, download=download)
     raw_key = reader.fingerprint()
-    artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader.read())
+    artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader)
     raw = _load_raw(artifact)
     data = split_data(raw, settings)
     folder = None if settings.corruption_files is None else str(Path(settings.corruption_files).expanduser().absolute())
@@ -120,18 +122,31 @@ def info_from_json(value: dict[str, Any]) -> DataInfo:
     return DataInfo(**{**value, "settings": settings, "notes": tuple(value["notes"])})
 
 
-def _store_raw(store: Store, key: str, raw: RawData) -> Artifact:
+def _store_raw(store: Store, key: str, reader: Reader) -> Artifact:
+    is_mapped = getattr(reader, "is_mapped", False)
+    if not is_mapped:
+        raw = reader.read()  # what is wrong with the images is said before anything is begun
     with store.attempt(key) as attempt:
+        if is_mapped:
+            raw = reader.read(lambda part, shape: attempt.map_images(f"{part}-images", shape))  # type: ignore[call-arg]
         for part, split in (("train", raw.train), ("test", raw.test)):
-            attempt.write_tensors(part, {"images": split.images, "labels": split.labels, "indices": split.indices})
-        notes = [*raw.notes, *notes_on_values(raw.train.images, raw.test.images)]
+            pixels = {} if is_mapped else {"images": whole(split.images)}
+            attempt.write_tensors(part, {**pixels, "labels": split.labels, "indices": split.indices})
+        notes = [*raw.notes, *notes_on_values(whole(raw.train.images), whole(raw.test.images))]
         classes = {"names": list(raw.class_names), "severity_table": raw.severity_table, "notes": notes}
-        attempt.write_json("classes", classes)
+        attempt.write_json("classes", {**classes, **({"is_mapped": True} if is_mapped else {})})
         return store.publish(attempt, {"history": [], "spec": {"stage": "data"}})
 
 
 def _load_raw(artifact: Artifact) -> RawData:
-    train, test = (Split(**artifact.tensors(part)) for part in ("train", "test"))
+    """Return a data set's images; those of a file of their own are mapped, and read when they are asked for."""
     classes = artifact.json("classes")
+    if classes.get("is_mapped"):
+        train, test = (
+            Split(StreamedImages.of(artifact.tensors(f"{part}-images")["images"]), **artifact.tensors(part))
+            for part in ("train", "test")
+        )
+    else:
+        train, test = (Split(**artifact.tensors(part)) for part in ("train", "test"))
     notes = tuple(classes.get("notes", ()))
     return RawData(train, test, tuple(classes["names"]), classes["severity_table"], notes)

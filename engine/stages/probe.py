@@ -13,6 +13,7 @@ import torch
 
 from engine.corruptions import corrupt
 from engine.data import DataSet, Split
+from engine.data.streamed import like, whole
 from engine.metrics import classification_error
 from engine.metrics.classification import error_and_loss
 from engine.result_names import PROBE_ERROR, TUNED_ERROR, VALIDATION_ERROR, VALIDATION_LOSS
@@ -41,20 +42,21 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
     """
     validation = _spread(data.validation, settings["n_probe"])
     cells = [(name, severity) for name in settings["corruptions"] for severity in settings["severities"]]
-    images = validation.images.clone()
+    clean = whole(validation.images)
+    images = clean.clone()
     turn = torch.arange(len(validation), device=images.device) % len(cells)
     for number, (name, severity) in enumerate(cells):
         chosen = (turn == number).nonzero().flatten()
         if len(chosen):
             images[chosen] = corrupt(
-                validation.images[chosen],
+                clean[chosen],
                 name,
                 severity,
                 seed=corruption_seed(VALIDATION),
                 indices=validation.indices[chosen],
                 table=settings["table"],
             )
-    return Split(images, validation.labels, validation.indices)
+    return Split(like(validation.images, images), validation.labels, validation.indices)
 
 
 def _spread(split: Split, n: int) -> Split:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.data import Split
+from engine.data.streamed import batch_size, whole
 from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
 from engine.ranking import (
@@ -25,7 +26,7 @@ from engine.ranking import (
 )
 from engine.ranking.elections import counts_places
 from engine.ranking.exemplars import MAX_CLUSTERED
-from engine.ranking.maps import place_of_maps
+from engine.ranking.maps import BATCH, place_of_maps
 from engine.ranking.medoids import k_medoids_package
 from engine.stages.context import StageContext
 from engine.stages.limits import check_exemplars
@@ -150,11 +151,12 @@ def _paired(network: nn.Module, clean: Split, noisy: Split, settings: Mapping[st
     """Return the distances between all clean images and their noisy versions, {layer: (n, f)}."""
     return paired_distances(
         network,
-        clean.images,
-        noisy.images,
+        whole(clean.images),
+        whole(noisy.images),
         settings["layers"],
         distance=settings["distance"],
         at=settings["at"],
+        batch_size=batch_size(clean.images, BATCH),
     )
 
 
@@ -183,11 +185,13 @@ def _exemplars(
         drawn = random_exemplars(len(split.images), settings["n_exemplars"], seed=seed, purpose=purpose)
         return drawn.to(split.images.device)
     if settings["features"] == "pixels":
-        features = split.images.flatten(1).float() / 255
+        features = whole(split.images).flatten(1).float() / 255
     else:
         positive = settings["metric"] == "hamming"
         of_layer = layer if settings["features"] == "maps" else settings["features"]
-        features = map_features(network, split.images, of_layer, positive=positive, at=settings["at"])
+        size = batch_size(split.images, BATCH)
+        images = whole(split.images)
+        features = map_features(network, images, of_layer, positive=positive, at=settings["at"], batch_size=size)
     positions = find_exemplar(
         features,
         settings["metric"],

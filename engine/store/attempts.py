@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from engine.store.artifact import MANIFEST, checksum
 from engine.store.holders import is_mark_of_the_dead, process_mark
@@ -39,6 +42,23 @@ class Attempt:
         path = self.folder / _file_name(name, ".safetensors")
         with faults_named(f"writing {path.name} of {self.key}", self.folder):
             save_file(contiguous, path)
+
+    def map_images(self, name: str, shape: Sequence[int]) -> np.ndarray:
+        """Return the bytes of ``name``.safetensors to be filled: uint8 of a shape, the file mapped into memory.
+
+        What is put there is on the disk; it holds the one tensor "images", and is written by whoever has more of them
+        than memory.
+        """
+        path = self.folder / _file_name(name, ".safetensors")
+        size = math.prod(shape)
+        entry = {"images": {"dtype": "U8", "shape": list(shape), "data_offsets": [0, size]}}
+        head = json.dumps(entry).encode()
+        head += b" " * (-len(head) % 8)
+        with faults_named(f"writing {path.name} of {self.key}", self.folder):
+            with path.open("wb") as file:
+                file.write(len(head).to_bytes(8, "little") + head)
+                file.truncate(8 + len(head) + size)
+            return np.memmap(path, np.uint8, "r+", offset=8 + len(head), shape=tuple(shape))
 
     def write_json(self, name: str, value: Any) -> None:
         """Write ``name``.json."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from engine.data import Split
+from engine.data.streamed import batch_size
 from engine.metrics.classification import as_input
 
 FEATURES_MAX_BYTES = 2 * 2**30
@@ -44,7 +45,8 @@ class CutNetwork:
     @torch.no_grad()
     def features(self, split: Split) -> Split:
         """Return a split with the features (n, d) in the place of the images."""
-        batches = [self.frozen(as_input(images)) for images in split.images.split(_BATCH)]
+        size = batch_size(split.images, _BATCH)
+        batches = [self.frozen(as_input(images)) for images in split.images.split(size)]
         return Split(torch.cat(batches), split.labels, split.indices)
 
 

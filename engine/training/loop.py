@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engine.data import Split, alternate_flips, apply_crop_flips, draw_crop_flips
 from engine.data.augment import CropFlips
+from engine.data.streamed import in_batches
 from engine.layers.strided import RightGradients
 from engine.metrics import as_input
 from engine.seeds import generator, global_draws
@@ -116,11 +117,10 @@ class Trainer:
         batches = _batches(order.to(device), settings.batch_size)
         crops = self._crops(order, [len(positions) for positions in batches])
         total, rate = torch.zeros((), device=device), 0.0
-        for step, positions in enumerate(batches):
+        for step, (positions, images) in enumerate(zip(batches, in_batches(self.split.images, batches), strict=True)):
             rate = learning_rate(settings, (epoch + step / len(batches)) / settings.epochs)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            images = self.split.images[positions]
             if crops is not None:
                 images = apply_crop_flips(images, crops[step])
             logits = self._forward(images)

@@ -18,8 +18,9 @@ from engine.orchestration.search import read_results, study_names
 from engine.report.baseline_scores import baseline_of_study, score_tables
 from engine.report.commands import page_command
 from engine.report.formats import Answer, check_format, write_files, written
+from engine.report.page.kept_page import stored_or_why
 from engine.report.page.page_parts import Remake
-from engine.report.page.stored_values import StoredValues, read_stored
+from engine.report.page.stored_values import StoredValues
 from engine.report.results import Results
 from engine.report.study_report import running_lines
 from engine.report.terminal import make_console, say
@@ -104,9 +105,9 @@ def stored_beside(results: Results, options: ReportOptions) -> StoredValues:
     """Return what the store says beside a study; where it cannot be read, that it could not be."""
     try:
         store = open_store(place_of(options.store or options.home / "store", "--store"), read_only=True)
-        return read_stored(results, store)
     except (InputError, StoreFaultError) as error:
         return StoredValues(missing=(str(error),))
+    return stored_or_why(results, store)
 
 
 def remade(results: Results, options: ReportOptions) -> Remake:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -91,7 +92,7 @@ class SweepOptions:
     """Wait for the end of another driver that has the study, instead of being refused: of one that died on another
     machine a moment ago, say, whose last sign of life has to be a minute old. 90 s without a number."""
     home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
-    """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, logs."""
+    """Folder for everything that is written: optuna.db, mlflow.db, mlartifacts/, store/, reports/, logs."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="URL")] = variables.or_variable(variables.STORAGE)
     """Optuna storage URL; sqlite in HOME if not given."""
     tracker: Annotated[str, tyro.conf.arg(metavar="NAME")] = "mlflow"
@@ -321,6 +322,23 @@ COMMAND_ONLY = ("dry_run", "list")
 
 FLAGS = {"set": "settings", "import": "imports"}
 """{what the command line calls an option: its name in Python}, where these differ."""
+
+
+def sweep_command(options: SweepOptions) -> str:
+    """Return the command that asks for the same, its defaults left out; credentials in addresses are hidden."""
+    default, called = SweepOptions(), {name: flag for flag, name in FLAGS.items()}
+    words = ["python", "-m", "pipelines.sweep", "--space", options.space]
+    for item in dataclasses.fields(options):
+        name, value = item.name, getattr(options, item.name)
+        is_said = value != getattr(default, name) or variables.source_of(options, name)
+        if name in (*COMMAND_ONLY, "space") or not is_said or value is None:
+            continue
+        flag = f"--{called.get(name, name).replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            words += [flag, *(hide_credentials(str(word)) for word in (value if isinstance(value, tuple) else [value]))]
+    return shlex.join(words)
 
 
 def as_params(options: SweepOptions) -> dict[str, Any]:

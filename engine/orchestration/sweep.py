@@ -18,7 +18,7 @@ from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone, pl
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
 from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
-from engine.orchestration.options import SweepOptions, as_params
+from engine.orchestration.options import SweepOptions, as_params, sweep_command
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
 from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.driver_lease import DriverLease
@@ -29,12 +29,14 @@ from engine.orchestration.tracking.origin import Origin, data_sets, program_name
 from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
 from engine.orchestration.trial_flow import TrialFlow
 from engine.report.baseline_scores import arm_baseline, score_tables
-from engine.report.commands import export_command, view_commands
+from engine.report.commands import export_command, page_command, view_commands
 from engine.report.exported_trial import exported_trial
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
+from engine.report.page.kept_page import keep_page, page_place
+from engine.report.page.page_parts import Remake
 from engine.report.results import Results
-from engine.report.study_report import study_report
+from engine.report.study_report import closing_report, study_report
 from engine.report.terminal import as_text, make_console, say
 from engine.report.text_tables import Part
 from engine.result_names import Metric, RunArtifact, Tag
@@ -110,6 +112,7 @@ class Sweep:
         self._study: SweepStudy | None = None
         self._live_stages: Callable[[], list[StageSpec]] = list
         self._marks: tuple[str, ...] = ()
+        self._page_said = ""
 
     def run(self) -> Results:
         """Run what is missing, print the answer and return the trials.
@@ -178,6 +181,7 @@ class Sweep:
                 self._say(f"study {self.name}: all {n_done} trials are done, nothing to run")
                 self._make_up_tracking(study)
             else:
+                study.note_command(sweep_command(options))
                 self._run_trials(study, n_done)
             self.complete = study.exhausted and not self.fault
 
@@ -417,8 +421,10 @@ class Sweep:
             metrics[Metric.BEST_OBJECTIVE] = best.objective
         tracker.end_groups(results)
         network, why_none = self._winner_network(results) if status == "FINISHED" else (None, "")
-        answer = {RunArtifact.ANSWER: as_text(self._answer(results))}
-        tracker.end_sweep(status, metrics, answer, figures, network=network, no_network=why_none)
+        texts = {RunArtifact.ANSWER: as_text([*study_report(results, by=self.options.by), *self._scores(results)])}
+        page = self._page(results)
+        texts |= {RunArtifact.PAGE: page} if page else {}
+        tracker.end_sweep(status, metrics, texts, figures, network=network, no_network=why_none)
 
     def _winner_network(self, results: Results) -> tuple[dict[str, str] | None, str]:
         """Write the winner's network into the home, for the tracking; return where, or why it could not be done."""
@@ -460,9 +466,12 @@ class Sweep:
         )
 
     def print_report(self, results: Results) -> None:
-        """Print what the study says, and how to look at it."""
-        say(self.console, *self._answer(results))
+        """Print what the study says in short, where its page is, and how else to look at it."""
         options = self.options
+        say(self.console, *closing_report(results, by=options.by), *self._scores(results))
+        if not self._page_said:
+            self._page(results)
+        self._say(self._page_said)
         self._say("look closer:")
         tracking = options.tracking_url if options.tracks_by_mlflow else None
         for command in view_commands(results, storage=options.storage_url, tracking=tracking):
@@ -471,16 +480,29 @@ class Sweep:
         if export:
             self._say(f"the network to take home: {export}")
 
-    def _answer(self, results: Results) -> list[Part]:
-        """Return the answer, and the scores if there is a baseline."""
-        parts = study_report(results, by=self.options.by)
-        if self.options.baseline is not None:
-            try:
-                baseline = self.prepared.baseline or arm_baseline(self.options.baseline, results)
-                parts += score_tables(results, baseline)
-            except InputError as error:  # such as a sweep that was stopped before the baseline's arm was run
-                parts.append(f"no scores: {error}")
-        return parts
+    def _scores(self, results: Results) -> list[Part]:
+        """Return the scores, if there is a baseline."""
+        if self.options.baseline is None:
+            return []
+        try:
+            baseline = self.prepared.baseline or arm_baseline(self.options.baseline, results)
+            return score_tables(results, baseline)
+        except InputError as error:  # such as a sweep that was stopped before the baseline's arm was run
+            return [f"no scores: {error}"]
+
+    def _page(self, results: Results) -> str:
+        """Write the report's page and return it; "" where that cannot be, which ends no sweep but is said."""
+        options = self.options
+        place = page_place(options.home, self.name)
+        output = page_command(results, options.home, storage=options.storage, store=options.store)
+        remake = Remake(output, results.command or sweep_command(options))
+        try:
+            page = keep_page(results, self.prepared.store, place, scores=self._scores(results), remake=remake)
+        except Exception as error:  # whatever it is: the answer is there without its page
+            self._page_said = f"there is no page of the report: {error or type(error).__name__}"
+            return ""
+        self._page_said = f"the report's page: {place}"
+        return page
 
     def _say(self, text: str) -> None:
         say(self.console, text)

@@ -61,6 +61,27 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
     return parts
 
 
+def closing_report(results: Results, *, by: str = "kind") -> list[Part]:
+    """Return what a sweep ends with: verdicts, errors by arm, the best proposal, what was pruned or failed.
+
+    Differences are among it where nothing is declared beforehand; all else is on the page.
+
+    Args:
+        results: of the sweep.
+        by: as of ``study_report``.
+    """
+    check_by(by)
+    groups, found = results.groups(), findings(results)
+    tables = {"": kind_columns(results.tested)} if by == "kind" else _opened_up(results)
+    parts: list[Part] = [*running_lines(results), *verdict_lines(found)]
+    if groups:
+        parts += [error_table(groups, columns, of) for of, columns in tables.items()]
+        parts += [*group_lines(groups), *left_out_lines(results, merged=False)]
+        differences = [difference_table(results, groups, columns, of) for of, columns in tables.items()]
+        parts += [table for table in differences if table is not None and not found]
+    return [*parts, *best_parts(results, groups), *ended_lines(results)]
+
+
 def running_lines(results: Results) -> list[str]:
     """Return that a study is still running, where it is."""
     if not results.is_running:

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,24 @@ def test_a_sweep_prints_the_question_its_answer_and_where_to_look(finished) -> N
     assert f"optuna-dashboard sqlite:///{home}/optuna.db" in output
 
 
+def test_a_sweep_leaves_its_page_where_it_says_and_in_mlflow(finished) -> None:
+    home, output = finished
+    place = home / "reports" / "tiny.html"
+    assert f"the report's page: {place}\n" in output
+    assert [path.name for path in place.parent.iterdir()] == ["tiny.html"]
+    text = unescape(place.read_text())
+    for words in ("Which trials share which stages", " s of computing instead of ", "What stages were made with"):
+        assert words in text
+    results = load_results("tiny", home=home)
+    assert results.command in text
+    assert results.command.startswith("python -m pipelines.sweep --space ")
+    assert all(trial.ended_at > trial.started_at for trial in results.trials)
+    (parent,) = [run for run in mlflow_runs(home) if run.data.tags["robustune.slot"] == "sweep"]
+    (kept,) = (home / "mlartifacts").rglob("report.html")
+    assert parent.info.run_id in kept.parts
+    assert kept.read_text() == place.read_text()
+
+
 def test_the_study_has_every_trial_with_what_it_came_to(finished) -> None:
     home, _ = finished
     assert len(states(home)) == N_TRIALS
@@ -149,12 +168,13 @@ def test_the_report_repeats_the_answer_and_lists_the_studies(finished, capsys) -
     assert capsys.readouterr().out == "tiny\n"
     assert report_of(["--home", str(home), "--study", "tiny"]) == 0
     report = capsys.readouterr().out
-    assert report in output
+    said = set(output.splitlines())
+    assert {line for line in report.splitlines() if "±" in line or "−" in line} <= said, "its tables"
     assert "push-pull − plain" in report
     assert report_of(["--home", str(home), "--study", "tiny", "--baseline", str(home / "baseline.json")]) == 0
     with_scores = capsys.readouterr().out
     assert with_scores.startswith(report)
-    assert with_scores in output, "the sweep was given the same baseline"
+    assert set(with_scores.removeprefix(report).splitlines()) <= said, "the sweep was given the same baseline"
     assert "mCE" in with_scores.removeprefix(report)
     assert report_of(["--home", str(home), "--study", "tiny", "--baseline", "arm:plain"]) == 0
     assert any(re.search(r"plain .*100\.0 ±", line) for line in capsys.readouterr().out.splitlines())

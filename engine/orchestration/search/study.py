@@ -296,6 +296,10 @@ class SweepStudy:
         """Return what the study says by now; its trials are not read again."""
         return self._patience.call(results_of, self._study, self._trials.trials(ENDED))
 
+    def note_command(self, command: str) -> None:
+        """Keep the command that the sweep would be started by again."""
+        self._patience.call(self._study.set_user_attr, OfStudy.COMMAND, command)
+
     def note_experiment(self, experiment: str) -> None:
         """Keep the id of the MLflow experiment that has the study's runs."""
         self._patience.call(self._study.set_user_attr, OfStudy.EXPERIMENT, experiment)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import signal
 import time
 from dataclasses import replace
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import tyro
 from rich.console import Console
 from safetensors.torch import save_file
 
 from engine.models import build_model
-from engine.orchestration.options import SweepOptions
+from engine.orchestration.options import SweepOptions, sweep_command
 from engine.orchestration.preparation import opening_notes, prepare
 from engine.orchestration.sweep import Sweep
+from engine.report.results import Results
+from engine.report.study_report import closing_report, study_report
 from engine.store import StoreFaultError
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
@@ -63,6 +67,59 @@ def test_a_baseline_s_file_is_read_once(tmp_path: Path) -> None:
     Sweep(sweep, console).print_report(RESULTS)
     assert "mCE" in console.file.getvalue()
     assert "no scores" not in console.file.getvalue()
+
+
+def printed(sweep: Sweep, results: Results = RESULTS) -> str:
+    sweep.console = Console(file=io.StringIO(), width=200)
+    sweep.print_report(results)
+    return sweep.console.file.getvalue()
+
+
+def test_a_sweep_ends_with_a_short_answer_and_its_page(tmp_path: Path) -> None:
+    """What it prints is a part of the whole answer: no table of its own."""
+    sweep = Sweep(prepared(tmp_path), Console())
+    said = printed(sweep)
+    place = tmp_path / "home" / "reports" / f"{sweep.name}.html"
+    assert f"the report's page: {place}\n" in said
+    assert place.read_text().startswith("<!DOCTYPE html>")
+    short, whole = closing_report(RESULTS), study_report(RESULTS)
+    assert [part for part in short if part not in whole] == []
+    assert len(short) < len(whole)
+
+
+def test_a_page_that_fails_is_one_sentence(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "reports").write_text("a file in its way")
+    said = printed(Sweep(prepared(tmp_path), Console()))
+    assert said.count("there is no page of the report: ") == 1
+    assert "reports" in said.partition("there is no page of the report: ")[2].splitlines()[0]
+    assert "look closer:" in said
+    monkeypatch.setattr("engine.report.page.kept_page.as_page", lambda *_, **__: 1 / 0)
+    (tmp_path / "home" / "reports").unlink()
+    assert "there is no page of the report: division by zero\n" in printed(Sweep(prepared(tmp_path), Console()))
+    nothing = replace(RESULTS, trials=())
+    assert "has no complete trial\n" in printed(Sweep(prepared(tmp_path), Console()), nothing)
+
+
+def test_a_sweep_s_command_asks_for_the_same(tmp_path: Path, monkeypatch) -> None:
+    options = SweepOptions(
+        space="push-pull",
+        home=tmp_path / "a b",
+        settings=("pretrain.epochs=3", "evaluate.corruptions=fog,snow"),
+        imports=("mine",),
+        retry_failed=True,
+        n_trials=7,
+        storage="postgresql://me:secret@host/db",
+    )
+    words = shlex.split(sweep_command(options))
+    assert words[:5] == ["python", "-m", "pipelines.sweep", "--space", "push-pull"]
+    assert "secret" not in " ".join(words)
+    found = tyro.cli(SweepOptions, args=words[3:])
+    assert replace(found, storage=options.storage) == options
+    monkeypatch.setenv("ROBUSTUNE_HOME", str(tmp_path))
+    assert ["--home", str(tmp_path)] == shlex.split(sweep_command(SweepOptions()))[5:7]
+    monkeypatch.delenv("ROBUSTUNE_HOME")
+    assert shlex.split(sweep_command(SweepOptions()))[5:] == []
 
 
 def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""The page that a sweep leaves in its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import InputError
+from engine.report.page.page_parts import Remake
+from engine.report.page.report_page import as_page
+from engine.report.page.stored_values import StoredValues, read_stored
+from engine.report.results import Results
+from engine.report.text_tables import Part
+from engine.store.artifact import CorruptArtifactError
+from engine.store.attempts import StoreFaultError
+from engine.store.store import Store
+
+FOLDER = "reports"
+"""Of a sweep's folder."""
+
+
+def page_place(home: Path, study: str) -> Path:
+    """Return where a sweep's page is."""
+    return home / FOLDER / f"{study}.html"
+
+
+def keep_page(results: Results, store: Store, place: Path, *, scores: Sequence[Part], remake: Remake) -> str:
+    """Write a study's page, whole or not at all, and return it.
+
+    Raises:
+        InputError: the study has no complete trial.
+        OSError: it cannot be written.
+    """
+    if not results.with_state("COMPLETE"):
+        raise InputError(f"study {results.study!r} has no complete trial")
+    text = as_page(results, stored_or_why(results, store), scores=scores, remake=remake)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(place)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return text
+
+
+def stored_or_why(results: Results, store: Store) -> StoredValues:
+    """Return what a store says beside a study; where it refuses, what it says."""
+    try:
+        return read_stored(results, store)
+    except (InputError, StoreFaultError, CorruptArtifactError, OSError) as error:
+        return StoredValues(missing=(f"the store {store.address} cannot be read: {error}",))

@@ -1,0 +1,133 @@
+"""What a store says beside a study: of one real trial, of which files then go missing."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.layers import PushPull2d
+from engine.report.page.filter_figures import tuned_points
+from engine.report.page.kept_page import keep_page, page_place
+from engine.report.page.page_parts import Remake
+from engine.report.page.stored_values import MOST_NETWORKS, read_stored
+from engine.report.results import Results
+from engine.report.trial_results import TrialResult
+from engine.spaces import Arm, Space
+from engine.stages import data_getter, plan_trial, prepare_data, run_chain
+from engine.stages.made_network import made_network
+from engine.stages.network import restore_network
+from engine.store import open_store
+from tests.engine.orchestration.spaces import TINY
+from tests.engine.report.studies import study
+
+LEARNING = {
+    "push_pull.where": "first",
+    "push_pull.learn_alpha": "kernel",
+    "finetune.which": "most",
+    "finetune.layers": "first",
+    "finetune.fraction": 0.5,
+}
+SPACE = Space(name="s", base=TINY, arms=(Arm("learning", LEARNING), Arm("plain", {})), n_seeds=2)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A study with one trial that was computed, and its store."""
+    folder = tmp_path_factory.mktemp("stored")
+    store = open_store(str(folder / "store"))
+    config = SPACE.config(LEARNING, seed=0)
+    info, _ = prepare_data(config.data, store)
+    plan = plan_trial(config, info)
+    device = torch.device("cpu")
+    *_, last = run_chain(plan, store, data_getter(info, store, device), device=device)
+    errors = last.artifact.json("errors")
+    trial = TrialResult(
+        0,
+        "arm/learning/0",
+        "learning",
+        0,
+        "COMPLETE",
+        LEARNING,
+        errors["objective"],
+        errors,
+        None,
+        {spec.stage: spec.key for spec in plan},
+    )
+    return Results("study", SPACE, (trial,)), folder
+
+
+def test_times_machines_rankings_and_strengths_are_the_store_s(swept):
+    results, folder = swept
+    store, trial = open_store(str(folder / "store"), read_only=True), results.trials[0]
+    found = read_stored(results, store)
+    assert not found.missing
+    assert set(found.seconds) == set(trial.stages.values())
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert {made["torch"] for made in found.made_on.values()} == {torch.__version__}
+    [filters] = found.filters
+    layer, ranking = next(iter(filters.rankings.items()))
+    n_filters = len(ranking["points"])
+    assert sorted(filters.chosen[layer]) == sorted(ranking["order"][: n_filters // 2])
+    network = restore_network(made_network(trial.stages, store, of="it"), torch.device("cpu"))
+    expected = {name: layer.alpha.tolist() for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
+    [strengths] = found.strengths
+    assert strengths.by_layer == expected
+    assert len(next(iter(expected.values()))) == n_filters, "one a kernel"
+
+
+def test_the_error_under_the_distortion_of_the_tuning_is_the_trial_s_own(swept):
+    results, _ = swept
+    [point] = tuned_points(results)
+    assert (point.which, point.n_images) == ("most", 20)
+    assert point.error == results.trials[0].errors["test"]["tuned_distortion"]
+
+
+def test_the_page_of_it_shows_them(swept, tmp_path):
+    results, folder = swept
+    store = open_store(str(folder / "store"), read_only=True)
+    place = page_place(tmp_path, "study")
+    text = keep_page(results, store, place, scores=(), remake=Remake())
+    assert place.read_text() == text
+    for words in ("Learned inhibition strengths α, a dot a kernel", "How affected each filter is", torch.__version__):
+        assert words in text
+    assert [path.name for path in place.parent.iterdir()] == ["study.html"], "nothing unfinished is left"
+
+
+def test_what_is_gone_is_said_and_nothing_is_changed(swept, tmp_path):
+    results, folder = swept
+    shutil.copytree(folder / "store", tmp_path / "store")
+    for stage in ("pretrain", "rank"):
+        shutil.rmtree(next((tmp_path / "store").rglob(results.trials[0].stages[stage])))
+    before = sorted(str(path) for path in (tmp_path / "store").rglob("*"))
+    store = open_store(str(tmp_path / "store"), read_only=True)
+    found = read_stored(results, store)
+    assert (found.filters, found.strengths) == ([], [])
+    said = " ".join(found.missing)
+    assert "2 of 4 stages are not in the store" in said
+    assert "the filters’ ranking of trial 0 is not in the store" in said
+    assert "its pretrain" in said
+    keep_page(results, store, tmp_path / "x.html", scores=(), remake=Remake())
+    assert sorted(str(path) for path in (tmp_path / "store").rglob("*")) == before
+
+
+def test_of_many_networks_some_are_loaded(swept):
+    results, folder = swept
+    store = open_store(str(folder / "store"), read_only=True)
+    many = tuple(replace(results.trials[0], number=at, seed=at) for at in range(MOST_NETWORKS + 1))
+    found = read_stored(replace(results, trials=many), store)
+    assert len(found.strengths) == MOST_NETWORKS
+    assert found.missing == [f"learned strengths are of {MOST_NETWORKS} networks of {MOST_NETWORKS + 1}"]
+
+
+def test_a_page_that_cannot_be_written_leaves_the_one_before(swept, tmp_path, monkeypatch):
+    results, folder = swept
+    store = open_store(str(folder / "store"), read_only=True)
+    place = page_place(tmp_path, "study")
+    before = keep_page(results, store, place, scores=(), remake=Remake())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        keep_page(results, store, tmp_path / "file" / "x.html", scores=(), remake=Remake())
+    with pytest.raises(ValueError, match="study 'study' has no complete trial"):
+        keep_page(study(SPACE, {"plain": [None]}), store, place, scores=(), remake=Remake())
+    assert place.read_text() == before

@@ -59,6 +59,7 @@ class DataSettings:
             all other data sets.
         value_range: black and white, two numbers: which values of a folder's images of more than 8 bits become 0 and
             255. None to know it by the values themselves.
+        classes: which of a folder's classes are used, by the names of their folders, two at least; None for all.
     """
 
     name: str = "digits"
@@ -72,6 +73,7 @@ class DataSettings:
     corruption_files: str | None = None
     test_fraction: float | None = None
     value_range: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _require(self.split_seed >= 0, "data.split_seed", "≥ 0", self.split_seed)
@@ -85,6 +87,8 @@ class DataSettings:
         _require(share is None or 0 < share < 1, "data.test_fraction", "in (0, 1) or None", share)
         is_range = ends is None or (len(ends) == 2 and all(map(math.isfinite, ends)) and ends[0] < ends[1])
         _require(is_range, "data.value_range", "[black, white] with black < white, both finite, or None", ends)
+        few = self.classes is not None and len(set(self.classes)) < 2
+        _require(not few, "data.classes", "two names of classes or more, or None", self.classes)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class ImageFolder:
     """
 
     kind: ClassVar = "folder"
-    own_settings: ClassVar[tuple[str, ...]] = ("test_fraction", "value_range")
+    own_settings: ClassVar[tuple[str, ...]] = ("test_fraction", "value_range", "classes")
     _fit: ClassVar[Any] = None
 
     def __init__(self, argument: str | None, settings: DataSettings) -> None:

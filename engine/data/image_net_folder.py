@@ -23,7 +23,7 @@ class ImageNetFolder(ImageFolder):
 
     Args:
         argument: the path.
-        settings: image size, channels, the range of values.
+        settings: image size, channels, the range of values, and which classes are used.
 
     Raises:
         InputError: no such folder, one of another form, an empty class, one class, a class of ``val/`` that ``train/``
@@ -31,7 +31,7 @@ class ImageNetFolder(ImageFolder):
     """
 
     kind: ClassVar = "imagefolder"
-    own_settings: ClassVar = ("value_range",)
+    own_settings: ClassVar = ("value_range", "classes")
     is_mapped: ClassVar = True
     _fit: ClassVar = staticmethod(fit_as_usual)
 
@@ -42,7 +42,7 @@ class ImageNetFolder(ImageFolder):
         return (*self._parts.notes, *notes_on_fit(self._survey.headers, side, channels), *self._note_on_copies())
 
     def _find_parts(self) -> Parts:
-        return train_and_val(self.root)
+        return train_and_val(self.root, self._settings.classes)
 
     @cached_property
     def _shape(self) -> tuple[int, int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from engine.data.listing import Listing, class_names, list_classes, shown, told
-from engine.errors import InputError
+from engine.errors import InputError, unknown_name
 from engine.seeds import generator
 from engine.settings import DataSettings
 
@@ -62,19 +62,23 @@ def find_parts(root: Path, settings: DataSettings) -> Parts:
     Args:
         root: the folder: with ``train/`` and ``test/`` and a folder per class in each; or with a folder per class, if
             ``test_fraction`` of them is to be set apart.
-        settings: ``test_fraction``, and ``split_seed``, by which it is drawn.
+        settings: ``test_fraction``, and ``split_seed``, by which it is drawn; ``classes``, if not all are used.
 
     Raises:
         InputError: a folder of another form, classes that differ, or fewer than two.
     """
     found = class_names(root)
     if settings.test_fraction is None:
-        return _own_parts(root, found)
-    return _drawn_parts(root, found, settings.test_fraction, settings.split_seed)
+        return _own_parts(root, found, settings.classes)
+    return _drawn_parts(root, found, settings)
 
 
-def train_and_val(root: Path) -> Parts:
+def train_and_val(root: Path, classes: Sequence[str] | None = None) -> Parts:
     """Return the pictures of ``train/`` and of ``val/``, which has the test pictures.
+
+    Args:
+        root: the folder.
+        classes: names of those that are used; None for all. ``val/`` need not have them.
 
     Raises:
         InputError: a folder of another form, a class of ``val/`` that ``train/`` lacks, or fewer than two classes.
@@ -89,7 +93,11 @@ def train_and_val(root: Path) -> Parts:
             f"folder:{shown(root)}"
         )
     train, val = list_classes(root / "train"), list_classes(root / "val")
+    if classes is not None:
+        train, val = _only(train, classes), _only(val, [name for name in classes if name in val.classes])
     _check_classes(root, train)
+    if not val.classes:
+        raise InputError(f"{shown(root)}: val/ has none of the classes that are wanted: {', '.join(classes or ())}")
     unknown = [shown(name) for name in val.classes if name not in train.classes]
     if unknown:
         more = f", and {len(unknown) - 5} more" if len(unknown) > 5 else ""
@@ -105,11 +113,26 @@ def train_and_val(root: Path) -> Parts:
     return Parts(tuple(train.classes), _whole(train), _whole(val, labels), notes)
 
 
-def _own_parts(root: Path, found: Sequence[str]) -> Parts:
+def _only(listing: Listing, classes: Sequence[str] | None) -> Listing:
+    """Return a listing of some classes alone; of all where none are named.
+
+    Raises:
+        InputError: a class that is not there.
+    """
+    if classes is None:
+        return listing
+    for name in classes:
+        if name not in listing.classes:
+            raise unknown_name("class", name, map(shown, listing.classes), of=shown(listing.folder))
+    kept = {name: pictures for name, pictures in listing.classes.items() if name in classes}
+    return replace(listing, classes=kept)
+
+
+def _own_parts(root: Path, found: Sequence[str], classes: Sequence[str] | None) -> Parts:
     missing = [part for part in PARTS if part not in found]
     if missing:
         raise InputError(_what_is_missing(root, found, missing))
-    train, test = (list_classes(root / part) for part in PARTS)
+    train, test = (_only(list_classes(root / part), classes) for part in PARTS)
     if list(train.classes) != list(test.classes):
         differ = [
             f"only in {part}/: {', '.join(map(shown, sorted(set(own.classes) - set(other.classes))))}"
@@ -125,7 +148,9 @@ def _own_parts(root: Path, found: Sequence[str]) -> Parts:
     return Parts(tuple(train.classes), _whole(train), _whole(test), notes)
 
 
-def _drawn_parts(root: Path, found: Sequence[str], fraction: float, seed: int) -> Parts:
+def _drawn_parts(root: Path, found: Sequence[str], settings: DataSettings) -> Parts:
+    fraction, seed = settings.test_fraction, settings.split_seed
+    assert fraction is not None
     if set(PARTS) <= set(found):
         raise InputError(
             f"{shown(root)} has train/ and test/ of its own: `data.test_fraction` must be None, got {fraction}"
@@ -135,7 +160,7 @@ def _drawn_parts(root: Path, found: Sequence[str], fraction: float, seed: int) -
             f"{shown(root)} has {', '.join(f'{name}/' for name in found)}, which are no classes: to set test images "
             f"apart from one of them, name it (folder:{shown(root / found[0])})"
         )
-    listing = list_classes(root)
+    listing = _only(list_classes(root), settings.classes)
     _check_classes(root, listing)
     train, test, small = [], [], []
     start = 0

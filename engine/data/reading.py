@@ -8,7 +8,7 @@ from engine.data.dataset import READERS, DataSet, RawData, split_data
 from engine.errors import InputError
 from engine.settings import DataSettings
 
-FOLDERS_OWN = ("test_fraction", "value_range")
+FOLDERS_OWN = ("test_fraction", "value_range", "classes")
 """Settings that most data sets have no use for; a reader names those that it heeds in ``own_settings``."""
 
 

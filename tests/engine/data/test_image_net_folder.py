@@ -67,6 +67,24 @@ def test_val_has_the_test_images_with_the_classes_of_train(folder):
     assert any("their shorter side to 256 pixels, and their central 224 pixels are used" in n for n in reader.notes)
 
 
+def test_some_classes_alone_are_read(folder):
+    raw = read(folder, classes=("n02123045", "n01443537"))
+    assert raw.class_names == ("n01443537", "n02123045")
+    assert raw.train.labels.tolist() == [0, 0, 1, 1]
+    assert raw.test.labels.tolist() == [0, 0, 1, 1]
+    with pytest.raises(
+        InputError, match=r"train: unknown class 'n0212304' \(did you mean 'n02123045'\?\); known: n014"
+    ):
+        read(folder, classes=("n01443537", "n0212304"))
+    with pytest.raises(InputError, match=r"`data\.classes` must be two names of classes or more"):
+        read(folder, classes=("n01443537",))
+    all_of_them, some = (
+        open_reader(DataSettings(name=f"imagefolder:{folder}", classes=classes)).fingerprint()
+        for classes in (None, ("n01443537", "n02123045"))
+    )
+    assert all_of_them != some
+
+
 def test_grey_pictures_become_three_channels(folder):
     write(folder / "train" / "n01440764" / "grey.png", (40, 40), mode="L")
     assert read(folder).train.images.shape[1] == 3

@@ -139,6 +139,8 @@ def test_only_folders_are_split():
             open_reader(DataSettings(name=name, test_fraction=0.2))
     with pytest.raises(InputError, match=r"`data.value_range` means nothing to the data set 'digits'"):
         open_reader(DataSettings(value_range=(0.0, 1.0)))
+    with pytest.raises(InputError, match=r"`data.classes` means nothing to the data set 'digits'"):
+        open_reader(DataSettings(classes=("0", "1")))
 
 
 def test_a_class_whose_name_is_no_text_is_a_class(tmp_path):

@@ -220,6 +220,7 @@ IN_THE_DATA = {
     "data.validation_fraction": "how the images are set apart: in `split_key`",
     "data.split_seed": "how the images are set apart: in `split_key`",
     "data.test_fraction": "which images are test images: in a folder's fingerprint",
+    "data.classes": "which files of a folder are used: in its fingerprint",
     "data.value_range": "how the images are decoded: in a folder's fingerprint",
     "data.corruption_files": "the files' content is in the evaluation's settings: see test_corruption_files.py",
 }

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 
 from engine import variables
 from engine.errors import InputError
 from engine.extensions import import_modules
+from engine.figures.saving import save_figure
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import read_results, study_names
 from engine.report.baseline_scores import baseline_of_study, score_tables
@@ -24,7 +26,8 @@ from engine.report.page.stored_values import StoredValues
 from engine.report.results import Results
 from engine.report.study_report import running_lines
 from engine.report.terminal import make_console, say
-from engine.store import StoreFaultError, open_store
+from engine.report.views import Plot, Shown, view_parts
+from engine.store import Store, StoreFaultError, open_store
 from engine.store.places import place_of
 from pipelines._command_line import run
 
@@ -34,7 +37,8 @@ class ReportOptions:
     """Print or write the answer of a study: verdicts on what was declared, errors by arm, differences paired by seed,
     the best settings, what was pruned.
 
-    Nothing is computed and nothing is changed; a sweep may be running meanwhile.
+    A space that has a view of its own (the papers' tables and figures have: the paper beside what was computed here) is
+    shown by that too. Nothing is trained and nothing is changed; a sweep may be running meanwhile.
     """
 
     study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -46,25 +50,32 @@ class ReportOptions:
     store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
         variables.STORE, variables.path
     )
-    """Where the sweep's artifacts are, if not in HOME/store: a page shows times, rankings and learned strengths."""
-    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
-    """Modules of yours that register the networks of a page's learned strengths."""
+    """Where the sweep's artifacts are, if not in HOME/store: a page shows times, rankings and learned strengths, and a
+    space's view may look at all of them."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Also print CE, mCE and rCE against it: alexnet-paper, a .csv or .json file of errors, or arm:NAME."""
     format: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
     """text, as it is printed; page, one HTML file with figures that needs no network; csv, a row a trial × corruption ×
-    severity in FILE and the groups in a file beside it (FILE with -groups before its ending); json, everything
+    severity in FILE and the groups in a file beside it (FILE with -groups before its ending), the tables of the space's
+    view in others (-view-1, …); json, everything
     unrounded, with the verdicts; latex, tables with booktabs in a document that compiles."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write to a file, not to the terminal."""
+    figures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Also draw the pictures of the space's view, into this folder: STUDY-NAME.png."""
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
+    """Modules of yours that register views, or the networks of a page's learned strengths."""
 
 
 def main(options: ReportOptions) -> int:
     """Print or write a study's answer, or print the names of the studies that there are."""
     console = make_console()
     form = check_format(options.format, options.output)
+    if options.figures is not None and not options.figures.is_dir():
+        raise InputError(f"the figures' folder does not exist: {options.figures}")
+    import_modules(options.imports)
     storage = SweepOptions(home=options.home, storage=options.storage).storage_url
     study = options.study
     if study is None:
@@ -75,9 +86,10 @@ def main(options: ReportOptions) -> int:
         study = only_study(names)
     results = read_results(storage, study)
     scores = [] if options.baseline is None else score_tables(results, baseline_of_study(options.baseline, results))
-    answer = Answer(results, options.by, scores)
+    view = view_parts(Shown(results, opened_store(options) if results.space.view else None))
+    answer = Answer(results, options.by, scores, view=view)
+    draw(console, answer, options.figures)
     if options.format == "page":
-        import_modules(options.imports)
         answer = replace(answer, stored=stored_beside(results, options), remake=remade(results, options))
     if options.output is None and options.format == "text":
         say(console, *answer.parts)
@@ -115,6 +127,25 @@ def remade(results: Results, options: ReportOptions) -> Remake:
     output = None if options.output is None else str(options.output)
     page = page_command(results, options.home, storage=options.storage, store=options.store, output=output)
     return Remake(page, results.command)
+
+
+def opened_store(options: ReportOptions) -> Store | None:
+    """Return the study's store, to be read; None where there is none."""
+    try:
+        return open_store(place_of(options.store or options.home / "store", "--store"), read_only=True)
+    except InputError:
+        return None  # what needs it says so
+
+
+def draw(console: Console, answer: Answer, folder: Path | None) -> None:
+    """Draw the pictures of a view into a folder; None for nowhere."""
+    if folder is None:
+        return
+    for part in answer.view:
+        if isinstance(part, Plot):
+            path = folder / f"{answer.results.study}-{part.name}.png"
+            save_figure(part.draw(), path)
+            say(console, f"written: {path}")
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,8 @@
 
 "cifar-c" has the constants of CIFAR-10-C (Hendrycks & Dietterich, "Benchmarking neural network robustness to common
 corruptions and perturbations", ICLR 2019; `make_cifar_c.py`). "digits" is this project's own, for 16×16 one-channel
-digits, which are so easy that the benchmark's constants would hardly hurt.
+digits, which are so easy that the benchmark's constants would hardly hurt. "push-pull-mnist" and "push-pull-cifar" have
+the levels of the push–pull paper's Figs. 4 and 5 and Table 4.
 """
 
 from __future__ import annotations
@@ -69,11 +70,28 @@ _DIGITS: dict[str, tuple] = {
     "gaussian_blur": (0.7, 1, 1.4, 1.8, 2.4),
 }
 
-SEVERITY_TABLES: dict[str, dict[str, tuple]] = {"cifar-c": _CIFAR_C, "digits": _DIGITS}
+# The push–pull paper's own levels (section 4.1.2, Fig. 4, Table 4): variances of Gaussian noise, whose constants are
+# standard deviations. Of its Poisson noise it gives no peaks; those are chosen here.
+_VARIANCES_MNIST = (0.01, 0.1, 0.2, 0.3, 0.5)
+_VARIANCES_CIFAR = (0.0001, 0.0005, 0.001, 0.005, 0.01)
+_PAPER_MNIST: dict[str, tuple] = {
+    "gaussian_noise": tuple(variance**0.5 for variance in _VARIANCES_MNIST),
+    "shot_noise": (100, 50, 20, 10, 5),
+}
+_PAPER_CIFAR: dict[str, tuple] = {"gaussian_noise": tuple(variance**0.5 for variance in _VARIANCES_CIFAR)}
+
+SEVERITY_TABLES: dict[str, dict[str, tuple]] = {
+    "cifar-c": _CIFAR_C,
+    "digits": _DIGITS,
+    "push-pull-mnist": _PAPER_MNIST,
+    "push-pull-cifar": _PAPER_CIFAR,
+}
 
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "digits": ("gaussian_noise", "shot_noise"),
     "cifar-c": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+    "push-pull-mnist": ("gaussian_noise", "shot_noise"),
+    "push-pull-cifar": ("gaussian_noise",),
 }
 """By severity table, the corruptions that choices are made by. CIFAR-C's four are those that the benchmark's authors
 set aside for validation; digits have no colour and little texture, and are compared under noise."""

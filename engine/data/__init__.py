@@ -16,7 +16,7 @@ from engine.data.digits import Digits
 from engine.data.folder import ImageFolder
 from engine.data.image_net_folder import ImageNetFolder
 from engine.data.official import Cifar, Cifar100, Mnist
-from engine.data.reading import load_dataset, open_reader
+from engine.data.reading import load_dataset, open_reader, outline_data
 
 __all__ = [
     "READERS",
@@ -37,6 +37,7 @@ __all__ = [
     "draw_crop_flips",
     "load_dataset",
     "open_reader",
+    "outline_data",
     "register_dataset",
     "split_data",
     "split_key",

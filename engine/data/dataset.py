@@ -204,6 +204,20 @@ def split_data(raw: RawData, settings: DataSettings) -> DataSet:
     )
 
 
+def split_sizes(
+    labels: Tensor, class_names: Sequence[str], n_test: int, settings: DataSettings
+) -> tuple[int, int, int]:
+    """Return how many training, validation and test images ``split_data`` leaves of images with these labels.
+
+    Raises:
+        InputError: as of ``split_data``.
+    """
+    train, validation = _stratified_positions(labels, class_names, settings)
+    sizes = (len(train), settings.n_train), (len(validation), settings.n_validation), (n_test, settings.n_test)
+    n_train, n_validation, n_tested = (size if limit is None else min(size, limit) for size, limit in sizes)
+    return n_train, n_validation, n_tested
+
+
 def _stratified_positions(labels: Tensor, class_names: Sequence[str], settings: DataSettings) -> tuple[Tensor, Tensor]:
     """Return training and validation positions in a random order in which every prefix mixes the classes."""
     train, validation, small = [], [], []

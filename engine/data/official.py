@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.data.checks import check_memory
-from engine.data.dataset import RawData, Split, register_dataset
+from engine.data.dataset import DataInfo, RawData, Split, register_dataset, split_sizes
 from engine.digest import digest
 from engine.errors import InputError
 from engine.settings import DataSettings
@@ -33,6 +33,10 @@ _IN_A_BATCH = {
     ("numpy", "dtype"),
 }
 """All that the published pickles refer to, as (module, name), whichever Python and numpy wrote them."""
+
+
+class MissingFilesError(InputError):
+    """The files of a published data set are not there; what they hold is known all the same."""
 
 
 class OfficialFiles(ABC):
@@ -53,6 +57,8 @@ class OfficialFiles(ABC):
     size: ClassVar[int]
     own_channels: ClassVar[int]
     severity_table: ClassVar[str]
+    class_sizes: ClassVar[tuple[int, ...]]
+    n_test: ClassVar[int] = 10_000
 
     def __init__(self, argument: str | None, settings: DataSettings) -> None:
         self.root = data_folder(argument)
@@ -60,7 +66,7 @@ class OfficialFiles(ABC):
         self.channels = settings.channels or self.own_channels
         missing = ", ".join(path for path in self.files() if not (self.root / path).is_file())
         if missing:
-            raise InputError(
+            raise MissingFilesError(
                 f"data set {self.name!r} needs files that are not in {self.root}: {missing}; put them there, name "
                 f"another folder ({self.name}:FOLDER or {DATA_FOLDER}), or ask for the download (--download)"
             )
@@ -78,6 +84,40 @@ class OfficialFiles(ABC):
         except (RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())
             raise InputError(f"data set {cls.name!r} could not be downloaded into {root}: {reason}") from error
+
+    @classmethod
+    def outline(cls, settings: DataSettings) -> DataInfo:
+        """Return what planning needs to know of the data set as far as its authors say it; its files need not be there.
+
+        The keys are of no images: nothing that is in a store is found by them.
+
+        Raises:
+            InputError: settings that no split can be made with.
+        """
+        labels = torch.arange(len(cls.class_sizes)).repeat_interleave(torch.tensor(cls.class_sizes))
+        names = [str(label) for label in range(len(cls.class_sizes))]
+        n_train, n_validation, n_test = split_sizes(labels, names, cls.n_test, settings)
+        size, channels = settings.image_size or cls.size, settings.channels or cls.own_channels
+        raw_key = digest(["outline", cls.name, size, channels])[:32]
+        counts = [n_train, n_validation, settings.validation_fraction, settings.split_seed]
+        return DataInfo(
+            key=digest(["data", raw_key, counts, n_test])[:32],
+            training_key=digest(["training data", raw_key, counts])[:32],
+            raw_key=raw_key,
+            settings=settings,
+            n_classes=len(names),
+            channels=channels,
+            image_size=size,
+            severity_table=cls.severity_table,
+            n_train=n_train,
+            n_validation=n_validation,
+            n_test=n_test,
+            notes=(
+                f"data set {cls.name!r} is not here: planned from what its authors say of it ({len(labels)} training "
+                f"and {cls.n_test} test images, {len(names)} classes); no file of it has been read, and whether the "
+                "store has some of the stages is not known",
+            ),
+        )
 
     def fingerprint(self) -> str:
         """Return the content hash of the files and of how they are decoded (32 hexadecimal digits).
@@ -149,6 +189,7 @@ class Mnist(OfficialFiles):
     size = 28
     own_channels = 1
     severity_table = "digits"
+    class_sizes = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
 
     @classmethod
     def published(cls) -> Any:
@@ -182,6 +223,7 @@ class Cifar(OfficialFiles):
     size = 32
     own_channels = 3
     severity_table = "cifar-c"
+    class_sizes: ClassVar[tuple[int, ...]] = (5000,) * 10
 
     @classmethod
     def published(cls) -> Any:
@@ -230,6 +272,7 @@ class Cifar100(Cifar):
     """The reader of ``cifar100``: as CIFAR-10, 100 classes (the fine labels)."""
 
     name = "cifar100"
+    class_sizes = (500,) * 100
 
     @classmethod
     def published(cls) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from engine.data.dataset import READERS, DataSet, RawData, split_data
+from engine.data.dataset import READERS, DataInfo, DataSet, RawData, split_data
+from engine.data.official import MissingFilesError
 from engine.errors import InputError
 from engine.settings import DataSettings
 
@@ -47,6 +48,20 @@ def open_reader(settings: DataSettings, *, download: bool = False) -> Reader:
         if value is not None and setting not in getattr(reader, "own_settings", ()):
             raise InputError(f"`data.{setting}` means nothing to the data set {name!r}: it must be None, got {value!r}")
     return reader(argument or None, settings)
+
+
+def outline_data(settings: DataSettings) -> DataInfo | None:
+    """Return what a plan needs to know of a published data set whose files are not there; None for any other.
+
+    Raises:
+        InputError: an unknown name, settings that cannot be, or whatever else is wrong with the data set.
+    """
+    try:
+        open_reader(settings)
+    except MissingFilesError:
+        if settings.corruption_files is None:
+            return READERS[settings.name.partition(":")[0]].outline(settings)
+    return None
 
 
 def load_dataset(settings: DataSettings, *, download: bool = False) -> DataSet:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from engine import variables
-from engine.data import DataInfo
+from engine.data import DataInfo, outline_data
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
 from engine.metrics import Baseline
@@ -31,6 +31,7 @@ from engine.orchestration.tracking import TrackerRequest, check_tracker
 from engine.orchestration.tracking.spool_owner import check_owner
 from engine.report.baseline_scores import ARM, check_arm
 from engine.report.measurement import Measurement, planned_measurement
+from engine.report.views import check_view
 from engine.settings import TrialConfig
 from engine.spaces import Space, load_space
 from engine.spaces.contrasts import check_tested
@@ -60,6 +61,7 @@ class Prepared:
         left_out: sentences on values of axes that are not tried, since the data set is too small for them.
         notes: what a person should know of the given weights.
         baseline: what scores are ratios to; None without one, and where it is an arm, which has yet to be run.
+        is_outlined: whether the data set is not here, and known by what its authors say of it: for a dry run alone.
     """
 
     options: SweepOptions
@@ -71,6 +73,7 @@ class Prepared:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     baseline: Baseline | None = None
+    is_outlined: bool = False
     _plans: dict[tuple[str, str, int], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
@@ -125,7 +128,8 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     import_modules(options.imports)
     options.check_names()
     baseline = options.load_baseline()
-    space = space or load_space(options.space)
+    space = space or load_space(options.space, options.dataset)
+    check_view(space)
     settings = base_settings(options)
     space = space.with_base(settings)
     check_slots(options)
@@ -133,7 +137,8 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     check_folder(options.storage_url)
     check_tracker(options.tracker, TrackerRequest(options.study or "", options.home, options.tracking_uri))
     store = open_store(options.store_place)
-    info, _ = prepare_data(space.base.data, store, download=options.download)
+    outline = outline_data(space.base.data) if options.dry_run and not options.download else None
+    info = outline or prepare_data(space.base.data, store, download=options.download)[0]
     notes: tuple[str, ...] = ()
     if options.init is not None:
         weights = prepare_weights(options.init, store, network=space.base.model.name)
@@ -147,7 +152,9 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     try_pruner(options.search_pruner, space)
     study_name = options.study_name(space)
     check_owner(options.home, study_name, options.tracker)
-    prepared = Prepared(options, space, planned, study_name, store, info, left_out, notes, baseline)
+    prepared = Prepared(
+        options, space, planned, study_name, store, info, left_out, notes, baseline, outline is not None
+    )
     check_declared(prepared)
     check_arms(prepared)
     if planned.n_proposals:

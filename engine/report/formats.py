@@ -12,11 +12,12 @@ from engine.report.latex import as_latex
 from engine.report.page.page_parts import Remake
 from engine.report.page.report_page import as_page
 from engine.report.page.stored_values import StoredValues
-from engine.report.records import GROUP_COLUMNS, TRIAL_COLUMNS, as_csv, as_json, group_rows, trial_rows
+from engine.report.records import GROUP_COLUMNS, TRIAL_COLUMNS, as_csv, as_json, group_rows, table_csv, trial_rows
 from engine.report.results import Results
 from engine.report.study_report import running_lines, study_report
 from engine.report.terminal import as_text
-from engine.report.text_tables import Part
+from engine.report.text_tables import Part, Table
+from engine.report.views import ViewPart, as_parts
 
 Files = Mapping[str, str]
 """{what is put before a file's ending: its text}; "" for the file itself."""
@@ -32,6 +33,7 @@ class Answer:
         scores: tables against a baseline, behind the others; none without one.
         stored: what the study's store says beside them, for a page; None where it was not read.
         remake: how a page is made again.
+        view: what the study's space shows beside what all do, behind all others.
     """
 
     results: Results
@@ -39,13 +41,14 @@ class Answer:
     scores: Sequence[Part] = ()
     stored: StoredValues | None = None
     remake: Remake = field(default_factory=Remake)
+    view: Sequence[ViewPart] = ()
 
     @property
     def parts(self) -> list[Part]:
         """Return its text and tables."""
         if not self.results.trials:
             return [*running_lines(self.results), f"study {self.results.study}: no trial has ended yet"]
-        return [*study_report(self.results, by=self.by, detailed=True), *self.scores]
+        return [*study_report(self.results, by=self.by, detailed=True), *self.scores, *as_parts(self.view)]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Format:
 
 
 def _page(answer: Answer) -> Files:
-    return {"": as_page(answer.results, answer.stored, scores=answer.scores, remake=answer.remake)}
+    return {"": as_page(answer.results, answer.stored, scores=answer.scores, remake=answer.remake, view=answer.view)}
 
 
 def _csv(answer: Answer) -> Files:
@@ -74,14 +77,23 @@ def _csv(answer: Answer) -> Files:
     return {
         "": as_csv(trial_rows(results), TRIAL_COLUMNS),
         "-groups": as_csv(group_rows(results), GROUP_COLUMNS),
+        **_view_tables(answer),
     }
+
+
+def _view_tables(answer: Answer) -> Files:
+    """Return the tables of a space's own view, a file each."""
+    tables = [part for part in as_parts(answer.view) if isinstance(part, Table)]
+    return {f"-view-{place}": table_csv(table) for place, table in enumerate(tables, start=1)}
 
 
 FORMATS: dict[str, Format] = {
     "text": Format(lambda answer: {"": as_text(answer.parts)}, "as it is printed", needs_complete=False),
     "page": Format(_page, "a page for a browser, which needs no network: figures with their data, and all tables"),
     "csv": Format(_csv, "a row a trial × corruption × severity, and the groups beside it", is_printed=False),
-    "json": Format(lambda answer: {"": as_json(answer.results)}, "everything, unrounded, with the verdicts"),
+    "json": Format(
+        lambda answer: {"": as_json(answer.results, as_parts(answer.view))}, "everything, unrounded, with the verdicts"
+    ),
     "latex": Format(
         lambda answer: {"": as_latex(answer.parts, title=f"Study {answer.results.study}")}, "tables with booktabs"
     ),

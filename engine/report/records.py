@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.corruption_kinds import CLEAN
@@ -14,6 +15,7 @@ from engine.metrics.inference import evidence
 from engine.report.groups import GroupSummary
 from engine.report.results import Results
 from engine.report.study_report import ended_lines, group_lines, left_out_lines, running_lines
+from engine.report.text_tables import Part, Table
 from engine.report.trial_results import TrialResult
 from engine.report.verdicts import Finding, findings, verdict_lines
 
@@ -111,8 +113,20 @@ def as_csv(rows: Iterable[Row], columns: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def as_json(results: Results) -> str:
-    """Return everything that a study says as a JSON object; what is no number, or infinite, is null."""
+def table_csv(table: Table) -> str:
+    """Return a table as CSV, its cells as they are shown."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([table.columns, *filter(None, table.rows)])
+    return text.getvalue()
+
+
+def as_json(results: Results, view: Sequence[Part] = ()) -> str:
+    """Return everything that a study says as a JSON object; what is no number, or infinite, is null.
+
+    Args:
+        results: of the study.
+        view: what its space shows beside what all do, its tables' cells as they are shown.
+    """
     groups, found, best = results.groups(), findings(results), results.best()
     value = {
         "study": results.study,
@@ -130,6 +144,7 @@ def as_json(results: Results) -> str:
             *left_out_lines(results, merged=False),
             *ended_lines(results),
         ],
+        "view": [part if isinstance(part, str) else dataclasses.asdict(part) for part in view],
         "trials": [_trial(trial) for trial in results.trials],
     }
     return json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

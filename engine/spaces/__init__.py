@@ -5,7 +5,7 @@ from engine.spaces.arms import Arm
 from engine.spaces.axes import Axis, Choice, Float, Int
 from engine.spaces.contrasts import Comparison
 from engine.spaces.draw import draw_settings
-from engine.spaces.loading import load_space, register_spaces, space_names
+from engine.spaces.loading import datasets_of, load_space, register_spaces, space_names
 from engine.spaces.method_parts import CONTROLS, Part
 from engine.spaces.space import Space
 
@@ -23,6 +23,7 @@ __all__ = [
     "OneAtATime",
     "Part",
     "Space",
+    "datasets_of",
     "draw_settings",
     "load_space",
     "one_each",

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 from engine.errors import InputError, unknown_name
 from engine.spaces.space import Space
@@ -39,23 +40,37 @@ def space_names() -> tuple[str, ...]:
     return tuple(sorted(_modules()))
 
 
-def load_space(name: str | os.PathLike[str]) -> Space:
+def load_space(name: str | os.PathLike[str], dataset: str | None = None) -> Space:
     """Return a space.
+
+    A module may define ``ON = {"digits": Space(…)}`` beside ``SPACE``: what it is on another data set, where the same
+    question asks for another network or another size.
 
     Args:
         name: one of ``space_names()``, or a path to a Python file that defines ``SPACE``, or to a JSON file of
             ``Space.to_json``.
+        dataset: the data set that it is asked for on ("cifar100:FOLDER"); None for its own.
 
     Raises:
         InputError: an unknown name, or a file that is missing, fails or defines no space.
     """
     name = os.fspath(name)
     if name.endswith((".py", ".json")) or "/" in name:
-        return _load_file(Path(name).expanduser())
+        return _load_file(Path(name).expanduser(), dataset)
     modules = _modules()
     if name not in modules:
         raise unknown_name("search space", name, space_names())
-    return importlib.import_module(modules[name]).SPACE
+    return _space_of(importlib.import_module(modules[name]), dataset)
+
+
+def datasets_of(name: str) -> tuple[str, ...]:
+    """Return the data sets that a space of ``space_names()`` is another one on."""
+    return tuple(getattr(importlib.import_module(_modules()[name]), "ON", {}))
+
+
+def _space_of(module: ModuleType, dataset: str | None) -> Space:
+    others = getattr(module, "ON", {})
+    return others.get((dataset or "").partition(":")[0], module.SPACE)
 
 
 def _modules() -> dict[str, str]:
@@ -77,7 +92,7 @@ def _modules_of(package: str) -> dict[str, str]:
     return {name.replace("_", "-"): f"{package}.{name}" for name in names}
 
 
-def _load_file(path: Path) -> Space:
+def _load_file(path: Path, dataset: str | None) -> Space:
     if not path.is_file():
         raise InputError(f"space file does not exist: {path}")
     if path.suffix == ".json":
@@ -97,7 +112,10 @@ def _load_file(path: Path) -> Space:
         raise InputError(f"space file {path} fails{_line(error, path)}: {type(error).__name__}: {error}") from error
     if not hasattr(module, "SPACE"):
         raise InputError(f"{path} defines no SPACE, and must have SPACE = Space(...)")
-    space = module.SPACE
+    others = getattr(module, "ON", {})
+    if not isinstance(others, dict) or not all(isinstance(other, Space) for other in others.values()):
+        raise InputError(f"{path} must define ON = {{data set: Space(...)}}, or no ON, got {others!r}")
+    space = _space_of(module, dataset)
     if not isinstance(space, Space):
         raise InputError(f"{path} must define SPACE = Space(...), got {type(space).__name__}")
     return space

@@ -39,6 +39,8 @@ class Space:
         n_seeds: repeats of each arm, and of the winner; ≥ 2 for an interval.
         comparisons: of arms, declared before anything is run.
         ablations: what methods are made of, with the arms and comparisons that show it.
+        view: what its studies show beside what all do: a name given to ``engine.report.views.register_view``; "" for
+            no more.
 
     Raises:
         InputError: an axis, a condition or an arm that names no setting, or gives it a value that is not allowed; an
@@ -53,6 +55,7 @@ class Space:
     n_seeds: int = 6
     comparisons: tuple[Comparison, ...] = ()
     ablations: tuple[Ablation, ...] = ()
+    view: str = ""
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -118,6 +121,8 @@ class Space:
             raise InputError(f"the base of space {self.name!r} must be a TrialConfig, got {self.base!r}")
         if isinstance(self.n_seeds, bool) or not isinstance(self.n_seeds, int):
             raise InputError(f"`n_seeds` must be a whole number, got {self.n_seeds!r}")
+        if not isinstance(self.view, str):
+            raise InputError(f"the view of space {self.name!r} must be the name of a registered one, got {self.view!r}")
         for what, kinds in (
             ("axes", tuple(AXIS_KINDS.values())),
             ("arms", (Arm,)),
@@ -248,9 +253,10 @@ class Space:
 
     @cached_property
     def digest(self) -> str:
-        """Return a hash of everything that decides the trials (12 hexadecimal digits); the description does not."""
+        """Return a hash of everything that decides the trials (12 hexadecimal digits); description and view do not."""
         value = self.to_json()
         del value["description"]
+        value.pop("view", None)
         return digest(value)[:12]
 
     def to_json(self) -> dict[str, Any]:
@@ -269,6 +275,8 @@ class Space:
             value["comparisons"] = [_plain(dataclasses.asdict(comparison)) for comparison in self.comparisons]
         if self.ablations:
             value["ablations"] = [_plain(ablation_to_json(ablation)) for ablation in self.ablations]
+        if self.view:
+            value["view"] = self.view
         return value
 
     @classmethod
@@ -293,6 +301,7 @@ class Space:
             n_seeds=value["n_seeds"],
             comparisons=tuple(Comparison(**comparison) for comparison in value.get("comparisons", ())),
             ablations=tuple(map(ablation_from_json, value.get("ablations", ()))),
+            view=value.get("view", ""),
         )
 
 

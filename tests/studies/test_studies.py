@@ -6,43 +6,20 @@ import torch
 from engine.data import Split
 from engine.errors import InputError
 from engine.orchestration.search.pruners import parse_pruner
-from engine.report.trial_results import TrialResult
 from engine.spaces import load_space
-from search_spaces.inhibition import ALPHA, H
-from studies import common, inhibition, lenet_noise, recipes, selective
+from studies import common, lenet_noise, recipes, selective
 from tests.engine.orchestration.studies import make_sweep_study
 from tests.engine.report.test_study_report import FAILING
 
 
-def make_trial(seed: int, errors: list[float]) -> TrialResult:
-    rows = [{"corruption": "gaussian_noise", "severity": s, "error": e} for s, e in enumerate(errors, start=1)]
-    record = {"test": {"clean": 0.1, "corrupted": rows}}
-    return TrialResult(seed, "arm", "x", seed, "COMPLETE", {}, 0.2, record, "", {})
-
-
 def test_every_arm_of_the_tables_is_in_the_space() -> None:
-    arms = {arm.name for arm in load_space("inhibition").arms}
-    for model in inhibition.MODELS:
-        assert {f"{model} plain", *(f"{model} h={h:g} alpha={a:g}" for h, a in inhibition.PAPER)} <= arms
-    assert set(inhibition.PAPER) == {(h, a) for h in H for a in ALPHA}
     assert {arm.name for arm in load_space("lenet-noise").arms} == set(lenet_noise.PAPER["clean"])
     for name in recipes.SPACES:
         assert [arm.name for arm in load_space(name).arms] == ["full", "fast"]
 
 
 def test_the_paper_s_tables_are_as_long_as_their_heads() -> None:
-    for errors in (inhibition.PAPER_PLAIN, *inhibition.PAPER.values()):
-        assert len(errors) == len(inhibition.PAPER_VARIANCES)
-        assert list(errors) == sorted(errors)  # more noise, more errors
     assert lenet_noise.PAPER["clean"].keys() == lenet_noise.PAPER["gaussian_variance 0.2"].keys()
-
-
-def test_columns_hold_each_level_and_their_mean() -> None:
-    found = inhibition.columns({7: make_trial(7, [0.1, 0.2, 0.3, 0.4, 0.5])})
-    assert found["clean"] == {7: 0.1}
-    assert found["σ 0.05"] == {7: 0.1}
-    assert found["σ 0.3"] == {7: 0.5}
-    assert found["all noise"][7] == pytest.approx(0.3)
 
 
 def test_every_condition_of_the_lenet_study_has_its_images() -> None:
@@ -65,7 +42,7 @@ def test_numbers_as_text(capsys) -> None:
     assert capsys.readouterr().out == "\nTitle\n         a\nrow      1\nlonger  22\n"
 
 
-@pytest.mark.parametrize("study", [inhibition, lenet_noise, recipes, selective])
+@pytest.mark.parametrize("study", [lenet_noise, recipes, selective])
 def test_a_study_that_does_not_exist_is_one_sentence(study, tmp_path, capsys) -> None:
     assert study.main(["--study", "none", "--home", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import statistics
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 
 from engine.corruption_kinds import TUNED_ON
 from engine.explanation import as_typed
@@ -23,8 +26,9 @@ from engine.report.page.shared_stages import costs_table, environments_table, sh
 from engine.report.page.stored_values import StoredValues
 from engine.report.results import Results
 from engine.report.study_report import arm_lines, best_parts, ended_lines, group_lines, left_out_lines
-from engine.report.text_tables import Part, Table
+from engine.report.text_tables import Part, Table, visible
 from engine.report.verdicts import Finding, findings, verdict_lines
+from engine.report.views import Plot, ViewPart
 from engine.spaces.arms import WINNER
 
 MOST_COMPARED = 6
@@ -106,18 +110,21 @@ class PageContent:
         stored: what its store says beside them.
         scores: tables against a baseline.
         remake: how it is made again.
+        view: what the study's space shows beside what all do.
     """
 
     results: Results
     stored: StoredValues
     scores: Sequence[Part]
     remake: Remake
+    view: Sequence[ViewPart] = ()
 
     def sections(self) -> list[Section]:
         """Return the page's sections; the last one says what they could not show."""
         groups, found = self.results.groups(), findings(self.results)
         sections = [
             _verdicts(self.results, found),
+            *([Section("As its space shows it", [*map(_drawn, self.view)])] if self.view else []),
             _groups(self.results, groups, self.scores),
             _severities(self.results, groups),
             _explored(self.results, groups),
@@ -130,6 +137,20 @@ class PageContent:
         missing = [sentence for section in sections for sentence in section.missing]
         missing += [sentence for sentence in self.stored.missing if sentence not in missing]
         return [*sections, Section("What this page does not show", [*(missing or ["Nothing is missing."])])]
+
+
+def _drawn(part: ViewPart) -> Shown:
+    """Return a view's part as the page has it: a plot as a picture in itself, which nothing outside can reach."""
+    if not isinstance(part, Plot):
+        return part
+    text = io.BytesIO()
+    try:
+        part.draw().savefig(text, format="svg")
+    except Exception as error:  # a view is anybody's code, and the page has more to say than it
+        return f"not drawn: {part.name} ({type(error).__name__}: {error})"
+    address = "data:image/svg+xml;base64," + b64encode(text.getvalue()).decode()
+    picture = f'<img class="plot" alt="{escape(visible(part.data.title))}" src="{address}">'
+    return Picture(part.data.title, [picture], part.data, is_wide=True)
 
 
 def _verdicts(results: Results, found: Sequence[Finding]) -> Section:

@@ -17,6 +17,7 @@ from engine.report.page.stored_values import StoredValues
 from engine.report.results import Results
 from engine.report.study_report import running_lines
 from engine.report.text_tables import Part, Table, visible
+from engine.report.views import ViewPart
 
 _FOLDER = Path(__file__).parent
 MOST_ROWS = 2000
@@ -24,7 +25,12 @@ MOST_ROWS = 2000
 
 
 def as_page(
-    results: Results, stored: StoredValues | None = None, *, scores: Sequence[Part] = (), remake: Remake | None = None
+    results: Results,
+    stored: StoredValues | None = None,
+    *,
+    scores: Sequence[Part] = (),
+    remake: Remake | None = None,
+    view: Sequence[ViewPart] = (),
 ) -> str:
     """Return a study's page.
 
@@ -33,8 +39,9 @@ def as_page(
         stored: what its store says beside them; None where there is none to be read.
         scores: tables against a baseline.
         remake: how page and sweep are made again.
+        view: what the study's space shows beside what all do.
     """
-    content = PageContent(results, stored or StoredValues(), scores, remake or Remake())
+    content = PageContent(results, stored or StoredValues(), scores, remake or Remake(), view)
     return _template().render(
         study=results.study,
         question=results.space.description,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data import load_dataset, open_reader
+from engine.data import READERS, load_dataset, open_reader, outline_data
 from engine.data.official import fit, load_batch
 from engine.errors import InputError
 from engine.settings import DataSettings
@@ -297,3 +297,19 @@ def test_the_fingerprint_changes_with_a_byte_and_the_decoding_and_not_with_the_f
     content = path.read_bytes()
     path.write_bytes(content[:2000] + bytes([content[2000] ^ 1]) + content[2001:])
     assert fingerprint("two") != first
+
+
+@pytest.mark.parametrize(("name", "n_classes"), [("mnist", 10), ("cifar10", 10), ("cifar100", 100)])
+def test_a_data_set_that_is_not_here_is_known_by_what_its_authors_say(name, n_classes, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTUNE_DATA", str(tmp_path))
+    settings = DataSettings(name=name, validation_fraction=0.1, n_test=1000)
+    outline = outline_data(settings)
+    n_train = {"mnist": 60_000}.get(name, 50_000)
+    assert outline.n_train + outline.n_validation == n_train
+    assert outline.n_validation == pytest.approx(n_train / 10, abs=5)  # each class is rounded
+    assert (outline.n_classes, outline.n_test) == (n_classes, 1000)
+    assert "is not here" in outline.notes[0]
+    assert sum(READERS[name].class_sizes) == n_train
+    assert outline_data(DataSettings(name="digits")) is None
+    with pytest.raises(InputError, match="unknown data set"):
+        outline_data(DataSettings(name="cifar11"))

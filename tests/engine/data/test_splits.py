@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.data import DataSet, RawData, Split, split_data, split_key
+from engine.data import DataSet, RawData, Split, open_reader, split_data, split_key
 from engine.data.checks import notes_on_values
+from engine.data.dataset import split_sizes
 from engine.errors import InputError
 from engine.settings import DataSettings
 
@@ -155,3 +156,12 @@ def test_split_key_for_training_does_not_depend_on_the_number_of_test_images():
     assert key_of(n_test=10, with_test=False) == key_of(with_test=False)
     assert key_of(n_test=10) != key_of() != key_of(with_test=False)
     assert key_of(n_train=50, with_test=False) != key_of(with_test=False)
+
+
+@pytest.mark.parametrize("limits", [{}, {"n_train": 50, "n_validation": 9, "n_test": 7}, {"n_train": 5000}])
+def test_sizes_are_known_from_the_labels_alone(limits):
+    settings = DataSettings(validation_fraction=0.3, **limits)
+    raw = open_reader(settings).read()
+    data = split_data(raw, settings)
+    sizes = split_sizes(raw.train.labels, raw.class_names, len(raw.test), settings)
+    assert sizes == (len(data.train), len(data.validation), len(data.test))

@@ -154,6 +154,8 @@ class TrainingSettings:
         momentum: momentum of "sgd", in [0, 1).
         weight_decay: L2 penalty of everything but learned inhibition strengths, ≥ 0.
         label_smoothing: share of a label that is spread over all classes, in [0, 1).
+        max_gradient_norm: Euclidean norm of all gradients together, > 0, that a step's are shortened to where they are
+            longer; None for as long as they are.
         patience: epochs without a better validation result before training stops, ≥ 1; None for never.
         augmentation: what training images undergo: "none", "crop-flip" (reflect-pad by an eighth, random crop,
             horizontal flip) or "crop-alternate" (the same crop; half of the images are flipped in the first epoch, the
@@ -169,6 +171,7 @@ class TrainingSettings:
     momentum: float = 0.9
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    max_gradient_norm: float | None = None
     patience: int | None = None
     augmentation: Augmentation = "none"
 
@@ -181,6 +184,9 @@ class TrainingSettings:
         _require(all(0 < share < 1 for share in self.milestones), "milestones", "in (0, 1)", self.milestones)
         _require(0 <= self.momentum < 1, "momentum", "in [0, 1)", self.momentum)
         _require(math.isfinite(self.weight_decay) and self.weight_decay >= 0, "weight_decay", "≥ 0", self.weight_decay)
+        longest = self.max_gradient_norm
+        valid = longest is None or (math.isfinite(longest) and longest > 0)
+        _require(valid, "max_gradient_norm", "> 0 or None", longest)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)", self.label_smoothing)
         _require(self.patience is None or self.patience >= 1, "patience", "≥ 1 or None", self.patience)
 

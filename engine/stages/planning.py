@@ -150,6 +150,8 @@ def relevant_training(training: TrainingSettings, n_images: int | None = None) -
         settings["momentum"] = training.momentum
     if stepped:
         settings["milestones"] = sorted(training.milestones)
+    if training.max_gradient_norm is not None:
+        settings["max_gradient_norm"] = training.max_gradient_norm
     if training.patience is not None and training.patience < training.epochs:
         settings["patience"] = training.patience
     return settings

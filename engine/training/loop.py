@@ -127,9 +127,22 @@ class Trainer:
             loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            self._shorten_gradients()
             self.optimizer.step()
             total += loss.detach() * len(positions)
         return float(total) / len(self.split), rate
+
+    def _shorten_gradients(self) -> None:
+        """Shorten all gradients together to the norm that the settings allow, on the device."""
+        longest = self.settings.max_gradient_norm
+        if longest is None:
+            return
+        trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+        share = (longest / norm).clamp(max=1.0)  # of no gradient at all, infinity, and so 1
+        for gradient in gradients:
+            gradient.mul_(share)
 
     def _crops(self, order: Tensor, sizes: list[int]) -> list[CropFlips] | None:
         """Return how the images of each batch are augmented in this epoch; None where they are not.

@@ -87,7 +87,11 @@ def train(
 TRAININGS = {
     "none": (lambda network: network, {}, {}),
     "crop-flip": (lambda network: network, {"augmentation": "crop-flip"}, {}),
-    "crop-alternate": (lambda network: network, {"augmentation": "crop-alternate", "optimizer": "sgd"}, {}),
+    "crop-alternate": (
+        lambda network: network,
+        {"augmentation": "crop-alternate", "optimizer": "sgd", "max_gradient_norm": 0.1},
+        {},
+    ),
     "dropout": (lambda network: network, {"augmentation": "crop-flip"}, {"name": "cnn-2-thesis"}),
     "filters": (of_filters, {}, {}),
     "corrections": (of_corrections, {}, {}),

@@ -172,6 +172,8 @@ def test_settings_that_a_method_cannot_honour_are_refused(settings, message):
         ("pretrain.momentum", 1.0, r"`pretrain.momentum` must be in \[0, 1\)"),
         ("pretrain.weight_decay", -1e-4, "`pretrain.weight_decay` must be ≥ 0"),
         ("pretrain.label_smoothing", 1, r"`pretrain.label_smoothing` must be in \[0, 1\)"),
+        ("pretrain.max_gradient_norm", 0.0, "`pretrain.max_gradient_norm` must be > 0 or None, got 0.0"),
+        ("finetune.training.max_gradient_norm", math.inf, "`finetune.training.max_gradient_norm` must be > 0 or None"),
         ("finetune.training.patience", 0, "`finetune.training.patience` must be ≥ 1 or None, got 0"),
         ("distortion.level", 0.0, "`distortion.level` must be finite and > 0"),
         ("distortion.n_images", 1, "`distortion.n_images` must be ≥ 2"),

@@ -71,6 +71,7 @@ OTHER: dict[str, Any] = {
     "training.momentum": 0.5,
     "training.weight_decay": 1e-4,
     "training.label_smoothing": 0.1,
+    "training.max_gradient_norm": 0.1,
     "training.patience": 4,
     "training.augmentation": "crop-flip",
 }

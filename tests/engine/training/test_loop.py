@@ -76,6 +76,9 @@ def train_by_hand(network: nn.Module, split: Split, settings: TrainingSettings, 
             images = (split.images[batch].float() / 255).contiguous(memory_format=torch.channels_last)
             loss = F.cross_entropy(network(images), split.labels[batch], label_smoothing=settings.label_smoothing)
             gradients = torch.autograd.grad(loss, parameters)
+            norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+            if settings.max_gradient_norm is not None and norm > settings.max_gradient_norm:
+                gradients = [gradient * settings.max_gradient_norm / norm for gradient in gradients]
             step += 1
             total += float(loss.detach()) * len(batch)
             with torch.no_grad():
@@ -98,8 +101,11 @@ def train_by_hand(network: nn.Module, split: Split, settings: TrainingSettings, 
     [
         TrainingSettings(epochs=2, batch_size=16, optimizer="sgd", learning_rate=0.05, weight_decay=1e-2),
         TrainingSettings(epochs=2, batch_size=16, optimizer="adam", learning_rate=1e-3, label_smoothing=0.1),
+        TrainingSettings(
+            epochs=2, batch_size=16, optimizer="sgd", learning_rate=0.05, weight_decay=1e-2, max_gradient_norm=0.5
+        ),
     ],
-    ids=["sgd", "adam"],
+    ids=["sgd", "adam", "short gradients"],
 )
 def test_training_equals_the_update_rules_written_out(settings):
     split = make_split()

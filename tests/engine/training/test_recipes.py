@@ -24,6 +24,7 @@ def test_recipes_of_the_push_pull_paper_are_its_text_s(name):
     assert (found.epochs, found.batch_size, found.weight_decay) == (epochs, batch_size, weight_decay)
     assert (found.optimizer, found.momentum, found.augmentation) == ("sgd", 0.9, augmentation)
     assert (found.patience, found.label_smoothing) == (None, 0.0)
+    assert found.max_gradient_norm == (1.0 if name == "lenet" else None)
     for epoch in range(epochs):
         expected = rates[max(start for start in rates if start <= epoch)]
         for share in (0.0, 0.999):

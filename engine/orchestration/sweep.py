@@ -28,8 +28,9 @@ from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents,
 from engine.orchestration.tracking.origin import Origin, data_sets, program_name
 from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
 from engine.orchestration.trial_flow import TrialFlow
+from engine.redaction import hide_credentials
 from engine.report.baseline_scores import arm_baseline, score_tables
-from engine.report.commands import export_command, page_command, view_commands
+from engine.report.commands import DASHBOARD_ARTIFACTS, export_command, page_command, view_commands
 from engine.report.exported_trial import exported_trial
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
@@ -177,6 +178,7 @@ class Sweep:
                 retry_failed=options.retry_failed,
             )
             n_done = study.n_finished
+            self._on_dashboard(study.name_metrics)
             if study.exhausted:
                 self._say(f"study {self.name}: all {n_done} trials are done, nothing to run")
                 self._make_up_tracking(study)
@@ -425,6 +427,17 @@ class Sweep:
         page = self._page(results)
         texts |= {RunArtifact.PAGE: page} if page else {}
         tracker.end_sweep(status, metrics, texts, figures, network=network, no_network=why_none)
+        self._on_dashboard(lambda: study.show_results(results, self.options.home / DASHBOARD_ARTIFACTS))
+
+    def _on_dashboard(self, write: Callable[[], None]) -> None:
+        """Write what optuna-dashboard shows beside the study; without it a sweep is as good as with it."""
+        if self.fault:
+            return
+        try:
+            write()
+        except Exception as error:
+            said = hide_credentials(f"{type(error).__name__}: {error}".splitlines()[0])
+            self._say(f"optuna-dashboard shows notes and figures as they were before ({said})")
 
     def _winner_network(self, results: Results) -> tuple[dict[str, str] | None, str]:
         """Write the winner's network into the home, for the tracking; return where, or why it could not be done."""
@@ -474,7 +487,7 @@ class Sweep:
         self._say(self._page_said)
         self._say("look closer:")
         tracking = options.tracking_url if options.tracks_by_mlflow else None
-        for command in view_commands(results, storage=options.storage_url, tracking=tracking):
+        for command in view_commands(results, storage=options.storage_url, tracking=tracking, home=options.home):
             self._say(f"  {command}")
         export = export_command(results, options.home, storage=options.storage, store=options.store)
         if export:

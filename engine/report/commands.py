@@ -13,6 +13,8 @@ from engine.report.results import Results
 from engine.result_names import View
 from engine.store.places import place_of
 
+DASHBOARD_ARTIFACTS = "dashboard"
+"""Folder in the sweep's home that has the pictures of optuna-dashboard."""
 TRACKING_SERVERS = ("http", "https", "databricks")
 """The kinds of addresses behind which a tracking server keeps runs and artifacts."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -64,19 +66,26 @@ def _whereabouts(results: Results, home: Path, storage: str | None, store: Path 
     return words + ([] if store is None else ["--store", hide_credentials(place_of(store))])
 
 
+def dashboard_command(storage: str, home: Path) -> str:
+    """Return the command that opens optuna-dashboard, with the pictures that the sweep has made for it."""
+    words = [hide_credentials(storage), "--artifact-dir", str(home / DASHBOARD_ARTIFACTS), "--port", "8080"]
+    return shlex.join(["optuna-dashboard", *words])
+
+
 def is_server(tracking: str) -> bool:
     """Return whether an address of MLflow's is a tracking server's, or Databricks', and not a database's."""
     return tracking.split(":", 1)[0] in TRACKING_SERVERS
 
 
-def watching_commands(*, storage: str, tracking: str | None) -> list[str]:
+def watching_commands(*, storage: str, tracking: str | None, home: Path) -> list[str]:
     """Return how to watch a sweep on a cluster from one's own machine: all that listens does so on the head alone.
 
     Args:
         storage: address of its study.
         tracking: address of its runs in MLflow; None if they are elsewhere.
+        home: the sweep's folder.
     """
-    commands = [f"  optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"]
+    commands = [f"  {dashboard_command(storage, home)}"]
     ports = [("8080", "optuna-dashboard")]
     if tracking is not None:
         server = is_server(tracking)
@@ -99,15 +108,16 @@ def watching_commands(*, storage: str, tracking: str | None) -> list[str]:
     ]
 
 
-def view_commands(results: Results, *, storage: str, tracking: str | None) -> list[str]:
+def view_commands(results: Results, *, storage: str, tracking: str | None, home: Path) -> list[str]:
     """Return the commands that open MLflow and optuna-dashboard, and the addresses of the study's tables in MLflow.
 
     Args:
         results: of the sweep.
         storage: address of its study.
         tracking: address of its runs in MLflow; None if they are elsewhere.
+        home: the sweep's folder.
     """
-    dashboard = f"optuna-dashboard {shlex.quote(hide_credentials(storage))} --port 8080"
+    dashboard = dashboard_command(storage, home)
     if tracking is None:
         return [dashboard]
     tracking = hide_credentials(tracking)

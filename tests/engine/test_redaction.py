@@ -118,7 +118,7 @@ def test_commands_that_are_printed_have_no_credentials(tmp_path) -> None:
         results = Results("s", SPACE, (), "7")
         best = TrialResult(0, "proposal/0", "", 0, "COMPLETE", {}, 0.1, None, None, {})
         winning = Results("s", SPACE, (best,), "7")
-        commands = view_commands(results, storage=options.storage_url, tracking=options.tracking_url)
+        commands = view_commands(results, storage=options.storage_url, tracking=options.tracking_url, home=options.home)
         printed = "\n".join([*commands, sync_command(options.home, options.tracking_uri, "mlflow", ())])
         export = export_command(winning, options.home, storage=options.storage, store=None)
         assert "--storage 'postgresql://***@host/optuna'" in export

@@ -71,7 +71,7 @@ def cluster_source(options: Whereabouts) -> str:
 def watched_from_elsewhere(options: Whereabouts) -> list[str]:
     """Return how a person opens both dashboards of a sweep on a cluster from a machine of his own."""
     tracking = options.tracking_url if options.tracks_by_mlflow else None
-    return watching_commands(storage=options.storage_url, tracking=tracking)
+    return watching_commands(storage=options.storage_url, tracking=tracking, home=options.home)
 
 
 def _slot_sources(options: Whereabouts) -> list[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
@@ -24,6 +26,20 @@ def study_id(study: optuna.Study) -> int:
 def trial_id(trial: FrozenTrial) -> int:
     """Return what the storage of a trial's study knows it by."""
     return trial._trial_id
+
+
+@dataclass(frozen=True)
+class NotedTrial:
+    """An ended trial as optuna-dashboard's ``save_note`` asks for it: Optuna gives out no ``Trial`` of one."""
+
+    study: optuna.Study
+    storage: BaseStorage
+    _trial_id: int
+
+
+def noted_trial(study: optuna.Study, trial: int) -> NotedTrial:
+    """Return a study's trial, by what its storage knows it by, for optuna-dashboard's notes."""
+    return NotedTrial(study, study._storage, trial)
 
 
 def database_of(storage: RDBStorage) -> sqlalchemy.Engine:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from engine.errors import InputError
 from engine.orchestration.databases.patience import Patience
+from engine.orchestration.search import dashboard
 from engine.orchestration.search.distributions import distribution, parameters_of
 from engine.orchestration.search.planned_trials import PlannedTrial, PlannedTrials
 from engine.orchestration.search.proposals import Proposals
@@ -299,6 +301,14 @@ class SweepStudy:
     def note_command(self, command: str) -> None:
         """Keep the command that the sweep would be started by again."""
         self._patience.call(self._study.set_user_attr, OfStudy.COMMAND, command)
+
+    def name_metrics(self) -> None:
+        """Have optuna-dashboard show by what trials are compared."""
+        self._patience.call(dashboard.name_metrics, self._study, self.objectives)
+
+    def show_results(self, results: Results, artifacts: Path) -> None:
+        """Have optuna-dashboard show what the study says; heat maps go into a folder of artifacts."""
+        dashboard.show_results(self._study, results, artifacts)
 
     def note_experiment(self, experiment: str) -> None:
         """Keep the id of the MLflow experiment that has the study's runs."""

@@ -42,7 +42,7 @@ def test_dashboards_of_a_cluster_are_opened_through_ssh(tmp_path) -> None:
     options = SweepOptions(storage="postgresql://h/x", tracking_uri="http://127.0.0.1:5001", ray_address="auto")
     assert watched_from_elsewhere(options) == [
         "to watch it, on this machine, unless they run already:",
-        "  optuna-dashboard postgresql://h/x --port 8080",
+        "  optuna-dashboard postgresql://h/x --artifact-dir runs/dashboard --port 8080",
         "and on your own: ray exec CLUSTER.yaml --port-forward 5001 --port-forward 8080 'sleep infinity'",
         f"  or: ssh -N -L 5001:127.0.0.1:5001 -L 8080:127.0.0.1:8080 USER@{host}; then MLflow at "
         "http://127.0.0.1:5001, optuna-dashboard at http://127.0.0.1:8080",

@@ -1,0 +1,149 @@
+"""What optuna-dashboard shows of a study: what it reads for its pages is what the report says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.artifacts import get_all_artifact_meta
+from optuna_dashboard import get_note, save_note
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+
+from engine.orchestration.search import SweepStudy, dashboard, read_results
+from engine.orchestration.search.optuna_internals import noted_trial, storage_of, study_id, trial_id
+from engine.orchestration.search.planned_trials import PlannedTrials
+from engine.orchestration.search.pruners import parse_pruner
+from engine.report.columns import kind_columns
+from engine.report.comparisons import error_table
+from engine.report.reasons import Reason
+from engine.report.results import Results
+from engine.result_names import OfTrial
+from tests.engine.orchestration.spaces import SPACE
+from tests.engine.orchestration.studies import make_sweep_study
+from tests.engine.report.studies import complete
+
+N_TRIALS = 14
+
+
+def run_all(study: SweepStudy) -> None:
+    """Complete every trial with errors of its own; one fails."""
+    while not study.exhausted:
+        proposal = study.ask()
+        assert proposal is not None
+        if proposal.planned.name == "proposal/1":
+            study.fail(proposal.number, Reason("stage", "pretrain", text="loss *became* nan"))
+            continue
+        error = 0.1 + 0.01 * ((7 * proposal.number) % N_TRIALS)
+        errors = dict(complete(0, "", 0, error, blur=error / 2).errors or {})
+        study.note(proposal.number, OfTrial.ERRORS, errors)
+        study.complete(proposal.number, errors["objective"])
+
+
+class Shown:
+    """A study and what the dashboard has of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.storage = f"sqlite:///{folder / 'optuna.db'}"
+        self.artifacts = folder / "dashboard"
+        self.sweep = make_sweep_study(
+            PlannedTrials(SPACE, N_TRIALS, 0),
+            storage=self.storage,
+            name="shown",
+            sampler="random",
+            pruner=parse_pruner("none"),
+        )
+        self.sweep.name_metrics()
+        run_all(self.sweep)
+        self.show()
+
+    def show(self) -> None:
+        self.sweep.show_results(self.results, self.artifacts)
+
+    @property
+    def study(self) -> optuna.Study:
+        return optuna.load_study(storage=self.storage, study_name="shown")
+
+    @property
+    def results(self) -> Results:
+        return read_results(self.storage, "shown")
+
+    def figures(self) -> dict[str, Any]:
+        attributes = storage_of(self.study).get_study_system_attrs(study_id(self.study))
+        return {name: json.loads(text) for name, text in get_plotly_graph_objects(attributes).items()}
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory) -> Shown:
+    return Shown(tmp_path_factory.mktemp("dashboard"))
+
+
+def test_objectives_have_names(shown: Shown) -> None:
+    assert shown.study.metric_names == ["corrupted validation error"]
+
+
+def test_the_study_s_note_has_question_verdict_table_and_how_to_read_it(shown: Shown) -> None:
+    note = get_note(shown.study)
+    assert SPACE.description in note
+    assert "## How to read these pages" in note
+    table = error_table(shown.results.groups(), kind_columns(shown.results.tested))
+    for name, *cells in table.rows:
+        assert "| " + " | ".join([name, *cells]) + " |" in note
+
+
+def test_trials_that_people_ask_about_have_a_note(shown: Shown) -> None:
+    notes = {
+        trial.user_attrs[OfTrial.SLOT]: get_note(noted_trial(shown.study, trial_id(trial)))  # type: ignore[arg-type]
+        for trial in shown.study.get_trials()
+    }
+    assert "arm **plain**" in notes["arm/plain/0"]
+    assert "test error: clean 2.0%" in notes["arm/plain/0"]
+    assert r"loss \*became\* nan" in notes["proposal/1"]
+    best = shown.results.best()
+    assert best is not None
+    assert "the best of the proposals" in notes[best.slot]
+
+
+def test_its_figures_show_what_the_report_says(shown: Shown) -> None:
+    figures = shown.figures()
+    names = {"groups", "corruptions", "severities", "importance"}
+    assert {name.removeprefix("robustune-") for name in figures} == names
+    groups = shown.results.groups()
+    heat = figures["robustune-corruptions"]["data"][0]
+    assert heat["y"] == [group.name for group in groups]
+    for group, row in zip(groups, heat["z"], strict=True):
+        assert row == pytest.approx([100 * group.mean_and_std(name)[0] for name in heat["x"]], abs=0.01)
+    dots = figures["robustune-groups"]["data"][0]
+    assert sorted(dots["x"]) == pytest.approx(sorted(100 * v for group in groups for v in group.values("all")))
+    assert "complete proposals alone" in figures["robustune-importance"]["layout"]["title"]["text"]
+
+
+def test_importance_counts_no_arm_and_no_repeat(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def importances(study: optuna.Study, **_: Any) -> dict[str, float]:
+        seen.extend(trial.user_attrs[OfTrial.SLOT] for trial in study.get_trials())
+        return {"push_pull.h": 1.0}
+
+    monkeypatch.setattr(optuna.importance, "get_param_importances", importances)
+    shown.show()
+    assert seen
+    assert all(slot.startswith("proposal/") for slot in seen)
+
+
+def test_shown_again_it_replaces_what_was_there_and_keeps_a_person_s_note(shown: Shown) -> None:
+    before = get_all_artifact_meta(shown.study)
+    assert {meta.filename for meta in before} == {f"errors-{name}.png" for name in ("plain", "push-pull", "winner")}
+    assert all((shown.artifacts / meta.artifact_id).read_bytes().startswith(b"\x89PNG") for meta in before)
+    ours = get_note(shown.study)
+    save_note(shown.study, "mine")
+    shown.show()
+    assert get_all_artifact_meta(shown.study) == before
+    kept = get_note(shown.study)
+    save_note(shown.study, ours)
+    assert kept == "mine"
+    assert len(list(shown.artifacts.iterdir())) == len(before)
+
+
+def test_names_of_users_are_shown_word_for_word() -> None:
+    assert dashboard.escaped("a_b|c <i>*x*</i>") == r"a\_b\|c \<i\>\*x\*\</i\>"

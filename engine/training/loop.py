@@ -115,9 +115,11 @@ class Trainer:
         settings, epoch, device = self.settings, self.state.epoch, self.split.labels.device
         order = torch.randperm(len(self.split), generator=generator(self.seed, "order", epoch))
         batches = _batches(order.to(device), settings.batch_size)
+        images_of = self.split.images
+        read = batches if isinstance(images_of, Tensor) else _batches(order, settings.batch_size)  # no wait for these
         crops = self._crops(order, [len(positions) for positions in batches])
         total, rate = torch.zeros((), device=device), 0.0
-        for step, (positions, images) in enumerate(zip(batches, in_batches(self.split.images, batches), strict=True)):
+        for step, (positions, images) in enumerate(zip(batches, in_batches(images_of, read), strict=True)):
             rate = learning_rate(settings, (epoch + step / len(batches)) / settings.epochs)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate

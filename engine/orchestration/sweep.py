@@ -510,7 +510,8 @@ class Sweep:
         output = page_command(results, options.home, storage=options.storage, store=options.store)
         remake = Remake(output, results.command or sweep_command(options))
         try:
-            page = keep_page(results, self.prepared.store, place, scores=self._scores(results), remake=remake)
+            scores = self._scores(results)
+            page = keep_page(results, self.prepared.store, place, scores=scores, remake=remake, by=options.by)
         except Exception as error:  # whatever it is: the answer is there without its page
             self._page_said = f"there is no page of the report: {error or type(error).__name__}"
             return ""

@@ -69,7 +69,15 @@ class Format:
 
 
 def _page(answer: Answer) -> Files:
-    return {"": as_page(answer.results, answer.stored, scores=answer.scores, remake=answer.remake, view=answer.view)}
+    page = as_page(
+        answer.results,
+        answer.stored,
+        scores=answer.scores,
+        remake=answer.remake,
+        view=answer.view,
+        by=answer.by,
+    )
+    return {"": page}
 
 
 def _csv(answer: Answer) -> Files:

@@ -25,7 +25,9 @@ def page_place(home: Path, study: str) -> Path:
     return home / FOLDER / f"{study}.html"
 
 
-def keep_page(results: Results, store: Store, place: Path, *, scores: Sequence[Part], remake: Remake) -> str:
+def keep_page(
+    results: Results, store: Store, place: Path, *, scores: Sequence[Part], remake: Remake, by: str = "kind"
+) -> str:
     """Write a study's page, whole or not at all, and return it.
 
     Raises:
@@ -34,7 +36,7 @@ def keep_page(results: Results, store: Store, place: Path, *, scores: Sequence[P
     """
     if not results.with_state("COMPLETE"):
         raise InputError(f"study {results.study!r} has no complete trial")
-    text = as_page(results, stored_or_why(results, store), scores=scores, remake=remake)
+    text = as_page(results, stored_or_why(results, store), scores=scores, remake=remake, by=by)
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = place.with_name(f".{place.name}.{os.getpid()}")
     try:

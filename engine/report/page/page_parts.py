@@ -14,7 +14,7 @@ from html import escape
 from engine.corruption_kinds import TUNED_ON
 from engine.explanation import as_typed
 from engine.metrics import paired_difference
-from engine.report.columns import kind_columns
+from engine.report.columns import corruption_columns, kind_columns
 from engine.report.comparisons import declared_table, difference_table, measured_table
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.page.drawing import Picture
@@ -111,6 +111,7 @@ class PageContent:
         scores: tables against a baseline.
         remake: how it is made again.
         view: what the study's space shows beside what all do.
+        by: what the tables of errors have a column for, as of ``study_report``.
     """
 
     results: Results
@@ -118,6 +119,7 @@ class PageContent:
     scores: Sequence[Part]
     remake: Remake
     view: Sequence[ViewPart] = ()
+    by: str = "kind"
 
     def sections(self) -> list[Section]:
         """Return the page's sections; the last one says what they could not show."""
@@ -125,7 +127,7 @@ class PageContent:
         sections = [
             _verdicts(self.results, found),
             *([Section("As its space shows it", [*map(_drawn, self.view)])] if self.view else []),
-            _groups(self.results, groups, self.scores),
+            _groups(self.results, groups, self.scores, self.by),
             _severities(self.results, groups),
             _explored(self.results, groups),
             _search(self.results, groups),
@@ -172,7 +174,7 @@ def _verdicts(results: Results, found: Sequence[Finding]) -> Section:
     return section
 
 
-def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[Part]) -> Section:
+def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[Part], by: str) -> Section:
     section = Section("Arms and winner" if any(group.name == WINNER for group in groups) else "Arms")
     with_errors = [group for group in groups if group.trials]
     if not with_errors:
@@ -180,11 +182,13 @@ def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[P
     else:
         columns = kind_columns(results.tested)
         section.parts.append(interval_table(groups, columns))
+        opened = corruption_columns(results.tested) if by == "corruption" else {}
+        section.parts += [interval_table(groups, some, of) for of, some in opened.items()]
         compared = list(dict.fromkeys([columns[-1], *columns]))[:MOST_COMPARED]
         section.parts.append(groups_forest(groups, compared))
         if hidden := [column for column in columns if column not in compared]:
             section.missing.append(f"forest plots of {', '.join(hidden)}, whose numbers are in the table")
-    section.parts += [*group_lines(groups), *left_out_lines(results, merged=True), *arm_lines(results)]
+    section.parts += [*group_lines(groups), *left_out_lines(results, merged=by == "kind"), *arm_lines(results)]
     measured = measured_table(groups)
     section.parts += [measured] if measured is not None else []
     section.parts += scores
@@ -192,15 +196,21 @@ def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[P
     return section
 
 
-def interval_table(groups: Sequence[GroupSummary], columns: Sequence[str]) -> Table:
-    """Return mean ± standard deviation of the groups' test errors, and below it the mean's 95 % t interval."""
-    columns = [*columns, *([TUNED_ON] if has_tuned(groups) else [])]
+def interval_table(groups: Sequence[GroupSummary], columns: Sequence[str], of: str = "") -> Table:
+    """Return mean ± standard deviation of the groups' test errors, and below it the mean's 95 % t interval.
+
+    Args:
+        groups: the rows.
+        columns: of errors.
+        of: what the columns are, if they are not all.
+    """
+    columns = [*columns, *([TUNED_ON] if has_tuned(groups) and not of else [])]
     rows = [
         (group.name, group.count, *(_with_interval(group.errors.get(column, ())) for column in columns))
         for group in groups
     ]
     return Table(
-        "Test error in %: mean ± standard deviation over seeds, and the mean’s 95 % interval",
+        f"Test error in %: {of or 'mean ± standard deviation over seeds, and the mean’s 95 % interval'}",
         ("", "seeds", *columns),
         rows,
         align="l" + "r" * (1 + len(columns)),

@@ -15,7 +15,7 @@ from engine.report.page.drawing import Picture
 from engine.report.page.page_parts import Command, Download, PageContent, Remake, Verdict
 from engine.report.page.stored_values import StoredValues
 from engine.report.results import Results
-from engine.report.study_report import running_lines
+from engine.report.study_report import check_by, running_lines
 from engine.report.text_tables import Part, Table, visible
 from engine.report.views import ViewPart
 
@@ -31,6 +31,7 @@ def as_page(
     scores: Sequence[Part] = (),
     remake: Remake | None = None,
     view: Sequence[ViewPart] = (),
+    by: str = "kind",
 ) -> str:
     """Return a study's page.
 
@@ -40,8 +41,13 @@ def as_page(
         scores: tables against a baseline.
         remake: how page and sweep are made again.
         view: what the study's space shows beside what all do.
+        by: what the tables of errors have a column for, as of ``study_report``.
+
+    Raises:
+        InputError: they can have no column for that.
     """
-    content = PageContent(results, stored or StoredValues(), scores, remake or Remake(), view)
+    check_by(by)
+    content = PageContent(results, stored or StoredValues(), scores, remake or Remake(), view, by)
     return _template().render(
         study=results.study,
         question=results.space.description,

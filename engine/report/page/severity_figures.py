@@ -117,8 +117,13 @@ def _heat_map(group: Cells, tested: Sequence[str], severities: Sequence[int], to
                 continue
             share = value / top
             drawing.box(x, y, _CELL_W - 1, _CELL_H - 1, "heat", opacity=0.06 + 0.94 * share)
-            drawing.text(x + _CELL_W / 2 - 0.5, y + 13, f"{100 * value:.1f}", "cell on" if share > 0.55 else "cell")
+            drawing.text(x + _CELL_W / 2 - 0.5, y + 13, f"{100 * value:.1f}", f"cell{_on(share)}")
     return drawing.svg()
+
+
+def _on(share: float) -> str:
+    """Return the class of a number on so much of the colour: what can be read differs between light and dark."""
+    return " on" if share > 0.8 else " on half" if share > 0.55 else ""
 
 
 def cells_table(groups: Sequence[Cells], tested: Sequence[str]) -> Table:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import InputError
 from engine.report.formats import FORMATS, Answer, written
 from engine.report.page.drawing import Drawing, Picture
 from engine.report.page.page_parts import PageContent, Remake
@@ -208,6 +209,14 @@ def test_the_heat_map_has_the_mean_of_every_cell(large):
     mean = sum(trial.table["fog", 3] for trial in trials) / len(trials)
     assert ("plain", "fog", "3", f"{100 * mean:.2f}") in [row[:4] for row in heat.data.rows]
     assert f">{100 * mean:.1f}</text>" in heat.panels[0]
+
+
+def test_a_page_has_a_column_for_each_corruption_where_that_is_asked_for(large):
+    titles = re.findall(r"<h3>Test error in %: ([^<]*)</h3>", as_page(large, by="corruption"))
+    assert titles[1:] == ["noise", "blur", "weather", "digital"]
+    assert len(re.findall(r"<h3>Test error in %: ([^<]*)</h3>", as_page(large))) == 1
+    with pytest.raises(InputError, match=r"unknown way to open the tables up \(by\) 'severity'"):
+        as_page(large, by="severity")
 
 
 def test_a_page_is_one_of_the_forms():

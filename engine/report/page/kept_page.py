@@ -12,6 +12,7 @@ from engine.report.page.report_page import as_page
 from engine.report.page.stored_values import StoredValues, read_stored
 from engine.report.results import Results
 from engine.report.text_tables import Part
+from engine.report.views import Shown, view_parts
 from engine.store.artifact import CorruptArtifactError
 from engine.store.attempts import StoreFaultError
 from engine.store.store import Store
@@ -28,7 +29,7 @@ def page_place(home: Path, study: str) -> Path:
 def keep_page(
     results: Results, store: Store, place: Path, *, scores: Sequence[Part], remake: Remake, by: str = "kind"
 ) -> str:
-    """Write a study's page, whole or not at all, and return it.
+    """Write a study's page, with what its space's view shows, whole or not at all, and return it.
 
     Raises:
         InputError: the study has no complete trial.
@@ -36,7 +37,8 @@ def keep_page(
     """
     if not results.with_state("COMPLETE"):
         raise InputError(f"study {results.study!r} has no complete trial")
-    text = as_page(results, stored_or_why(results, store), scores=scores, remake=remake, by=by)
+    view = view_parts(Shown(results, store))
+    text = as_page(results, stored_or_why(results, store), scores=scores, remake=remake, view=view, by=by)
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = place.with_name(f".{place.name}.{os.getpid()}")
     try:

@@ -59,6 +59,8 @@ class ComputeOptions:
         """
         import torch  # here: commands that compute nothing should start quickly
 
+        from engine.precision import make_repeatable
+
         import_modules(self.imports)
         if self.threads is not None and self.threads < 1:
             raise InputError(f"`--threads` must be ≥ 1, got {self.threads}")
@@ -66,7 +68,10 @@ class ComputeOptions:
         available = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
         if self.device is not None and self.device not in available:
             raise unknown_name("device on this machine", self.device, available)
-        return torch.device(self.device or available[0])
+        device = torch.device(self.device or available[0])
+        if device.type == "cuda":
+            make_repeatable()
+        return device
 
 
 def _with_home_found(options: Options) -> Options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from engine.stages import (
     run_chain,
 )
 from engine.stages.budget import HELD_OUT, NoisyBudget
+from engine.stages.numerics import Numerics
 from engine.store import Store, open_store
 from engine.training import recipe_settings
 from pipelines._command_line import ComputeOptions, run
@@ -58,10 +60,20 @@ class NetworkOptions(ComputeOptions):
     an entry's name (IMAGENET1K_V1) for those that torchvision or timm publish for a network of theirs."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The trial's seed."""
+    precision: Annotated[str, tyro.conf.arg(metavar="NAME")] = "fp32"
+    """What networks compute in: fp32, tf32 (on GPUs) or bf16; a part of the stages' keys."""
+    strict: bool = False
+    """On GPUs, repeat every stage to the bit, and refuse what cannot; a part of the keys."""
+    capture_steps: bool = False
+    """On GPUs, record a training's step once and replay it; a part of the keys. Never tried on a real GPU yet."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
         variables.STORE, variables.path
     )
     """Where the stages' artifacts go, if not into HOME/store: a folder, or s3://BUCKET/PREFIX, gs://… or az://…"""
+
+    def numerics(self, device: str) -> Numerics:
+        """Return what stages' numbers depend on beside settings, on a type of device."""
+        return Numerics(device, torch.get_num_threads(), self.precision, self.strict, self.capture_steps)
 
 
 @dataclass(kw_only=True)
@@ -122,7 +134,9 @@ def make_plan(
         weights = prepare_weights(options.init, store, network=config.model.name)
         say(console, *weights.notes)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
-    plan = plan_trial(config, info, device=device.type, threads=torch.get_num_threads())
+    numerics = options.numerics(device.type)
+    numerics.check()
+    plan = plan_trial(config, info, **dataclasses.asdict(numerics))
     say(console, *check_weights(plan, store))
     return plan
 
@@ -165,6 +179,8 @@ def describe_stage(outcome: StageOutcome) -> str:
             f"{result['validation_error']:.2%}{probe}, {result['n_trained']:,} trained"
         )
         line += "" if budget is None else f"; {budget}"
+        steps = result.get("steps", {})
+        line += "" if steps.get("captured", True) else f"; steps are not captured: {steps['reason']}"
     if "metrics.json" in manifest["files"]:
         measured = outcome.artifact.json("metrics")
         line += "  " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items())

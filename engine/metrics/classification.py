@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from engine.data import Split
 from engine.data.streamed import Images
 from engine.data.streamed import batch_size as suitable
+from engine.precision import in_full, network_pass
 
 
 @torch.no_grad()
@@ -22,13 +23,18 @@ def predict(model: nn.Module, images: Images, *, batch_size: int | None = None) 
     """
     model.eval()
     batch_size = batch_size or suitable(images, 256 if images.device.type == "cpu" else 2048)
-    first = model(as_input(images[:batch_size]))
+    first = _pass(model, images[:batch_size])
     # Small results that are kept between large ones that are not would make the heap grow with every batch.
     logits = first.new_empty((len(images), *first.shape[1:]))
     logits[:batch_size] = first
     for start in range(batch_size, len(images), batch_size):
-        logits[start : start + batch_size] = model(as_input(images[start : start + batch_size]))
+        logits[start : start + batch_size] = _pass(model, images[start : start + batch_size])
     return logits
+
+
+def _pass(model: nn.Module, images: Tensor) -> Tensor:
+    with network_pass(images.device):
+        return in_full(model(as_input(images)))
 
 
 def as_input(images: Tensor) -> Tensor:

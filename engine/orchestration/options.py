@@ -29,11 +29,13 @@ from engine.orchestration.search.samplers import SAMPLERS, check_sampler
 from engine.orchestration.tracking.mlflow_database import tracking_uri
 from engine.orchestration.tracking.mlflow_tracker import NAME as MLFLOW
 from engine.orchestration.tracking.trackers import TRACKERS
+from engine.precision import PRECISIONS
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import ARM
 from engine.report.study_report import check_by
 from engine.report.trial_results import CORRUPTED, OBJECTIVES
 from engine.spaces import Space
+from engine.stages.numerics import Numerics
 from engine.store.places import folder_of, place_of
 
 _LOCAL = "local"
@@ -119,6 +121,14 @@ class SweepOptions:
         variables.GPUS_PER_SLOT, float
     )
     """GPUs of each slot, such as 0.25; 1 where the cluster has GPUs if not given, 0 to compute on CPUs."""
+    precision: Annotated[str, tyro.conf.arg(metavar="NAME")] = "fp32"
+    """What networks compute in, a part of the stages' keys: fp32; on GPUs tf32, with products of rounded factors; or
+    bf16. Losses, weights and corruptions are of 32 bits in any case."""
+    strict: bool = False
+    """On GPUs, repeat every stage to the bit, a resumed one too, and refuse what cannot: slower. A part of the keys."""
+    capture_steps: bool = False
+    """On GPUs, record a training's step once and replay it. A part of the keys. Never tried on a real GPU yet, and so
+    off by itself; what cannot be recorded is computed as without."""
     mps: bool = False
     """Let slots that share a GPU compute on it at once, through NVIDIA's multi-process service, which is started for
     this sweep on this machine. Never tried on a real GPU yet, and so off by itself."""
@@ -191,6 +201,8 @@ class SweepOptions:
             raise InputError(f"--wait takes one number of seconds ≥ 0, got {' '.join(map(str, self.wait))}")
         if self.store_max_gb is not None and not 0 < self.store_max_gb < math.inf:
             raise InputError(f"--store-max-gb must be > 0, got {self.store_max_gb}")
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
         folder_of(self.home, "--home")
         if self.store is not None:
             place_of(self.store, "--store")
@@ -262,6 +274,10 @@ class SweepOptions:
     def wait_s(self) -> float:
         """Return how long another driver's end is waited for, in seconds."""
         return 0.0 if self.wait is None else sum(self.wait) if self.wait else _WAIT_S
+
+    def numerics(self, device: str) -> Numerics:
+        """Return what stages' numbers depend on beside settings, on a type of device."""
+        return Numerics(device, self.cpus_per_slot, self.precision, self.strict, self.capture_steps)
 
     @property
     def slot_request(self) -> SlotRequest:
@@ -343,7 +359,7 @@ def sweep_command(options: SweepOptions) -> str:
 
 def as_params(options: SweepOptions) -> dict[str, Any]:
     """Return what a record should say of the options; locations may hold credentials and stay out."""
-    names = ("seed", "slots", "cpus_per_slot", "gpus_per_slot")
+    names = ("seed", "slots", "cpus_per_slot", "gpus_per_slot", "precision")
     search = {
         "sampler": options.sampler_name,
         "pruner": options.pruner_name,

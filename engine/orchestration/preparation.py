@@ -40,6 +40,7 @@ from engine.spaces.reach import check_axis_matters, check_proposals_differ
 from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, prepare_weights
 from engine.stages.axis_limits import fit_axes, with_limited
 from engine.stages.idle_axes import check_arms_differ, check_axis_changes_something
+from engine.stages.numerics import Numerics
 from engine.stages.plan_evaluation import plan_evaluation
 from engine.store import Store, open_store
 from engine.training import recipe_settings
@@ -74,17 +75,17 @@ class Prepared:
     notes: tuple[str, ...] = ()
     baseline: Baseline | None = None
     is_outlined: bool = False
-    _plans: dict[tuple[str, str, int], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    _plans: dict[tuple[str, Numerics], TrialPlan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def plan(self, config: TrialConfig, *, device: str = "cpu") -> TrialPlan:
         """Return a trial's plan; the last ones are remembered, since identity and trial ask for the same."""
-        return self._planned(config, device, self.options.cpus_per_slot)
+        return self._planned(config, self.options.numerics(device))
 
-    def _planned(self, config: TrialConfig, device: str, threads: int) -> TrialPlan:
-        key = (config.digest, device, threads)
+    def _planned(self, config: TrialConfig, numerics: Numerics) -> TrialPlan:
+        key = (config.digest, numerics)
         if key not in self._plans:
-            is_checked = any(digest == config.digest for digest, _, _ in self._plans)
-            self._plans[key] = plan_trial(config, self.info, device=device, threads=threads, check=not is_checked)
+            is_checked = any(digest == config.digest for digest, _ in self._plans)
+            self._plans[key] = plan_trial(config, self.info, **dataclasses.asdict(numerics), check=not is_checked)
             while len(self._plans) > _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]
         return self._plans[key]
@@ -115,7 +116,7 @@ class Prepared:
 
     def identity(self, config: TrialConfig) -> str:
         """Return what configurations share that come to the same numbers, on whatever machine the study goes on."""
-        return self._planned(config, "cpu", 1).identity
+        return self._planned(config, Numerics()).identity
 
 
 def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
@@ -312,6 +313,8 @@ def check_slots(options: SweepOptions) -> None:
         slots = slots_of_this_machine(options)
     else:
         slots = SlotPlan(asked.n_slots or 1, asked.cpus, 1.0 if asked.gpus is None else asked.gpus)
+    if is_private(options) or asked.gpus is not None:
+        options.numerics(slots.device).check()
     if options.mps:
         check_mps(slots, is_private=is_private(options))
 

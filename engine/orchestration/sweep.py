@@ -263,6 +263,7 @@ class Sweep:
                 if cluster.elastic
                 else slots_of_this_machine(options)
             )
+            options.numerics(slots.device).check()
             where = cluster.description + cluster_source(options) + described(slots, by_mps=options.mps)
             self._say("\n".join([where, *described_places(options)]))
             for finding in quick_look(options, self._disks()):
@@ -462,7 +463,7 @@ class Sweep:
             + (f"; {n_done} are done" if n_done else "")
             + (f", {study.n_recovered} were interrupted and run again" if study.n_recovered else ""),
             f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
-            f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}",
+            f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}, in {self.options.precision}",
         ]
         lines.extend(opening_notes(self.prepared))
         return "\n".join(lines)

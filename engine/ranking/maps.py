@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from engine.errors import InputError, unknown_name
+from engine.precision import in_full, network_pass
 from engine.ranking.filters import FilterUnit, filter_units, wanted_layers
 from engine.ranking.trace import PLACES, ForwardStopError, ForwardTrace, Sighting, evaluating
 
@@ -76,11 +77,11 @@ def _batches(
         trace = ForwardTrace(model, tuple(units), keep=sources, complete=complete)
         with evaluating(model):
             try:
-                with trace.watch():
+                with trace.watch(), network_pass(batch.device):
                     model(_model_input(model, batch))
             except ForwardStopError:
                 pass
-        maps = {layer: trace.seen[layer].maps[place] for layer, place in sources.items()}
+        maps = {layer: in_full(trace.seen[layer].maps[place]) for layer, place in sources.items()}
         yield {
             layer: found.relu_() if at == "activation" and sources[layer] != at else found
             for layer, found in maps.items()

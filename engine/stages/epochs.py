@@ -14,6 +14,7 @@ from engine.stages.budget import NoisyBudget
 from engine.stages.context import StageContext
 from engine.stages.probe import make_judge, watched_splits
 from engine.training import Trainer
+from engine.training.captured import Capturing
 from engine.training.loop import Judge
 
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
@@ -27,6 +28,7 @@ def train(
     judge: Judge | None = None,
     *,
     begin: Callable[[StageContext], Checkpoint | None] = lambda context: None,
+    architecture: str | None = None,
 ) -> Trainer:
     """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one.
 
@@ -38,6 +40,7 @@ def train(
         judge: measures the module after an epoch; if not given, the clean validation images choose the best epoch, and
             the probe is watched. What else than an ``EpochRecord``'s errors it returns is told as metrics.
         begin: where no checkpoint is left, gives one to start from, or None.
+        architecture: what tells modules apart whose steps are other ones; None where nothing does.
     """
     seed = context.spec.seed
     assert seed is not None
@@ -49,6 +52,7 @@ def train(
         TrainingSettings(**{**settings, "milestones": tuple(settings.get("milestones", (0.5,)))}),
         seed=seed,
         judge=judge,
+        capturing=Capturing(architecture) if context.spec.numerics.get("captured") else None,
     )
     found = context.load_checkpoint() or begin(context)
     if found is not None:
@@ -79,4 +83,5 @@ def result_of(trainer: Trainer, context: StageContext, budget: NoisyBudget | Non
         "validation_error": best["validation_error"],
         "n_trained": sum(p.numel() for p in trainer.module.parameters() if p.requires_grad),
         "labelled_noisy": None if budget is None else budget.to_json(),
+        **({} if trainer.capturing is None else {"steps": trainer.capturing.described()}),
     }

@@ -19,6 +19,7 @@ from engine.settings import TrialConfig
 from engine.stages.budget import NoisyBudget
 from engine.stages.catalogue import STAGES, stages_in_order
 from engine.stages.limits import check_noisy_images
+from engine.stages.numerics import Numerics
 from engine.stages.plan_evaluation import check_evaluation
 from engine.stages.plan_network import check_network
 from engine.stages.planning import Planning
@@ -60,7 +61,15 @@ class TrialPlan:
 
 
 def plan_trial(
-    config: TrialConfig, data: DataInfo, *, device: str = "cpu", threads: int = 1, check: bool = True
+    config: TrialConfig,
+    data: DataInfo,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    precision: str = "fp32",
+    strict: bool = False,
+    captured: bool = False,
+    check: bool = True,
 ) -> TrialPlan:
     """Return a trial's stages.
 
@@ -70,12 +79,15 @@ def plan_trial(
         device: device type that the stages run on: "cpu" or "cuda".
         threads: CPU threads that they compute with. On CPUs sums are cut into as many parts, so that another number
             gives other last digits and has other keys.
+        precision: of networks' passes, "fp32", "tf32" or "bf16".
+        strict: whether a GPU repeats all to the bit.
+        captured: whether the steps of trainings on a GPU are recorded and replayed.
         check: whether the settings are checked. A trial that was planned before, for another device, need not be.
 
     Raises:
         InputError: settings that cannot work together, or with the network or the data.
     """
-    numerics = {"device": device, "threads": threads} if device == "cpu" else {"device": device}
+    numerics = Numerics(device, threads, precision, strict, captured).to_key()
     planning = Planning.of(config, data)
     if check:
         _check_trial(planning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.digest import canonical_json
 from engine.stages.context import StageContext
 from engine.stages.epochs import Checkpoint, result_of, train
 from engine.stages.families import longest_prefix
@@ -58,7 +59,15 @@ def pretrain(context: StageContext) -> None:
         noisy = noisy_sets(context.data, settings, seed=seed)
         images, selecting, budget = noisy.trained_on, noisy.selecting, noisy.budget
     judge = make_judge(selecting, watched_splits(context.data, context.spec.watch, distortion=distortion, seed=seed))
-    trainer = train(context, network, images, settings["training"], judge, begin=begin_from_shorter)
+    trainer = train(
+        context,
+        network,
+        images,
+        settings["training"],
+        judge,
+        begin=begin_from_shorter,
+        architecture=_architecture(settings["network"]),
+    )
     tensors, state = trainer.checkpoint()
     context.attempt.write_tensors(
         "last", {name: value for name, value in tensors.items() if not name.startswith("best/")}
@@ -67,6 +76,11 @@ def pretrain(context: StageContext) -> None:
     context.attempt.write_tensors("model", trainer.state.best)
     context.attempt.write_json("network", dict(settings["network"]))
     context.attempt.write_json("result", result_of(trainer, context, budget))
+
+
+def _architecture(network: dict[str, Any]) -> str | None:
+    """Return what tells networks apart whose steps are other ones; None of a user's, which do as they like."""
+    return None if network.get("source") else canonical_json(network)
 
 
 def begin_from_shorter(context: StageContext) -> Checkpoint | None:

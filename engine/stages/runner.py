@@ -26,6 +26,7 @@ from engine.sources import digest_of_package
 from engine.stages.catalogue import STAGES, network_stages
 from engine.stages.context import Progress, Report, StageCancelledError, StageContext, unwatched
 from engine.stages.families import remember
+from engine.stages.numerics import Numerics
 from engine.stages.spec import StageSpec
 from engine.store.artifact import Artifact
 from engine.store.holders import node_name
@@ -187,7 +188,8 @@ def _compute(
             networks=[inputs[name] for name in network_stages() if name in inputs],
             gives_network=STAGES[spec.stage].gives_network,
         )
-        with _threads(spec.numerics.get("threads")), global_draws(spec.seed or 0, "stage", spec.stage, device=device):
+        numerics = Numerics.of_key(spec.numerics)
+        with numerics.applied(), global_draws(spec.seed or 0, "stage", spec.stage, device=device):
             _run(context)
         _check_network(context)
         manifest = {
@@ -196,6 +198,7 @@ def _compute(
             "started_at": started,
             "seconds": round(time.perf_counter() - clock, 4),
             "cpu_seconds": round(time.process_time() - of_cores, 4),
+            "precision": numerics.precision,
             "environment": environment(),
         }
         artifact = store.publish(attempt, manifest)
@@ -231,20 +234,6 @@ def _check_network(context: StageContext) -> None:
     if context.gives_network and not written & {"changes.safetensors", "model.safetensors"}:
         stage = context.spec.stage
         raise InputError(f"stage {stage!r} says `gives_network`, but wrote none (`context.write_network`)")
-
-
-@contextlib.contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Compute with the threads that a stage's key says, whatever the process has; None for those it has."""
-    before = torch.get_num_threads()
-    if number is None or number == before:
-        yield
-        return
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _input(store: Store, key: str, patience_s: float) -> Artifact:

@@ -21,7 +21,8 @@ class StageSpec:
         inputs: {role: key} of the artifacts that it reads.
         data: key of the data set and its splits.
         seed: what its randomness is derived from; None where it has none of its own.
-        numerics: what else changes numbers: {"device": "cpu", "threads": of the CPU}, or {"device": "cuda"}.
+        numerics: what else changes numbers, as ``Numerics.to_key`` has it: {"device": "cpu", "threads": of the CPU}, or
+            {"device": "cuda", "precision": "fp32"}.
         watch: what is measured beside the work, and how; it changes no file of the artifact and is no part of the key.
         most_epochs: how many epochs it tells at most; None where nobody says. No part of the key either.
     """

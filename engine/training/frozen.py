@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from engine.data import Split
 from engine.data.streamed import batch_size
 from engine.metrics.classification import as_input
+from engine.precision import in_full, network_pass
 
 FEATURES_MAX_BYTES = 2 * 2**30
 """Features that would take more are not kept: the whole network runs in every step instead."""
@@ -46,7 +47,8 @@ class CutNetwork:
     def features(self, split: Split) -> Split:
         """Return a split with the features (n, d) in the place of the images."""
         size = batch_size(split.images, _BATCH)
-        batches = [self.frozen(as_input(images)) for images in split.images.split(size)]
+        with network_pass(split.labels.device):
+            batches = [in_full(self.frozen(as_input(images))) for images in split.images.split(size)]
         return Split(torch.cat(batches), split.labels, split.indices)
 
 

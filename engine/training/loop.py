@@ -22,8 +22,11 @@ from engine.data.augment import CropFlips
 from engine.data.streamed import in_batches
 from engine.layers.strided import RightGradients
 from engine.metrics import as_input
+from engine.precision import in_full, network_pass
 from engine.seeds import generator, global_draws
 from engine.settings import TrainingSettings
+from engine.training.captured import Capturing
+from engine.training.optimizers import make_optimizer, shorten_gradients
 from engine.training.schedules import learning_rate
 from engine.training.state import load_optimizer_tensors, optimizer_tensors, under_prefix, with_prefix
 
@@ -63,17 +66,28 @@ class Trainer:
         seed: what order, augmentation and the module's own draws come from.
         judge: measures the module after an epoch; "validation_error" decides which epoch is best (ties by
             "validation_loss", then the earlier one).
+        capturing: has steps replayed on a GPU; None where all are taken eagerly.
     """
 
-    def __init__(self, module: nn.Module, split: Split, settings: TrainingSettings, *, seed: int, judge: Judge) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        split: Split,
+        settings: TrainingSettings,
+        *,
+        seed: int,
+        judge: Judge,
+        capturing: Capturing | None = None,
+    ) -> None:
         self.module = module
         self.split = split
         self.settings = settings
         self.seed = seed
         self.judge = judge
+        self.capturing = capturing
         self.state = TrainingState()
         self._watch: AbstractContextManager[Any] = RightGradients()
-        self.optimizer = _make_optimizer(module, settings)
+        self.optimizer = make_optimizer(module, settings)
 
     @property
     def finished(self) -> bool:
@@ -121,30 +135,28 @@ class Trainer:
         total, rate = torch.zeros((), device=device), 0.0
         for step, (positions, images) in enumerate(zip(batches, in_batches(images_of, read), strict=True)):
             rate = learning_rate(settings, (epoch + step / len(batches)) / settings.epochs)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
             if crops is not None:
                 images = apply_crop_flips(images, crops[step])
-            logits = self._forward(images)
-            loss = F.cross_entropy(logits, self.split.labels[positions], label_smoothing=settings.label_smoothing)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self._shorten_gradients()
-            self.optimizer.step()
-            total += loss.detach() * len(positions)
+            total += self._step(images, self.split.labels[positions], rate) * len(positions)
+        if self.capturing is not None:
+            self.capturing.leave(self.module, self.optimizer)
         return float(total) / len(self.split), rate
 
-    def _shorten_gradients(self) -> None:
-        """Shorten all gradients together to the norm that the settings allow, on the device."""
-        longest = self.settings.max_gradient_norm
-        if longest is None:
-            return
-        trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
-        share = (longest / norm).clamp(max=1.0)  # of no gradient at all, infinity, and so 1
-        for gradient in gradients:
-            gradient.mul_(share)
+    def _step(self, images: Tensor, labels: Tensor, rate: float) -> Tensor:
+        """Take a step on a batch; return its mean loss."""
+        settings = self.settings
+        if self.capturing is not None:
+            loss = self.capturing.take(self.module, self.optimizer, settings, (images, labels), rate)
+            if loss is not None:
+                return loss
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = F.cross_entropy(self._forward(images), labels, label_smoothing=settings.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        shorten_gradients(self.optimizer, settings.max_gradient_norm)
+        self.optimizer.step()
+        return loss.detach()
 
     def _crops(self, order: Tensor, sizes: list[int]) -> list[CropFlips] | None:
         """Return how the images of each batch are augmented in this epoch; None where they are not.
@@ -166,11 +178,11 @@ class Trainer:
 
     def _forward(self, images: Tensor) -> Tensor:
         """Return the logits of a batch; the first one shows whether the others' convolutions need to be watched too."""
-        with self._watch as watch:
+        with self._watch as watch, network_pass(images.device):
             logits: Tensor = self.module(as_input(images))
         if watch is not None and not watch.n_found:
             self._watch = nullcontext()
-        return logits
+        return in_full(logits)
 
     def load_best(self) -> None:
         """Put the best epoch's state into the module and leave it in evaluation mode."""
@@ -205,31 +217,3 @@ def _batches(order: Tensor, batch_size: int) -> list[Tensor]:
         last = batches.pop()
         batches[-1] = torch.cat([batches[-1], last])
     return batches
-
-
-def _make_optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    groups = _decay_groups(module, settings.weight_decay)
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.learning_rate)
-    momentum = settings.momentum
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=momentum, nesterov=momentum > 0)
-
-
-def _decay_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the trained parameters, those that do not decay in a group of their own: learned inhibition strengths.
-
-    What is learned of a strength is its logarithm, nearly, whose zero is a strength of log 2 and no absence of it.
-    """
-    trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
-    if not weight_decay or not any(is_strength(name) for name, _ in trained):
-        return [{"params": [parameter for _, parameter in trained], "weight_decay": weight_decay}]
-    groups = [
-        {"params": [parameter for name, parameter in trained if not is_strength(name)], "weight_decay": weight_decay},
-        {"params": [parameter for name, parameter in trained if is_strength(name)], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def is_strength(name: str) -> bool:
-    """Return whether a parameter is a push–pull layer's learned strength, by its name."""
-    return name.endswith("raw_alpha")

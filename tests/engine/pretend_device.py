@@ -15,7 +15,7 @@ import contextlib
 import functools
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,6 +23,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 from torch.optim import optimizer as optimizers
+from torch.utils import _foreach_utils
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -123,6 +124,14 @@ class OnDevice(Tensor):
     def __repr__(self) -> str:
         return f"OnDevice({tuple(self.shape)}, {self.dtype})"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> OnDevice:
+        made = OnDevice(self._held.detach().clone())
+        made.requires_grad_(self.requires_grad)
+        if isinstance(self, nn.Parameter):
+            made = nn.Parameter(made.detach(), requires_grad=self.requires_grad)
+        memo[id(self)] = made
+        return made
+
     def get_device(self) -> int:
         return 0
 
@@ -171,6 +180,10 @@ def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 _counts: list[Counts] = []
+recorders: list[Callable[[Any, tuple, dict[str, Any], Any], None]] = []
+"""Are told each operation on the device: its arguments and what it made, as tensors of the host."""
+waits_refused: list[Counts] = []
+"""Are told of waits, and may refuse them."""
 
 
 def _line_of_engine() -> str:
@@ -205,15 +218,18 @@ def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     drawing = kwargs.get("generator")
     if drawing is not None and drawing.device.type == "cpu":
         raise DeviceRuleError(f"{func} draws on {DEVICE} with a generator of the host, at {_line_of_engine()}")
-    if _counts:
-        _count(_counts[-1], name, args, kwargs, on_device=on_device)
+    for counts in [*_counts[-1:], *waits_refused]:
+        _count(counts, name, args, kwargs, on_device=on_device)
     held = {**pytree.tree_map_only(OnDevice, lambda tensor: tensor._held, kwargs)}
     if asked is not None:
         held["device"] = HOST
     if name == "_to_copy":
         held.pop("non_blocking", None)
+    held_args = pytree.tree_map_only(OnDevice, lambda tensor: tensor._held, args)
     with _right_gradients(name, args):
-        found = func(*pytree.tree_map_only(OnDevice, lambda tensor: tensor._held, args), **held)
+        found = func(*held_args, **held)
+    for note in recorders:
+        note(func, held_args, held, found)
     if name == "copy_":
         return args[0]
     if not on_device:
@@ -281,6 +297,7 @@ def pretend_device() -> Iterator[None]:
             patch("torch.cuda.random._lazy_init", lambda: None),
             patch("torch.cuda.default_generators", (torch.Generator(),)),
             patch.object(optimizers, "_foreach_supported_types", [*known_types, OnDevice]),
+            patch.object(optimizers, "_group_tensors_by_device_and_dtype", _groups_of_device),
             _Places(),
         ):
             yield
@@ -288,6 +305,13 @@ def pretend_device() -> Iterator[None]:
         torch._C._set_only_lift_cpu_tensors(lifted)
         torch.__future__.set_overwrite_module_params_on_conversion(overwritten)
         forget_tables()
+
+
+def _groups_of_device(tensors: list[list[Tensor | None]], with_indices: bool = False) -> dict[Any, Any]:
+    """Return what torch does, which takes all for tensors of the CPU."""
+    found = _foreach_utils._group_tensors_by_device_and_dtype(tensors, with_indices)
+    is_ours = any(isinstance(tensor, OnDevice) for row in tensors for tensor in row)
+    return {(DEVICE if is_ours else place, dtype): group for (place, dtype), group in found.items()}
 
 
 def forget_tables() -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 
+from engine.precision import make_repeatable
+from engine.training.captured import forget_captured
+
 
 class WorkerDevice:
     """Looks after a worker's device.
@@ -21,6 +24,8 @@ class WorkerDevice:
 
     def __init__(self, kind: str, share: float) -> None:
         self.device = torch.device(kind)
+        if kind == "cuda":
+            make_repeatable()
         self._share = share
 
     @property
@@ -51,6 +56,7 @@ class WorkerDevice:
     def give_back(self) -> None:
         """Give memory back that nothing of this process uses any more; what shares the GPU may need it."""
         if self.device.type == "cuda":
+            forget_captured()
             gc.collect()
             torch.cuda.empty_cache()
 

@@ -166,8 +166,12 @@ def _verdicts(results: Results, found: Sequence[Finding]) -> Section:
         return section
     first, *lines = verdict_lines(found)
     section.parts.append(first)
-    for line in lines:
-        section.parts.append(Verdict(line.strip(), line.rstrip().endswith("*") or "*;" in line or "* (" in line))
+    compared: dict[int, list[Finding]] = {}
+    for one in found:
+        compared.setdefault(id(one.contrast), []).append(one)
+    for line, some in zip(lines, compared.values(), strict=False):
+        section.parts.append(Verdict(line.strip(), any(one.is_starred for one in some)))
+    section.parts += lines[len(compared) :]  # what so many seeds cannot show
     section.parts.append(declared_forest(found))
     declared = declared_table(found)
     section.parts += [declared] if declared is not None else []

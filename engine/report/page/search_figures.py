@@ -18,7 +18,7 @@ _WIDTH, _LEFT, _RIGHT = 720.0, 40.0, 12.0
 _MOST_POINTS = 40
 """Of a trial's line of steps."""
 _MOST_LANES = 40
-_NARROW, _ROOMY, _PAGE = 76.0, 130.0, 1050.0
+_NARROW, _ROOMY, _PAGE = 76.0, 130.0, 1000.0
 """Between two of the parallel coordinates, at least and at most; and where there are many, all together."""
 _MANY = 300
 """Lines that are drawn fainter where there are more of them."""
@@ -90,7 +90,7 @@ def parallel_coordinates(results: Results, data: Table) -> Picture:
     step = max(_NARROW, min(_ROOMY, _PAGE / max(1, len(axes))))
     top, bottom = 46.0, 300.0
     many = " many" * (len(complete) > _MANY)
-    drawing = Drawing(60 + step * len(axes) + 40, bottom + 34, "settings of the proposals and their objective")
+    drawing = Drawing(60 + step * len(axes) + 56, bottom + 34, "settings of the proposals and their objective")
     objectives = [trial.objective for trial in complete if trial.objective is not None]
     scale = Scale(*spread(objectives or [0.0]), bottom, top)
     last = 60 + step * len(axes)

@@ -184,6 +184,20 @@ def test_a_verdict_that_is_shown_is_marked():
     assert [part.is_shown for part in found] == [False]
 
 
+def test_a_star_in_a_name_shows_nothing():
+    starred = "a *; b * ("
+    space = Space(
+        name="s",
+        base=TINY,
+        arms=(Arm("plain", {}), Arm(starred, {"push_pull.where": "first"})),
+        comparisons=(Comparison(starred, "plain", ("noise",)),),
+        n_seeds=2,
+    )
+    parts = section(study(space, {"plain": [0.4, 0.5], starred: [0.3, 0.5]}), "Verdicts").parts
+    assert [part.is_shown for part in parts if type(part).__name__ == "Verdict"] == [False]
+    assert any(str(part).startswith("with 2 seeds nothing can be shown") for part in parts)
+
+
 def test_the_forests_numbers_are_those_of_the_json(large):
     groups = json.loads(written(Answer(large), FORMATS["json"])[""])["groups"]
     expected = {(row["errors"], row["group"]): row for row in groups}

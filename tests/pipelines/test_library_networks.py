@@ -25,6 +25,8 @@ def weights(tmp_path, monkeypatch):
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value
     monkeypatch.setattr(entry, "url", "https://nowhere.invalid/resnet18.pth")
+    other = torchvision.models.ResNet34_Weights.IMAGENET1K_V1.value
+    monkeypatch.setattr(other, "url", "https://nowhere.invalid/resnet34.pth")
     torch.manual_seed(3)
     network = torchvision.models.resnet18()
     torch.save(network.state_dict(), tmp_path / "hub" / "checkpoints" / "resnet18.pth")

@@ -17,6 +17,10 @@ class InputError(ValueError):
 
     refusal: tuple[str, str, object] | None = None
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of the calls that led here: they say nothing to who mistyped."""
+        return [f"error: {self}"]
+
 
 class DataLimitError(InputError):
     """Settings ask for more images than the data set has; with a smaller number they would do."""

@@ -34,10 +34,12 @@ from engine.report.commands import DASHBOARD_ARTIFACTS, export_command, page_com
 from engine.report.exported_trial import exported_trial
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
+from engine.report.notebook import in_notebook, show_answer
 from engine.report.page.kept_page import keep_page, page_place
 from engine.report.page.page_parts import Remake
 from engine.report.results import Results
 from engine.report.study_report import closing_report, study_report
+from engine.report.study_results import StudyResults
 from engine.report.terminal import as_text, make_console, say
 from engine.report.text_tables import Part
 from engine.result_names import Metric, RunArtifact, Tag
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 TRACKING_WAIT_S = 120.0
 
 
-def run_sweep(space: Space | str | Path, *, console: Console | None = None, **options: Any) -> Results:
+def run_sweep(space: Space | str | Path, *, console: Console | None = None, **options: Any) -> StudyResults:
     """Explore a space, or go on with the study that does, and return its trials.
 
     Args:
@@ -76,7 +78,7 @@ def run_sweep(space: Space | str | Path, *, console: Console | None = None, **op
     return Sweep(prepared, console or make_console()).run()
 
 
-def load_results(study: str, *, home: str | Path | None = None, storage: str | None = None) -> Results:
+def load_results(study: str, *, home: str | Path | None = None, storage: str | None = None) -> StudyResults:
     """Return the trials of a study.
 
     Args:
@@ -87,7 +89,7 @@ def load_results(study: str, *, home: str | Path | None = None, storage: str | N
     Raises:
         InputError: there is no such study.
     """
-    return read_results(SweepOptions.of({"home": home, "storage": storage}).storage_url, study)
+    return StudyResults.of(read_results(SweepOptions.of({"home": home, "storage": storage}).storage_url, study))
 
 
 class Sweep:
@@ -115,7 +117,7 @@ class Sweep:
         self._marks: tuple[str, ...] = ()
         self._page_said = ""
 
-    def run(self) -> Results:
+    def run(self) -> StudyResults:
         """Run what is missing, print the answer and return the trials.
 
         Raises:
@@ -132,7 +134,7 @@ class Sweep:
                 raise
         except Exception as error:
             self._note_refusal(error)
-        results = self._results()
+        results = StudyResults.of(self._results())
         self.print_report(results)
         planned = self.prepared.planned
         n_done = remaining_trials(planned, results, retry_failed=self.options.retry_failed).n_done
@@ -482,7 +484,11 @@ class Sweep:
     def print_report(self, results: Results) -> None:
         """Print what the study says in short, where its page is, and how else to look at it."""
         options = self.options
-        say(self.console, *closing_report(results, by=options.by), *self._scores(results))
+        answer = [*closing_report(results, by=options.by), *self._scores(results)]
+        if in_notebook() and not self.console.is_terminal:
+            show_answer(results, answer)
+        else:
+            say(self.console, *answer)
         if not self._page_said:
             self._page(results)
         self._say(self._page_said)

@@ -1,4 +1,6 @@
-"""What a person sees while a sweep runs: one screen on a terminal, a line now and then elsewhere."""
+"""What a person sees while a sweep runs: one screen on a terminal, a line that changes in a notebook's cell, a line now
+and then elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ from rich.console import Console, ConsoleRenderable, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 
+from engine.report.notebook import Display, in_notebook
 from engine.report.terminal import grid, literal, say
 
 _REFRESH_S = 0.5
 _LINE_S = 15.0
+_CELL_S = 1.0
 
 
 class LiveScreen:
@@ -47,6 +51,8 @@ class LiveScreen:
         self._live: dict[str, float] = {}
         self._best: tuple[float, str] | None = None
         self._start = time.monotonic()
+        self._in_notebook = in_notebook() and not console.is_terminal
+        self._display: Display | None = None
         self._closed = threading.Event()
         self._last: Mapping[str, Any] = {}
         self._thread = threading.Thread(target=self._show, name="live screen", daemon=True)
@@ -54,6 +60,8 @@ class LiveScreen:
     def start(self) -> None:
         """Begin to show."""
         self._start = time.monotonic()
+        if self._in_notebook:
+            self._display = Display(self.line())
         self._thread.start()
 
     def stop(self) -> None:
@@ -104,6 +112,9 @@ class LiveScreen:
         return " | ".join(parts)
 
     def _show(self) -> None:
+        if self._display is not None:
+            self._show_in_place(self._display)
+            return
         if not self._console.is_terminal:
             self._print_lines()
             return
@@ -111,6 +122,12 @@ class LiveScreen:
             while not self._closed.wait(_REFRESH_S):
                 self._last = self._statistics() or self._last
                 live.update(self._screen())
+
+    def _show_in_place(self, display: Display) -> None:
+        while not self._closed.wait(_CELL_S):
+            self._last = self._statistics() or self._last
+            display.update(self.line(), *self._notes())
+        display.update(self.line())
 
     def _print_lines(self) -> None:
         next_line = time.monotonic() + _LINE_S

@@ -82,6 +82,16 @@ def closing_report(results: Results, *, by: str = "kind") -> list[Part]:
     return [*parts, *best_parts(results, groups), *ended_lines(results)]
 
 
+def main_parts(results: Results) -> list[Part]:
+    """Return what a study says first: its name, verdicts, the errors of its arms, and what is not in them."""
+    groups = results.groups()
+    parts: list[Part] = [f"study {results.study}: {results.space.description}", *running_lines(results)]
+    parts += verdict_lines(findings(results))
+    if groups:
+        parts += [error_table(groups, kind_columns(results.tested)), *group_lines(groups)]
+    return [*parts, *ended_lines(results)] if results.trials else [*parts, "no trial has ended yet"]
+
+
 def running_lines(results: Results) -> list[str]:
     """Return that a study is still running, where it is."""
     if not results.is_running:

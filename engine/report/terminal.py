@@ -27,8 +27,8 @@ _INTERVAL = re.compile(r" (?=\[)|\n")
 
 
 def make_console() -> Console:
-    """Return the terminal, or a page where the output goes to a file."""
-    return Console() if sys.stdout.isatty() else Console(width=_PAGE)
+    """Return the terminal, or a page where the output goes to a file or into a notebook."""
+    return Console() if sys.stdout.isatty() else Console(width=_PAGE, force_jupyter=False)
 
 
 def say(console: Console, *parts: Part) -> None:

@@ -7,7 +7,8 @@ import os
 import socket
 import tempfile
 import warnings
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,16 @@ _ANSWER_S = 10.0
 """How long what listens there may then take to answer as Ray does; a head node whose cores are busy takes seconds."""
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """The variables by which Ray finds a token, before it looks at its usual place."""
+_VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own report, which empties a notebook's cell: ours says more
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "60",
+}
+"""What Ray and Tune are to read, unless a person says otherwise."""
+_PREFIXES = ("RAY_", "TUNE_")
+"""Beginnings of the names of their variables."""
 _LONGEST = 300
 """Letters that are told of an error of Ray's."""
 
@@ -75,13 +86,12 @@ def connect(address: str | None, *, n_trial_seats: int | None = None, log: Path 
     Raises:
         InputError: nothing answers at the address, or a private Ray cannot be started.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    warnings.filterwarnings("ignore", module="ray")
     common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     with ExitStack() as opened:
+        opened.enter_context(variables_of_ray())
+        import ray
+
+        warnings.filterwarnings("ignore", module="ray")
         if log is not None:
             opened.enter_context(messages_in(log))
         if address is None:
@@ -104,6 +114,20 @@ def connect(address: str | None, *, n_trial_seats: int | None = None, log: Path 
         description += f"; no node offers the resource {TRIAL_SEAT!r}, so that trials take a sliver of a CPU"
     n_trial_seats = int(resources.get(TRIAL_SEAT, 2 * cpus))
     return Cluster(description, machines, kinds, trial_resources, n_trial_seats, elastic=address is not None)
+
+
+@contextmanager
+def variables_of_ray() -> Iterator[None]:
+    """Set what Ray and Tune read of the environment; afterwards it is as before, whatever they have put there."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    for name, value in _VARIABLES.items():
+        os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith(_PREFIXES) and name not in before]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:

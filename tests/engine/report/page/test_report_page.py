@@ -252,7 +252,7 @@ def asked_by_pages(log: Path) -> set[str]:
         of["url"]
         for of in found
         if str(of.get("url", "")).startswith(("http", "ws", "ftp"))
-        and "not an origin" not in of.get("initiator", "not an origin")
+        and not of.get("initiator", "not an origin").startswith(("not an origin", "chrome"))
     }
 
 

@@ -15,7 +15,7 @@ _VIEW_TAG = "mlflow.sharedViewState."
 _CONTEXT_TAG = "mlflow.data.context"
 _LONGEST_VIEW = 5000
 """Letters that MLflow takes of an experiment's tag."""
-_LETTER_WIDTH, _EDGES = 7, 26
+_LETTER_WIDTH, _EDGES = 6.5, 22
 """Pixels of a letter, and of what is beside the text of a cell."""
 
 
@@ -59,9 +59,11 @@ def answer_view(study: str, tags: Mapping[str, str]) -> str:
 
     Args:
         study: its name.
-        tags: of a group's run, as ``table_tags``: the columns.
+        tags: of the groups' runs, as ``table_tags``: the columns, each with its longest cell.
     """
-    widths = {_column("tags", name): _EDGES + _LETTER_WIDTH * max(len(name), len(tags[name])) for name in tags}
+    widths = {
+        _column("tags", name): round(_EDGES + _LETTER_WIDTH * max(len(name), len(cell))) for name, cell in tags.items()
+    }
     return _view(
         f"tags.`{Tag.STUDY}` = '{study}' and tags.`{Tag.PURPOSE}` = 'group'",
         [*widths, _column("attributes", "Models")],

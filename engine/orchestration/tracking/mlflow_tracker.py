@@ -80,6 +80,7 @@ class MlflowWriter:
         self._finished: set[str] = set()
         self._logged_steps: dict[str, set[int]] = {}
         self._views: dict[str, str] = {}
+        self._cells: dict[str, str] = {}
 
     def connect(self) -> str:
         """Connect, unless that was done already; return the id of the experiment.
@@ -281,7 +282,9 @@ class MlflowWriter:
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
         self._finished.add(planned)
         if any(name.startswith(Tag.error("")) for name in event["tags"]):
-            self._store_view(run, View.ANSWER, answer_view(self._study, event["tags"]))
+            for name, cell in event["tags"].items():  # a group may have a column that others lack
+                self._cells[name] = max(self._cells.get(name, ""), cell, key=len)
+            self._store_view(run, View.ANSWER, answer_view(self._study, self._cells))
         if planned == SWEEP:
             self._end_leftovers()
 

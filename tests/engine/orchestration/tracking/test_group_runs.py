@@ -188,6 +188,18 @@ def test_stored_views_name_columns_that_the_runs_have(told: Told) -> None:
             assert kind == "attributes" or name in getattr(data, kind), column
 
 
+def test_a_column_that_one_group_alone_has_is_in_the_stored_table(told: Told) -> None:
+    first, *others = TRIALS
+    assert first.errors is not None
+    tuned = {**first.errors, "test": {**first.errors["test"], "tuned_distortion": 0.07}}
+    trials = (dataclasses.replace(first, errors=tuned), others[0])
+    study = Told(told.home, "tuned")
+    tell(study.events(), dataclasses.replace(RESULTS, study="tuned", trials=trials))
+    study.flush()
+    state = json.loads(study.experiment().tags[view_tag(View.key("tuned", View.ANSWER))])
+    assert "tags.`error/tuned on`" in state["selectedColumns"]
+
+
 def test_a_winner_that_a_better_proposal_displaces_is_no_row_any_more(told: Told) -> None:
     displacing = Told(told.home, "displacing")
     results = dataclasses.replace(RESULTS, study="displacing")

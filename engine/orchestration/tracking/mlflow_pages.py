@@ -15,8 +15,8 @@ _VIEW_TAG = "mlflow.sharedViewState."
 _CONTEXT_TAG = "mlflow.data.context"
 _LONGEST_VIEW = 5000
 """Letters that MLflow takes of an experiment's tag."""
-_LETTER_WIDTH, _EDGES = 6.5, 22
-"""Pixels of a letter, and of what is beside the text of a cell."""
+_TITLE_LETTER, _LETTER, _EDGES = 6.5, 7.3, 22
+"""Pixels of a letter of a column's title and of a cell, and of what is beside their text."""
 
 
 def page_tags(tags: Mapping[str, Any]) -> dict[str, str]:
@@ -62,7 +62,8 @@ def answer_view(study: str, tags: Mapping[str, str]) -> str:
         tags: of the groups' runs, as ``table_tags``: the columns, each with its longest cell.
     """
     widths = {
-        _column("tags", name): round(_EDGES + _LETTER_WIDTH * max(len(name), len(cell))) for name, cell in tags.items()
+        _column("tags", name): round(_EDGES + max(_TITLE_LETTER * len(name), _LETTER * len(cell)))
+        for name, cell in tags.items()
     }
     return _view(
         f"tags.`{Tag.STUDY}` = '{study}' and tags.`{Tag.PURPOSE}` = 'group'",

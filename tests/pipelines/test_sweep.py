@@ -31,6 +31,8 @@ from tests.engine.orchestration.spaces import SPACE
 
 ROOT = Path(__file__).parents[2]
 N_TRIALS = 8
+N_GROUPS = 4
+"""Two arms, the proposals, the winner."""
 
 
 def command(home: Path, *arguments: str) -> list[str]:
@@ -192,7 +194,7 @@ def test_run_again_it_does_nothing_and_says_so(finished, capsys) -> None:
     assert "study tiny: all 8 trials are done, nothing to run" in output
     assert "private Ray" not in output
     assert finish_times(home) == before
-    assert len(mlflow_runs(home)) == N_TRIALS + 1
+    assert len(mlflow_runs(home)) == N_TRIALS + N_GROUPS + 1
 
 
 def free_port() -> int:
@@ -251,7 +253,7 @@ def test_both_servers_show_the_sweep(finished, serve) -> None:
     trials = ask(f"{dashboard}/api/studies/{study['study_id']}?after=0")["trials"]
     assert sorted(trial["state"].upper() for trial in trials) == sorted(states(home))
     runs = ask(f"{mlflow}/api/2.0/mlflow/runs/search", {"experiment_ids": ["1"], "max_results": 100})["runs"]
-    assert len(runs) == N_TRIALS + 1
+    assert len(runs) == N_TRIALS + N_GROUPS + 1
 
 
 def test_a_sweep_that_ctrl_c_stops_and_that_is_killed_next_is_resumed_to_the_exact_count(

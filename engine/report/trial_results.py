@@ -47,7 +47,7 @@ class TrialResult:
         identity: what configurations share that come to the same numbers, as of when it ran; None if it is not known.
         steps: {step: error on the probe, or on a cell of the evaluation}, what it was pruned by or could have been.
         started_at: when it began, in seconds since 1970; None if that is not known.
-        ended_at: when it ended.
+        ended_at: when it ended; of one that this process has ended, to the milliseconds that the study's writing took.
     """
 
     number: int
@@ -64,8 +64,8 @@ class TrialResult:
     repeat_of: int | None = None
     identity: str | None = None
     steps: Mapping[int, float] = field(default_factory=dict)
-    started_at: float | None = None
-    ended_at: float | None = None
+    started_at: float | None = field(default=None, compare=False)
+    ended_at: float | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         value = self.reason if self.objective is None else f"objective {self.objective:.4f}"

@@ -109,7 +109,7 @@ def test_the_short_form_finds_nothing_at_a_name_that_no_host_can_have(tmp_path: 
     [
         (("--cpus-per-slot", "0"), "--cpus-per-slot must be ≥ 1, got 0"),
         (("--slots", "-3"), "--slots must be ≥ 1, got -3"),
-        (("--gpus-per-slot", "nan"), "--gpus-per-slot must be ≥ 0, got nan"),
+        (("--gpus-per-slot", "nan"), "--gpus-per-slot must be 0, a share of one GPU"),
         (("--tracking-uri", ""), "--tracking-uri is empty"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

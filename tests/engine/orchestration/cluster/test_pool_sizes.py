@@ -30,7 +30,7 @@ class Scene:
         self.pool._workers = {name: name for name in ("idle-1", "idle-2", "starting", "waiting")}
         self.pool._placed = {"waiting": "a reference"}
         self.pool._ready = {"starting": "a reference"}
-        self.pool._faults, self.pool._lost_since, self.pool._processes = {}, {}, {}
+        self.pool._faults, self.pool._lost_since, self.pool._anew_at, self.pool._processes = {}, {}, {}, {}
         monkeypatch.setattr(self.pool, "_ask", self.ask)
 
     def ask(self, method: str, *arguments: Any) -> Any:

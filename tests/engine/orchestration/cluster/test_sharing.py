@@ -111,5 +111,6 @@ def test_who_supplies_workers_goes_on_after_a_fault_and_says_it_once(monkeypatch
 
 def test_a_worker_that_is_dropped_twice_is_no_fault() -> None:
     pool = object.__new__(StagePool)
-    pool._placed, pool._ready, pool._faults, pool._lost_since, pool._processes, pool._workers = ({} for _ in range(6))
+    for kept in ("placed", "ready", "faults", "lost_since", "anew_at", "processes", "workers"):
+        setattr(pool, f"_{kept}", {})
     pool._drop_worker("worker-0")

@@ -19,7 +19,7 @@ _ROOMS = {
     "engine.data": ("DataSet", "RawData", "Split", "load_dataset", "register_dataset"),
     "engine.errors": ("InputError",),
     "engine.exporting": ("load_exported",),
-    "engine.layers": ("PushPull2d", "insert_push_pull"),
+    "engine.layers": ("PushPull2d", "PushPullConv2d", "insert_push_pull"),
     "engine.metrics": (
         "Baseline",
         "Scores",

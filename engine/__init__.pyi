@@ -12,7 +12,7 @@ from engine.corruptions import (
 from engine.data import DataSet, RawData, Split, load_dataset, register_dataset
 from engine.errors import InputError
 from engine.exporting import load_exported
-from engine.layers import PushPull2d, insert_push_pull
+from engine.layers import PushPull2d, PushPullConv2d, insert_push_pull
 from engine.metrics import (
     Baseline,
     Scores,
@@ -101,6 +101,7 @@ __all__ = [
     "OneAtATime",
     "Part",
     "PushPull2d",
+    "PushPullConv2d",
     "PushPullSettings",
     "RankSettings",
     "RawData",

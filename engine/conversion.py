@@ -135,6 +135,8 @@ def convert(value: Any, hint: Any, path: str) -> Any:
             return None
         return convert(value, inner, path)
     if origin is Literal:
+        if type(value) is int and str(value) in options:  # a word of digits, as one types it
+            return str(value)
         if value not in options:
             raise refused(path, f"one of {', '.join(map(str, options))}", value)
         return value

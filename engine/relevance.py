@@ -114,7 +114,9 @@ _FELT = Condition(
 
 MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "model.weights": (_NOT_RETRAINED,),
-    "push_pull.h": (_INHIBITED, _FELT),
+    "push_pull.variant": (_INHIBITED,),
+    "push_pull.h": (_INHIBITED, _is("push_pull.variant", "2020"), _FELT),
+    "push_pull.average": (_INHIBITED, _is("push_pull.variant", "2024"), _FELT),
     "push_pull.alpha": (_INHIBITED,),
     "push_pull.learn_alpha": (_INHIBITED,),
     "pretrain.": (_PRETRAINED,),

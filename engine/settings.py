@@ -115,7 +115,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class PushPullSettings:
-    """Which layers carry push–pull inhibition, and how (push–pull paper, section 3.1).
+    """Which layers carry push–pull inhibition, and how (push–pull paper, section 3.1, or its successor of 2024).
 
     Attributes:
         where: which layers carry it: "none", "first", "first_block", "all", or names joined by commas, of layers, of
@@ -123,20 +123,34 @@ class PushPullSettings:
             single pixel, as shortcuts have them, are left alone.
         h: upsampling factor of the pull kernel, ≥ 1; it acts through the pull kernel's odd side alone.
         alpha: inhibition strength, ≥ 0; where it is learned, the value that it starts from.
-        learn_alpha: whether the strength is learned, one a "layer" or one a "kernel"; None for a fixed strength.
+        learn_alpha: whether the strength is learned, one a "layer" (of variant 2020 alone) or one a "kernel"; None for
+            a fixed strength.
+        variant: the paper whose layer it is: "2020" (the pull kernel is the push kernel inverted and upsampled) or
+            "2024" (it is mirrored within its own range of values, its response averaged, and the bias added after the
+            inhibition).
+        average: side in pixels of the neighbourhood over which the pull response is averaged, one of 0, 3, 5; 0 for
+            none.
     """
 
     where: str = "none"
     h: float = 2.0
     alpha: float = 1.0
     learn_alpha: Literal["layer", "kernel"] | None = None
+    variant: Literal["2020", "2024"] = "2020"
+    average: int = 3
 
     def __post_init__(self) -> None:
         _require(
             bool(self.where.strip()), "push_pull.where", "none, first, first_block, all or layer names", self.where
         )
         _require(math.isfinite(self.h) and self.h >= 1, "push_pull.h", "finite and ≥ 1", self.h)
+        _require(self.average in (0, 3, 5), "push_pull.average", "0, 3 or 5", self.average)
         _require(math.isfinite(self.alpha) and self.alpha >= 0, "push_pull.alpha", "finite and ≥ 0", self.alpha)
+        if self.variant == "2024" and self.learn_alpha == "layer":
+            raise InputError(
+                "`push_pull.variant`=2024 learns a strength for each kernel: `push_pull.learn_alpha` must be kernel or "
+                "none with it, got layer"
+            )
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,7 @@ class TrainingSettings:
             ``milestones``).
         milestones: shares of the epochs at which "step" divides, each in (0, 1).
         momentum: momentum of "sgd", in [0, 1).
-        weight_decay: L2 penalty of everything but learned inhibition strengths, ≥ 0.
+        weight_decay: L2 penalty of everything but learned inhibition strengths of 2020, ≥ 0.
         label_smoothing: share of a label that is spread over all classes, in [0, 1).
         max_gradient_norm: Euclidean norm of all gradients together, > 0, that a step's are shortened to where they are
             longer; None for as long as they are.

@@ -14,7 +14,7 @@ import tyro
 from engine.data import Split
 from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
-from engine.layers import PushPull2d
+from engine.layers import PUSH_PULL
 from engine.metrics import ResponseStability, response_stability
 from engine.report.terminal import make_console, say
 from engine.report.text_tables import Table
@@ -95,7 +95,7 @@ def chosen_images(test: Split, options: ResponsesOptions) -> Split:
 def first_push_pull(network: torch.nn.Module) -> str:
     """Return the name of a network's first push–pull layer; raises ``InputError`` if it has none."""
     for name, module in network.named_modules():
-        if isinstance(module, PushPull2d):
+        if isinstance(module, PUSH_PULL):
             return name
     raise InputError("the network has no push–pull layer; say where with --set push_pull.where=first")
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from engine.exporting.portable import IMAGES, LOGITS
-from engine.layers import PushPull2d
+from engine.layers import PUSH_PULL, PushPull2d
 from engine.report.exported_trial import ExportedTrial
 from engine.report.results import Results
 from engine.stages.runner import environment
@@ -67,17 +67,19 @@ def describe_network(
 
 
 def push_pull_layers(network: nn.Module) -> dict[str, dict[str, Any]]:
-    """Return {layer: its h, the sides of its pull kernel in pixels, its strengths, and how these were learned}."""
-    return {
-        name: {
-            "h": layer.h,
-            "pull_kernel_size": list(layer.pull_kernel_size),
-            "alpha": layer.alpha.tolist(),
-            "learn_alpha": layer.learn_alpha,
-        }
-        for name, layer in network.named_modules()
-        if isinstance(layer, PushPull2d)
-    }
+    """Return {layer: its strengths, how these were learned, and what else the inhibition of its variant has}.
+
+    Of 2020 that is h and the sides of the pull kernel in pixels; of 2024 the variant and the side of the average.
+    """
+    return {name: _inhibition(layer) for name, layer in network.named_modules() if isinstance(layer, PUSH_PULL)}
+
+
+def _inhibition(layer: Any) -> dict[str, Any]:
+    if isinstance(layer, PushPull2d):
+        own = {"h": layer.h, "pull_kernel_size": list(layer.pull_kernel_size)}
+        return {**own, "alpha": layer.alpha.tolist(), "learn_alpha": layer.learn_alpha}
+    alpha, learned = (layer.alpha.tolist(), "kernel") if layer.learn_alpha else (layer.alpha, None)
+    return {"variant": "2024", "average": layer.average, "alpha": alpha, "learn_alpha": learned}
 
 
 def _normalisation(network: nn.Module) -> dict[str, Any] | None:

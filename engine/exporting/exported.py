@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError
+from engine.models.build import PUSH_PULL_FIELDS
 from engine.models.libraries import is_of_library
 from engine.stages.network import build_network, to_device
 from engine.training.correction import add_given_corrections
@@ -89,7 +90,7 @@ def exported_settings(folder: Path) -> dict[str, Any]:
     where = push_pull["where"]
     return settings | {
         "push_pull.where": where if isinstance(where, str) else ",".join(where),
-        **{f"push_pull.{name}": push_pull[name] for name in ("h", "alpha", "learn_alpha") if name in push_pull},
+        **{f"push_pull.{name}": push_pull[name] for name in PUSH_PULL_FIELDS if name in push_pull and name != "where"},
     }
 
 

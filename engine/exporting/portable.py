@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.layers import PushPull2d
+from engine.layers import PushPull2d, PushPullConv2d
 
 IMAGES = "images"
 """The name of a program's input."""
@@ -44,6 +44,17 @@ class FixedPushPull2d(PushPull2d):
         return self._fixed_pull
 
 
+class FixedPushPullConv2d(PushPullConv2d):
+    """A push–pull layer of 2024 for which the range of each kernel is a constant; made of another one, in its place."""
+
+    _fixed_range: Tensor
+
+    @property
+    def range_sum(self) -> Tensor:
+        """The largest and the smallest weight of each filter, added."""
+        return self._fixed_range
+
+
 @torch.no_grad()
 def fixed(network: nn.Module) -> nn.Module:
     """Return a copy of a network that computes the same, and has nothing left to learn."""
@@ -55,6 +66,10 @@ def fixed(network: nn.Module) -> nn.Module:
             layer.register_buffer("_fixed_pull", pull)
             layer.register_buffer("_fixed_alpha", alpha)
             del layer._steps
+        elif type(layer) is PushPullConv2d:
+            range_sum = layer.range_sum.clone()
+            layer.__class__ = FixedPushPullConv2d
+            layer.register_buffer("_fixed_range", range_sum)
     return copied
 
 

@@ -9,6 +9,9 @@ from torch import nn
 from engine.errors import InputError, unknown_name
 from engine.layers.layer_names import layers_named
 from engine.layers.push_pull import PushPull2d
+from engine.layers.push_pull_conv import PushPullConv2d
+
+VARIANTS = ("2020", "2024")
 
 
 def insert_push_pull(
@@ -18,6 +21,8 @@ def insert_push_pull(
     h: float = 2.0,
     alpha: float = 1.0,
     learn_alpha: str | None = None,
+    variant: str = "2020",
+    average: int = 3,
 ) -> nn.Module:
     """Replace convolutions of a network by push–pull layers, in place, and return the network.
 
@@ -31,21 +36,31 @@ def insert_push_pull(
             the modules that the model names in its attribute ``first_block``; "all", every convolution larger than
             1×1; or one or more names of convolutions as in ``model.named_modules()``, of modules that they are in, or
             patterns of such (``layers_named``): of these the convolutions larger than 1×1.
-        h, alpha, learn_alpha: as in :class:`PushPull2d`.
+        h, alpha, learn_alpha: as in :class:`PushPull2d`; of the variant of 2024 ``h`` says nothing, and a strength is
+            learned by each "kernel", if at all.
+        variant: the paper whose layer it is: "2020", :class:`PushPull2d`, or "2024", :class:`PushPullConv2d`.
+        average: as in :class:`PushPullConv2d`; of the variant of 2020 it says nothing.
 
     Raises:
         InputError: a bad setting, an unknown name, a model without such layers, or a layer whose kernel cannot be
             upsampled (it is named); the network is unchanged then.
     """
-    replacements: dict[nn.Module, PushPull2d] = {}
+    if variant not in VARIANTS:
+        raise unknown_name("push–pull variant", variant, VARIANTS)
+    replacements: dict[nn.Module, nn.Conv2d] = {}
     for name in _find_convolutions(model, where):
         convolution = model.get_submodule(name)
         assert isinstance(convolution, nn.Conv2d)  # what _find_convolutions returns, for the type checker
-        kept = {"activation": convolution.activation} if isinstance(convolution, PushPull2d) else {}
         try:
-            replacements[convolution] = PushPull2d.from_convolution(
-                convolution, h=h, alpha=alpha, learn_alpha=learn_alpha, **kept
-            )
+            if variant == "2024":
+                replacements[convolution] = PushPullConv2d.from_convolution(
+                    convolution, average=average, alpha=alpha, learn_alpha=_is_learned(learn_alpha)
+                )
+            else:
+                kept = {"activation": convolution.activation} if isinstance(convolution, PushPull2d) else {}
+                replacements[convolution] = PushPull2d.from_convolution(
+                    convolution, h=h, alpha=alpha, learn_alpha=learn_alpha, **kept
+                )
         except InputError as error:
             raise InputError(f"layer {name!r} cannot become a push–pull layer: {error}") from None
     for parent in list(model.modules()):
@@ -53,6 +68,16 @@ def insert_push_pull(
             if child in replacements:
                 parent._modules[name] = replacements[child]
     return model
+
+
+def _is_learned(learn_alpha: str | None) -> bool:
+    """Return whether the filters of a layer of 2024 learn their strengths; raises ``InputError`` for another way."""
+    if learn_alpha not in (None, "kernel"):
+        raise InputError(
+            f"the push–pull layer of 2024 learns a strength for each kernel: `learn_alpha` must be None or 'kernel', "
+            f"got {learn_alpha!r}"
+        )
+    return learn_alpha is not None
 
 
 def _find_convolutions(model: nn.Module, where: str | Iterable[str]) -> list[str]:

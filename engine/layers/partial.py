@@ -18,7 +18,8 @@ def limit_weight_gradient(convolution: nn.Module, filters: Tensor) -> None:
     convolutions, and paddings that are named or not of zeros, are left alone: they go on to compute all gradients.
 
     Args:
-        convolution: an ``nn.Conv2d`` or a ``PushPull2d``.
+        convolution: an ``nn.Conv2d``, a ``PushPull2d``, or a ``PushPullConv2d`` (whose kernels all have a gradient
+            through their ranges of values still).
         filters: their indices, int64, each once.
     """
     plain = convolution.groups == 1 and convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str)

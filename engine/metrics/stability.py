@@ -17,7 +17,7 @@ from engine.corruptions import distort
 from engine.data import Split
 from engine.data.streamed import whole
 from engine.errors import InputError
-from engine.layers import PushPull2d
+from engine.layers import PUSH_PULL, PushPull2d, PushPullConv2d
 from engine.metrics.classification import as_input
 
 KINDS = ("convolution", "push-pull", "push-pull, rectified")
@@ -73,7 +73,7 @@ def response_stability(
         InputError: a layer that is no push–pull layer, a filter or an image that does not exist, or no level.
     """
     module = dict(model.named_modules()).get(layer)
-    if not isinstance(module, PushPull2d):
+    if not isinstance(module, PUSH_PULL):
         raise InputError(f"layer {layer!r} must be a push–pull layer, got {type(module).__name__}")
     if not levels:
         raise InputError("at least one noise level is needed, got none")
@@ -120,7 +120,7 @@ def mean_correlation(clean: Tensor, noisy: Tensor) -> float:
     return float(products[defined].mean())
 
 
-def _responses(model: nn.Module, layer: PushPull2d, images: Tensor) -> dict[str, Tensor]:
+def _responses(model: nn.Module, layer: PushPull2d | PushPullConv2d, images: Tensor) -> dict[str, Tensor]:
     """Return the layer's responses (n, f, h, w) by kind, to what the model gives it."""
     given: list[Any] = []
     handle = layer.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))

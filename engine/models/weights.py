@@ -124,4 +124,4 @@ def _both_names(name: str, given: str) -> str:
 
 
 def _is_optional(name: str) -> bool:
-    return name in OPTIONAL or name.endswith(("raw_alpha", COUNTER))
+    return name in OPTIONAL or name.endswith(("raw_alpha", ".alpha", COUNTER))

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from engine.errors import InputError, unknown_name
-from engine.layers import PushPull2d
 from engine.ranking.trace import ForwardTrace, evaluating
 
 
@@ -40,7 +39,7 @@ def filter_layers(model: nn.Module) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     inside: tuple[str, ...] = ()
     for name, module in model.named_modules():
-        if isinstance(module, (nn.Conv2d, PushPull2d)) and not name.startswith(inside):
+        if isinstance(module, nn.Conv2d) and not name.startswith(inside):
             if max(module.kernel_size) > 1:
                 found[name] = module
             inside += (f"{name}.",)

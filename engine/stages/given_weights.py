@@ -163,7 +163,7 @@ def _facts(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
 
     Their names don't show whether a layer is a push–pull layer.
     """
-    own = any(name in OPTIONAL or name.endswith("raw_alpha") for name in checkpoint.weights)
+    own = any(name in OPTIONAL or name.endswith(("raw_alpha", ".alpha")) for name in checkpoint.weights)
     with contextlib.suppress(InputError):  # what names alone suggest, shapes may rule out
         return {} if own or path.suffix == ".safetensors" else describe(checkpoint, source=str(path)) or {}
     return {}

@@ -21,8 +21,8 @@ def build_network(settings: Mapping[str, Any], *, seed: int) -> nn.Module:
     """Return a new network, its weights drawn from ``seed`` whatever the device and the process.
 
     Args:
-        settings: "name", "width", "num_classes", "in_channels", "image_size" and "push_pull" (None, or "where", "h",
-            "alpha" and "learn_alpha").
+        settings: "name", "width", "num_classes", "in_channels", "image_size" and "push_pull" (None, or fields of
+            ``PushPullSettings``).
         seed: of the initial weights.
     """
     with global_draws(seed, "initialise"):

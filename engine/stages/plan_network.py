@@ -12,11 +12,11 @@ from torch import nn
 from engine.data import DataInfo
 from engine.digest import canonical_json
 from engine.errors import InputError
-from engine.layers import PushPull2d
+from engine.layers import PUSH_PULL
 from engine.models import model_source_digest
 from engine.models.build import places
 from engine.ranking import FilterUnit, check_distance, filter_units
-from engine.settings import TrialConfig
+from engine.settings import PushPullSettings, TrialConfig
 from engine.stages.network import build_network, build_on_meta
 
 
@@ -43,16 +43,25 @@ def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], n
     if push_pull.where.strip() != "none":
         settings["push_pull"] = {
             "where": places(push_pull.where),
-            "h": push_pull.h,
             "alpha": push_pull.alpha,
             "learn_alpha": push_pull.learn_alpha,
+            **_of_variant(push_pull),
         }
     network = _built(settings)
     if settings["push_pull"] is not None:
-        layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PushPull2d)}
-        h = canonical_h(layers.values()) if push_pull.alpha else 1.0  # nothing is taken away, whatever the pull's size
-        settings["push_pull"] |= {"where": list(layers), "h": h}
+        layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, PUSH_PULL)}
+        settings["push_pull"] |= {"where": list(layers)}
+        if push_pull.variant == "2020":  # where nothing is taken away, the pull kernel's size says nothing
+            settings["push_pull"] |= {"h": canonical_h(layers.values()) if push_pull.alpha else 1.0}
     return settings, network
+
+
+def _of_variant(push_pull: PushPullSettings) -> dict[str, Any]:
+    """Return what only one of the push–pull layers has."""
+    if push_pull.variant == "2020":
+        return {"h": push_pull.h}
+    is_felt = push_pull.alpha != 0 or push_pull.learn_alpha is not None
+    return {"variant": push_pull.variant, "average": push_pull.average if is_felt else 0}
 
 
 def _built(settings: dict[str, Any]) -> nn.Module:

@@ -40,8 +40,8 @@ def another(path: str) -> Any:
         return "ab" * 16
     if hint is str:
         return "other"
-    if path == "data.channels":
-        return 3
+    if path in ("data.channels", "push_pull.average"):
+        return 3 if value is None else 5
     if hint is int:
         return (value or 6) + 1
     return round((value or 0.5) * 0.75, 6) if path != "push_pull.h" else 3.5
@@ -153,6 +153,8 @@ def test_settings_that_a_method_cannot_honour_are_refused(settings, message):
         ("model.width", 0, "`model.width` must be ≥ 1 or None, got 0"),
         ("model.weights", "resnet.pth", r"`model.weights` must be a key in the store .* got 'resnet.pth'"),
         ("push_pull.where", " ", "`push_pull.where` must be none, first"),
+        ("push_pull.variant", 2022, "`push_pull.variant` must be one of 2020, 2024, got 2022"),
+        ("push_pull.average", 4, "`push_pull.average` must be 0, 3 or 5, got 4"),
         ("push_pull.h", 0.5, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ("push_pull.h", math.inf, "`push_pull.h` must be finite and ≥ 1, got inf"),
         ("push_pull.alpha", -0.1, "`push_pull.alpha` must be finite and ≥ 0"),

@@ -26,9 +26,10 @@ PLAIN = None
 FIXED = {"where": "first", "h": 2.0, "alpha": 0.7, "learn_alpha": None}
 PLACEBO = {"where": "first", "h": 1.0, "alpha": 0.7, "learn_alpha": None}
 OF_KERNELS = {"where": "first", "h": 2.0, "alpha": 0.7, "learn_alpha": "kernel"}
+SUCCESSOR = {"where": "first", "variant": "2024", "average": 3, "alpha": 0.7, "learn_alpha": "kernel"}
 OF_LAYERS = {"where": "all", "h": 1.5, "alpha": 0.7, "learn_alpha": "layer"}
 FAMILIES = {
-    "lenet-d": OF_KERNELS,
+    "lenet-d": SUCCESSOR,
     "resnet-8": OF_LAYERS,
     "densenet-bc-10-4": OF_KERNELS,
     "allconv": FIXED,
@@ -57,7 +58,7 @@ def network_of(settings: dict, *, seed: int = 1) -> nn.Module:
             elif name.endswith(("var", "std")):
                 value.copy_(0.5 + torch.rand(value.shape, generator=draws))
         for name, value in network.named_parameters():
-            if name.endswith("raw_alpha"):
+            if name.endswith("alpha"):
                 value.copy_(torch.randn(value.shape, generator=draws))
     return to_device(network, torch.device("cpu")).eval()
 

@@ -100,7 +100,10 @@ def test_no_push_pull_is_the_plain_model(settings):
         ({"h": 0.5}, "`h` must be a finite number ≥ 1"),
         ({"where": "conv3"}, "unknown convolution 'conv3'"),
         ({"where": "first_block"}, "declares no first block"),
-        ("first", "`push_pull` must be None or have the fields where, h, alpha, learn_alpha, got 'first'"),
+        (
+            "first",
+            "`push_pull` must be None or have the fields where, h, alpha, learn_alpha, variant, average, got 'first'",
+        ),
     ],
 )
 def test_bad_push_pull_settings_are_refused(settings, match):

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Drawing
 from rich.text import Text
 
+from engine.report.notebook import in_notebook
 from engine.report.text_tables import Part, Table, visible
 
 _PAGE = 120
@@ -28,6 +29,8 @@ _INTERVAL = re.compile(r" (?=\[)|\n")
 
 def make_console() -> Console:
     """Return the terminal, or a page where the output goes to a file or into a notebook."""
+    if in_notebook():  # a kernel asks for colours by a variable, but its cells are no terminal
+        return Console(width=_PAGE, force_jupyter=False, force_terminal=False)
     return Console() if sys.stdout.isatty() else Console(width=_PAGE, force_jupyter=False)
 
 

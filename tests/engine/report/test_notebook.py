@@ -12,6 +12,7 @@ from engine.report import notebook
 from engine.report.live_screen import LiveScreen
 from engine.report.notebook import as_html, in_notebook, show_answer, was_shown
 from engine.report.study_results import StudyResults
+from engine.report.terminal import make_console
 from engine.report.text_tables import Table
 from engine.spaces import Arm
 from tests.engine.report import test_study_report
@@ -93,6 +94,12 @@ def test_progress_is_one_display_that_changes(kernel):
     (versions,) = kernel.shown
     assert "0/8 trials" in versions[0]
     assert "1/8 trials (1 complete" in versions[-1]
+
+
+def test_a_cell_is_no_terminal_although_kernels_ask_for_colours(kernel, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not make_console().is_terminal
+    assert LiveScreen(make_console(), n_total=8)._in_notebook
 
 
 def test_a_terminal_keeps_its_screen_in_a_kernel(kernel):

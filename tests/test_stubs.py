@@ -41,7 +41,7 @@ TOLD = (
     'expression has type "Module"',
     'expression has type "Tensor"',
     'expression has type "Space"',
-    'expression has type "Results"',
+    'expression has type "StudyResults"',
     'Module has no attribute "corupt"; maybe "corrupt"?',
     'variable has type "str"',
 )

@@ -51,6 +51,7 @@ from engine.stages import (
     info_to_json,
 )
 from engine.stages.families import needed_keys
+from engine.store import CorruptArtifactError, StoreFaultError
 from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
@@ -452,7 +453,7 @@ class Sweep:
             if not (folder / WEIGHTS).exists():
                 folder.parent.mkdir(exist_ok=True)
                 take_home(results, exported, self.prepared.store, folder, formats=("safetensors",))
-        except Exception as error:  # of whatever kind, of stages that make no network say: the sweep has its answer
+        except (InputError, CorruptArtifactError, StoreFaultError, OSError) as error:
             return None, f"{type(error).__name__}: {error}"
         return {"slot": exported.trial.slot, "folder": place.as_posix()}, ""
 

@@ -21,12 +21,16 @@ def made_network(stages: Mapping[str, str], store: Store, *, of: str) -> list[Ar
         of: what the trial is called, for the errors.
 
     Raises:
-        InputError: a stage that no module has registered here, or one whose artifact was cleaned up, or is damaged.
+        InputError: a stage that no module has registered here, none that makes a network, or one whose artifact was
+            cleaned up, or is damaged.
     """
     for name in stages:
         if name not in STAGES:
             raise InputError(f"{of} has a stage {name!r} that is not known here; give its module with --import")
-    return [_whole(store, stages[name], f"{of}: its {name}") for name in network_stages() if name in stages]
+    makers = [name for name in network_stages() if name in stages]
+    if not makers:
+        raise InputError(f"{of} has no stage that makes a network; it has {', '.join(stages) or 'none'}")
+    return [_whole(store, stages[name], f"{of}: its {name}") for name in makers]
 
 
 def _whole(store: Store, key: str, of: str) -> Artifact:

@@ -51,3 +51,10 @@ def test_the_names_of_classes_are_those_of_the_very_images(workshop):
     raw = workshop.store.look_at(workshop.info.raw_key)
     (raw.folder / "train.safetensors").write_bytes(b"torn")
     assert stored_class_names(settings, workshop.info.training_key, workshop.store) is None
+
+
+def test_a_trial_without_a_network_is_told(workshop):
+    with pytest.raises(InputError, match="trial 3 has no stage that makes a network; it has evaluate"):
+        made_network({"evaluate": "0" * 32}, workshop.store, of="trial 3")
+    with pytest.raises(InputError, match="it has none"):
+        made_network({}, workshop.store, of="trial 3")

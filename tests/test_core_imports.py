@@ -67,6 +67,16 @@ with torch.no_grad():
     assert torch.equal(load_exported(folder)(images), network(images))
 """
 
+PREPARE = """
+import sys
+from pathlib import Path
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import prepare
+import engine.orchestration.sweep
+prepare(SweepOptions(home=Path(sys.argv[1]) / "home"))
+print(sorted(sys.modules))
+"""
+
 
 def run(script: str, *arguments: object) -> str:
     done = subprocess.run(
@@ -118,6 +128,13 @@ def test_a_light_trial_imports_neither_torch_nor_mlflow_nor_optuna():
 def test_importing_the_engine_imports_nothing_heavy():
     loaded = run("import engine, engine.stages, engine.orchestration, sys; print(sorted(sys.modules))")
     assert not [name for name in ("torch", "numpy", "ray", "optuna", "mlflow") if f"'{name}'" in loaded]
+
+
+def test_the_main_job_is_checked_without_a_library_that_takes_seconds_to_import(tmp_path):
+    names = ("torch._dynamo", "sklearn", "scipy.stats", "pandas", "matplotlib", "ray", "mlflow")
+    loaded = run(PREPARE, tmp_path)
+    assert "'torch'" in loaded
+    assert not [name for name in names if f"'{name}'" in loaded]
 
 
 def test_what_a_study_says_needs_none_of_what_ran_it():

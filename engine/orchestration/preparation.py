@@ -84,7 +84,7 @@ class Prepared:
     def _planned(self, config: TrialConfig, numerics: Numerics) -> TrialPlan:
         key = (config.digest, numerics)
         if key not in self._plans:
-            is_checked = any(digest == config.digest for digest, _ in self._plans)
+            is_checked = any(digest == key[0] for digest, _ in self._plans)
             self._plans[key] = plan_trial(config, self.info, **dataclasses.asdict(numerics), check=not is_checked)
             while len(self._plans) > _MAX_PLANS:
                 del self._plans[next(iter(self._plans))]

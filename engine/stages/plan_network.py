@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +19,12 @@ from engine.models.build import places
 from engine.ranking import FilterUnit, check_distance, filter_units
 from engine.settings import PushPullSettings, TrialConfig
 from engine.stages.network import build_network, build_on_meta
+
+FEW_WEIGHTS = 2_000_000
+SMALL_IMAGE = 64
+"""Side in pixels; networks of so many weights at most take milliseconds for an image of this size."""
+
+Result = TypeVar("Result")
 
 
 def plan_network(config: TrialConfig, data: DataInfo) -> tuple[dict[str, Any], nn.Module]:
@@ -80,7 +87,7 @@ def _built(settings: dict[str, Any]) -> nn.Module:
 
 @lru_cache(maxsize=256)
 def check_network(settings_json: str) -> None:
-    """Try a network on two blank images, without weights, or with weights where it needs them.
+    """Try a network on two blank images.
 
     Args:
         settings_json: what builds the network, as canonical JSON.
@@ -89,15 +96,11 @@ def check_network(settings_json: str) -> None:
         InputError: it cannot take images of this size, or does not return a logit for each class.
     """
     settings = json.loads(settings_json)
-    shape = (2, settings["in_channels"], settings["image_size"], settings["image_size"])
     try:
-        logits = _respond(build_on_meta(settings), torch.zeros(shape, device="meta"))
-    except Exception:  # what cannot run without weights raises as it likes
-        try:
-            logits = _respond(build_network(settings, seed=0), torch.zeros(shape))
-        except Exception as error:
-            size = f"{shape[1]}×{shape[2]}×{shape[3]}"
-            raise InputError(f"model {settings['name']!r} cannot take images of {size}: {error}") from error
+        logits = _tried(settings, 2, _respond)
+    except Exception as error:
+        size = "×".join(map(str, (settings["in_channels"], settings["image_size"], settings["image_size"])))
+        raise InputError(f"model {settings['name']!r} cannot take images of {size}: {error}") from error
     if not isinstance(logits, torch.Tensor) or logits.shape != (2, settings["num_classes"]):
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputError(
@@ -117,15 +120,11 @@ def check_maps(settings_json: str, layers: tuple[str, ...], distance: str) -> No
     Raises:
         InputError: it is not, by the layer's name.
     """
-    settings = json.loads(settings_json)
-    shape = (1, settings["in_channels"], settings["image_size"], settings["image_size"])
-    try:
-        network, example = build_on_meta(settings), torch.zeros(shape, device="meta")
-        check_distance(network, example, layers, distance=distance)
-    except InputError:
-        raise
-    except Exception:  # what cannot run without weights raises as it likes
-        check_distance(build_network(settings, seed=0), torch.zeros(shape), layers, distance=distance)
+    _tried(
+        json.loads(settings_json),
+        1,
+        lambda network, example: check_distance(network, example, layers, distance=distance),
+    )
 
 
 @lru_cache(maxsize=256)
@@ -135,12 +134,30 @@ def units_of(settings_json: str) -> dict[str, FilterUnit]:
     Args:
         settings_json: what builds the network, as canonical JSON.
     """
-    settings = json.loads(settings_json)
-    shape = (1, settings["in_channels"], settings["image_size"], settings["image_size"])
-    try:
-        return filter_units(build_on_meta(settings), torch.zeros(shape, device="meta"))
-    except Exception:  # what cannot run without weights raises as it likes
-        return filter_units(build_network(settings, seed=0), torch.zeros(shape))
+    return _tried(json.loads(settings_json), 1, filter_units)
+
+
+def _tried(settings: dict[str, Any], n_images: int, use: Callable[[nn.Module, torch.Tensor], Result]) -> Result:
+    """Return what is found out by a network and blank images.
+
+    A large network is tried without weights, unless it needs them; a small one has them. Without them torch computes
+    sizes by rules in Python, and imports its compiler for the first of them: that takes longer than all other checks of
+    a space.
+    """
+    shape = (n_images, settings["in_channels"], settings["image_size"], settings["image_size"])
+    network = build_on_meta(settings)
+    if not _is_small(network, settings["image_size"]):
+        try:
+            return use(network, torch.zeros(shape, device="meta"))
+        except InputError:
+            raise
+        except Exception:  # what cannot run without weights raises as it likes
+            pass
+    return use(build_network(settings, seed=0), torch.zeros(shape))
+
+
+def _is_small(network: nn.Module, image_size: int) -> bool:
+    return image_size <= SMALL_IMAGE and sum(value.numel() for value in network.parameters()) <= FEW_WEIGHTS
 
 
 @lru_cache(maxsize=256)

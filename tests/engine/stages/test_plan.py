@@ -17,7 +17,7 @@ from engine.models import MODELS, register_model
 from engine.ranking import ELECTIONS, register_election
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import STAGES as STAGE_KINDS
-from engine.stages import StageSpec, plan_trial
+from engine.stages import StageSpec, plan_network, plan_trial
 from engine.stages.plan_network import canonical_h
 from engine.stages.planning import relevant_training
 
@@ -527,13 +527,41 @@ def test_keys_are_made_without_any_check(info, monkeypatch, settings):
         ("own-tuple", "'own-tuple' must return logits .* got tuple"),
     ],
 )
-def test_a_model_of_ones_own_is_tried_on_the_images_before_anything_runs(info, own_models, name, message):
+@pytest.mark.parametrize("few_weights", [plan_network.FEW_WEIGHTS, 0], ids=["small", "large"])
+def test_a_model_of_ones_own_is_tried_on_the_images_before_anything_runs(
+    info, own_models, tried_anew, name, message, few_weights
+):
+    tried_anew(few_weights)
     with pytest.raises(InputError, match=message):
         keys(info, {"model.name": name})
 
 
-def test_a_model_that_needs_its_weights_to_run_is_tried_with_them(info, own_models):
+def test_a_model_that_needs_its_weights_to_run_is_tried_with_them(info, own_models, tried_anew):
+    tried_anew(0)
     assert keys(info, {"model.name": "own-by-value"})["pretrain"]
+
+
+def test_a_large_model_is_tried_without_weights_to_the_same_end(info, monkeypatch, tried_anew):
+    small = keys(info, ALL)
+    tried_anew(0)
+    monkeypatch.setattr(plan_network, "build_network", lambda settings, seed: pytest.fail("it was given weights"))
+    assert keys(info, ALL) == small
+
+
+@pytest.fixture
+def tried_anew(monkeypatch):
+    """Give what says how many weights are few; models that have been tried are tried again."""
+
+    def forget() -> None:
+        for function in (plan_network.check_network, plan_network.check_maps, plan_network.units_of):
+            function.cache_clear()
+
+    def change(few_weights: int) -> None:
+        monkeypatch.setattr(plan_network, "FEW_WEIGHTS", few_weights)
+        forget()
+
+    yield change
+    forget()
 
 
 @pytest.fixture

@@ -87,7 +87,8 @@ class ImagesErrors(TypedDict, total=False):
     Attributes:
         n_images: how many images it has.
         clean: error on them as they are.
-        corrupted: [{"corruption", "severity", "error"}].
+        calibration: {"ece", "nll", "brier"} of the same, as ``engine.metrics.Calibration``; not in records from before.
+        corrupted: [{"corruption", "severity", "error", "ece", "nll", "brier"}], the last three not in older ones.
         most_answered: share of the clean images that have the most frequent answer; of test images alone, as all below.
         most_labelled: share of those that have the most frequent label.
         tuned_distortion: error under the distortion that filters were tuned on; None where none were.
@@ -95,6 +96,7 @@ class ImagesErrors(TypedDict, total=False):
 
     n_images: int
     clean: float
+    calibration: dict[str, float | None]
     corrupted: list[dict[str, Any]]
     most_answered: float
     most_labelled: float
@@ -227,6 +229,13 @@ class Metric:
     """On test images under the distortion that filters were tuned on."""
     MEAN_CORRUPTED = "test/mean_corrupted"
     """The mean over corruptions of their means over severities."""
+    ECE = "score/ECE"
+    """Expected calibration error on corrupted test images, the mean as of ``MEAN_CORRUPTED``; so are the next two."""
+    NLL = "score/NLL"
+    BRIER = "score/Brier"
+    CLEAN_ECE = "score/clean_ECE"
+    CLEAN_NLL = "score/clean_NLL"
+    CLEAN_BRIER = "score/clean_Brier"
     MEAN_CE = "score/mCE"
     RELATIVE_MEAN_CE = "score/rCE"
     BEST_OBJECTIVE = "best_objective"
@@ -241,6 +250,13 @@ class Metric:
     PROBE = "probe/error"
     OTHER_PROBE = "other_probe/error"
     """Of epochs that another trial, with another probe, has run: it compares with none of this one."""
+
+    CALIBRATION: ClassVar[dict[str, tuple[str, str]]] = {
+        "ece": (CLEAN_ECE, ECE),
+        "nll": (CLEAN_NLL, NLL),
+        "brier": (CLEAN_BRIER, BRIER),
+    }
+    """{measure of a record: the metrics that show it of clean and of corrupted images}."""
 
     BY_EPOCH: ClassVar[dict[str, str]] = {
         "loss": "train/loss",

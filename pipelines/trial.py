@@ -189,8 +189,9 @@ def describe_stage(outcome: StageOutcome) -> str:
 
 def write_errors(errors: dict, path: Path) -> None:
     """Write the raw table of the test errors."""
+    test = errors["test"]
     try:
-        path.write_text(errors_as_csv(errors["test"]["corrupted"], errors["test"]["clean"]))
+        path.write_text(errors_as_csv(test["corrupted"], test["clean"], test.get("calibration")))
     except OSError as error:
         raise InputError(f"the table cannot be written: {path} ({error.strerror})") from error
 

@@ -1,12 +1,14 @@
 """Errors, scores and what can be said of them over seeds."""
 
 from engine.metrics.baselines import NAMED_BASELINES, errors_as_csv, load_baseline, table_baseline
+from engine.metrics.calibration import MEASURES, Calibration, Measured, mean_calibration, measure, measured
 from engine.metrics.classification import as_input, classification_error, error_and_loss, predict
 from engine.metrics.scores import Baseline, Scores, corruption_scores, mean_by_corruption
 from engine.metrics.stability import ResponseStability, response_stability
 from engine.metrics.statistics import PairedDifference, paired_difference
 from engine.metrics.table import (
     ErrorTable,
+    by_cell,
     corrupted_split,
     corrupted_splits,
     error_table,
@@ -14,13 +16,17 @@ from engine.metrics.table import (
 )
 
 __all__ = [
+    "MEASURES",
     "NAMED_BASELINES",
     "Baseline",
+    "Calibration",
     "ErrorTable",
+    "Measured",
     "PairedDifference",
     "ResponseStability",
     "Scores",
     "as_input",
+    "by_cell",
     "classification_error",
     "corrupted_split",
     "corrupted_splits",
@@ -31,6 +37,9 @@ __all__ = [
     "errors_by_cell",
     "load_baseline",
     "mean_by_corruption",
+    "mean_calibration",
+    "measure",
+    "measured",
     "paired_difference",
     "predict",
     "response_stability",

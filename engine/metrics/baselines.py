@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, unknown_name
+from engine.metrics.calibration import MEASURES
 from engine.metrics.scores import Baseline, mean_by_corruption
 from engine.metrics.table import ErrorTable
 
 _COLUMNS = ["corruption", "severity", "error"]
+_MORE = list(MEASURES)
+"""Columns that may follow; a baseline is made of errors alone."""
 
 NAMED_BASELINES = {
     # Push–pull paper, appendix 2: AlexNet trained on CIFAR-10, tested on CIFAR-10-C; in %.
@@ -84,20 +88,38 @@ def table_baseline(errors: ErrorTable, clean_error: float, source: str) -> Basel
     return Baseline(source, means, clean_error, severities)
 
 
-def errors_as_csv(rows: Iterable[Mapping[str, Any]], clean_error: float) -> str:
-    """Return a raw table of errors as text; the clean images are severity 0 of no corruption."""
-    lines = [f"{row['corruption']},{row['severity']},{row['error']}" for row in rows]
-    return "\n".join([",".join(_COLUMNS), f",0,{clean_error}", *lines, ""])
+def errors_as_csv(
+    rows: Iterable[Mapping[str, Any]], clean_error: float, calibration: Mapping[str, Any] | None = None
+) -> str:
+    """Return a raw table of errors as text; the clean images are severity 0 of no corruption.
+
+    Args:
+        rows: of an evaluation; behind the errors is their calibration, where it was measured.
+        clean_error: on the clean images.
+        calibration: {"ece", "nll", "brier"} of the clean images, where it was measured.
+    """
+    clean = {"corruption": "", "severity": 0, "error": clean_error, **(calibration or {})}
+    rows = [clean, *rows]
+    columns = [*_COLUMNS, *(name for name in _MORE if any(name in row for row in rows))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _from_csv(text: str, source: str) -> Baseline:
     lines = csv.reader(text.splitlines())
-    if next(lines, None) != _COLUMNS:
-        raise InputError(f"{source}: the first line must be {','.join(_COLUMNS)}")
+    first = next(lines, None) or []
+    if first[: len(_COLUMNS)] != _COLUMNS or not set(first[len(_COLUMNS) :]) <= set(_MORE):
+        may = f", which {','.join(_MORE)} may follow"
+        raise InputError(f"{source}: the first line must be {','.join(_COLUMNS)}{may}")
     errors: ErrorTable = {}
     for number, line in enumerate(lines, start=2):
         try:
-            corruption, severity, error = line
+            corruption, severity, error = line[: len(_COLUMNS)]
+            if len(line) != len(first):
+                raise ValueError(f"it has {len(line)} values, the first line {len(first)}")
             cell = corruption, int(severity)
             if cell in errors:
                 raise ValueError(f"{corruption or 'clean'}, severity {severity} is there twice")

@@ -50,14 +50,17 @@ def as_input(images: Tensor) -> Tensor:
 def error_and_loss(model: nn.Module, split: Split) -> tuple[float, float]:
     """Return the share of images that are classified wrongly, and the mean cross entropy."""
     logits = predict(model, split.images)
-    error, loss = torch.stack([_share_wrong(logits, split), F.cross_entropy(logits.float(), split.labels)]).tolist()
+    error, loss = torch.stack(
+        [share_wrong(logits, split.labels), F.cross_entropy(logits.float(), split.labels)]
+    ).tolist()
     return error, loss
 
 
 def classification_error(model: nn.Module, split: Split) -> float:
     """Return the share of images that are classified wrongly."""
-    return float(_share_wrong(predict(model, split.images), split))
+    return float(share_wrong(predict(model, split.images), split.labels))
 
 
-def _share_wrong(logits: Tensor, split: Split) -> Tensor:
-    return (logits.argmax(1) != split.labels).float().mean()
+def share_wrong(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the share of logits (n, classes) whose largest is not the label's, on their device."""
+    return (logits.argmax(1) != labels).float().mean()

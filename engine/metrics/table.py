@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from engine.data import Split
 from engine.metrics.classification import classification_error
 
 ErrorTable = dict[tuple[str, int], float]
+T = TypeVar("T")
 
 
 def error_table(
@@ -38,11 +40,18 @@ def error_table(
 
 def errors_by_cell(model: nn.Module, splits: Iterable[tuple[tuple[str, int], Split]]) -> ErrorTable:
     """Return {(corruption, severity): error} over corrupted splits; each is let go before the next one is made."""
-    errors: ErrorTable = {}
+    return by_cell(model, splits, classification_error)
+
+
+def by_cell(
+    model: nn.Module, splits: Iterable[tuple[tuple[str, int], Split]], measure: Callable[[nn.Module, Split], T]
+) -> dict[tuple[str, int], T]:
+    """Return {(corruption, severity): what is measured of a model} over corrupted splits, as ``errors_by_cell``."""
+    found = {}
     for cell, corrupted in splits:
-        errors[cell] = classification_error(model, corrupted)
+        found[cell] = measure(model, corrupted)
         del corrupted  # or it would live until the next one is there
-    return errors
+    return found
 
 
 def corrupted_splits(

@@ -1,15 +1,19 @@
-"""A network's test errors as a table: corruptions by severities, and what they are against a baseline."""
+"""A network's test errors as a table: corruptions by severities, their calibration, and what they are to a baseline."""
 
 from __future__ import annotations
 
-from engine.metrics import Baseline, corruption_scores
+from collections.abc import Mapping
+from typing import Any
+
+from engine.metrics import MEASURES, Baseline, corruption_scores, mean_calibration
 from engine.report.measurement import recorded_measurement
 from engine.report.text_tables import Table
 from engine.stages.evaluate import rows_to_table
 
 
 def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool = True) -> Table:
-    """Return the test errors as a table, corruptions by severities, and what they are against a baseline.
+    """Return the test errors as a table, corruptions by severities, with the means of their calibration, and what they
+    are against a baseline.
 
     Args:
         errors: of an evaluation, as its ``errors.json`` has them.
@@ -23,7 +27,8 @@ def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool
     title = f"test error in %   clean {clean:.2%}" + ("" if tuned is None else f"   distortion tuned on {tuned:.2%}")
     means = corruption_scores(rows_to_table(rows), clean)
     scores = None if baseline is None else corruption_scores(rows_to_table(rows), clean, baseline)
-    columns, lines = ["corruption", *map(str, severities), "mean"], []
+    overall = mean_calibration(rows)
+    columns, lines = ["corruption", *map(str, severities), "mean", *(MEASURES[name] for name in overall)], []
     if is_trial:
         caption = f"objective {errors['objective']:.2%}: {recorded_measurement(errors).objective_in_words()}"
     else:
@@ -32,13 +37,35 @@ def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool
         columns += ["CE", "rCE"]
         ratios = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
         caption = "\n".join([caption, ratios, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
+    clean_calibration = errors["test"].get("calibration", {})
+    if overall or clean_calibration:
+        caption += f"\n{_calibration_line(clean_calibration, overall)}"
     for name in dict.fromkeys(row["corruption"] for row in rows):
-        cells = [row["error"] for row in rows if row["corruption"] == name]
+        own = [row for row in rows if row["corruption"] == name]
+        cells, calibrated = [row["error"] for row in own], mean_calibration(own)
         words = [f"{100 * cell:.1f}" for cell in (*cells, sum(cells) / len(cells))]
+        words += [_measure(measure, calibrated[measure]) for measure in overall]
         if scores is not None:
             words += [_percent((scores.CE or {}).get(name)), _percent((scores.rCE_by_corruption or {}).get(name))]
         lines.append((name, *words))
     return Table(title, columns, lines, align="l" + "r" * (len(columns) - 1), caption=caption)
+
+
+def _calibration_line(clean: Mapping[str, Any], corrupted: Mapping[str, Any]) -> str:
+    """Return the calibration in words: of clean images, and the mean over all of the table."""
+    said = {
+        images: ", ".join(f"{MEASURES[name]} {_measure(name, values.get(name))}" for name in MEASURES)
+        for images, values in (("on clean images", clean), ("on these", corrupted))
+        if values
+    }
+    return "calibration: " + "; ".join(f"{words} {images}" for images, words in said.items()) + " (ECE in %)"
+
+
+def _measure(name: str, value: float | None) -> str:
+    """Return a measure as it is shown: ECE in %, as errors are."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f}" if name == "ece" else f"{value:.2f}"
 
 
 def _percent(ratio: float | None) -> str:

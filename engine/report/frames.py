@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.report.records import GROUP_COLUMNS, TRIAL_COLUMNS, Row, group_rows, trial_rows
+from engine.report.records import GROUP_COLUMNS, OF_A_CELL, TRIAL_COLUMNS, Row, group_rows, trial_rows
 from engine.report.results import Results
 
 if TYPE_CHECKING:
     import pandas
-
-_OF_A_CELL = ("corruption", "severity", "error")
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,8 @@ class Frames:
     Attributes:
         trials: a row a trial, failed and pruned ones included: what it was for, its state, its errors by column
             ("clean", each kind, each corruption, "all"), why it has none, and every setting that some trial varies.
-        errors: a row a trial × corruption × severity ("clean" at severity 0), with the same columns otherwise; one
-            without an error for a trial that has none.
+        errors: a row a trial × corruption × severity ("clean" at severity 0), with the error's calibration and the same
+            columns otherwise; one without an error for a trial that has none.
         groups: a row a group × column of errors: mean, spread, 95 % interval, and how many seeds it is of, with those
             that failed, are missing or have a dead network.
     """
@@ -36,7 +34,7 @@ def as_frames(results: Results) -> Frames:
     """Return a study's data frames; they have their columns even where there is no row."""
     cells = trial_rows(results)
     return Frames(
-        _frame(_rows_of_trials(results, cells), [name for name in TRIAL_COLUMNS if name not in _OF_A_CELL]),
+        _frame(_rows_of_trials(results, cells), [name for name in TRIAL_COLUMNS if name not in OF_A_CELL]),
         _frame(cells, TRIAL_COLUMNS),
         _frame(group_rows(results), GROUP_COLUMNS),
     )
@@ -47,7 +45,7 @@ def _rows_of_trials(results: Results, cells: list[Row]) -> list[Row]:
     errors = {trial.number: trial.test_errors() for trial in results.trials if trial.errors is not None}
     known: dict[int, Row] = {}
     for cell in cells:
-        known.setdefault(cell["trial"], {name: value for name, value in cell.items() if name not in _OF_A_CELL})
+        known.setdefault(cell["trial"], {name: value for name, value in cell.items() if name not in OF_A_CELL})
     columns = dict.fromkeys(name for each in errors.values() for name in each)
     return [
         row | {f"error: {name}": errors.get(number, {}).get(name) for name in columns} for number, row in known.items()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.corruption_kinds import CLEAN
+from engine.metrics import MEASURES
 from engine.metrics.inference import evidence
 from engine.report.groups import GroupSummary
 from engine.report.results import Results
@@ -21,6 +22,8 @@ from engine.report.verdicts import Finding, findings, verdict_lines
 
 Row = dict[str, Any]
 
+OF_A_CELL = ("corruption", "severity", "error", *MEASURES)
+"""Columns of ``trial_rows`` that say what was measured: the calibration stands empty where an evaluation has none."""
 TRIAL_COLUMNS = (
     "study",
     "trial",
@@ -31,9 +34,7 @@ TRIAL_COLUMNS = (
     "dead",
     "repeat_of",
     "objective",
-    "corruption",
-    "severity",
-    "error",
+    *OF_A_CELL,
     "reason",
 )
 """Columns of ``trial_rows``, before those of the settings."""
@@ -69,10 +70,10 @@ def trial_rows(results: Results) -> list[Row]:
 
 def _cells(trial: TrialResult) -> list[Row]:
     if trial.errors is None:
-        return [{"corruption": None, "severity": None, "error": None}]
-    clean = {"corruption": CLEAN, "severity": 0, "error": trial.errors["test"]["clean"]}
-    table = trial.table.items()
-    return [clean, *({"corruption": name, "severity": severity, "error": error} for (name, severity), error in table)]
+        return [dict.fromkeys(OF_A_CELL)]
+    test = trial.errors["test"]
+    clean = {"corruption": CLEAN, "severity": 0, "error": test["clean"], **test.get("calibration", {})}
+    return [{name: cell.get(name) for name in OF_A_CELL} for cell in (clean, *test["corrupted"])]
 
 
 def _cell(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,25 @@ from torch import Tensor, nn
 
 from engine.data import CorruptionFiles, Split
 from engine.digest import digest
-from engine.metrics import classification_error, corrupted_split, corrupted_splits, errors_by_cell, predict
+from engine.metrics import (
+    Measured,
+    by_cell,
+    classification_error,
+    corrupted_split,
+    corrupted_splits,
+    measure,
+    measured,
+    predict,
+)
 from engine.metrics.table import ErrorTable
 from engine.stages.context import StageContext
 from engine.stages.noisy import distorted
 from engine.stages.planning import Planning
 from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.registration import register_stage
+
+MeasuredTable = Mapping[tuple[str, int], Measured]
+"""{(corruption, severity): what is measured there}."""
 
 
 def _depends_on(planning: Planning) -> dict[str, Any]:
@@ -28,7 +40,7 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
 
 @register_stage(
     "evaluate",
-    version=5,
+    version=6,
     follows=("finetune",),
     depends_on=_depends_on,
     tells_cells=True,
@@ -42,9 +54,10 @@ def evaluate(context: StageContext) -> None:
     Trials are compared by ``objective``, the mean error over the objective's corruptions of the validation images; the
     test images' errors are for the report only. The validation cells are told in batches, while they are measured.
 
-    Files: ``errors.json``: {"objective", "validation": {"n_images", "clean", "corrupted": rows}, "test": {"n_images",
-    "clean", "most_answered", "most_labelled", "tuned_distortion", "corrupted": rows}, "labelled_noisy"}. The shares of
-    the clean images that have the most frequent answer and the most frequent label show a network that is dead;
+    Files: ``errors.json``: {"objective", "validation": {"n_images", "clean", "calibration", "corrupted": rows}, "test":
+    {"n_images", "clean", "calibration", "most_answered", "most_labelled", "tuned_distortion", "corrupted": rows},
+    "labelled_noisy"}. Each row has the calibration beside its error; "calibration" is that of the clean images. The
+    shares of the clean images that have the most frequent answer and label show a network that is dead;
     "labelled_noisy" is the noisy images that the network was tuned or trained on and its epoch chosen by, as
     ``NoisyBudget.to_json`` has them, or None.
     """
@@ -52,7 +65,8 @@ def evaluate(context: StageContext) -> None:
     network = context.network()
     validation, test = context.data.validation, context.data.test
     on_validation = _tell_cells(context, network)
-    on_test = errors_by_cell(network, _watched(context, _corrupted_test(context)))
+    on_test = by_cell(network, _watched(context, _corrupted_test(context)), measure)
+    logits = predict(network, test.images)
     tuned = settings.get("distortion")
     tuned_error = None
     if tuned is not None:
@@ -60,23 +74,27 @@ def evaluate(context: StageContext) -> None:
     context.attempt.write_json(
         "errors",
         {
-            "objective": sum(on_validation.values()) / len(on_validation),
+            "objective": sum(cell.error for cell in on_validation.values()) / len(on_validation),
             "validation": {
                 "n_images": len(validation),
-                "clean": classification_error(network, validation),
-                "corrupted": table_to_rows(on_validation),
+                **_of_clean(measure(network, validation)),
+                "corrupted": measured_rows(on_validation),
             },
             "test": {
                 "n_images": len(test),
-                "clean": classification_error(network, test),
-                "most_answered": _largest_share(predict(network, test.images).argmax(1)),
+                **_of_clean(measured(logits, test.labels)),
+                "most_answered": _largest_share(logits.argmax(1)),
                 "most_labelled": _largest_share(test.labels),
                 "tuned_distortion": tuned_error,
-                "corrupted": table_to_rows(on_test),
+                "corrupted": measured_rows(on_test),
             },
             "labelled_noisy": None if tuned is None else _labelled_noisy(context),
         },
     )
+
+
+def _of_clean(clean: Measured) -> dict[str, Any]:
+    return {"clean": clean.error, "calibration": clean.calibration.to_json()}
 
 
 def _largest_share(classes: Tensor) -> float:
@@ -118,8 +136,8 @@ def _watched(context: StageContext, splits: Iterator[tuple[tuple[str, int], Spli
         context.progress(before + n_done, total)
 
 
-def _tell_cells(context: StageContext, network: nn.Module) -> ErrorTable:
-    """Return the error table of the validation images; tell a batch of its cells whenever one is measured.
+def _tell_cells(context: StageContext, network: nn.Module) -> MeasuredTable:
+    """Return what is measured on the validation images; tell a batch of its cells' errors whenever they are there.
 
     A pruner that compares cells should soon have seen all kinds of corruptions: their order is shuffled, the same way
     for every trial.
@@ -128,16 +146,22 @@ def _tell_cells(context: StageContext, network: nn.Module) -> ErrorTable:
     cells = list(itertools.product(settings["objective"], settings["severities"]))
     shuffled = sorted(cells, key=lambda cell: digest(["cell", *cell]))
     n_batch = len(settings["severities"])
-    errors: ErrorTable = {}
+    found: dict[tuple[str, int], Measured] = {}
     for first in range(0, len(shuffled), n_batch):
         batch = shuffled[first : first + n_batch]
         seed = corruption_seed(VALIDATION)
         splits = ((cell, corrupted_split(validation, cell, seed=seed, table=settings["table"])) for cell in batch)
-        errors |= errors_by_cell(network, splits)
-        rows = table_to_rows({cell: errors[cell] for cell in batch})
-        context.progress(len(errors), _n_cells(context, "objective", "corruptions"))
+        found |= by_cell(network, splits, measure)
+        rows = table_to_rows({cell: found[cell].error for cell in batch})
+        context.progress(len(found), _n_cells(context, "objective", "corruptions"))
         context.tell({"batch": first // n_batch + 1, "first": first + 1, "cells": rows})
-    return {cell: errors[cell] for cell in cells}
+    return {cell: found[cell] for cell in cells}
+
+
+def measured_rows(table: MeasuredTable) -> list[dict[str, Any]]:
+    """Return what is measured in each cell as raw rows, JSON: the error, and the calibration beside it."""
+    rows = table_to_rows({cell: found.error for cell, found in table.items()})
+    return [row | found.calibration.to_json() for row, found in zip(rows, table.values(), strict=True)]
 
 
 def table_to_rows(table: ErrorTable) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import torch
 from engine.corruptions import CORRUPTIONS, DISTORTIONS, apply, corrupt, default_levels, distort
 from engine.data import Split
 from engine.layers import insert_push_pull
-from engine.metrics import corrupted_splits, errors_by_cell
+from engine.metrics import by_cell, corrupted_splits, measure
 from engine.models import build_model
 from engine.ranking import DISTANCES, filter_layers, paired_distances
 from engine.settings import TrainingSettings, TrialConfig
@@ -160,7 +160,7 @@ def test_waits_of_an_evaluation():
     cells = list(itertools.product(("gaussian_noise", "contrast"), (1, 5)))
     sets = [(cell, split) for cell in cells]
     with counting() as counts:
-        found = errors_by_cell(network, sets)
+        found = by_cell(network, sets, measure)
     assert list(found) == cells
     assert counts.n_waits <= A_SET * len(cells), counts.waits
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine import result_names
+from engine.metrics import MEASURES
 from engine.result_names import (
     CellsRecord,
     EpochRecord,
@@ -86,4 +87,6 @@ def test_what_stages_tell_and_end_with_has_the_documented_shape(tmp_path: Path) 
     errors = done["evaluate"].json("errors")
     assert set(errors) == set(EvaluationRecord.__annotations__) - {"metrics"}
     assert set(errors["test"]) == set(ImagesErrors.__annotations__)
-    assert set(errors["validation"]) == {"n_images", "clean", "corrupted"}
+    assert set(errors["validation"]) == {"n_images", "clean", "calibration", "corrupted"}
+    for part in ("validation", "test"):
+        assert all(set(row) == {"corruption", "severity", "error", *MEASURES} for row in errors[part]["corrupted"])

@@ -1,6 +1,7 @@
 """One network, one table: of a folder, of a file, of a name with a file; and each fault is a sentence."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from engine import load_exported
 from engine.corruptions import corrupt
 from engine.data import open_reader
 from engine.exporting import export_network
-from engine.metrics import predict
+from engine.metrics import mean_calibration, predict
 from engine.settings import DataSettings
 from engine.stages import prepare_data
 from engine.stages.network import build_network
@@ -86,6 +87,12 @@ def test_an_exported_network_has_the_errors_that_it_makes(evaluate, exported, tm
     expected = by_hand(load_exported(exported), tmp_path / "runs")
     assert {**found, ("", 0): written["test"]["clean"]} == expected
     assert len(set(expected.values())) > 1
+    means = mean_calibration(written["test"]["corrupted"])
+    clean, corrupted = (f"ECE {100 * of['ece']:.1f}, NLL" for of in (written["test"]["calibration"], means))
+    assert f"calibration: {clean}" in printed
+    assert f"on clean images; {corrupted}" in printed
+    heads = [re.findall(r"\w+", line) for line in printed.splitlines()]
+    assert ["corruption", "1", "5", "mean", "ECE", "NLL", "Brier"] in heads
     assert written["scores"]["E"] == pytest.approx((expected["contrast", 1] + expected["contrast", 5]) / 2)
     assert f"mean error {written['scores']['E']:.2%} over all of these, E" in printed
     assert written["settings"]["push_pull.where"] == "conv1,layer2.0.conv1"

@@ -175,7 +175,7 @@ class TrackingEvents:
                 "title": title,
             }
             figures[RunArtifact.ERROR_HEAT_MAP] = {"kind": "error_heat_map", "rows": rows, "title": title}
-            texts[RunArtifact.ERRORS] = errors_as_csv(rows, clean)
+            texts[RunArtifact.ERRORS] = errors_as_csv(rows, clean, errors["test"].get("calibration"))
         if rankings:
             figures[RunArtifact.FILTER_RANKING] = {
                 "kind": "ranking_bars",

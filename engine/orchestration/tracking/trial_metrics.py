@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.metrics import Baseline, corruption_scores, mean_by_corruption
+from engine.metrics import Baseline, corruption_scores, mean_by_corruption, mean_calibration
 from engine.result_names import Metric
 from engine.stages.evaluate import rows_to_table
 
@@ -24,6 +24,7 @@ def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
         Metric.OBJECTIVE: errors["objective"],
         Metric.CLEAN: errors["test"]["clean"],
         **errors.get("metrics", {}),
+        **calibration_metrics(errors),
     }
     if errors["test"]["tuned_distortion"] is not None:
         metrics[Metric.TUNED_DISTORTION] = errors["test"]["tuned_distortion"]
@@ -34,6 +35,19 @@ def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
     metrics |= {Metric.corruption(name): error for name, error in by_corruption.items()}
     metrics |= {Metric.cell(name, severity): error for (name, severity), error in table.items()}
     return metrics
+
+
+def calibration_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
+    """Return a network's calibration as MLflow metrics: on clean test images, and the mean over corrupted ones.
+
+    Evaluations from before, and those of a user's own, may not say.
+    """
+    clean = errors["test"].get("calibration", {})
+    corrupted = mean_calibration(errors["test"]["corrupted"])
+    found: dict[str, float | None] = {}
+    for measure, metrics in Metric.CALIBRATION.items():
+        found |= dict(zip(metrics, (clean.get(measure), corrupted.get(measure)), strict=True))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def score_metrics(errors: Mapping[str, Any], baseline: Baseline) -> dict[str, float]:

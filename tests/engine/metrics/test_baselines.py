@@ -37,6 +37,25 @@ def test_a_written_table_is_a_baseline(tmp_path):
     assert baseline.source == f"baseline {path}"
 
 
+def test_a_table_with_calibration_is_the_same_baseline(tmp_path):
+    path = tmp_path / "errors.csv"
+    rows = [{**row, "ece": 0.25, "nll": None, "brier": 1.5} for row in ROWS]
+    path.write_text(errors_as_csv(rows, 0.05, {"ece": 0.5, "nll": 2.0, "brier": 1.0}))
+    assert path.read_text().splitlines()[:3] == [
+        "corruption,severity,error,ece,nll,brier",
+        ",0,0.05,0.5,2.0,1.0",
+        "fog,1,0.1,0.25,,1.5",
+    ]
+    assert load_baseline(path).errors == pytest.approx({"fog": 0.2, "snow": 0.4})
+    for text, message in {
+        "corruption,severity,error,ece\n,0,0.1,0.5\nfog,1,0.5": "line 3: it has 3 values, the first line 4",
+        "corruption,severity,error,loss\n": "the first line must be corruption,severity,error, which ece,nll,brier may",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            load_baseline(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [

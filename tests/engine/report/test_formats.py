@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
+from engine.metrics import MEASURES
 from engine.report.formats import FORMATS, Answer, check_format, write_files, written
 from engine.report.latex import as_latex, escaped, table_as_latex
 from engine.report.results import Results
@@ -47,6 +48,19 @@ def test_csv_has_a_row_a_trial_corruption_and_severity_and_one_for_a_trial_that_
     ]
     assert found[3]["reason"] == "loss became nan"
     assert [row["group"] for row in found] == ["plain"] * 3 + [NASTY], "to the letter"
+
+
+def test_csv_has_the_calibration_beside_each_error_and_nothing_where_an_older_trial_has_none():
+    old, new = complete(0, "plain", 0, 0.5), complete(1, "plain", 1, 0.5)
+    new.errors["test"]["calibration"] = {"ece": 0.125, "nll": 1.5, "brier": 0.25}
+    new.errors["test"]["corrupted"][0] |= {"ece": 0.5, "nll": None, "brier": 0.75}
+    found = rows(files("csv", Results("study", SPACE, (old, new)))[""])
+    assert [[row[name] for name in MEASURES] for row in found] == [
+        ["", "", ""],
+        ["", "", ""],
+        ["0.125", "1.5", "0.25"],
+        ["0.5", "", "0.75"],
+    ]
 
 
 def test_csv_has_a_column_for_every_setting_that_varies_with_the_base_s_value_where_it_does_not():

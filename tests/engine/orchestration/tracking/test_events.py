@@ -5,6 +5,7 @@ import pytest
 
 from engine.metrics import Baseline
 from engine.orchestration.tracking import Spool, TrackingEvents
+from engine.orchestration.tracking.trial_metrics import final_metrics
 from engine.report.reasons import Reason
 from engine.report.trial_results import TrialResult
 from tests.engine.orchestration.tracking.test_mlflow_tracker import ERRORS
@@ -74,6 +75,15 @@ def test_scores_against_a_baseline_are_metrics(spool: Spool) -> None:
     assert found == pytest.approx(
         {"score/mCE": 0.75, "score/CE/gaussian_noise": 0.75, "score/rCE": 0.875, "score/rCE/gaussian_noise": 0.875}
     )
+
+
+def test_calibration_is_in_the_metrics_of_clean_images_and_as_the_mean_of_corrupted_ones() -> None:
+    test = ERRORS["test"] | {"calibration": {"ece": 0.25, "nll": None, "brier": 0.5}}
+    values = zip(test["corrupted"], ((0.5, 1.0), (0.25, 3.0)), strict=True)
+    test["corrupted"] = [{**row, "ece": ece, "nll": nll, "brier": None} for row, (ece, nll) in values]
+    found = {name: value for name, value in final_metrics({**ERRORS, "test": test}).items() if "score/" in name}
+    expected = {"score/clean_ECE": 0.25, "score/clean_Brier": 0.5, "score/ECE": 0.375, "score/NLL": 2.0}
+    assert found == pytest.approx(expected)
 
 
 def test_a_trial_that_a_baseline_does_not_cover_is_recorded_without_scores(spool: Spool) -> None:

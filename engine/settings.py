@@ -30,6 +30,7 @@ from engine.sections import (
 Which = Literal["most", "least", "random", "all", "none"]
 Method = Literal["filters", "correction", "network", "classifier", "retrain"]
 Place = Literal["convolution", "normalisation", "activation"]
+Unit = Literal["filter", "layer", "block"]
 SelectBy = Literal["held-out", "validation"]
 Augmentation = Literal["none", "crop-flip", "crop-alternate"]
 
@@ -268,8 +269,12 @@ class FinetuneSettings:
             DeepCorrect, Borkar and Karam 2019). Or what it is compared with: the whole "network", its "classifier"
             alone, or "retrain", a network from random weights trained on the noisy images alone as ``pretrain`` says.
             For these three ``which`` says nothing, but must not be "none".
+        unit: what is chosen and tuned as one: a "filter"; a "layer", any convolution or linear one with all that it
+            has; or a "block", a part of the network such as a residual stage, to whose first one the stem belongs: all
+            blocks together are the whole network. ``which`` and the settings of how many are then of these.
         layers: layers whose filters may be tuned: "first", "all", "first-K", or names joined by commas, of layers, of
-            the blocks that they are in ("layer1"), or patterns ("layer*.0.conv1").
+            blocks that have some, such as "layer1", or patterns ("layer*.0.conv1"). With another ``unit``, the layers
+            or blocks themselves.
         fraction: share of the filters that is tuned, in (0, 1]; this, ``count`` or ``threshold`` is given.
         count: number of filters that are tuned, ≥ 1.
         threshold: mean distance, ≥ 0, above which filters count as affected; their number is known after the ranking,
@@ -288,6 +293,7 @@ class FinetuneSettings:
 
     which: Which = "none"
     method: Method = "filters"
+    unit: Unit = "filter"
     layers: str = "all"
     fraction: float | None = 0.25
     count: int | None = None
@@ -317,6 +323,11 @@ class FinetuneSettings:
             raise InputError(
                 f"`finetune.method`={self.method} does nothing while `finetune.which` is none: "
                 "say which filters, or all"
+            )
+        if self.method == "correction" and self.unit != "filter":
+            raise InputError(
+                "`finetune.method`=correction puts units behind filters: "
+                f"it needs `finetune.unit`=filter, got {self.unit}"
             )
         if self.batch_norm == "full" and self.method != "network":
             raise InputError(

@@ -62,6 +62,8 @@ def main(options: RankingsOptions) -> int:
     work = open_workplace(options, console)
     if work.config.finetune.threshold is not None:
         raise InputError("rankings are compared by `finetune.fraction` or `finetune.count`, got a threshold")
+    if work.config.finetune.unit != "filter":
+        raise InputError(f"rankings of filters are compared, got `finetune.unit`={work.config.finetune.unit}")
     distances = tuple(dict.fromkeys((work.config.rank.distance, *options.distances)))
     for name in distances:
         _ = DISTANCES[name]

@@ -102,7 +102,8 @@ def _tuned(artifact: Artifact) -> dict[str, Any]:
                 rows = changes.get(f"{name}:rows")
                 changed[name] = None if rows is None else rows.tolist()
     filters = artifact.json("filters") if "filters.json" in files else {}
-    return {"stage": spec["stage"], "settings": spec["settings"], "filters": filters, "changed": changed}
+    parts = {"parts": artifact.json("parts")} if "parts.json" in files else {}
+    return {"stage": spec["stage"], "settings": spec["settings"], "filters": filters, **parts, "changed": changed}
 
 
 def _without_process(made_with: Any) -> dict[str, Any]:

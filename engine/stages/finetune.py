@@ -15,7 +15,7 @@ from engine.stages.noisy import noisy_sets
 from engine.stages.plan_filters import check_tuning, is_tuned_after, tuning
 from engine.stages.probe import make_judge, watched_splits
 from engine.stages.registration import NETWORK, register_stage
-from engine.stages.selected import selected_filters
+from engine.stages.selected import selected_filters, selected_parts
 from engine.training.correction import CorrectedFilters
 from engine.training.frozen import cut_network
 from engine.training.selective import SelectiveFilters
@@ -44,20 +44,27 @@ def finetune(context: StageContext) -> None:
     are not augmented.
 
     Files: ``changes.safetensors`` (what was changed only), ``filters.json`` ({layer: indices, best first}; empty where
-    no filters were chosen) and ``result.json``, which has the noisy images used as "labelled_noisy".
+    no filters were chosen), ``parts.json`` where whole layers or blocks were ({part: names of its parameters}, best
+    first; "all" for all of them) and ``result.json``, which has the noisy images used as "labelled_noisy".
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
     noisy = noisy_sets(context.data, settings, seed=seed)
     watched = watched_splits(context.data, context.spec.watch, distortion=settings["distortion"], seed=seed)
-    selected = selected_filters(context) if settings["method"] in ("filters", "correction") else {}
-    module = _METHODS[settings["method"]](context, selected, noisy.trained_on.images[:1].float() / 255)
+    example = noisy.trained_on.images[:1].float() / 255
+    parts = selected_parts(context) if "parts" in settings or "parameters" in settings else {}
+    by_filter = settings["method"] in ("filters", "correction") and not parts
+    selected = selected_filters(context) if by_filter else {}
+    tune = _METHODS[settings["method"]]
+    module = _tune_parts(context, parts, example) if parts else tune(context, selected, example)
     splits = _as_features(context, module, noisy.trained_on, noisy.selecting, *watched.values())
     judge = make_judge(splits[1], dict(zip(watched, splits[2:], strict=True)))
     trainer = train(context, module.to(context.device), splits[0], settings["training"], judge)
     trainer.load_best()
     context.attempt.write_tensors("changes", module.changes())
     context.attempt.write_json("filters", {layer: indices.tolist() for layer, indices in selected.items()})
+    if parts:
+        context.attempt.write_json("parts", parts)
     context.attempt.write_json("result", result_of(trainer, context, noisy.budget))
 
 
@@ -70,6 +77,11 @@ def _tune_filters(context: StageContext, selected: dict[str, Tensor], example: T
         train_classifier=settings["train_classifier"],
         example=example,
     )
+
+
+def _tune_parts(context: StageContext, parts: dict[str, list[str]], example: Tensor) -> Tuned:
+    names = [*(name for part in parts.values() for name in part), *context.spec.settings.get("further", ())]
+    return SelectiveFilters(context.network(), {}, whole=names, example=example)
 
 
 def _tune_classifier(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:

@@ -19,7 +19,6 @@ from engine.models.libraries import is_of_library, published_weights
 from engine.models.published import Published, fetch
 from engine.models.reference import describe, with_cifar_statistics
 from engine.models.weights import OPTIONAL, check_fit, n_other_classes
-from engine.settings import FinetuneSettings
 from engine.stages.network import build_on_meta
 from engine.stages.plan import TrialPlan
 from engine.stages.runner import find_whole
@@ -193,14 +192,14 @@ def check_weights(plan: TrialPlan, store: Store) -> tuple[str, ...]:
             where = f"{source} for a network {settings['name']}"
             check_fit(network, shapes, source=where, head=head)
             if n_others is not None:
-                notes = _new_classifier(plan, f"the classifier {head!r} in {where}", n_others)
+                notes = _new_classifier(plan, head, f"the classifier {head!r} in {where}", n_others)
     return notes
 
 
-def _new_classifier(plan: TrialPlan, old: str, n_classes: int) -> tuple[str, ...]:
+def _new_classifier(plan: TrialPlan, head: str | None, old: str, n_classes: int) -> tuple[str, ...]:
     """Check that a classifier of other classes than the weights' is trained; return what is to be said of it."""
     images = f"has {n_classes} classes, and the images have {plan.stages[0].settings['network']['num_classes']}"
-    if not _trains_classifier(plan.config.finetune):
+    if not _trains_classifier(plan, head):
         raise InputError(
             f"{old} {images}: a new one has to be trained (finetune.which=all, and finetune.method=network or "
             "classifier, or finetune.train_classifier=true)"
@@ -208,10 +207,13 @@ def _new_classifier(plan: TrialPlan, old: str, n_classes: int) -> tuple[str, ...
     return (f"{old} {images}: it is left out, and a new one begins at random",)
 
 
-def _trains_classifier(finetune: FinetuneSettings) -> bool:
+def _trains_classifier(plan: TrialPlan, head: str | None) -> bool:
+    finetune = plan.config.finetune
     if finetune.which == "none":
         return False
-    return finetune.method in ("network", "classifier") or (finetune.method == "filters" and finetune.train_classifier)
+    whole = [name for spec in plan for name in spec.settings.get("parameters", ())]
+    as_part = finetune.method == "filters" and (finetune.train_classifier or f"{head}.weight" in whole)
+    return finetune.method in ("network", "classifier") or as_part
 
 
 def _check_only_tested(plan: TrialPlan, source: str) -> None:

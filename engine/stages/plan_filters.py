@@ -12,6 +12,7 @@ from engine.layers.layer_names import layers_named
 from engine.ranking import filter_layers
 from engine.ranking.selection import n_asked, n_selected
 from engine.settings import FinetuneSettings
+from engine.stages.plan_parts import check_parts, chosen_parts
 from engine.stages.planning import Planning, relevant_training
 from engine.training.selective import classifier_name
 from engine.training.whole import batch_norms
@@ -31,9 +32,16 @@ def check_tuning(planning: Planning) -> None:
     finetune = planning.config.finetune
     if finetune.method == "classifier" or finetune.train_classifier:
         classifier_name(planning.network)
-    if finetune.method not in ("classifier", "network"):
+    if is_of_parts(finetune):
+        check_parts(planning)
+    elif finetune.method not in ("classifier", "network"):
         check_layers(planning.network, finetune.layers)
         _check_size(finetune, filter_counts(planning.network, finetune.layers))
+
+
+def is_of_parts(finetune: FinetuneSettings) -> bool:
+    """Return whether whole layers or blocks are chosen and tuned, not filters."""
+    return finetune.method == "filters" and finetune.unit != "filter"
 
 
 def is_tuned_after(planning: Planning) -> bool:
@@ -52,6 +60,8 @@ def _tuning(planning: Planning) -> dict[str, Any]:
         return settings
     if finetune.method == "network":
         return {**settings, "batch_norm": finetune.batch_norm if batch_norms(planning.network) else "frozen"}
+    if is_of_parts(finetune):
+        return settings | chosen_parts(planning)
     n_filters = filter_counts(planning.network, finetune.layers)
     settings |= {"n_filters": n_filters, **chosen_filters(finetune, n_filters)}
     if finetune.method == "filters":

@@ -17,6 +17,7 @@ from engine.layers import PUSH_PULL
 from engine.models import model_source_digest
 from engine.models.build import places
 from engine.ranking import FilterUnit, check_distance, filter_units
+from engine.ranking.network_parts import normalised_by
 from engine.settings import PushPullSettings, TrialConfig
 from engine.stages.network import build_network, build_on_meta
 
@@ -158,6 +159,21 @@ def _tried(settings: dict[str, Any], n_images: int, use: Callable[[nn.Module, to
 
 def _is_small(network: nn.Module, image_size: int) -> bool:
     return image_size <= SMALL_IMAGE and sum(value.numel() for value in network.parameters()) <= FEW_WEIGHTS
+
+
+@lru_cache(maxsize=64)
+def normalisations_of(settings_json: str) -> dict[str, str]:
+    """Return {convolution: the normalisation behind it} of a network, as far as a forward pass gets there.
+
+    Args:
+        settings_json: what builds the network, as canonical JSON.
+    """
+    settings = json.loads(settings_json)
+    shape = (1, settings["in_channels"], settings["image_size"], settings["image_size"])
+    try:
+        return normalised_by(build_on_meta(settings), torch.zeros(shape, device="meta"))
+    except Exception:  # what cannot run without weights raises as it likes
+        return normalised_by(build_network(settings, seed=0), torch.zeros(shape))
 
 
 @lru_cache(maxsize=256)

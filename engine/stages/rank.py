@@ -33,6 +33,7 @@ from engine.stages.limits import check_exemplars
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.plan_filters import check_tuning, is_tuned_after, needs_ranking, tuning
 from engine.stages.plan_network import check_maps
+from engine.stages.plan_parts import layers_of_parts
 from engine.stages.planning import Planning, with_sources
 from engine.stages.registration import register_stage
 
@@ -44,6 +45,9 @@ _FEATURES = ("pixels", "maps", RANDOM)
 ACROSS = "across"
 """The file with the ranking of all layers' filters together."""
 
+UNITS = "units"
+"""The file with the ranking of whole layers or blocks, in the order of the settings."""
+
 
 def _is_wanted(planning: Planning) -> bool:
     return is_tuned_after(planning) and needs_ranking(tuning(planning))
@@ -52,14 +56,16 @@ def _is_wanted(planning: Planning) -> bool:
 def _depends_on(planning: Planning) -> dict[str, Any]:
     """Return what of the ranking's settings matters to the fine-tuning that reads it."""
     chosen, ranking = tuning(planning), planning.config.rank
-    layers = list(chosen["n_filters"])
+    layers = _layers(planning)
     settings: dict[str, Any] = {
         "layers": layers,
         "distance": ranking.distance,
         "pairing": ranking.pairing,
         "distortion": planning.distortion(),
     }
-    if "count" in chosen:
+    if "parts" in chosen:
+        settings["units"] = layers_of_parts(planning)
+    elif "count" in chosen:
         settings["across_layers"] = True
     if ranking.pairing == "paired":
         by_distance = chosen["which"] == "random"  # as many as are above the threshold: no vote on which
@@ -72,6 +78,14 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
     looked_at = {*layers, settings.get("features")}
     units = [unit for layer, unit in planning.units().items() if layer in looked_at]
     return {**settings, "at": place_of_maps(ranking.at, units)}
+
+
+def _layers(planning: Planning) -> list[str]:
+    """Return the layers whose maps are looked at."""
+    chosen = tuning(planning)
+    if "parts" not in chosen:
+        return list(chosen["n_filters"])
+    return [layer for layers in layers_of_parts(planning).values() for layer in layers]
 
 
 def _of_unpaired(planning: Planning, layers: list[str]) -> dict[str, Any]:
@@ -102,8 +116,21 @@ def _check(planning: Planning) -> None:
     else:
         _check_unpaired(planning)
     _ = DISTANCES[ranking.distance]
-    layers = tuple(tuning(planning)["n_filters"])
-    check_maps(canonical_json(planning.network_settings), layers, ranking.distance)
+    if "parts" in tuning(planning):
+        _check_maps_of_parts(planning)
+    check_maps(canonical_json(planning.network_settings), tuple(_layers(planning)), ranking.distance)
+
+
+def _check_maps_of_parts(planning: Planning) -> None:
+    """Check that all parts have maps to be ranked by."""
+    unit = planning.config.finetune.unit
+    for part, layers in layers_of_parts(planning).items():
+        if not layers:
+            known = [name for name, own in layers_of_parts(planning).items() if own]
+            raise InputError(
+                f"{unit} {part!r} has no filters of more than one pixel, whose maps could rank it: leave it out of "
+                f"`finetune.layers` ({', '.join(known) or 'no other one'} can be ranked)"
+            )
 
 
 def _check_unpaired(planning: Planning) -> None:
@@ -123,7 +150,9 @@ def rank(context: StageContext) -> None:
     """Rank the filters of the wanted layers (filter paper, sections 3.2 and 3.4).
 
     Files: ``ranking.json``: {layer: {"order", "points", "mean_distance", "rule", "n_images"}}; with "across_layers"
-    also ``across.json``: the same of all layers' filters in one election, numbered through in the layers' order.
+    also ``across.json``: the same of all layers' filters in one election, numbered through in the layers' order; with
+    "units" also ``units.json``: the same of whole layers or blocks, an image's distance of one being the mean over its
+    filters.
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
@@ -138,6 +167,12 @@ def rank(context: StageContext) -> None:
     if settings.get("across_layers"):
         together = torch.cat([distances[layer] for layer in settings["layers"]], dim=-1)
         context.attempt.write_json(ACROSS, ranking_to_json(_elect(together, settings)))
+    if "units" in settings:
+        units = [
+            torch.cat([distances[layer] for layer in layers], dim=-1).mean(dim=-1)
+            for layers in settings["units"].values()
+        ]
+        context.attempt.write_json(UNITS, ranking_to_json(_elect(torch.stack(units, dim=-1), settings)))
 
 
 def _elect(distances: Tensor, settings: Mapping[str, Any]) -> FilterRanking:

@@ -9,7 +9,7 @@ from engine.errors import InputError
 from engine.ranking import FilterRanking, select_filters
 from engine.seeds import derive_seed, generator
 from engine.stages.context import StageContext
-from engine.stages.rank import ACROSS, ranking_from_json
+from engine.stages.rank import ACROSS, UNITS, ranking_from_json
 
 
 def selected_filters(context: StageContext) -> dict[str, Tensor]:
@@ -69,3 +69,36 @@ def _of_all_layers(context: StageContext, n_filters: dict[str, int]) -> dict[str
         selected[layer] = chosen[(chosen >= start) & (chosen < start + count)] - start
         start += count
     return selected
+
+
+def selected_parts(context: StageContext) -> dict[str, list[str]]:
+    """Return the layers or blocks to tune as one, {part: names of its parameters}, best first.
+
+    The settings have "which", and "parameters" where that is all of them; else "parts" ({part: names}), and how many:
+    "count" or "threshold".
+
+    Raises:
+        InputError: no part's mean distance is above the threshold.
+    """
+    settings, seed = context.spec.settings, context.spec.seed
+    assert seed is not None
+    if settings["which"] == "all":
+        return {"all": settings["parameters"]}
+    names = list(settings["parts"])
+    if settings["which"] == "random" and "count" in settings:
+        drawn = torch.randperm(len(names), generator=generator(seed, "select parts"))[: settings["count"]]
+        return {names[place]: settings["parts"][names[place]] for place in drawn.tolist()}
+    ranking = ranking_from_json(context.inputs["rank"].json(UNITS))
+    chosen = select_filters(
+        ranking,
+        count=settings.get("count"),
+        threshold=settings.get("threshold"),
+        which=settings["which"],
+        seed=derive_seed(seed, "parts"),
+    )
+    if not len(chosen):
+        raise InputError(
+            f"no mean distance of {', '.join(names)} is above `finetune.threshold` = {settings['threshold']:g}; "
+            f"the largest is {float(ranking.mean_distance.max()):.4g}"
+        )
+    return {names[place]: settings["parts"][names[place]] for place in chosen.tolist()}

@@ -8,7 +8,7 @@ differentiated, and BatchNorm's running statistics stand still.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class SelectiveFilters(nn.Module):
         selected: {layer name: filter indices (int64)}; the layers are convolutions of the network.
         batch_norm: "frozen", or "affine": the selected filters' γ and β are parameters too.
         train_classifier: whether the last linear layer is a parameter too.
+        whole: names of the network's parameters that are tuned whole, beside the selected filters.
         example: float images that the network takes, to find which normalisation follows which convolution.
 
     Raises:
@@ -41,6 +42,7 @@ class SelectiveFilters(nn.Module):
         *,
         batch_norm: Literal["frozen", "affine"] = "frozen",
         train_classifier: bool = False,
+        whole: Iterable[str] = (),
         example: Tensor,
     ) -> None:
         super().__init__()
@@ -55,6 +57,8 @@ class SelectiveFilters(nn.Module):
             if norm is not None:
                 for name in ("weight", "bias"):
                     self._select(f"{norm}.{name}", indices, network)
+        for name in whole:
+            self._select(name, None, network)
         if train_classifier:
             for name in ("weight", "bias"):
                 self._select(f"{classifier_name(network)}.{name}", None, network)

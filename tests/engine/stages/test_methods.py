@@ -6,7 +6,7 @@ import torch
 from engine.errors import InputError
 from engine.metrics import as_input, classification_error
 from engine.metrics.classification import error_and_loss
-from engine.ranking import borda_count, filter_distances
+from engine.ranking import borda_count, filter_distances, paired_distances
 from engine.stages import finetune
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted, noisy_and_clean, noisy_sets
@@ -47,6 +47,79 @@ def test_the_whole_network_is_tuned(workshop, batch_norm):
     assert moved(before, after) - {"bn1.num_batches_tracked"} >= {"conv1.weight", "fc.bias", "layer3.0.conv2.weight"}
     assert moved(before, after) <= expected | {name for name in norms if name.endswith("num_batches_tracked")}
     assert bool(moved(before, after) & norms) == (batch_norm != "frozen")
+
+
+def test_a_block_is_tuned_and_nothing_else_moves(workshop):
+    artifacts = artifacts_of(workshop, finetune__unit="block", finetune__which="all", finetune__layers="layer2")
+    kernels = {f"layer2.0.{name}.weight" for name in ("conv1", "conv2", "downsample.0")}
+    assert moved(*states(artifacts)) == kernels
+    assert artifacts["finetune"].json("result")["n_trained"] == 4 * 8 * 9 + 8 * 8 * 9 + 4 * 8
+    assert set(artifacts["finetune"].json("parts")["all"]) == kernels
+    assert artifacts["finetune"].json("filters") == {}
+    with_norms = artifacts_of(
+        workshop,
+        finetune__unit="layer",
+        finetune__which="all",
+        finetune__layers="layer2.0.conv1",
+        finetune__batch_norm="affine",
+    )
+    norm = {"layer2.0.bn1.weight", "layer2.0.bn1.bias"}
+    assert moved(*states(with_norms)) == {"layer2.0.conv1.weight", *norm}
+
+
+def test_all_blocks_are_the_whole_network(workshop):
+    whole = artifacts_of(workshop, finetune__method="network", finetune__batch_norm="affine")
+    blocks = artifacts_of(
+        workshop, finetune__unit="block", finetune__which="all", finetune__layers="all", finetune__batch_norm="affine"
+    )
+    (_, one), (_, other) = states(whole), states(blocks)
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-6)
+    assert blocks["finetune"].json("result")["n_trained"] == whole["finetune"].json("result")["n_trained"]
+
+
+def test_blocks_are_ranked_by_the_votes_on_their_filters_mean_distances(workshop):
+    settings = {"finetune__unit": "block", "finetune__layers": "layer*", "finetune__count": 2, "rank__distance": "l1"}
+    artifacts = artifacts_of(workshop, **settings)
+    network = load_network(artifacts["pretrain"], None, CPU)
+    noisy, clean, _ = noisy_and_clean(workshop.data, {"name": "awgn", "level": 25.0, "n_images": 20}, seed=0)
+    found = paired_distances(network, clean.images, noisy.images, None, distance="l1")
+    layers = {
+        "layer1": ["conv1", "layer1.0.conv1", "layer1.0.conv2"],
+        "layer2": ["layer2.0.conv1", "layer2.0.conv2"],
+        "layer3": ["layer3.0.conv1", "layer3.0.conv2"],
+    }
+    votes = torch.stack([torch.cat([found[name] for name in own], 1).mean(1) for own in layers.values()], 1)
+    points = torch.zeros(3)
+    for vote in votes:
+        for place, block in enumerate(sorted(range(3), key=lambda i: -float(vote[i]))):
+            points[block] += 10 - place
+    order = sorted(range(3), key=lambda i: (-float(points[i]), -float(votes[:, i].mean())))
+    assert artifacts["rank"].json("units")["points"] == points.tolist()
+    assert list(artifacts["finetune"].json("parts")) == [list(layers)[place] for place in order[:2]]
+    above = sorted(votes.mean(0).tolist())
+    only = {**settings, "finetune__threshold": (above[-1] + above[-2]) / 2}
+    del only["finetune__count"]
+    assert len(artifacts_of(workshop, **only)["finetune"].json("parts")) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"finetune__layers": "all"}, r"block 'fc' has no filters .* \(layer1, layer2, layer3 can be ranked\)"),
+        ({"finetune__layers": "layer1", "finetune__count": 2}, r"`finetune.count` = 2 selects 2 of the 1 blocks"),
+        ({"finetune__layers": "layer1"}, r"`finetune.fraction` = 0.25 selects 0 of the 1 blocks"),
+        ({"finetune__layers": "layer1,layer1.0"}, r"'layer1' and 'layer1.0', which both have 'layer1.0.conv1.weight'"),
+        ({"finetune__layers": "layer4"}, r"unknown block for `finetune.layers` 'layer4' \(did you mean 'layer3'"),
+        ({"finetune__layers": "first-9"}, "K from 1 to the network's 4 blocks, got 'first-9'"),
+        ({"finetune__layers": " , "}, "must be first, all, first-K or names of blocks"),
+        ({"finetune__layers": "bn1", "finetune__which": "all"}, "block 'bn1' .* has nothing to tune but normalisation"),
+        ({"finetune__method": "correction"}, "it needs `finetune.unit`=filter, got block"),
+    ],
+)
+def test_parts_that_cannot_be_tuned_are_refused_before_anything_runs(workshop, settings, sentence):
+    with pytest.raises(InputError, match=sentence):
+        workshop.plan(finetune__unit="block", **settings)
 
 
 def test_correction_units_leave_the_network_as_it_is(workshop):

@@ -148,6 +148,7 @@ def test_a_spec_survives_json(info):
 DOWN_FROM_RANK = ("rank", "finetune", "evaluate")
 DOWN_FROM_FINETUNE = ("finetune", "evaluate")
 UNPAIRED = {**ALL, "rank.pairing": "unpaired"}
+IN_BLOCKS = {**ALL, "finetune.layers": "layer1,layer2,layer3"}
 BY_SGD = {**ALL, "pretrain.optimizer": "sgd", "finetune.training.optimizer": "sgd"}
 BY_STEPS = {**ALL, "pretrain.schedule": "step", "finetune.training.schedule": "step"}
 
@@ -186,6 +187,7 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "rank.metric": (UNPAIRED, "hamming", DOWN_FROM_RANK),
     "rank.n_exemplars": (UNPAIRED, 2, DOWN_FROM_RANK),
     "finetune.which": (ALL, "least", DOWN_FROM_FINETUNE),
+    "finetune.unit": (IN_BLOCKS, "block", DOWN_FROM_RANK),
     "finetune.layers": (ALL, "first", DOWN_FROM_RANK),
     "finetune.fraction": (ALL, 0.5, DOWN_FROM_FINETUNE),
     "finetune.count": (ALL, 3, DOWN_FROM_FINETUNE),
@@ -284,6 +286,7 @@ def test_the_threads_of_the_cpu_are_not_in_the_keys_of_what_a_gpu_computes(info)
     assert keys(info, ALL, device="cuda", threads=2) == keys(info, ALL, device="cuda")
 
 
+WHOLE = {"finetune.which": "all", "finetune.unit": "block"}
 PLAIN: dict[str, Any] = {"push_pull.where": "none"}
 FROM_WEIGHTS = {**ALL, "model.weights": "ab" * 16}
 WITHOUT_NORMS = {**ALL, "model.name": "cnn-2"}
@@ -332,6 +335,13 @@ TESTED = {
         ({**ALL, "finetune.threshold": 0.1}, {"finetune.across_layers": True}),
         ({**ALL, "finetune.layers": "first"}, {"finetune.across_layers": True}),
         ({**ALL, "finetune.method": "correction"}, {"finetune.batch_norm": "affine"}),
+        ({**IN_BLOCKS, "finetune.unit": "block"}, {"finetune.layers": " layer3, layer1,layer2"}),
+        ({**IN_BLOCKS, "finetune.unit": "block"}, {"finetune.layers": "layer*"}),
+        ({**IN_BLOCKS, "finetune.unit": "block"}, {"finetune.across_layers": True}),
+        ({**IN_BLOCKS, "finetune.unit": "block"}, {"finetune.fraction": 0.3}),
+        (WHOLE, {"finetune.unit": "layer"}),
+        (WHOLE, {"finetune.train_classifier": True}),
+        (WHOLE, {"finetune.which": "most", "finetune.fraction": 1.0}),
         *(
             ({**ALL, "finetune.method": method}, {name: value})
             for method in ("network", "classifier", "retrain")

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gc
 import itertools
 import math
 import tempfile
@@ -42,7 +41,7 @@ from scipy.stats import binomtest
 
 from benchmarks.machine import describe_machine
 from engine.corruption_kinds import ALL, CLEAN
-from engine.metrics.inference import holm, smallest_effect
+from engine.metrics.inference import smallest_effect
 from engine.report.results import Results
 from engine.report.trial_results import TrialResult
 from engine.report.verdicts import Finding, findings
@@ -240,19 +239,12 @@ def main() -> None:
     if options.measure:
         measure(options.measure)
     print(f"{len(networks())} networks; {options.studies} studies without an effect of each kind, and as many with")
-    with ProcessPoolExecutor(initializer=settle) as workers:
+    with ProcessPoolExecutor() as workers:
         n_starred, n_null = 0, 0
         for starred, text in workers.map(tried, designs(), itertools.repeat(options.studies)):
             print(text, flush=True)
             n_starred, n_null = n_starred + starred, n_null + options.studies
     print(f"all of them: a star without an effect in {share(n_starred, n_null)} of {n_null} studies")
-
-
-def settle() -> None:
-    """Take what is imported out of garbage collection: statsmodels' ``multipletests`` collects at every call."""
-    holm([0.5])
-    gc.collect()
-    gc.freeze()
 
 
 def tried(design: Design, n: int) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from engine.data import DataInfo
 from engine.digest import canonical_json
@@ -158,7 +159,10 @@ def _tried(settings: dict[str, Any], n_images: int, use: Callable[[nn.Module, to
 
 
 def _is_small(network: nn.Module, image_size: int) -> bool:
-    return image_size <= SMALL_IMAGE and sum(value.numel() for value in network.parameters()) <= FEW_WEIGHTS
+    weights = list(network.parameters())
+    if image_size > SMALL_IMAGE or any(map(is_lazy, weights)):
+        return False
+    return sum(value.numel() for value in weights) <= FEW_WEIGHTS
 
 
 @lru_cache(maxsize=64)

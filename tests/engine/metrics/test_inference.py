@@ -5,6 +5,7 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from engine.metrics.inference import (
@@ -72,6 +73,14 @@ def test_holm_worked_by_hand():
     # sorted: 0.01·4, 0.02·3, 0.03·2, 0.5·1, each at least the one before
     assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx((0.06, 0.04, 0.5, 0.06))
     assert holm([]) == ()
+
+
+def test_holm_is_statsmodels_to_the_bit():
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 7, 30):
+        p_values = [*rng.uniform(0, 2 / n, n - 1).clip(max=1).tolist(), 0.01]
+        p_values[0] = p_values[-1]  # ties
+        assert list(holm(p_values)) == multipletests(p_values, method="holm")[1].tolist()
 
 
 def test_a_star_needs_both_tests():

@@ -1,23 +1,18 @@
 """Verdicts claim what is not there, and find what is, as often as they say; ``benchmarks/calibration.py`` has more."""
 
-import gc
-from collections.abc import Iterator
-
 import pytest
 from scipy.stats import binomtest
 
-from benchmarks.calibration import Design, designs, false_claims, found_claims, networks, settle, share
+from benchmarks.calibration import Design, designs, false_claims, found_claims, networks, share
 from engine.metrics.inference import LEVEL, POWER
 
 N_STUDIES = 200
 
 
 @pytest.fixture(scope="module")
-def tried() -> Iterator[Design]:
+def tried() -> Design:
     """Return the family of a 2×2 design: six comparisons."""
-    settle()
-    yield designs()[2]
-    gc.unfreeze()
+    return designs()[2]
 
 
 def is_at_most(count: int, n: int, share: float) -> bool:

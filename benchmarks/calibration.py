@@ -214,8 +214,8 @@ def _train(seed: int) -> dict[str, float]:
     import torch
 
     from engine.metrics import mean_by_corruption
+    from engine.metrics.scores import rows_to_table
     from engine.stages import data_getter, plan_trial, prepare_data, run_chain
-    from engine.stages.evaluate import rows_to_table
     from engine.store import Store
 
     torch.set_num_threads(1)

@@ -20,12 +20,12 @@ from engine.exporting.exported import WEIGHTS, exported_settings, read_config
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
 from engine.metrics import Baseline, corruption_scores, load_baseline
+from engine.metrics.scores import rows_to_table
 from engine.models.libraries import is_of_library
 from engine.report.error_grid import error_grid
 from engine.report.terminal import make_console, say
 from engine.settings import TrialConfig
 from engine.stages import check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
-from engine.stages.evaluate import rows_to_table
 from engine.stages.given_weights import FILES
 from engine.store import Store, open_store
 from pipelines._command_line import ComputeOptions, run

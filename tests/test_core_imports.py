@@ -125,6 +125,13 @@ def test_a_light_trial_imports_neither_torch_nor_mlflow_nor_optuna():
     assert not [name for name in ("torch", "mlflow", "optuna", "safetensors", "sklearn") if f"'{name}'" in loaded]
 
 
+def test_neither_what_a_study_says_nor_what_writes_it_to_a_tracker_imports_torch():
+    loaded = run(
+        "import engine.report.results, engine.orchestration.tracking.writing_process, sys; print(sorted(sys.modules))"
+    )
+    assert not [name for name in ("torch", "mlflow", "optuna", "ray", "matplotlib", "scipy") if f"'{name}'" in loaded]
+
+
 def test_importing_the_engine_imports_nothing_heavy():
     loaded = run("import engine, engine.stages, engine.orchestration, sys; print(sorted(sys.modules))")
     assert not [name for name in ("torch", "numpy", "ray", "optuna", "mlflow") if f"'{name}'" in loaded]

@@ -1,47 +1,37 @@
 """Errors, scores and what can be said of them over seeds."""
 
-from engine.metrics.baselines import NAMED_BASELINES, errors_as_csv, load_baseline, table_baseline
-from engine.metrics.calibration import MEASURES, Calibration, Measured, mean_calibration, measure, measured
-from engine.metrics.classification import as_input, classification_error, error_and_loss, predict
-from engine.metrics.scores import Baseline, Scores, corruption_scores, mean_by_corruption
-from engine.metrics.stability import ResponseStability, response_stability
-from engine.metrics.statistics import PairedDifference, paired_difference
-from engine.metrics.table import (
-    ErrorTable,
-    by_cell,
-    corrupted_split,
-    corrupted_splits,
-    error_table,
-    errors_by_cell,
-)
+from engine._lazy import lazy_names
 
-__all__ = [
-    "MEASURES",
-    "NAMED_BASELINES",
-    "Baseline",
-    "Calibration",
-    "ErrorTable",
-    "Measured",
-    "PairedDifference",
-    "ResponseStability",
-    "Scores",
-    "as_input",
-    "by_cell",
-    "classification_error",
-    "corrupted_split",
-    "corrupted_splits",
-    "corruption_scores",
-    "error_and_loss",
-    "error_table",
-    "errors_as_csv",
-    "errors_by_cell",
-    "load_baseline",
-    "mean_by_corruption",
-    "mean_calibration",
-    "measure",
-    "measured",
-    "paired_difference",
-    "predict",
-    "response_stability",
-    "table_baseline",
-]
+_MODULES = {
+    "Baseline": "engine.metrics.scores",
+    "Calibration": "engine.metrics.calibration",
+    "ErrorTable": "engine.metrics.scores",
+    "MEASURES": "engine.metrics.scores",
+    "Measured": "engine.metrics.calibration",
+    "NAMED_BASELINES": "engine.metrics.baselines",
+    "PairedDifference": "engine.metrics.statistics",
+    "ResponseStability": "engine.metrics.stability",
+    "Scores": "engine.metrics.scores",
+    "as_input": "engine.metrics.classification",
+    "by_cell": "engine.metrics.table",
+    "classification_error": "engine.metrics.classification",
+    "corrupted_split": "engine.metrics.table",
+    "corrupted_splits": "engine.metrics.table",
+    "corruption_scores": "engine.metrics.scores",
+    "error_and_loss": "engine.metrics.classification",
+    "error_table": "engine.metrics.table",
+    "errors_as_csv": "engine.metrics.baselines",
+    "errors_by_cell": "engine.metrics.table",
+    "load_baseline": "engine.metrics.baselines",
+    "mean_by_corruption": "engine.metrics.scores",
+    "mean_calibration": "engine.metrics.scores",
+    "measure": "engine.metrics.calibration",
+    "measured": "engine.metrics.calibration",
+    "paired_difference": "engine.metrics.statistics",
+    "predict": "engine.metrics.classification",
+    "response_stability": "engine.metrics.stability",
+    "table_baseline": "engine.metrics.baselines",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__all__ = sorted(_MODULES)

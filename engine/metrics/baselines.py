@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, unknown_name
-from engine.metrics.calibration import MEASURES
-from engine.metrics.scores import Baseline, mean_by_corruption
-from engine.metrics.table import ErrorTable
+from engine.metrics.scores import MEASURES, Baseline, ErrorTable, mean_by_corruption
 
 _COLUMNS = ["corruption", "severity", "error"]
 _MORE = list(MEASURES)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from engine.data import Split
 from engine.metrics.classification import predict, share_wrong
-from engine.metrics.scores import mean_by_corruption
 
 N_BINS = 15
-MEASURES = {"ece": "ECE", "nll": "NLL", "brier": "Brier"}
-"""{key of a record: how it is written} of what there is beside an error."""
 _ELEMENTS_AT_A_TIME = 1 << 22
 
 
@@ -94,17 +89,3 @@ def calibration_sums(logits: Tensor, labels: Tensor) -> Tensor:
         of_others = (shares.square().sum(1) - of_label.square()).clamp_min(0)
         sums += torch.stack([-likelihoods.gather(1, own).sum(), (of_others + (1 - of_label).square()).sum()])
     return torch.cat([gaps.abs().sum().unsqueeze(0), sums]) / n_images
-
-
-def mean_calibration(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return {measure: mean over corruptions of the means over severities} of an evaluation's rows.
-
-    A measure that some row lacks, as those of older evaluations do, is left out.
-    """
-    rows = list(rows)
-    found = {}
-    for measure in MEASURES:
-        if rows and all(row.get(measure) is not None for row in rows):
-            means = mean_by_corruption({(row["corruption"], row["severity"]): row[measure] for row in rows})
-            found[measure] = math.fsum(means.values()) / len(means)
-    return found

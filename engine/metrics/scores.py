@@ -1,13 +1,18 @@
-"""The field's scores of an error table, against a baseline that normalises them (push–pull paper, section 4.2.2)."""
+"""Error tables and their scores, against a baseline that normalises them (push–pull paper, section 4.2.2)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.errors import InputError
-from engine.metrics.table import ErrorTable
 
+ErrorTable = dict[tuple[str, int], float]
+"""{(corruption, severity): error}, fractions."""
+MEASURES = {"ece": "ECE", "nll": "NLL", "brier": "Brier"}
+"""{key of a record: how it is written} of what there is beside an error."""
 _ROUNDING = 1e-12
 """Of means: a difference below it is none."""
 
@@ -143,3 +148,27 @@ def _mean(values: Iterable[float]) -> float:
 
 def _listed(severities: Iterable[int]) -> str:
     return ", ".join(map(str, severities))
+
+
+def mean_calibration(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return {measure: mean over corruptions of the means over severities} of an evaluation's rows.
+
+    A measure that some row lacks, as those of older evaluations do, is left out.
+    """
+    rows = list(rows)
+    found = {}
+    for measure in MEASURES:
+        if rows and all(row.get(measure) is not None for row in rows):
+            means = mean_by_corruption({(row["corruption"], row["severity"]): row[measure] for row in rows})
+            found[measure] = math.fsum(means.values()) / len(means)
+    return found
+
+
+def table_to_rows(table: ErrorTable) -> list[dict[str, Any]]:
+    """Return an error table as raw rows, JSON."""
+    return [{"corruption": name, "severity": severity, "error": error} for (name, severity), error in table.items()]
+
+
+def rows_to_table(rows: list[dict[str, Any]]) -> ErrorTable:
+    """Return the error table of ``table_to_rows``."""
+    return {(row["corruption"], row["severity"]): row["error"] for row in rows}

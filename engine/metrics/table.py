@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from engine.corruptions import corrupt
 from engine.data import Split
 from engine.metrics.classification import classification_error
+from engine.metrics.scores import ErrorTable
 
-ErrorTable = dict[tuple[str, int], float]
 T = TypeVar("T")
 
 

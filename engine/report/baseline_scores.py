@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 from engine.errors import InputError, unknown_name
 from engine.metrics import Baseline, Scores, corruption_scores, load_baseline, table_baseline
-from engine.metrics.table import ErrorTable
+from engine.metrics.scores import ErrorTable
 from engine.report.columns import MOST, batched
 from engine.report.results import Results
 from engine.report.text_tables import Part, Table, percent_text

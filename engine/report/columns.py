@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from engine.corruption_kinds import ALL, CLEAN, by_kind
 from engine.metrics import mean_by_corruption
-from engine.metrics.table import ErrorTable
+from engine.metrics.scores import ErrorTable
 
 T = TypeVar("T")
 

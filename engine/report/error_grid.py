@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.metrics import MEASURES, Baseline, corruption_scores, mean_calibration
+from engine.metrics.scores import rows_to_table
 from engine.report.measurement import recorded_measurement
 from engine.report.text_tables import Table
-from engine.stages.evaluate import rows_to_table
 
 
 def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool = True) -> Table:

@@ -8,11 +8,10 @@ from typing import Any
 
 from engine.corruption_kinds import TUNED_ON
 from engine.explanation import as_typed
-from engine.metrics.table import ErrorTable
+from engine.metrics.scores import ErrorTable, rows_to_table
 from engine.report.columns import errors_by_column
 from engine.report.reasons import Reason
 from engine.stages.budget import NoisyBudget
-from engine.stages.evaluate import rows_to_table
 
 CORRUPTED = "corrupted"
 DEAD_SHARE = 0.95

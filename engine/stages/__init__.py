@@ -28,7 +28,7 @@ _MODULES = {
     "prepare_data": "engine.stages.prepared",
     "prepare_weights": "engine.stages.given_weights",
     "register_stage": "engine.stages.registration",
-    "rows_to_table": "engine.stages.evaluate",
+    "rows_to_table": "engine.metrics.scores",
     "run_chain": "engine.stages.chain",
     "run_stage": "engine.stages.runner",
     "train": "engine.stages.epochs",

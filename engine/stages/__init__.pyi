@@ -1,11 +1,11 @@
 """The names of engine.stages, for editors and type checkers: `python -m tests.test_stubs`."""
 
+from engine.metrics.scores import rows_to_table
 from engine.relevance import Condition
 from engine.stages.catalogue import STAGES
 from engine.stages.chain import StageOutcome, run_chain
 from engine.stages.context import StageCancelledError, StageContext
 from engine.stages.epochs import train
-from engine.stages.evaluate import rows_to_table
 from engine.stages.given_weights import InitialWeights, check_weights, prepare_weights
 from engine.stages.plan import TrialPlan, plan_trial
 from engine.stages.planning import Planning

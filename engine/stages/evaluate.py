@@ -21,7 +21,7 @@ from engine.metrics import (
     measured,
     predict,
 )
-from engine.metrics.table import ErrorTable
+from engine.metrics.scores import table_to_rows
 from engine.stages.context import StageContext
 from engine.stages.noisy import distorted
 from engine.stages.planning import Planning
@@ -162,13 +162,3 @@ def measured_rows(table: MeasuredTable) -> list[dict[str, Any]]:
     """Return what is measured in each cell as raw rows, JSON: the error, and the calibration beside it."""
     rows = table_to_rows({cell: found.error for cell, found in table.items()})
     return [row | found.calibration.to_json() for row, found in zip(rows, table.values(), strict=True)]
-
-
-def table_to_rows(table: ErrorTable) -> list[dict[str, Any]]:
-    """Return an error table as raw rows, JSON."""
-    return [{"corruption": name, "severity": severity, "error": error} for (name, severity), error in table.items()]
-
-
-def rows_to_table(rows: list[dict[str, Any]]) -> ErrorTable:
-    """Return the error table of ``table_to_rows``."""
-    return {(row["corruption"], row["severity"]): row["error"] for row in rows}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.metrics import Baseline, corruption_scores, mean_by_corruption, mean_calibration
+from engine.metrics.scores import rows_to_table
 from engine.result_names import Metric
-from engine.stages.evaluate import rows_to_table
 
 
 def epoch_metrics(record: Mapping[str, Any]) -> dict[str, Any]:

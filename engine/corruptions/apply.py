@@ -95,14 +95,14 @@ def register_severity_table(
         raise InputError(f"a severity table's name is a word, got {name!r}")
     for corruption in constants if isinstance(constants, Mapping) else ():
         if corruption not in CORRUPTION_REGISTRY:
-            raise unknown_name(f"corruption in severity table {name!r}", corruption, CORRUPTION_REGISTRY)
+            raise unknown_name("corruption", corruption, CORRUPTION_REGISTRY, of=f"severity table {name!r}")
     chosen = [
         checked_names(name, what, names, constants)
         for what, names in (("objective", objective), ("reported", reported))
     ]
     for corruption in (*chosen[0], *chosen[1]):
         if corruption not in constants:
-            raise unknown_name(f"corruption of severity table {name!r}", corruption, constants)
+            raise unknown_name("corruption", corruption, constants, of=f"severity table {name!r}")
     add_severity_table(name, constants)
     OBJECTIVES[name], REPORTED[name] = chosen
 

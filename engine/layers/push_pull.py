@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.errors import InputError, unknown_name
 from engine.layers.geometry import check_geometry
+from engine.layers.in_place import in_place_of
 from engine.layers.pull_kernel import check_h, pull_size, upsampling_steps
 from engine.layers.strided import convolve
 
@@ -110,29 +111,10 @@ class PushPull2d(nn.Conv2d):
         activation: str | Activation = "relu",
     ) -> PushPull2d:
         """Return a push–pull layer with the settings of a convolution and its very parameters; draws nothing."""
-        if not isinstance(convolution.weight, nn.Parameter):
-            raise InputError("its weight is computed (by a parametrisation or by pruning); make it a parameter first")
-        layer = cls(
-            convolution.in_channels,
-            convolution.out_channels,
-            convolution.kernel_size,  # type: ignore[arg-type]
-            convolution.stride,  # type: ignore[arg-type]
-            convolution.padding,  # type: ignore[arg-type]
-            convolution.dilation,  # type: ignore[arg-type]
-            convolution.groups,
-            convolution.bias is not None,
-            h=h,
-            alpha=alpha,
-            learn_alpha=learn_alpha,
-            activation=activation,
-            padding_mode=convolution.padding_mode,
-            device="meta",
-        )
-        layer.weight = convolution.weight
-        layer.bias = convolution.bias
+        layer = in_place_of(convolution, cls, h=h, alpha=alpha, learn_alpha=learn_alpha, activation=activation)
         layer._add_strength()
         layer._add_interpolation()
-        return layer.train(convolution.training)
+        return layer
 
     @property
     def alpha(self) -> Tensor:

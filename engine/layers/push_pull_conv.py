@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.errors import InputError, unknown_name
 from engine.layers.geometry import Pair, check_geometry
+from engine.layers.in_place import in_place_of
 from engine.layers.push_pull import PaddingMode
 from engine.layers.strided import convolve
 
@@ -83,27 +84,9 @@ class PushPullConv2d(nn.Conv2d):
         cls, convolution: nn.Conv2d, *, average: int = 3, alpha: float = 1.0, learn_alpha: bool = False
     ) -> PushPullConv2d:
         """Return a layer with the settings of a convolution and its very parameters; draws nothing."""
-        if not isinstance(convolution.weight, nn.Parameter):
-            raise InputError("its weight is computed (by a parametrisation or by pruning); make it a parameter first")
-        layer = cls(
-            convolution.in_channels,
-            convolution.out_channels,
-            convolution.kernel_size,  # type: ignore[arg-type]
-            convolution.stride,  # type: ignore[arg-type]
-            convolution.padding,  # type: ignore[arg-type]
-            convolution.dilation,  # type: ignore[arg-type]
-            convolution.groups,
-            convolution.bias is not None,
-            average=average,
-            alpha=alpha,
-            learn_alpha=learn_alpha,
-            padding_mode=convolution.padding_mode,
-            device="meta",
-        )
-        layer.weight = convolution.weight
-        layer.bias = convolution.bias
+        layer = in_place_of(convolution, cls, average=average, alpha=alpha, learn_alpha=learn_alpha)
         layer._add_strength()
-        return layer.train(convolution.training)
+        return layer
 
     def reset_parameters(self) -> None:
         """Draw the kernels as ``nn.Conv2d`` does, and biases from −1…1."""

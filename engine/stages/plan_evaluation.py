@@ -26,7 +26,7 @@ def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
     named = (*evaluate.corruptions, *evaluate.objective)
     for name in named:
         if name not in covered:
-            raise unknown_name(f"corruption of the severity table {table!r}", name, covered)
+            raise unknown_name("corruption", name, covered, of=f"severity table {table!r}")
     chosen = (*OBJECTIVES.get(table, covered), *REPORTED.get(table, covered))
     for name in dict.fromkeys((*named, *chosen)):
         check_constants(name, table, sorted(set(evaluate.severities)), data.channels, data.image_size)

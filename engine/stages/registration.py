@@ -170,7 +170,7 @@ def stages_in_order() -> list[Stage]:
     for name, stage in planned.items():
         for other in (*stage.follows, *stage.precedes, *stage.reads):
             if other not in planned and other != NETWORK:
-                raise unknown_name(f"stage beside which {name!r} stands", other, planned)
+                raise unknown_name("stage", other, planned, of=f"`reads`, `follows` or `precedes` of stage {name!r}")
         before[name] |= {*stage.follows, *stage.reads} - {NETWORK}
         for other in stage.precedes:
             before[other].add(name)
@@ -196,7 +196,7 @@ def _check_epochs(stage: str, path: str) -> None:
     """Refuse a setting that cannot say how many epochs a stage tells."""
     found = all_leaves().get(path)
     if found is None:
-        raise unknown_name(f"setting for the epochs of stage {stage!r}", path, all_leaves())
+        raise unknown_name("setting", path, all_leaves(), of=f"`epochs` of stage {stage!r}")
     if found.hint is not int:
         hint = getattr(found.hint, "__name__", found.hint)
         raise InputError(f"`epochs` of stage {stage!r} must name a setting of type int, got {path!r} of type {hint}")
@@ -240,6 +240,6 @@ def _conditions_of_section(
             found |= of_training(f"{name}.{item.name}")
     for path, conditions in matters_if.items():
         if not any(f"{leaf}.".startswith(f"{path.rstrip('.')}.") for leaf in leaves(settings)):
-            raise unknown_name(f"setting of stage {name!r}", path, leaves(settings))
+            raise unknown_name("setting", path, leaves(settings), of=f"`matters_if` of stage {name!r}")
         found[f"{name}.{path}"] = (*found.get(f"{name}.{path}", ()), *conditions)
     return found

@@ -116,8 +116,8 @@ def test_the_same_table_again_is_a_module_that_is_loaded_again():
         ("mine", NOISE, {"reported": "contrast"}, "`reported` of severity table 'mine' must be a tuple"),
         ("mine", NOISE, {"objective": (1,)}, "`objective` of severity table 'mine' must be a tuple"),
         (5, NOISE, {}, "a severity table's name is a word, got 5"),
-        ("mine", NOISE, {"objective": ("fog",)}, "unknown corruption of severity table 'mine' 'fog'"),
-        ("mine", NOISE, {"reported": ("fog",)}, "unknown corruption of severity table 'mine' 'fog'"),
+        ("mine", NOISE, {"objective": ("fog",)}, "severity table 'mine': unknown corruption 'fog'"),
+        ("mine", NOISE, {"reported": ("fog",)}, "severity table 'mine': unknown corruption 'fog'"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(name, constants, choices, sentence):

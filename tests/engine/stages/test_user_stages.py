@@ -279,7 +279,7 @@ def test_settings_of_every_type_that_the_engine_s_have_go_round(registry):
 @pytest.mark.parametrize(
     ("about", "sentence"),
     [
-        ({"follows": ("finetun",)}, r"beside which 'mine' stands 'finetun' \(did you mean 'finetune'\?\)"),
+        ({"follows": ("finetun",)}, r"of stage 'mine': unknown stage 'finetun' \(did you mean 'finetune'\?\)"),
         ({"follows": ("evaluate",), "precedes": ("rank",)}, "follow each other in a circle: .*mine"),
         ({"precedes": ("pretrain",)}, "'mine' reads a network, but comes before all stages that give one"),
         ({"follows": "finetune"}, "`follows` of stage 'mine' must be names in a tuple, got 'finetune'"),
@@ -287,8 +287,11 @@ def test_settings_of_every_type_that_the_engine_s_have_go_round(registry):
         ({"settings": Strange}, "setting 'mine.numbers' must be a bool, int, .*, got the type"),
         ({"settings": Mistyped}, "`mine.number` must be of type int, got 'one'"),
         ({"settings": Lacking}, "section 'mine' of the settings: TypeError: .*number"),
-        ({"settings": Plain, "epochs": "mine.epochs"}, "unknown setting for the epochs of stage 'mine' 'mine.epochs'"),
-        ({"settings": Plain, "matters_if": {"nmber": ()}}, r"unknown setting of stage 'mine' 'nmber' \(did you mean"),
+        ({"settings": Plain, "epochs": "mine.epochs"}, "`epochs` of stage 'mine': unknown setting 'mine.epochs'"),
+        (
+            {"settings": Plain, "matters_if": {"nmber": ()}},
+            r"`matters_if` of stage 'mine': unknown setting 'nmber' \(did you mean",
+        ),
         ({"name": "distortion", "settings": Plain}, "section of the settings cannot be called 'distortion'"),
         ({"name": "data"}, "a stage cannot be called 'data': the engine has that name for something else"),
         ({"name": "network"}, "a stage cannot be called 'network'"),

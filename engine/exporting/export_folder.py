@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from stat import S_IMODE
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from engine.exporting.portable import Run, read_onnx, read_program, write_onnx, 
 from engine.seeds import generator
 from engine.stages.network import to_device
 from engine.store.artifact import checksum
+from engine.store.attempts import write_readable
 
 TOLERANCE = 1e-4
 """By how much a format's logits may differ from the network's, as a share of the largest logit; of the order of what
@@ -94,8 +94,7 @@ def _write_weights(network: nn.Module, example: Tensor, path: Path, about: Mappi
     # contiguous copies: safetensors takes neither channels-last weights as they lie nor two names of one tensor
     values = network.state_dict().items()
     tensors = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in values}
-    save_file(tensors, path, metadata={"format": "pt"})
-    path.chmod(S_IMODE((path.parent / CONFIG).stat().st_mode))  # safetensors lets nobody else read what it writes
+    write_readable(path, lambda: save_file(tensors, path, metadata={"format": "pt"}))
 
 
 def _read_weights(path: Path) -> tuple[Run, str]:
@@ -109,6 +108,8 @@ _FORMATS = {
 }
 FORMATS = tuple(_FORMATS)
 """Names of the formats: weights and settings, a program of ``torch.export``, and ONNX."""
+FILES = frozenset({CONFIG, EXAMPLE, *(way.file for way in _FORMATS.values())})
+"""Names of all files that an export writes."""
 
 
 def check_formats(asked: Sequence[str]) -> None:

@@ -7,9 +7,10 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_IMODE
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Attempt:
         contiguous = _on_host(tensors)
         path = self.folder / _file_name(name, ".safetensors")
         with faults_named(f"writing {path.name} of {self.key}", self.folder):
-            save_file(contiguous, path)
+            write_readable(path, lambda: save_file(contiguous, path))
 
     def map_images(self, name: str, shape: Sequence[int]) -> np.ndarray:
         """Return the bytes of ``name``.safetensors to be filled: uint8 of a shape, the file mapped into memory.
@@ -75,6 +76,15 @@ class Attempt:
             sealed = {**always, **manifest}
             (self.folder / MANIFEST).write_text(json.dumps(sealed, indent=1, allow_nan=False))
         return sealed
+
+
+def write_readable(path: Path, write: Callable[[], None]) -> None:
+    """Have a new file written, with the rights of any other: safetensors lets nobody else read what it writes."""
+    path.touch()
+    mode = S_IMODE(path.stat().st_mode)
+    write()
+    if S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

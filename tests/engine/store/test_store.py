@@ -1,7 +1,9 @@
 import hashlib
 import json
+import os
 import pickle
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,20 @@ def test_a_published_artifact_is_found_with_what_was_written(store):
     assert list(store.keys()) == [KEY]
     assert leftovers(store) == []
     found.verify()
+
+
+def test_whoever_may_read_one_file_of_it_may_read_all(store):
+    """Of a store that several people share: each file has the rights that the writer's umask leaves."""
+    before = os.umask(0o002)
+    try:
+        publish(store)
+    finally:
+        os.umask(before)
+    folder = store.find(KEY).folder
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == dict.fromkeys(
+        ("manifest.json", "result.json", "weights.safetensors"), 0o664
+    )
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o775
 
 
 def test_another_store_object_over_the_folder_finds_it_too(store):

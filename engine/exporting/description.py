@@ -10,6 +10,7 @@ from torch import nn
 
 from engine.exporting.portable import IMAGES, LOGITS
 from engine.layers import PUSH_PULL, PushPull2d
+from engine.layers.pull_kernel import pull_size
 from engine.report.exported_trial import ExportedTrial
 from engine.report.results import Results
 from engine.stages.runner import environment
@@ -33,6 +34,7 @@ def describe_network(
         class_names: one for each logit; None where nobody knows them.
     """
     settings, trial = made[0].json("network"), exported.trial
+    configuration = results.space.config(trial.settings, seed=trial.seed)
     channels, side = settings["in_channels"], settings["image_size"]
     return {
         "classes": None if class_names is None else list(class_names),
@@ -46,7 +48,7 @@ def describe_network(
             "normalisation": _normalisation(network),
         },
         "output": {"name": LOGITS, "shape": ["n", settings["num_classes"]]},
-        "push_pull": push_pull_layers(network),
+        "push_pull": push_pull_layers(network, h=configuration.push_pull.h),
         "tuned": [_tuned(artifact) for artifact in made[1:]],
         "errors": trial.errors,
         "origin": {
@@ -58,7 +60,7 @@ def describe_network(
             "notes": list(exported.notes),
             "seed": trial.seed,
             "settings": dict(trial.settings),
-            "configuration": results.space.config(trial.settings, seed=trial.seed).flat(),
+            "configuration": configuration.flat(),
             "stages": dict(trial.stages),
             "made_with": _without_process(made[-1].manifest.get("environment", {})),
         },
@@ -66,20 +68,30 @@ def describe_network(
     }
 
 
-def push_pull_layers(network: nn.Module) -> dict[str, dict[str, Any]]:
+def push_pull_layers(network: nn.Module, *, h: float) -> dict[str, dict[str, Any]]:
     """Return {layer: its strengths, how these were learned, and what else the inhibition of its variant has}.
 
     Of 2020 that is h and the sides of the pull kernel in pixels; of 2024 the variant and the side of the average.
+
+    Args:
+        network: the network.
+        h: that was asked for. Layers are built with one that gives the same pull kernels, which are all that it says.
     """
-    return {name: _inhibition(layer) for name, layer in network.named_modules() if isinstance(layer, PUSH_PULL)}
+    return {name: _inhibition(layer, h) for name, layer in network.named_modules() if isinstance(layer, PUSH_PULL)}
 
 
-def _inhibition(layer: Any) -> dict[str, Any]:
+def _inhibition(layer: Any, asked: float) -> dict[str, Any]:
     if isinstance(layer, PushPull2d):
-        own = {"h": layer.h, "pull_kernel_size": list(layer.pull_kernel_size)}
+        own = {"h": asked if _makes(asked, layer) else layer.h, "pull_kernel_size": list(layer.pull_kernel_size)}
         return {**own, "alpha": layer.alpha.tolist(), "learn_alpha": layer.learn_alpha}
     alpha, learned = (layer.alpha.tolist(), "kernel") if layer.learn_alpha else (layer.alpha, None)
     return {"variant": "2024", "average": layer.average, "alpha": alpha, "learn_alpha": learned}
+
+
+def _makes(h: float, layer: PushPull2d) -> bool:
+    """Return whether the layer would have the same pull kernel with another h."""
+    can_be = h == 1 or all(side % 2 for side in layer.kernel_size)
+    return can_be and tuple(pull_size(side, h) for side in layer.kernel_size) == layer.pull_kernel_size
 
 
 def _normalisation(network: nn.Module) -> dict[str, Any] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.corruption_kinds import TUNED_ON
-from engine.metrics import PairedDifference
+from engine.metrics import PairedDifference, paired_difference
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.results import Results
 from engine.report.text_tables import Table, percent_text
@@ -25,14 +26,37 @@ def error_table(groups: Sequence[GroupSummary], columns: Sequence[str], of: str 
         columns: of errors.
         of: what the columns are, if they are not all.
     """
-    columns = [*columns, *([TUNED_ON] if has_tuned(groups) and not of else [])]
-    rows = [
-        (group.name, group.count, *(percent_text(group.errors.get(column, ())) for column in columns))
-        for group in groups
-    ]
     title = "Test error in %, mean ±std over seeds; corruptions over all severities"
-    return Table(
-        f"Test error in %: {of}" if of else title, ("", "seeds", *columns), rows, align="l" + "r" * (1 + len(columns))
+    return _error_table(groups, columns, of, title if not of else "", percent_text)
+
+
+def interval_table(groups: Sequence[GroupSummary], columns: Sequence[str], of: str = "") -> Table:
+    """Return the same with the mean's 95 % t interval below each."""
+    title = "Test error in %: mean ± standard deviation over seeds, and the mean’s 95 % interval"
+    found = _error_table(groups, columns, of, title if not of else "", _with_interval)
+    return dataclasses.replace(found, caption="Corruptions over all severities.")
+
+
+def _error_table(
+    groups: Sequence[GroupSummary],
+    columns: Sequence[str],
+    of: str,
+    title: str,
+    shown: Callable[[Sequence[float]], str],
+) -> Table:
+    columns = [*columns, *([TUNED_ON] if has_tuned(groups) and not of else [])]
+    rows = [(group.name, group.count, *(shown(group.errors.get(column, ())) for column in columns)) for group in groups]
+    head = ("", "seeds", *columns)
+    return Table(title or f"Test error in %: {of}", head, rows, align="l" + "r" * (1 + len(columns)))
+
+
+def _with_interval(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return percent_text(values)
+    found = paired_difference(values, [0.0] * len(values))
+    return (
+        f"{100 * found.mean:.1f} ±{100 * statistics.stdev(values):.1f}\n"
+        f"[{100 * max(0.0, found.low):.1f}, {100 * min(1.0, found.high):.1f}]"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.metrics import PairedDifference, paired_difference
@@ -39,8 +39,15 @@ class Results:
     def __repr__(self) -> str:
         states = Counter(trial.state for trial in self.trials)
         counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
-        groups = ", ".join(f"{group.name} {group.count}" for group in self.groups())
+        groups = ", ".join(f"{name} {n} of {n_seeds}" for name, n, n_seeds in self._seeds_by_group())
         return f"Results(study {self.study!r}, {len(self.trials)} trials: {counts}; seeds: {groups or 'none'})"
+
+    def _seeds_by_group(self) -> Iterator[tuple[str, int, int]]:
+        """Yield each group with how many of its seeds are complete, and of how many; no errors are looked at."""
+        for name, trials in self._by_group().items() if self.trials else ():
+            seeds = {trial.seed for trial in trials}
+            complete = {trial.seed for trial in trials if trial.state == "COMPLETE"}
+            yield name, len(complete), max(self.space.n_seeds, len(seeds))
 
     def groups(self) -> list[GroupSummary]:
         """Return the arms in their order, then the winner once it is computed; none before a trial has ended.

@@ -5,18 +5,15 @@ from __future__ import annotations
 import io
 import json
 import math
-import statistics
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from engine.corruption_kinds import TUNED_ON
 from engine.explanation import as_typed
-from engine.metrics import paired_difference
 from engine.report.columns import corruption_columns, kind_columns
-from engine.report.comparisons import declared_table, difference_table, measured_table
-from engine.report.groups import GroupSummary, has_tuned
+from engine.report.comparisons import declared_table, difference_table, interval_table, measured_table
+from engine.report.groups import GroupSummary
 from engine.report.page.drawing import Picture
 from engine.report.page.filter_figures import borda_bars, strengths_dots, tuned_points, tuning_lines
 from engine.report.page.forest import declared_forest, groups_forest
@@ -198,40 +195,6 @@ def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[P
     section.parts += scores
     section.parts += [sentence for measurement in results.measurements for sentence in measurement.sentences()]
     return section
-
-
-def interval_table(groups: Sequence[GroupSummary], columns: Sequence[str], of: str = "") -> Table:
-    """Return mean ± standard deviation of the groups' test errors, and below it the mean's 95 % t interval.
-
-    Args:
-        groups: the rows.
-        columns: of errors.
-        of: what the columns are, if they are not all.
-    """
-    columns = [*columns, *([TUNED_ON] if has_tuned(groups) and not of else [])]
-    rows = [
-        (group.name, group.count, *(_with_interval(group.errors.get(column, ())) for column in columns))
-        for group in groups
-    ]
-    return Table(
-        f"Test error in %: {of or 'mean ± standard deviation over seeds, and the mean’s 95 % interval'}",
-        ("", "seeds", *columns),
-        rows,
-        align="l" + "r" * (1 + len(columns)),
-        caption="Corruptions over all severities.",
-    )
-
-
-def _with_interval(values: Sequence[float]) -> str:
-    if not values:
-        return "–"
-    if len(values) == 1:
-        return f"{100 * values[0]:.1f}"
-    found = paired_difference(values, [0.0] * len(values))
-    return (
-        f"{100 * found.mean:.1f} ±{100 * statistics.stdev(values):.1f}\n"
-        f"[{100 * max(0.0, found.low):.1f}, {100 * min(1.0, found.high):.1f}]"
-    )
 
 
 def _severities(results: Results, groups: Sequence[GroupSummary]) -> Section:

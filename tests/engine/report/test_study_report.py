@@ -403,6 +403,8 @@ def test_results_are_short_at_a_prompt() -> None:
     assert len(repr(results)) < 300
     assert "310 trials: 308 COMPLETE, 1 PRUNED, 1 FAIL" in repr(results)
     assert "plain 2 of 2" in repr(results)
+    lacking = dataclasses.replace(results.trials[0], errors={"objective": 0.3})  # a record of some other version's
+    assert "plain 2 of 2" in repr(dataclasses.replace(results, trials=(lacking, *results.trials[1:])))
     assert repr(results.groups()) == "[GroupSummary('plain', 2 of 2), GroupSummary('push-pull', 2 of 2), " + (
         "GroupSummary('winner', 2 of 2)]"
     )

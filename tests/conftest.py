@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from engine.registry import Registry
 from engine.variables import NAMES
 
+ROOT = Path(__file__).parents[1]
+TEMPORARY = Path(tempfile.gettempdir()).resolve()
 SPACES = "search_spaces."
 """What modules begin with that register how the project's own spaces are shown."""
 
@@ -31,9 +38,34 @@ Registry.__init__ = _make_and_note  # type: ignore[method-assign]  # before the 
 
 @pytest.fixture(autouse=True)
 def _own_entries_forgotten() -> Iterator[None]:
-    """Forget, after each test, what it registered beside the engine's own: the next meets the engine's names alone."""
+    with forgotten():
+        yield
+
+
+@contextmanager
+def forgotten() -> Iterator[None]:
+    """Forget, at the end, what was registered beside the engine's own: who comes next meets the engine's names alone.
+
+    Modules that lie in temporary folders are forgotten with it, so that who imports them again registers again.
+    """
     before = {registry: set(registry) for registry in _registries}
-    yield
+    modules = set(sys.modules)
+    try:
+        yield
+    finally:
+        _forget_entries(before)
+        for name in sys.modules.keys() - modules:
+            if _is_temporary(sys.modules[name]):
+                del sys.modules[name]
+
+
+def _is_temporary(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    path = Path(file or "/").resolve()
+    return path.is_relative_to(TEMPORARY) and not path.is_relative_to(ROOT)
+
+
+def _forget_entries(before: Mapping[Registry, Set[str]]) -> None:
     for registry in _registries:
         for name in set(registry) - before.get(registry, set()):
             own = registry.source_digest(name) is None or getattr(registry[name], "__module__", "").startswith(SPACES)

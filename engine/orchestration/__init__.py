@@ -11,6 +11,7 @@ _MODULES = {
     "TrackerRequest": "engine.orchestration.tracking.tracker_kinds",
     "TrialResult": "engine.report.trial_results",
     "draw_figure": "engine.orchestration.tracking.tracker_kinds",
+    "export": "engine.orchestration.sweep",
     "load_results": "engine.orchestration.sweep",
     "register_pruner": "engine.orchestration.search.pruner_kinds",
     "register_sampler": "engine.orchestration.search.samplers",

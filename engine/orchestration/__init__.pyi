@@ -3,7 +3,7 @@
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search.pruner_kinds import PrunerNumber, PrunerRequest, register_pruner
 from engine.orchestration.search.samplers import SamplerRequest, register_sampler
-from engine.orchestration.sweep import load_results, run_sweep
+from engine.orchestration.sweep import export, load_results, run_sweep
 from engine.orchestration.tracking.tracker_kinds import TrackerRequest, draw_figure, register_tracker
 from engine.report.results import Results
 from engine.report.trial_results import TrialResult
@@ -17,6 +17,7 @@ __all__ = [
     "TrackerRequest",
     "TrialResult",
     "draw_figure",
+    "export",
     "load_results",
     "register_pruner",
     "register_sampler",

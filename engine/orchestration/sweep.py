@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.exporting.exported import WEIGHTS
+from engine.exporting.study_network import ExportedNetwork, export_study
 from engine.exporting.taken_home import take_home
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.mps import described, mps
@@ -23,7 +24,7 @@ from engine.orchestration.preparation import Prepared, is_private, opening_notes
 from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.driver_lease import DriverLease
 from engine.orchestration.search.remaining_trials import remaining_trials
-from engine.orchestration.search.stored_studies import open_study, results_of
+from engine.orchestration.search.stored_studies import gone_if_refused, open_study, results_of
 from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
 from engine.orchestration.tracking.origin import Origin, data_sets, program_name
 from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
@@ -90,6 +91,44 @@ def load_results(study: str, *, home: str | Path | None = None, storage: str | N
         InputError: there is no such study.
     """
     return StudyResults.of(read_results(SweepOptions.of({"home": home, "storage": storage}).storage_url, study))
+
+
+def export(
+    study: str | Results,
+    folder: str | Path,
+    *,
+    what: str = WINNER,
+    formats: Sequence[str] = (),
+    replace: bool = False,
+    home: str | Path | None = None,
+    storage: str | None = None,
+    store: str | Path | None = None,
+) -> ExportedNetwork:
+    """Write a study's network into a folder, from which ``load_exported`` of engine has it back.
+
+    Args:
+        study: its name, or its results.
+        folder: a new folder, or an empty one.
+        what: "winner", "arm:NAME" or "trial:N": of several seeds the one with the median error on corrupted validation
+            images; where the winner has no repeats, the best proposal.
+        formats: of "safetensors", "pt2" and "onnx"; all that can be written if none is named.
+        replace: whether a network that was exported into the folder before is replaced; nothing else is ever removed.
+        home, storage: as of ``load_results``.
+        store: where the artifacts are, if neither in ROBUSTUNE_STORE nor in the folder of the sweep.
+
+    Raises:
+        InputError: no such study, no such trial, a folder that has other files, a format that cannot be written, or
+            artifacts that were cleaned up.
+    """
+    options = SweepOptions.of({"home": home, "storage": storage, "store": store})
+    return export_study(
+        lambda: study if isinstance(study, Results) else read_results(options.storage_url, study),
+        Path(folder),
+        store=options.store_place,
+        what=what,
+        formats=formats,
+        replace=replace,
+    )
 
 
 class Sweep:
@@ -169,7 +208,8 @@ class Sweep:
         so_far = results_of(held)
         check_comparable(self.name, so_far.measurements, prepared.measurement)
         check_reproduces(so_far, Identities(planned.space, prepared.identity))
-        with DriverLease(held, wait_s=self.options.wait_s, say=self._say), self._at_the_store():
+        lease = DriverLease(held, wait_s=options.wait_s, say=self._say)
+        with lease, gone_if_refused(held, options.storage_url), self._at_the_store():
             study = self._study = SweepStudy(
                 planned,
                 held,

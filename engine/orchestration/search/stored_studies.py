@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Literal
 
@@ -70,6 +71,18 @@ def results_so_far(
         return None
     study = _load(storage, name)
     return results_of(study) if _check_same(study, space, study_seed, objectives) else None
+
+
+@contextmanager
+def gone_if_refused(study: optuna.Study, storage: str) -> Iterator[None]:
+    """Remove a study that has no trial where what is to run on it is refused: nothing was begun."""
+    try:
+        yield
+    except InputError:
+        with suppress(Exception):  # a database that is away must not hide why
+            if not study.get_trials(deepcopy=False):
+                optuna.delete_study(study_name=study.study_name, storage=open_storage(storage))
+        raise
 
 
 def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: tuple[str, ...]) -> bool:

@@ -8,15 +8,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 import tyro
 from rich.console import Console
 from safetensors.torch import save_file
 
+from engine.errors import InputError
 from engine.models import build_model
+from engine.orchestration import run_sweep
 from engine.orchestration.options import SweepOptions, sweep_command
 from engine.orchestration.preparation import opening_notes, prepare
+from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
 from engine.report.results import Results
 from engine.report.study_report import closing_report, study_report
@@ -202,3 +206,16 @@ def test_who_interrupts_as_the_last_trial_ends_is_told_that_all_are_done(tmp_pat
     monkeypatch.setattr(sweep, "print_report", lambda _: None)
     sweep.run()
     assert console.file.getvalue().strip() == "interrupted, but all 2 trials are done"
+
+
+def test_a_sweep_that_no_cluster_takes_leaves_no_study_and_takes_none_away(tmp_path: Path) -> None:
+    options = {"home": tmp_path, "n_trials": 4, "ray_address": "no-address"}
+    with pytest.raises(InputError, match="no Ray cluster answers at 'no-address'"):
+        run_sweep(SPACE, study="refused", **options)
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    assert optuna.get_all_study_names(storage) == []
+    planned = prepare(SweepOptions(**options), SPACE).planned
+    open_study(planned.space, planned.study_seed, storage=storage, name="begun").ask()
+    with pytest.raises(InputError, match="no Ray cluster answers at 'no-address'"):
+        run_sweep(SPACE, study="begun", **options)
+    assert optuna.get_all_study_names(storage) == ["begun"]

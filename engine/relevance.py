@@ -92,6 +92,7 @@ _IN_LAYERS = Condition(
     ("finetune.layers", "finetune.threshold"),
     lambda s: s["finetune.threshold"] is None and s["finetune.layers"].strip() not in ("first", "first-1"),
 )
+_BY_MAPS = _is("rank.by", "maps")
 _PAIRED, _UNPAIRED = _is("rank.pairing", "paired"), _is("rank.pairing", "unpaired")
 _CHOSEN_BY_FEATURES = Condition(
     "`rank.features` is not random", ("rank.features",), lambda s: s["rank.features"] != "random"
@@ -123,11 +124,15 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     **of_training("pretrain"),
     "distortion.": (_TUNED,),
     "rank.": (_BY_FILTER, _RANKED),
-    "rank.election": (_PAIRED, _VOTED),
-    "rank.top": (_PAIRED, _VOTED, _OF_PLACES),
-    "rank.features": (_UNPAIRED,),
-    "rank.metric": (_UNPAIRED, _CHOSEN_BY_FEATURES),
-    "rank.n_exemplars": (_UNPAIRED,),
+    "rank.batch_size": (_is("rank.by", "gradient"),),
+    "rank.distance": (_BY_MAPS,),
+    "rank.at": (_BY_MAPS,),
+    "rank.election": (_BY_MAPS, _PAIRED, _VOTED),
+    "rank.top": (_BY_MAPS, _PAIRED, _VOTED, _OF_PLACES),
+    "rank.pairing": (_BY_MAPS,),
+    "rank.features": (_BY_MAPS, _UNPAIRED),
+    "rank.metric": (_BY_MAPS, _UNPAIRED, _CHOSEN_BY_FEATURES),
+    "rank.n_exemplars": (_BY_MAPS, _UNPAIRED),
     "finetune.which": (_BY_FILTER,),
     "finetune.method": (_TUNED,),
     "finetune.unit": (_TUNED, _is("finetune.method", "filters")),
@@ -138,6 +143,7 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "finetune.across_layers": (_CHOSEN, _BY_FILTER, _is("finetune.unit", "filter"), _IN_LAYERS),
     "finetune.batch_norm": (_TUNED, _is("finetune.method", "filters", "network")),
     "finetune.train_classifier": (_TUNED, _is("finetune.method", "filters")),
+    "finetune.rates": (_TUNED, _is("finetune.method", "filters")),
     "finetune.select_by": (_TUNED,),
     "finetune.training.": (_TUNED, _NOT_RETRAINED),
     **of_training("finetune.training"),

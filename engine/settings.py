@@ -228,9 +228,13 @@ class DistortionSettings:
 
 @dataclass(frozen=True)
 class RankSettings:
-    """How filters are ranked by what a distortion does to their maps (filter paper, sections 3.2 and 3.4).
+    """How filters are ranked: by what a distortion does to their maps (filter paper, sections 3.2, 3.4), or otherwise.
 
     Attributes:
+        by: what ranks filters, layers or blocks: their "maps"; or, of the labelled noisy images that are trained on,
+            the "gradient" (its norm over that of the weights, mean over batches: Lee et al. 2023) or Fisher
+            information, "fisher" (the squared gradient of an image's log-likelihood, mean over images and weights).
+        batch_size: images whose mean loss has one gradient, ≥ 1.
         distance: a registered distance between the clean and the noisy activation map (``--list names`` has all).
         at: where a layer's maps are taken: behind its "convolution", its "normalisation" or its "activation".
         election: a registered rule that turns the images' distances into one ranking (``--list names`` has all).
@@ -244,6 +248,8 @@ class RankSettings:
         n_exemplars: exemplars of each set, ≥ 1.
     """
 
+    by: Literal["maps", "gradient", "fisher"] = "maps"
+    batch_size: int = 64
     distance: str = "emd_1d"
     at: Place = "activation"
     election: str = "borda"
@@ -254,6 +260,7 @@ class RankSettings:
     n_exemplars: int = 1
 
     def __post_init__(self) -> None:
+        _require(self.batch_size >= 1, "rank.batch_size", "≥ 1", self.batch_size)
         _require(1 <= self.top < 2**31, "rank.top", "in [1, 2**31)", self.top)
         _require(self.n_exemplars >= 1, "rank.n_exemplars", "≥ 1", self.n_exemplars)
 
@@ -277,13 +284,16 @@ class FinetuneSettings:
             or blocks themselves.
         fraction: share of the filters that is tuned, in (0, 1]; this, ``count`` or ``threshold`` is given.
         count: number of filters that are tuned, ≥ 1.
-        threshold: mean distance, ≥ 0, above which filters count as affected; their number is known after the ranking,
-            and "least" and "random" take as many of each layer.
+        threshold: mean distance, ≥ 0, above which filters count as affected (with another ``rank.by``, what it
+            measures); their number is known after the ranking, and "least" and "random" take as many of each layer.
         across_layers: whether the filters of all ``layers`` stand in one election, and ``fraction`` or ``count`` is of
             them together; else each layer elects its own, and ``fraction`` or ``count`` is of each.
         batch_norm: what of batch normalisation is tuned: nothing ("frozen"), or γ and β ("affine") of the selected
             filters or the whole network, or ("full", of the whole network alone) its running statistics as well.
         train_classifier: whether the last linear layer is tuned beside the filters.
+        rates: whether the learning rate is "equal" for all that is tuned, or by the "gradient": before each epoch
+            multiplied, for each filter or, of layers and blocks, each tensor, by the relative norm of its gradient over
+            the largest one (Auto-RGN, Lee et al. 2023). γ and β then have none.
         select_by: which labelled noisy images choose the best epoch, and end the training by its patience: "held-out",
             every fifth of ``distortion.n_images`` (five are the fewest then), which is not trained on; or "validation",
             all validation images with the distortion, as many labels more than ``distortion.n_images``. For every
@@ -301,6 +311,7 @@ class FinetuneSettings:
     across_layers: bool = False
     batch_norm: Literal["frozen", "affine", "full"] = "frozen"
     train_classifier: bool = False
+    rates: Literal["equal", "gradient"] = "equal"
     select_by: SelectBy = "held-out"
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(epochs=6, learning_rate=1e-3, schedule="constant", patience=15)
@@ -323,6 +334,11 @@ class FinetuneSettings:
             raise InputError(
                 f"`finetune.method`={self.method} does nothing while `finetune.which` is none: "
                 "say which filters, or all"
+            )
+        if self.rates == "gradient" and self.method == "filters" and self.batch_norm != "frozen":
+            raise InputError(
+                "`finetune.rates`=gradient has no learning rate for γ and β: "
+                f"it needs `finetune.batch_norm`=frozen, got {self.batch_norm}"
             )
         if self.method == "correction" and self.unit != "filter":
             raise InputError(

@@ -62,8 +62,11 @@ def main(options: RankingsOptions) -> int:
     work = open_workplace(options, console)
     if work.config.finetune.threshold is not None:
         raise InputError("rankings are compared by `finetune.fraction` or `finetune.count`, got a threshold")
-    if work.config.finetune.unit != "filter":
-        raise InputError(f"rankings of filters are compared, got `finetune.unit`={work.config.finetune.unit}")
+    if work.config.finetune.unit != "filter" or work.config.rank.by != "maps":
+        raise InputError(
+            "rankings of filters by their maps are compared, got "
+            f"`finetune.unit`={work.config.finetune.unit} and `rank.by`={work.config.rank.by}"
+        )
     distances = tuple(dict.fromkeys((work.config.rank.distance, *options.distances)))
     for name in distances:
         _ = DISTANCES[name]

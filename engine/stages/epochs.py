@@ -16,6 +16,7 @@ from engine.stages.probe import make_judge, watched_splits
 from engine.training import Trainer
 from engine.training.captured import Capturing
 from engine.training.loop import Judge
+from engine.training.relative_rates import RelativeRates
 
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -29,6 +30,7 @@ def train(
     *,
     begin: Callable[[StageContext], Checkpoint | None] = lambda context: None,
     architecture: str | None = None,
+    rates: RelativeRates | None = None,
 ) -> Trainer:
     """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one.
 
@@ -41,6 +43,7 @@ def train(
             the probe is watched. What else than an ``EpochRecord``'s errors it returns is told as metrics.
         begin: where no checkpoint is left, gives one to start from, or None.
         architecture: what tells modules apart whose steps are other ones; None where nothing does.
+        rates: gives parts of the module learning rates of their own: then no step is recorded.
     """
     seed = context.spec.seed
     assert seed is not None
@@ -53,7 +56,10 @@ def train(
         seed=seed,
         judge=judge,
         capturing=Capturing(architecture) if context.spec.numerics.get("captured") else None,
+        rates=rates,
     )
+    if rates is not None and trainer.capturing is not None:
+        trainer.capturing.reason = "parts of the network have learning rates of their own"
     found = context.load_checkpoint() or begin(context)
     if found is not None:
         trainer.restore(*found)

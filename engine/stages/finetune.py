@@ -8,6 +8,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from engine.data import Split
+from engine.ranking.gradients import GRADIENT
 from engine.seeds import generator
 from engine.stages.context import StageContext
 from engine.stages.epochs import result_of, train
@@ -18,6 +19,7 @@ from engine.stages.registration import NETWORK, register_stage
 from engine.stages.selected import selected_filters, selected_parts
 from engine.training.correction import CorrectedFilters
 from engine.training.frozen import cut_network
+from engine.training.relative_rates import RelativeRates
 from engine.training.selective import SelectiveFilters
 from engine.training.whole import WholeNetwork
 
@@ -59,13 +61,18 @@ def finetune(context: StageContext) -> None:
     module = _tune_parts(context, parts, example) if parts else tune(context, selected, example)
     splits = _as_features(context, module, noisy.trained_on, noisy.selecting, *watched.values())
     judge = make_judge(splits[1], dict(zip(watched, splits[2:], strict=True)))
-    trainer = train(context, module.to(context.device), splits[0], settings["training"], judge)
+    rates = _own_rates(module) if settings.get("rates") == GRADIENT else None
+    trainer = train(context, module.to(context.device), splits[0], settings["training"], judge, rates=rates)
     trainer.load_best()
     context.attempt.write_tensors("changes", module.changes())
     context.attempt.write_json("filters", {layer: indices.tolist() for layer, indices in selected.items()})
     if parts:
         context.attempt.write_json("parts", parts)
     context.attempt.write_json("result", result_of(trainer, context, noisy.budget))
+
+
+def _own_rates(module: Tuned) -> RelativeRates | None:
+    return module.own_rates() if isinstance(module, SelectiveFilters) else None
 
 
 def _tune_filters(context: StageContext, selected: dict[str, Tensor], example: Tensor) -> Tuned:

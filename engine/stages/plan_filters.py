@@ -60,6 +60,8 @@ def _tuning(planning: Planning) -> dict[str, Any]:
         return settings
     if finetune.method == "network":
         return {**settings, "batch_norm": finetune.batch_norm if batch_norms(planning.network) else "frozen"}
+    if finetune.method == "filters" and finetune.rates != "equal":
+        settings["rates"] = finetune.rates
     if is_of_parts(finetune):
         return settings | chosen_parts(planning)
     n_filters = filter_counts(planning.network, finetune.layers)

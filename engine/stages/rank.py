@@ -1,4 +1,4 @@
-"""The stage that ranks a network's filters by what a distortion does to their activation maps."""
+"""The stage that ranks a network's filters, layers or blocks by what a distortion does to them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from engine.ranking import (
     exemplar_distances,
     filter_layers,
     find_exemplar,
+    make_ranking,
     map_features,
     paired_distances,
     random_exemplars,
@@ -28,9 +29,10 @@ from engine.ranking.elections import counts_places
 from engine.ranking.exemplars import MAX_CLUSTERED
 from engine.ranking.maps import BATCH, place_of_maps
 from engine.ranking.medoids import k_medoids_package
+from engine.stages.by_gradients import check_measured, gradient_settings, measured
 from engine.stages.context import StageContext
 from engine.stages.limits import check_exemplars
-from engine.stages.noisy import noisy_and_clean
+from engine.stages.noisy import noisy_and_clean, noisy_sets
 from engine.stages.plan_filters import check_tuning, is_tuned_after, needs_ranking, tuning
 from engine.stages.plan_network import check_maps
 from engine.stages.plan_parts import layers_of_parts
@@ -39,6 +41,9 @@ from engine.stages.registration import register_stage
 
 RANDOM = "random"
 """Features that exemplars are not chosen by: they are drawn, as a control."""
+
+MAPS = "maps"
+"""What ranks by activation maps; all else does by gradients."""
 
 _FEATURES = ("pixels", "maps", RANDOM)
 
@@ -56,6 +61,8 @@ def _is_wanted(planning: Planning) -> bool:
 def _depends_on(planning: Planning) -> dict[str, Any]:
     """Return what of the ranking's settings matters to the fine-tuning that reads it."""
     chosen, ranking = tuning(planning), planning.config.rank
+    if ranking.by != MAPS:
+        return gradient_settings(planning)
     layers = _layers(planning)
     settings: dict[str, Any] = {
         "layers": layers,
@@ -111,6 +118,9 @@ def _check(planning: Planning) -> None:
     """
     check_tuning(planning)
     ranking = planning.config.rank
+    if ranking.by != MAPS:
+        check_measured(planning)
+        return
     if ranking.pairing == "paired":
         _ = ELECTIONS[ranking.election]
     else:
@@ -153,9 +163,15 @@ def rank(context: StageContext) -> None:
     also ``across.json``: the same of all layers' filters in one election, numbered through in the layers' order; with
     "units" also ``units.json``: the same of whole layers or blocks, an image's distance of one being the mean over its
     filters.
+
+    With "by" it is not the maps that rank, but the gradients of the loss on the labelled noisy images: of parts there
+    is then their own ranking alone, in both files.
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
+    if "by" in settings:
+        _write_by_gradients(context)
+        return
     network = context.network()
     noisy, paired_clean, other_clean = noisy_and_clean(context.data, settings["distortion"], seed=seed)
     if settings["pairing"] == "paired":
@@ -173,6 +189,24 @@ def rank(context: StageContext) -> None:
             for layers in settings["units"].values()
         ]
         context.attempt.write_json(UNITS, ranking_to_json(_elect(torch.stack(units, dim=-1), settings)))
+
+
+def _write_by_gradients(context: StageContext) -> None:
+    """Write the rankings by what gradients come to: the measures themselves are the points."""
+    settings, found = context.spec.settings, measured(context)
+    n_images = noisy_sets(context.data, settings, seed=context.spec.seed or 0).budget.trained_on
+
+    def ranked(values: Tensor) -> dict[str, Any]:
+        return ranking_to_json(make_ranking(values, values, rule=settings["by"], n_images=n_images))
+
+    if "parts" in settings:
+        of_parts = ranked(torch.stack(list(found.values())))
+        context.attempt.write_json("ranking", {UNITS: of_parts})
+        context.attempt.write_json(UNITS, of_parts)
+        return
+    context.attempt.write_json("ranking", {layer: ranked(values) for layer, values in found.items()})
+    if settings.get("across_layers"):
+        context.attempt.write_json(ACROSS, ranked(torch.cat(list(found.values()))))
 
 
 def _elect(distances: Tensor, settings: Mapping[str, Any]) -> FilterRanking:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,7 @@ from engine.seeds import generator, global_draws
 from engine.settings import TrainingSettings
 from engine.training.captured import Capturing
 from engine.training.optimizers import make_optimizer, shorten_gradients
+from engine.training.relative_rates import N_BATCHES, RelativeRates
 from engine.training.schedules import learning_rate
 from engine.training.state import load_optimizer_tensors, optimizer_tensors, under_prefix, with_prefix
 
@@ -67,6 +68,7 @@ class Trainer:
         judge: measures the module after an epoch; "validation_error" decides which epoch is best (ties by
             "validation_loss", then the earlier one).
         capturing: has steps replayed on a GPU; None where all are taken eagerly.
+        rates: gives parts of the module learning rates of their own; None for one rate.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Trainer:
         seed: int,
         judge: Judge,
         capturing: Capturing | None = None,
+        rates: RelativeRates | None = None,
     ) -> None:
         self.module = module
         self.split = split
@@ -85,6 +88,7 @@ class Trainer:
         self.seed = seed
         self.judge = judge
         self.capturing = capturing
+        self.rates = rates
         self.state = TrainingState()
         self._watch: AbstractContextManager[Any] = RightGradients()
         self.optimizer = make_optimizer(module, settings)
@@ -132,6 +136,8 @@ class Trainer:
         images_of = self.split.images
         read = batches if isinstance(images_of, Tensor) else _batches(order, settings.batch_size)  # no wait for these
         crops = self._crops(order, [len(positions) for positions in batches])
+        if self.rates is not None:
+            self.rates.measure(self.module, self._first_losses(batches, read, crops))
         total, rate = torch.zeros((), device=device), 0.0
         for step, (positions, images) in enumerate(zip(batches, in_batches(images_of, read), strict=True)):
             rate = learning_rate(settings, (epoch + step / len(batches)) / settings.epochs)
@@ -155,8 +161,19 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         shorten_gradients(self.optimizer, settings.max_gradient_norm)
-        self.optimizer.step()
+        with nullcontext() if self.rates is None else self.rates.scaled(self.module):
+            self.optimizer.step()
         return loss.detach()
+
+    def _first_losses(
+        self, batches: list[Tensor], read: list[Tensor], crops: list[CropFlips] | None
+    ) -> Iterator[Callable[[], Tensor]]:
+        """Yield what computes the loss of each of an epoch's first batches, without label smoothing."""
+        first = zip(batches, in_batches(self.split.images, read[:N_BATCHES]), strict=False)
+        for step, (positions, images) in enumerate(first):
+            changed = images if crops is None else apply_crop_flips(images, crops[step])
+            labels = self.split.labels[positions]
+            yield lambda images=changed, labels=labels: F.cross_entropy(self._forward(images), labels)  # type: ignore[misc]
 
     def _crops(self, order: Tensor, sizes: list[int]) -> list[CropFlips] | None:
         """Return how the images of each batch are augmented in this epoch; None where they are not.

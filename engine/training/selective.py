@@ -17,6 +17,7 @@ from torch.func import functional_call
 from engine.errors import InputError
 from engine.layers.partial import limit_weight_gradient
 from engine.ranking import filter_units
+from engine.training.relative_rates import RelativeRates
 
 
 class SelectiveFilters(nn.Module):
@@ -99,6 +100,17 @@ class SelectiveFilters(nn.Module):
     def tuned_names(self) -> list[str]:
         """Return the names, in the network, of the parameters that are tuned in part or whole."""
         return [_plain(name) for name in self._values]
+
+    def own_rates(self) -> RelativeRates:
+        """Return what gives each selected filter, and each tensor that is tuned whole, a learning rate of its own."""
+        rows: dict[str, list[str]] = {}
+        for name in self._rows:
+            rows.setdefault(name.rpartition(".")[0], []).append(_mangled(name))
+        tensors = [mangled for mangled in self._values if _plain(mangled) not in self._rows]
+        return RelativeRates(
+            {f"filters of {layer}": [f"_values.{name}" for name in names] for layer, names in rows.items()},
+            [f"_values.{name}" for name in tensors],
+        )
 
     def start_from(self, rest: nn.Module) -> None:
         """Take from now on what the rest of a cut network takes (see ``cut_network``) instead of images."""

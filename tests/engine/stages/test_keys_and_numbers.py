@@ -27,6 +27,7 @@ SMALL = {**TINY, "finetune.training.batch_size": 8}
 CHANGED: dict[str, Any] = {
     "finetune.training.max_gradient_norm": 0.01,  # shorter than the gradients of a trained network
     "distortion.n_images": 30,
+    "rank.batch_size": 8,
     "distortion.name": ("blur", {"distortion.level": 1.0}),
     "model.width": 8,
     "model.name": "resnet-14",

@@ -7,6 +7,7 @@ from engine.errors import InputError
 from engine.metrics import as_input, classification_error
 from engine.metrics.classification import error_and_loss
 from engine.ranking import borda_count, filter_distances, paired_distances
+from engine.ranking.gradients import measure_parts
 from engine.stages import finetune
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted, noisy_and_clean, noisy_sets
@@ -103,6 +104,34 @@ def test_blocks_are_ranked_by_the_votes_on_their_filters_mean_distances(workshop
     assert len(artifacts_of(workshop, **only)["finetune"].json("parts")) == 1
 
 
+@pytest.mark.parametrize("by", ["gradient", "fisher"])
+def test_parts_are_ranked_by_gradients_of_the_images_that_are_trained_on(workshop, by):
+    settings = {"finetune__unit": "block", "finetune__layers": "all", "finetune__count": 1, "rank__by": by}
+    artifacts = artifacts_of(workshop, **settings, finetune__batch_norm="affine")
+    network = load_network(artifacts["pretrain"], None, CPU)
+    trained_on = noisy_sets(workshop.data, artifacts["finetune"].manifest["spec"]["settings"], seed=0).trained_on
+    kernels = {
+        "layer1": ["conv1", "layer1.0.conv1", "layer1.0.conv2"],
+        **{f"layer{i}": [f"layer{i}.0.{name}" for name in ("conv1", "conv2", "downsample.0")] for i in (2, 3)},
+    }
+    groups = {block: [f"{name}.weight" for name in names] for block, names in kernels.items()}
+    groups["fc"] = ["fc.weight", "fc.bias"]
+    expected = measure_parts(network, trained_on, groups, by=by, by_row=False)
+    found = artifacts["rank"].json("units")
+    assert found["points"] == pytest.approx([float(value) for value in expected.values()])
+    assert (found["rule"], found["n_images"]) == (by, 16)
+    largest = max(expected, key=lambda block: float(expected[block]))
+    assert list(artifacts["finetune"].json("parts")) == [largest]
+
+
+def test_filters_of_all_layers_are_ranked_by_gradients_together(workshop):
+    artifacts = artifacts_of(workshop, rank__by="gradient", finetune__across_layers=True, finetune__count=3)
+    ranked = artifacts["rank"].json("ranking")
+    values = {(layer, i): value for layer, found in ranked.items() for i, value in enumerate(found["points"])}
+    chosen = {(layer, i) for layer, own in artifacts["finetune"].json("filters").items() for i in own}
+    assert chosen == set(sorted(values, key=values.__getitem__, reverse=True)[:3])
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -114,6 +143,14 @@ def test_blocks_are_ranked_by_the_votes_on_their_filters_mean_distances(workshop
         ({"finetune__layers": "first-9"}, "K from 1 to the network's 4 blocks, got 'first-9'"),
         ({"finetune__layers": " , "}, "must be first, all, first-K or names of blocks"),
         ({"finetune__layers": "bn1", "finetune__which": "all"}, "block 'bn1' .* has nothing to tune but normalisation"),
+        (
+            {"finetune__layers": "bn1,fc", "finetune__batch_norm": "affine", "rank__by": "fisher"},
+            "block 'bn1' has normalisations alone, which `rank.by`=fisher does not measure",
+        ),
+        (
+            {"finetune__rates": "gradient", "finetune__batch_norm": "affine"},
+            "`finetune.rates`=gradient has no learning rate for γ and β: .*, got affine",
+        ),
         ({"finetune__method": "correction"}, "it needs `finetune.unit`=filter, got block"),
     ],
 )

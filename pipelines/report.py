@@ -18,7 +18,7 @@ from engine.figures.saving import save_figure
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import read_results, study_names
 from engine.report.baseline_scores import baseline_of_study, score_tables
-from engine.report.commands import page_command
+from engine.report.commands import page_command, store_words
 from engine.report.formats import Answer, check_format, write_files, written
 from engine.report.page.kept_page import stored_or_why
 from engine.report.page.page_parts import Remake
@@ -126,7 +126,7 @@ def remade(results: Results, options: ReportOptions) -> Remake:
     """Return how a page is made again."""
     output = None if options.output is None else str(options.output)
     page = page_command(results, options.home, storage=options.storage, store=options.store, output=output)
-    return Remake(page, results.command)
+    return Remake(page, results.command, store_words(options.home, options.store))
 
 
 def opened_store(options: ReportOptions) -> Store | None:

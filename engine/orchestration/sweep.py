@@ -31,7 +31,7 @@ from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, sp
 from engine.orchestration.trial_flow import TrialFlow
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import arm_baseline, score_tables
-from engine.report.commands import DASHBOARD_ARTIFACTS, export_command, page_command, view_commands
+from engine.report.commands import DASHBOARD_ARTIFACTS, export_command, page_command, store_words, view_commands
 from engine.report.exported_trial import exported_trial
 from engine.report.live_screen import LiveScreen
 from engine.report.measurement import check_comparable
@@ -555,7 +555,8 @@ class Sweep:
         options = self.options
         place = page_place(options.home, self.name)
         output = page_command(results, options.home, storage=options.storage, store=options.store)
-        remake = Remake(output, results.command or sweep_command(options))
+        stored = store_words(options.home, options.store)
+        remake = Remake(output, results.command or sweep_command(options), stored)
         try:
             scores = self._scores(results)
             page = keep_page(results, self.prepared.store, place, scores=scores, remake=remake, by=options.by)

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from engine.explanation import set_words
 from engine.redaction import hide_credentials
 from engine.report.results import Results
+from engine.report.trial_results import TrialResult
 from engine.result_names import View
+from engine.settings import TrialConfig
 from engine.store.places import place_of
 
 DASHBOARD_ARTIFACTS = "dashboard"
@@ -58,6 +61,26 @@ def page_command(
     """Return the command that writes the report's page, as of ``export_command``; to a file if one is named."""
     words = ["python", "-m", "pipelines.report", *_whereabouts(results, home, storage, store), "--format", "page"]
     return shlex.join([*words, "--output", output or f"{results.study}.html"])
+
+
+def network_command(name: str, results: Results, trial: TrialResult, words: Sequence[str] = ()) -> str:
+    """Return the command of a name for the network of a trial, told by its seed and settings.
+
+    Args:
+        name: of the command.
+        results: of the trial's study.
+        trial: whose network it is.
+        words: that come before the settings.
+    """
+    config, plain = results.space.config(trial.settings, seed=trial.seed).flat(), TrialConfig().flat()
+    settings = {path: value for path, value in config.items() if path != "seed" and value != plain.get(path)}
+    always = ["python", "-m", f"pipelines.{name}", *words, "--seed", str(trial.seed)]
+    return f"{shlex.join(always)} {set_words(settings)}" if settings else shlex.join(always)
+
+
+def store_words(home: Path, store: Path | None) -> tuple[str, ...]:
+    """Return the words by which a command finds the artifacts of a sweep."""
+    return ("--home", str(home), *(() if store is None else ("--store", hide_credentials(place_of(store)))))
 
 
 def _whereabouts(results: Results, home: Path, storage: str | None, store: Path | None) -> list[str]:

@@ -25,7 +25,7 @@ def borda_bars(found: Sequence[TunedFilters]) -> Picture:
     for one in found:
         name = _whose(one.trial)
         for layer, ranking in list(one.rankings.items())[:_MOST_LAYERS]:
-            panels.append(_bars(f"{name}: {layer}", ranking, set(one.chosen.get(layer, ()))))
+            panels.append(_points_bars(f"{name}: {layer}", ranking, set(one.chosen.get(layer, ()))))
         for layer, ranking in one.rankings.items():
             tuned = set(one.chosen.get(layer, ()))
             rows += [
@@ -43,17 +43,58 @@ def borda_bars(found: Sequence[TunedFilters]) -> Picture:
     )
 
 
-def _bars(name: str, ranking: Mapping[str, Any], chosen: set[int]) -> str:
+def distance_bars(found: Sequence[TunedFilters]) -> Picture:
+    """Return how far apart each filter's responses to clean and noisy images are, the tuned ones in colour.
+
+    That is the disparity of the filter paper's Fig. 6 as a ranking knows it: a number a filter, before the tuning.
+    """
+    panels, rows = [], []
+    for one in found:
+        name = _whose(one.trial)
+        measured = {layer: ranking for layer, ranking in one.rankings.items() if ranking.get("mean_distance")}
+        for place, (layer, ranking) in enumerate(measured.items()):
+            tuned, distances = set(one.chosen.get(layer, ())), ranking["mean_distance"]
+            if place < _MOST_LAYERS:
+                label = f"{name}: {layer}"
+                about = f"clean against noisy responses of each filter, {label}"
+                panels.append(_bars(label, about, distances, tuned, one.distance))
+            rows += [
+                (name, layer, str(number), f"{distance:.6g}", one.distance, "yes" if number in tuned else "")
+                for number, distance in enumerate(distances)
+            ]
+    return Picture(
+        "Disparity between each filter’s responses to clean and noisy images",
+        panels,
+        Table("", ("", "layer", "filter", "mean distance", "measured by", "tuned"), rows, align="llrrll"),
+        "Mean distance between the maps of clean and noisy images, before the tuning; in colour the filters that were "
+        f"tuned then. One trial of each group, its first {_MOST_LAYERS} layers at most.",
+        [("c1", "tuned"), ("faded", "not tuned")],
+    )
+
+
+def has_distances(found: Sequence[TunedFilters]) -> bool:
+    """Return whether some ranking has distances beside its points; those without a vote have them as points."""
+    return any(
+        ranking.get("mean_distance") and ranking["rule"] != "distance"
+        for one in found
+        for ranking in one.rankings.values()
+    )
+
+
+def _points_bars(name: str, ranking: Mapping[str, Any], chosen: set[int]) -> str:
     is_borda = ranking["rule"] == "borda"
     heights = [points / (ranking["n_images"] if is_borda else 1) for points in ranking["points"]]
-    drawing = Drawing(_WIDTH, _HEIGHT, f"how affected each filter is, {name}")
+    words = "points per image" if is_borda else ranking["rule"]
+    return _bars(name, f"how affected each filter is, {name}", heights, chosen, words)
+
+
+def _bars(name: str, about: str, heights: Sequence[float], chosen: set[int], words: str) -> str:
+    drawing = Drawing(_WIDTH, _HEIGHT, about)
     drawing.text(2, 13, name, "head", most=_WIDTH)
     bottom, right = _HEIGHT - 34, _WIDTH - 6
     y = Scale(0.0, 1.05 * (max(heights, default=0.0) or 1.0), bottom, _TOP)
     x = Scale(-0.5, len(heights) - 0.5, _LEFT, right)
-    y_axis(
-        drawing, y, _LEFT, right, "points per image" if is_borda else ranking["rule"], words=lambda tick: f"{tick:g}"
-    )
+    y_axis(drawing, y, _LEFT, right, words, words=lambda tick: f"{tick:g}")
     whole = [tick for tick in x.ticks(6) if tick == int(tick) and tick >= 0]
     x_axis(drawing, x, bottom, bottom, "filter", ticks=whole, words=lambda tick: f"{tick:g}")
     each = (right - _LEFT) / max(1, len(heights))

@@ -12,15 +12,23 @@ from html import escape
 
 from engine.explanation import as_typed
 from engine.report.columns import corruption_columns, kind_columns
+from engine.report.commands import network_command
 from engine.report.comparisons import declared_table, difference_table, interval_table, measured_table
 from engine.report.groups import GroupSummary
 from engine.report.page.drawing import Picture
-from engine.report.page.filter_figures import borda_bars, strengths_dots, tuned_points, tuning_lines
+from engine.report.page.filter_figures import (
+    borda_bars,
+    distance_bars,
+    has_distances,
+    strengths_dots,
+    tuned_points,
+    tuning_lines,
+)
 from engine.report.page.forest import declared_forest, groups_forest
 from engine.report.page.search_figures import history, parallel_coordinates, pruning, timeline, trials_table
 from engine.report.page.severity_figures import cells_of, heat_maps, severity_lines, shown_groups
 from engine.report.page.shared_stages import costs_table, environments_table, sharing_sentence, stage_costs, stage_tree
-from engine.report.page.stored_values import StoredValues
+from engine.report.page.stored_values import StoredValues, TunedFilters
 from engine.report.results import Results
 from engine.report.study_report import arm_lines, best_parts, ended_lines, group_lines, left_out_lines
 from engine.report.text_tables import Part, Table, visible
@@ -39,10 +47,12 @@ class Remake:
     Attributes:
         page: the command that writes the page; "" if it is not known.
         sweep: the command of the sweep; "" if it is not known.
+        place: the words by which commands find the sweep's store.
     """
 
     page: str = ""
     sweep: str = ""
+    place: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,7 @@ class PageContent:
             _severities(self.results, groups),
             _explored(self.results, groups),
             _search(self.results, groups),
-            _filters(self.results, self.stored),
+            _filters(self.results, self.stored, self.remake),
             _strengths(self.stored),
             _stages(self.results, self.stored),
             _made(self.results, self.stored, self.remake),
@@ -259,7 +269,7 @@ def _add(section: Section, is_there: bool, make: Callable[[], Shown], otherwise:
         section.missing.append(otherwise)
 
 
-def _filters(results: Results, stored: StoredValues) -> Section:
+def _filters(results: Results, stored: StoredValues, remake: Remake) -> Section:
     section = Section("Tuned filters")
     points = tuned_points(results)
     if not points and not stored.filters:
@@ -268,6 +278,13 @@ def _filters(results: Results, stored: StoredValues) -> Section:
         )
         return section
     _add(section, bool(stored.filters), lambda: borda_bars(stored.filters), "no ranking of filters is in the store")
+    _add(
+        section,
+        has_distances(stored.filters),
+        lambda: distance_bars(stored.filters),
+        "no ranking that is in the store has distances beside its points: the disparity of each filter’s responses to "
+        "clean and noisy images cannot be shown",
+    )
     several = len({point.n_images for point in points}) > 1
     _add(
         section,
@@ -276,9 +293,24 @@ def _filters(results: Results, stored: StoredValues) -> Section:
         ("all trials that tuned filters had the same number of noisy images: error by noisy images cannot be shown"),
     )
     section.missing.append(
-        "where noise switches filters on or off is in no study: `python -m pipelines.disparity` computes and draws it"
+        "where noise switches filters on or off, before and after the tuning, is in no artifact: `python -m "
+        "pipelines.disparity` computes and draws it from the networks"
     )
+    if tuned := [one for one in stored.filters if one.chosen]:
+        section.parts += [
+            "Where in an image noise switches filters on or off, before and after the tuning, this computes and draws "
+            f"from the networks of trial {tuned[0].trial.number}:",
+            Command(_disparity_command(results, tuned[0], remake.place)),
+        ]
     return section
+
+
+def _disparity_command(results: Results, one: TunedFilters, place: Sequence[str]) -> str:
+    """Return the command that finds a trial's networks in the store and compares their responses."""
+    which = results.space.config(one.trial.settings, seed=one.trial.seed).finetune.which
+    threads = one.spec.get("numerics", {}).get("threads")
+    words = [*place, *([] if threads is None else ["--threads", str(threads)]), "--which", which]
+    return network_command("disparity", results, one.trial, words)
 
 
 def _strengths(stored: StoredValues) -> Section:

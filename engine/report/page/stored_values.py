@@ -29,11 +29,19 @@ class TunedFilters:
         trial: whose.
         rankings: {layer: {"points", "mean_distance", "rule", "n_images"}}.
         chosen: {layer: indices of those that were tuned}.
+        spec: of the ranking: by which distance, between maps taken where, computed on what.
     """
 
     trial: TrialResult
     rankings: Mapping[str, Mapping[str, Any]]
     chosen: Mapping[str, Sequence[int]]
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def distance(self) -> str:
+        """Return the name of the distance between clean and noisy maps, and where these were taken."""
+        settings = self.spec.get("settings", {})
+        return f"{settings.get('distance', 'distance')} after the {settings.get('at', 'layer')}"
 
 
 @dataclass(frozen=True)
@@ -120,10 +128,11 @@ def _filters(trials: Sequence[TrialResult], store: Store) -> tuple[list[TunedFil
     """Return how filters were ranked, and whose ranking is gone."""
     found, lacking = [], []
     for trial in trials[:MOST_NETWORKS]:
+        ranked = store.look_at(trial.stages["rank"])
         rankings = _json(store, trial.stages["rank"], "ranking")
         chosen = _json(store, trial.stages.get("finetune", ""), "filters")
-        if rankings:
-            found.append(TunedFilters(trial, rankings, chosen or {}))
+        if ranked is not None and rankings:
+            found.append(TunedFilters(trial, rankings, chosen or {}, ranked.manifest["spec"]))
         else:
             lacking.append(str(trial.number))
     return found, f"the filters’ ranking of trial {', '.join(lacking)} is not in the store" if lacking else ""

@@ -46,7 +46,7 @@ def large() -> Results:
 def stored(large) -> StoredValues:
     keys = {key for trial in large.trials for key in trial.stages.values()}
     proposal = next(trial for trial in large.proposals() if "finetune" in trial.stages)
-    points = {"points": [3.0, 0.0, 12.0, 1.0], "rule": "borda", "n_images": 4}
+    points = {"points": [3.0, 0.0, 12.0, 1.0], "mean_distance": [0.2, 0.0, 0.7, 0.1], "rule": "borda", "n_images": 4}
     return StoredValues(
         seconds=dict.fromkeys(keys, 2.0),
         made_on={key: {"python": "3.11", "torch": "2.9", "host": NASTY} for key in keys},
@@ -78,7 +78,7 @@ class Elements(HTMLParser):
 
 def test_the_page_of_a_thousand_trials_is_small_and_whole(page):
     assert len(page.encode()) <= MEGABYTES * 1e6
-    assert page.count("<figure>") == 12
+    assert page.count("<figure>") == 13
     for picture in re.findall(r"<figure>(.*?)</figure>", page, flags=re.DOTALL):
         assert re.search(r"<svg [^>]*>.*<(path|rect) ", picture), "no figure is empty"
         assert re.search(r"<summary>data \([1-9]\d* rows\)</summary>", picture), "and its data is one click away"

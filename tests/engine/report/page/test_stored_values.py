@@ -1,13 +1,16 @@
 """What a store says beside a study: of one real trial, of which files then go missing."""
 
+import re
+import shlex
 import shutil
 from dataclasses import replace
+from html import unescape
 
 import pytest
 import torch
 
 from engine.layers import PushPull2d
-from engine.report.page.filter_figures import tuned_points
+from engine.report.page.filter_figures import distance_bars, tuned_points
 from engine.report.page.kept_page import keep_page, page_place
 from engine.report.page.page_parts import Remake
 from engine.report.page.stored_values import MOST_NETWORKS, read_stored
@@ -18,6 +21,7 @@ from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.made_network import made_network
 from engine.stages.network import restore_network
 from engine.store import open_store
+from pipelines import disparity
 from tests.engine.orchestration.spaces import TINY
 from tests.engine.report.studies import study
 
@@ -81,6 +85,36 @@ def test_the_error_under_the_distortion_of_the_tuning_is_the_trial_s_own(swept):
     [point] = tuned_points(results)
     assert (point.which, point.n_images) == ("most", 20)
     assert point.error == results.trials[0].errors["test"]["tuned_distortion"]
+
+
+def test_the_disparity_of_each_filter_is_that_of_its_ranking(swept):
+    results, folder = swept
+    [filters] = read_stored(results, open_store(str(folder / "store"), read_only=True)).filters
+    picture = distance_bars([filters])
+    assert len(picture.panels) == len(filters.rankings)
+    shown = [(layer, int(number), float(value), bool(tuned)) for _, layer, number, value, _, tuned in picture.data.rows]
+    expected = [
+        (layer, number, pytest.approx(value, rel=1e-5), number in filters.chosen.get(layer, ()))
+        for layer, ranking in filters.rankings.items()
+        for number, value in enumerate(ranking["mean_distance"])
+    ]
+    assert shown == expected
+    assert {row[4] for row in picture.data.rows} == {f"{TINY.rank.distance} after the {TINY.rank.at}"}
+    assert picture.panels[0].count('class="c1 fill"') == len(next(iter(filters.chosen.values())))
+
+
+def test_the_page_s_command_for_the_rest_of_it_finds_its_networks(swept, tmp_path, monkeypatch, capsys):
+    """It compares responses, and trains nothing."""
+    results, folder = swept
+    place, store = tmp_path / "page.html", open_store(str(folder / "store"), read_only=True)
+    before = set(store.keys())
+    text = keep_page(results, store, place, scores=(), remake=Remake(place=("--home", str(folder))))
+    (command,) = re.findall(r"python -m pipelines\.disparity [^<]*--set [^<]*", unescape(text))
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    assert disparity.command_line([*shlex.split(command)[3:], "--n-images", "4"]) == 0, capsys.readouterr().err
+    torch.set_num_threads(threads)
+    assert set(store.keys()) == before
 
 
 def test_the_page_of_it_shows_them(swept, tmp_path):

@@ -47,11 +47,11 @@ def test_keys_golden(info):
         "pretrain": "9435d513b069031b5990b459f6f0eeeb",
         "rank": "e0b378a5528f37ba61e68a14450c664a",
         "finetune": "0d29b50bec4c9113e0b959ee8815aa2b",
-        "evaluate": "a5f964553c8e2b69439fadda38d53237",
+        "evaluate": "a9bd823372452a9c6e398e2d6273ea47",
     }
     assert keys(info) == {
         "pretrain": "89cd691255fae34627307b7492576c1c",
-        "evaluate": "d0ee58387658e2869747c925aa79fda6",
+        "evaluate": "64d140d1cc7a5bb117401928153c50b9",
     }
 
 

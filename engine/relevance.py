@@ -6,9 +6,12 @@ trials with and without each condition, so that the table says what the keys of 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from engine.settings import UNLABELLED, TrainingSettings
 
 Settings = Mapping[str, Any]
 """{dotted path: value} of all settings."""
@@ -79,6 +82,14 @@ _NOT_RETRAINED = Condition(
     ("finetune.which", "finetune.method"),
     lambda s: s["finetune.which"] == "none" or s["finetune.method"] != "retrain",
 )
+_LABELLED = Condition(
+    "`finetune.method` reads labels: it is neither statistics nor tent",
+    ("finetune.method",),
+    lambda s: s["finetune.method"] not in UNLABELLED,
+)
+_IN_STEPS = Condition(
+    "`finetune.method` is not statistics", ("finetune.method",), lambda s: s["finetune.method"] != "statistics"
+)
 _RANKED = Condition(
     "filters are ranked (`finetune.which` is most or least, or random with a `finetune.threshold`, not all are tuned)",
     ("finetune.which", "finetune.threshold", "finetune.fraction"),
@@ -113,6 +124,16 @@ _FELT = Condition(
     lambda s: s["push_pull.alpha"] != 0 or s["push_pull.learn_alpha"] is not None,
 )
 
+
+def _of_finetuning() -> dict[str, tuple[Condition, ...]]:
+    """Return the conditions of each setting of the fine-tuning's training, but those of all of them."""
+    plain, training = of_training("finetune.training"), "finetune.training"
+    stepped = {f"{training}.{item.name}": (_IN_STEPS,) for item in dataclasses.fields(TrainingSettings)}
+    labelled = {f"{training}.{name}": (_LABELLED,) for name in ("label_smoothing", "patience")}
+    del stepped[f"{training}.batch_size"]
+    return {path: (*plain.get(path, ()), *labelled.get(path, ()), *own) for path, own in stepped.items()}
+
+
 MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "model.weights": (_NOT_RETRAINED,),
     "push_pull.variant": (_INHIBITED,),
@@ -144,9 +165,9 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "finetune.batch_norm": (_TUNED, _is("finetune.method", "filters", "network")),
     "finetune.train_classifier": (_TUNED, _is("finetune.method", "filters")),
     "finetune.rates": (_TUNED, _is("finetune.method", "filters")),
-    "finetune.select_by": (_TUNED,),
+    "finetune.select_by": (_TUNED, _LABELLED),
     "finetune.training.": (_TUNED, _NOT_RETRAINED),
-    **of_training("finetune.training"),
+    **_of_finetuning(),
 }
 """{setting, or the beginning of some settings' paths: what must hold for them to matter}; all of a setting's must."""
 

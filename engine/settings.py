@@ -28,7 +28,7 @@ from engine.sections import (
 )
 
 Which = Literal["most", "least", "random", "all", "none"]
-Method = Literal["filters", "correction", "network", "classifier", "retrain"]
+Method = Literal["filters", "correction", "network", "classifier", "retrain", "statistics", "tent"]
 Place = Literal["convolution", "normalisation", "activation"]
 Unit = Literal["filter", "layer", "block"]
 SelectBy = Literal["held-out", "validation"]
@@ -275,7 +275,9 @@ class FinetuneSettings:
         method: what is tuned of them: the "filters" themselves, or "correction" units put behind them (the idea of
             DeepCorrect, Borkar and Karam 2019). Or what it is compared with: the whole "network", its "classifier"
             alone, or "retrain", a network from random weights trained on the noisy images alone as ``pretrain`` says.
-            For these three ``which`` says nothing, but must not be "none".
+            Or, without labels, of a network with batch normalisation: its running "statistics" are made those of all
+            ``distortion.n_images`` noisy images, and with "tent" γ and β then lessen the entropy of its answers to them
+            (Wang et al. 2021; its last epoch is kept). For these five ``which`` says nothing, but must not be "none".
         unit: what is chosen and tuned as one: a "filter"; a "layer", any convolution or linear one with all that it
             has; or a "block", a part of the network such as a residual stage, to whose first one the stem belongs: all
             blocks together are the whole network. ``which`` and the settings of how many are then of these.
@@ -297,7 +299,7 @@ class FinetuneSettings:
         select_by: which labelled noisy images choose the best epoch, and end the training by its patience: "held-out",
             every fifth of ``distortion.n_images`` (five are the fewest then), which is not trained on; or "validation",
             all validation images with the distortion, as many labels more than ``distortion.n_images``. For every
-            method.
+            method that reads labels.
         training: the training of what is tuned.
     """
 
@@ -353,9 +355,12 @@ class FinetuneSettings:
         if self.train_classifier and self.method != "filters":
             raise InputError(
                 f"`finetune.train_classifier` is for `finetune.method`=filters, got {self.method}; "
-                "classifier and network train it in any case"
+                "classifier and network train it in any case, and methods without labels never"
             )
 
+
+UNLABELLED = ("statistics", "tent")
+"""Methods that look at no label of a noisy image."""
 
 SIZES = ("finetune.fraction", "finetune.count", "finetune.threshold")
 """Settings of which exactly one is given: giving another drops it."""

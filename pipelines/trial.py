@@ -173,7 +173,8 @@ def describe_stage(outcome: StageOutcome) -> str:
         best = next(record for record in outcome.artifact.history if record["epoch"] == result["best_epoch"])
         probe = f", probe {best['probe_error']:.2%}" if best["watch"] == outcome.spec.watch_digest else ""
         budget = None if result["labelled_noisy"] is None else NoisyBudget.from_json(result["labelled_noisy"])
-        measured = "held-out" if budget is not None and budget.select_by == HELD_OUT else "validation"
+        is_held_out = budget is not None and budget.selecting > 0 and budget.select_by == HELD_OUT
+        measured = "held-out" if is_held_out else "validation"
         line += (
             f"  {result['epochs']} epochs, best {result['best_epoch']}: {measured} error "
             f"{result['validation_error']:.2%}{probe}, {result['n_trained']:,} trained"

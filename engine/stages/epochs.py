@@ -15,7 +15,7 @@ from engine.stages.context import StageContext
 from engine.stages.probe import make_judge, watched_splits
 from engine.training import Trainer
 from engine.training.captured import Capturing
-from engine.training.loop import Judge
+from engine.training.loop import Judge, Loss
 from engine.training.relative_rates import RelativeRates
 
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
@@ -31,6 +31,7 @@ def train(
     begin: Callable[[StageContext], Checkpoint | None] = lambda context: None,
     architecture: str | None = None,
     rates: RelativeRates | None = None,
+    loss: Loss | None = None,
 ) -> Trainer:
     """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one.
 
@@ -44,6 +45,7 @@ def train(
         begin: where no checkpoint is left, gives one to start from, or None.
         architecture: what tells modules apart whose steps are other ones; None where nothing does.
         rates: gives parts of the module learning rates of their own: then no step is recorded.
+        loss: in the place of the cross-entropy: then no step is recorded.
     """
     seed = context.spec.seed
     assert seed is not None
@@ -57,9 +59,11 @@ def train(
         judge=judge,
         capturing=Capturing(architecture) if context.spec.numerics.get("captured") else None,
         rates=rates,
+        loss=loss,
     )
-    if rates is not None and trainer.capturing is not None:
-        trainer.capturing.reason = "parts of the network have learning rates of their own"
+    if trainer.capturing is not None and not rates is loss is None:
+        other = "parts of the network have learning rates of their own" if loss is None else "the loss is another one"
+        trainer.capturing.reason = other
     found = context.load_checkpoint() or begin(context)
     if found is not None:
         trainer.restore(*found)
@@ -82,12 +86,17 @@ def result_of(trainer: Trainer, context: StageContext, budget: NoisyBudget | Non
 
     "labelled_noisy" is the noisy images that it used, None where it used none.
     """
-    best = next(record for record in context.history if record["epoch"] == trainer.state.best_epoch)
+    steps = {} if trainer.capturing is None else {"steps": trainer.capturing.described()}
+    return {**result_of_epoch(trainer.state.best_epoch, trainer.module, context, budget), **steps}
+
+
+def result_of_epoch(kept: int, module: nn.Module, context: StageContext, budget: NoisyBudget | None) -> dict[str, Any]:
+    """Return what ``result_of`` does of a module whose epoch ``kept``, counted from 1, is kept."""
+    told = next(record for record in context.history if record["epoch"] == kept)
     return {
-        "epochs": trainer.state.epoch,
-        "best_epoch": trainer.state.best_epoch,
-        "validation_error": best["validation_error"],
-        "n_trained": sum(p.numel() for p in trainer.module.parameters() if p.requires_grad),
+        "epochs": max(record["epoch"] for record in context.history),
+        "best_epoch": kept,
+        "validation_error": told["validation_error"],
+        "n_trained": sum(p.numel() for p in module.parameters() if p.requires_grad),
         "labelled_noisy": None if budget is None else budget.to_json(),
-        **({} if trainer.capturing is None else {"steps": trainer.capturing.described()}),
     }

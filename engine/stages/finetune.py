@@ -10,6 +10,8 @@ from torch import Tensor
 from engine.data import Split
 from engine.ranking.gradients import GRADIENT
 from engine.seeds import generator
+from engine.settings import UNLABELLED
+from engine.stages.adapt import adapt
 from engine.stages.context import StageContext
 from engine.stages.epochs import result_of, train
 from engine.stages.noisy import noisy_sets
@@ -47,10 +49,14 @@ def finetune(context: StageContext) -> None:
 
     Files: ``changes.safetensors`` (what was changed only), ``filters.json`` ({layer: indices, best first}; empty where
     no filters were chosen), ``parts.json`` where whole layers or blocks were ({part: names of its parameters}, best
-    first; "all" for all of them) and ``result.json``, which has the noisy images used as "labelled_noisy".
+    first; "all" for all of them) and ``result.json``, which has the noisy images used as "labelled_noisy". Methods
+    that read no labels are in ``engine.stages.adapt``.
     """
     settings, seed = context.spec.settings, context.spec.seed
     assert seed is not None
+    if settings["method"] in UNLABELLED:
+        adapt(context)
+        return
     noisy = noisy_sets(context.data, settings, seed=seed)
     watched = watched_splits(context.data, context.spec.watch, distortion=settings["distortion"], seed=seed)
     example = noisy.trained_on.images[:1].float() / 255

@@ -7,7 +7,7 @@ import torch
 from engine.corruptions import distort
 from engine.data import DataInfo
 from engine.errors import DataLimitError, InputError
-from engine.settings import DistortionSettings, TrialConfig
+from engine.settings import UNLABELLED, DistortionSettings, TrialConfig
 from engine.stages.budget import check_held_out
 
 LIMITED = ("distortion.n_images", "rank.n_exemplars")
@@ -21,7 +21,8 @@ def check_noisy_images(config: TrialConfig, data: DataInfo) -> None:
         InputError: too few to hold out some, or a distortion that fails.
         DataLimitError: more images than there are.
     """
-    check_held_out(config.distortion.n_images, config.finetune.select_by)
+    if config.finetune.method not in UNLABELLED:
+        check_held_out(config.distortion.n_images, config.finetune.select_by)
     _check_distortion(config.distortion, data)
     check_images(config, data)
 

@@ -11,9 +11,10 @@ from engine.errors import InputError, unknown_name
 from engine.layers.layer_names import layers_named
 from engine.ranking import filter_layers
 from engine.ranking.selection import n_asked, n_selected
-from engine.settings import FinetuneSettings
+from engine.settings import UNLABELLED, FinetuneSettings
 from engine.stages.plan_parts import check_parts, chosen_parts
 from engine.stages.planning import Planning, relevant_training
+from engine.training.adapted import adapted_norms
 from engine.training.selective import classifier_name
 from engine.training.whole import batch_norms
 
@@ -32,11 +33,25 @@ def check_tuning(planning: Planning) -> None:
     finetune = planning.config.finetune
     if finetune.method == "classifier" or finetune.train_classifier:
         classifier_name(planning.network)
+    if finetune.method in UNLABELLED:
+        _check_norms(planning)
+        return
     if is_of_parts(finetune):
         check_parts(planning)
     elif finetune.method not in ("classifier", "network"):
         check_layers(planning.network, finetune.layers)
         _check_size(finetune, filter_counts(planning.network, finetune.layers))
+
+
+def _check_norms(planning: Planning) -> None:
+    """Check that a network has the batch normalisations that are to be adapted."""
+    method, norms = planning.config.finetune.method, adapted_norms(planning.network).values()
+    if not any(method == "statistics" or norm.affine for norm in norms):
+        has = "none" if not norms else "none with γ and β"
+        raise InputError(
+            f"`finetune.method`={method} adapts batch normalisation with running statistics, and network "
+            f"{planning.config.model.name!r} has {has}"
+        )
 
 
 def is_of_parts(finetune: FinetuneSettings) -> bool:
@@ -51,6 +66,8 @@ def is_tuned_after(planning: Planning) -> bool:
 
 def _tuning(planning: Planning) -> dict[str, Any]:
     finetune = planning.config.finetune
+    if finetune.method in UNLABELLED:
+        return _adapting(planning)
     settings: dict[str, Any] = {
         "method": finetune.method,
         "training": relevant_training(finetune.training, planning.n_noisy()),
@@ -72,6 +89,15 @@ def _tuning(planning: Planning) -> dict[str, Any]:
             batch_norm = "frozen"
         settings |= {"batch_norm": batch_norm, "train_classifier": finetune.train_classifier}
     return settings
+
+
+def _adapting(planning: Planning) -> dict[str, Any]:
+    """Return what a tuning without labels depends on."""
+    finetune = planning.config.finetune
+    training = relevant_training(finetune.training, planning.n_noisy())
+    kept = [name for name in training if name not in ("label_smoothing", "patience")]
+    kept = ["batch_size"] if finetune.method == "statistics" else kept
+    return {"method": finetune.method, "training": {name: training[name] for name in kept}, **planning.noisy()}
 
 
 def filter_counts(network: nn.Module, layers: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
 from engine.digest import canonical_json
 from engine.ranking import FilterUnit
-from engine.settings import TrainingSettings, TrialConfig
+from engine.settings import UNLABELLED, TrainingSettings, TrialConfig
 from engine.stages.budget import NoisyBudget
 from engine.stages.plan_evaluation import corruption_sources, plan_evaluation, table_source
 from engine.stages.plan_network import plan_network, units_of
@@ -65,6 +65,11 @@ class Planning:
         """Return whether that is a network from random weights."""
         return self.is_tuned and self.config.finetune.method == "retrain"
 
+    @property
+    def reads_labels(self) -> bool:
+        """Return whether what is tuned on noisy images is by their labels."""
+        return self.config.finetune.method not in UNLABELLED
+
     def once(self, name: str, work_out: Callable[[], Any]) -> Any:
         """Return what a function comes to, asked once a trial: several stages look at it."""
         if name not in self._known:
@@ -84,16 +89,19 @@ class Planning:
         if not self.is_tuned:
             return None
         n_images, select_by = self.config.distortion.n_images, self.config.finetune.select_by
+        if not self.reads_labels:
+            return NoisyBudget.without_labels(n_images)
         return NoisyBudget.of(n_images, select_by, n_validation=self.data.n_validation)
 
     def n_noisy(self) -> int:
         """Return how many noisy images are trained on."""
         budget = self.noisy_budget()
-        return 0 if budget is None else budget.trained_on
+        return 0 if budget is None else budget.trained_on or budget.unlabelled
 
     def noisy(self) -> dict[str, Any]:
-        """Return which labelled noisy images are trained on, and which select the epoch."""
-        return {"distortion": self.distortion(), "select_by": self.config.finetune.select_by}
+        """Return which noisy images are trained on, and which labelled ones select the epoch."""
+        select_by = {"select_by": self.config.finetune.select_by} if self.reads_labels else {}
+        return {"distortion": self.distortion(), **select_by}
 
     def distortion(self, *, with_images: bool = True) -> dict[str, Any]:
         """Return what noisy images suffer, and how many there are."""

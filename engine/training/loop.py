@@ -33,6 +33,7 @@ from engine.training.state import load_optimizer_tensors, optimizer_tensors, und
 
 Record = dict[str, Any]
 Judge = Callable[[nn.Module], Mapping[str, float]]
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class TrainingDivergedError(Exception):
@@ -69,6 +70,7 @@ class Trainer:
             "validation_loss", then the earlier one).
         capturing: has steps replayed on a GPU; None where all are taken eagerly.
         rates: gives parts of the module learning rates of their own; None for one rate.
+        loss: of logits and labels, in the place of the cross-entropy; None for that.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Trainer:
         judge: Judge,
         capturing: Capturing | None = None,
         rates: RelativeRates | None = None,
+        loss: Loss | None = None,
     ) -> None:
         self.module = module
         self.split = split
@@ -89,6 +92,7 @@ class Trainer:
         self.judge = judge
         self.capturing = capturing
         self.rates = rates
+        self.loss = loss
         self.state = TrainingState()
         self._watch: AbstractContextManager[Any] = RightGradients()
         self.optimizer = make_optimizer(module, settings)
@@ -157,7 +161,11 @@ class Trainer:
                 return loss
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = F.cross_entropy(self._forward(images), labels, label_smoothing=settings.label_smoothing)
+        logits = self._forward(images)
+        if self.loss is None:
+            loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        else:
+            loss = self.loss(logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         shorten_gradients(self.optimizer, settings.max_gradient_norm)

@@ -152,3 +152,8 @@ def test_a_budget_in_words():
         "265 labelled noisy images (25 trained on, 240 validation images to select the epoch)"
     )
     assert NoisyBudget.from_json(by_validation.to_json()) == by_validation
+    none = NoisyBudget.without_labels(200)
+    assert str(none) == "0 labelled noisy images (200 without labels adapted to)"
+    assert none.to_json()["labelled"] == 0
+    assert NoisyBudget.from_json(none.to_json()) == none
+    assert "unlabelled" not in held_out.to_json()

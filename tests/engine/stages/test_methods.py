@@ -159,6 +159,34 @@ def test_parts_that_cannot_be_tuned_are_refused_before_anything_runs(workshop, s
         workshop.plan(finetune__unit="block", **settings)
 
 
+@pytest.mark.parametrize("method", ["statistics", "tent"])
+def test_batch_normalisation_is_adapted_without_labels(workshop, method):
+    settings = {"finetune__method": method, "distortion__n_images": 3, "finetune__training__epochs": 3}
+    artifacts = artifacts_of(workshop, **settings)
+    before, after = states(artifacts)
+    ends = {"statistics": set(), "tent": {"weight", "bias"}}[method] | {"running_mean", "running_var"}
+    assert {name.rpartition(".")[2] for name in moved(before, after)} == ends
+    assert not any("conv" in name or name.startswith("fc") for name in moved(before, after))
+    result = artifacts["finetune"].json("result")
+    n_epochs = {"statistics": 1, "tent": 3}[method]
+    assert (result["epochs"], result["best_epoch"]) == (n_epochs, n_epochs), "the last one, which no label has chosen"
+    factors = sum(before[name].numel() for name in before if "running_" in name)
+    assert result["n_trained"] == {"statistics": 0, "tent": factors}[method]
+    for noted in (result["labelled_noisy"], artifacts["evaluate"].json("errors")["labelled_noisy"]):
+        assert (noted["labelled"], noted["unlabelled"]) == (0, 3)
+    epoch = artifacts["finetune"].history[-1]
+    if method == "statistics":
+        network = load_network(artifacts["pretrain"], artifacts["finetune"], CPU)
+        assert epoch["validation_error"] == classification_error(network, workshop.data.validation)
+    assert "tuned_distortion_error" in epoch
+
+
+def test_a_network_without_batch_normalisation_cannot_be_adapted(workshop):
+    for method in ("statistics", "tent"):
+        with pytest.raises(InputError, match=rf"`finetune.method`={method} adapts .*, and network 'cnn-2' has none"):
+            workshop.plan(model__name="cnn-2", finetune__method=method, finetune__layers="all")
+
+
 def test_correction_units_leave_the_network_as_it_is(workshop):
     artifacts = artifacts_of(workshop, finetune__method="correction", finetune__count=2)
     before, after = states(artifacts)

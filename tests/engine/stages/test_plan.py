@@ -97,6 +97,7 @@ def test_a_trial_has_the_stages_that_its_fine_tuning_needs(info, which, stages):
         ({"finetune.method": "network"}, ("pretrain", "finetune", "evaluate")),
         ({"finetune.method": "classifier"}, ("pretrain", "finetune", "evaluate")),
         ({"finetune.method": "retrain"}, ("pretrain", "evaluate")),
+        ({"finetune.method": "tent"}, ("pretrain", "finetune", "evaluate")),
         ({"finetune.threshold": 0.1, "finetune.which": "random"}, STAGES),  # as many as are above the threshold
         ({"finetune.across_layers": True, "finetune.which": "random"}, ("pretrain", "finetune", "evaluate")),
         ({"finetune.across_layers": True, "finetune.fraction": 1.0}, ("pretrain", "finetune", "evaluate")),
@@ -349,10 +350,21 @@ TESTED = {
         (WHOLE, {"finetune.which": "most", "finetune.fraction": 1.0}),
         *(
             ({**ALL, "finetune.method": method}, {name: value})
-            for method in ("network", "classifier", "retrain")
+            for method in ("network", "classifier", "retrain", "statistics", "tent")
             for name, value in (("finetune.which", "random"), ("finetune.layers", "first"), ("finetune.count", 1))
         ),
         ({**ALL, "finetune.method": "retrain"}, {"finetune.training.epochs": 50}),
+        ({**ALL, "finetune.method": "statistics"}, {"finetune.training.epochs": 50}),
+        *(
+            ({**ALL, "finetune.method": method}, setting)
+            for method in ("statistics", "tent")
+            for setting in (
+                {"finetune.select_by": "validation"},
+                {"finetune.batch_norm": "affine"},
+                {"finetune.training.label_smoothing": 0.1},
+                {"finetune.training.patience": 1},
+            )
+        ),
         ({"finetune.which": "none"}, {"finetune.select_by": "validation"}),
         ({"finetune.which": "none"}, {"rank.at": "convolution"}),
         ({"finetune.which": "none"}, {"distortion.level": 50.0}),

@@ -37,7 +37,7 @@ VARIED: tuple[dict[str, Any], ...] = (
     {"pretrain.schedule": "step", "finetune.training.schedule": "step"},
 )
 WHICH = ("none", "most", "random", "all")
-METHODS = ("filters", "correction", "network", "classifier", "retrain")
+METHODS = ("filters", "correction", "network", "classifier", "retrain", "statistics", "tent")
 OTHER: dict[str, Any] = {
     "model.name": "resnet-14",
     "model.width": 12,

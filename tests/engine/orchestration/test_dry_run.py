@@ -298,3 +298,13 @@ def test_a_placebo_and_an_arm_that_differs_somewhere_are_taken(tmp_path: Path, a
 def test_of_arms_that_are_not_run_nothing_is_asked(tmp_path: Path) -> None:
     space = Space("idle", base=UNTUNED, arms=(BASE_ARM, Arm("cosine", IDLE)), n_seeds=2)
     prepared(tmp_path, space, n_trials=1)
+
+
+def test_a_plan_of_many_arms_asks_each_for_its_digest_a_few_times(tmp_path, monkeypatch) -> None:
+    """What is planned already is no reason to hash a configuration once more: of hundreds of arms that took minutes."""
+    arms = tuple(Arm(f"rate {n}", {"pretrain.learning_rate": n / 1000}) for n in range(1, 41))
+    asked = []
+    digest = TrialConfig.digest.fget
+    monkeypatch.setattr(TrialConfig, "digest", property(lambda config: asked.append(config) or digest(config)))
+    prepared(tmp_path, dataclasses.replace(SPACE, arms=arms, axes=(), n_seeds=1), n_trials=len(arms))
+    assert len(asked) < 8 * len(arms)

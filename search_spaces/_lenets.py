@@ -9,6 +9,8 @@ from engine.settings import DataSettings, EvaluateSettings, ModelSettings, Train
 from engine.spaces import Arm
 from engine.training import recipe_settings
 
+DRAWS = 0
+"""Seed of what a distortion draws where networks are measured now; all of them meet the same images."""
 LETTERS = ("A", "B", "C", "D")
 PAIRS = tuple((f"P{letter}", letter) for letter in LETTERS)
 ARMS = tuple(
@@ -48,6 +50,38 @@ def accuracies(shown: Shown, corruption: str, levels: dict[int, str]) -> dict[st
         }
         for group in shown.results.groups()
     }
+
+
+def measured_at(shown: Shown, distortion: str, levels: dict[float, str]) -> dict[str, dict[str, dict[int, float]]]:
+    """Return {arm: {column: {seed: accuracy}}} of the stored networks, measured now on the test images.
+
+    Args:
+        shown: the study.
+        distortion: a registered one.
+        levels: {level: its column}.
+
+    Raises:
+        InputError: networks or images cannot be had any more.
+    """
+    import torch
+
+    from engine.corruptions import distort
+    from engine.data import Split
+    from engine.data.streamed import whole
+    from engine.metrics import classification_error
+    from engine.stages.network import load_network
+
+    trials = [(group.name, trial) for group in shown.results.groups() for trial in group.trials]
+    networks = [load_network(shown.artifact(trial, "pretrain"), None, torch.device("cpu")) for _, trial in trials]
+    found: dict[str, dict[str, dict[int, float]]] = {arm: {} for arm, _ in trials}
+    test = shown.data().test
+    for level, column in levels.items():
+        changed = Split(
+            distort(whole(test.images), distortion, level, seed=DRAWS, indices=test.indices), test.labels, test.indices
+        )
+        for (arm, trial), network in zip(trials, networks, strict=True):
+            found[arm].setdefault(column, {})[trial.seed] = 1 - classification_error(network, changed)
+    return found
 
 
 def figure_parts(

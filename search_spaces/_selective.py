@@ -18,10 +18,13 @@ METHODS: dict[str, dict[str, Any]] = {
 """{what selected filters are compared with: which filters it is for, and what else its arms set}; the retrained network
 has epochs enough to learn from few images what the others know already."""
 
+CORRUPTION = {"awgn": "gaussian_noise", "blur": "gaussian_blur"}
+"""{distortion that is tuned on: the corruption of the severity tables that is of its kind}."""
+
 UNITS = {"awgn": "σ {:g} of 255", "blur": "σ {:g} px"}
 
 
-def tuning(distortion: str, level: float, n_images: int, which: str, epochs: int, **more: Any) -> Arm:
+def tuning(distortion: str, level: float, n_images: int, which: str, epochs: int | None, **more: Any) -> Arm:
     """Return the arm of one fine-tuning.
 
     Args:
@@ -29,7 +32,7 @@ def tuning(distortion: str, level: float, n_images: int, which: str, epochs: int
         level: how much.
         n_images: how many labelled ones there are, those included that select the epoch.
         which: the filters that are tuned.
-        epochs: passes over the noisy images.
+        epochs: passes over the noisy images; None for as many as the base says.
         more: other settings, their dots as double underscores (``rank__distance="l2"``).
     """
     others = {path.replace("__", "."): value for path, value in more.items()}
@@ -41,13 +44,15 @@ def tuning(distortion: str, level: float, n_images: int, which: str, epochs: int
             "distortion.level": level,
             "distortion.n_images": n_images,
             "finetune.which": which,
-            "finetune.training.epochs": epochs,
+            **({} if epochs is None else {"finetune.training.epochs": epochs}),
             **others,
         },
     )
 
 
-def methods(levels: Mapping[str, Iterable[float]], epochs: Mapping[int, int], n_images: Sequence[int]) -> Iterator[Arm]:
+def methods(
+    levels: Mapping[str, Iterable[float]], epochs: Mapping[int, int | None], n_images: Sequence[int]
+) -> Iterator[Arm]:
     """Yield the arms of what selected filters are compared with; the arguments are those of ``grid``."""
     for method, more in METHODS.items():
         yield from grid(levels, epochs, n_images, finetune__method=method, **more)
@@ -55,7 +60,7 @@ def methods(levels: Mapping[str, Iterable[float]], epochs: Mapping[int, int], n_
 
 def grid(
     levels: Mapping[str, Iterable[float]],
-    epochs: Mapping[int, int],
+    epochs: Mapping[int, int | None],
     n_images: Sequence[int] | None = None,
     which: Sequence[str] = WHICH,
     **more: Any,
@@ -64,7 +69,7 @@ def grid(
 
     Args:
         levels: {distortion: its levels}.
-        epochs: {number of noisy images: epochs}.
+        epochs: {number of noisy images: epochs}, None for as many as the base says.
         n_images: numbers of noisy images, of those in ``epochs``; None for all.
         which: choices of filters.
         more: as for ``tuning``.

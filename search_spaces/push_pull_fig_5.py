@@ -13,13 +13,11 @@ from dataclasses import replace
 
 from engine.report.views import Shown, ViewPart, register_view
 from engine.spaces import Comparison, Space
-from search_spaces._lenets import ARMS, PAIRS, accuracies, base_on_digits, base_on_mnist, figure_parts
+from search_spaces._lenets import ARMS, PAIRS, accuracies, base_on_digits, base_on_mnist, figure_parts, measured_at
 
 NAME = "push-pull-fig-5"
 PEAKS = {1: "peak 100", 2: "peak 50", 3: "peak 20", 4: "peak 10", 5: "peak 5"}
 FACTORS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.5)
-DRAWS = 0
-"""Seed of what a distortion draws; contrast draws nothing."""
 
 SPACE = Space(
     name=NAME,
@@ -37,26 +35,12 @@ ON = {"digits": replace(SPACE, base=base_on_digits("shot_noise"))}
 @register_view(NAME)
 def show(shown: Shown) -> Iterator[ViewPart]:
     """Yield accuracies by peak of the noise and, measured now, by factor of contrast."""
-    import torch
-
-    from engine.metrics import classification_error
-    from engine.stages.network import load_network
-    from engine.stages.noisy import distorted
+    from search_spaces._beside import changes_beside, measured_beside, where_computed
 
     measured = accuracies(shown, "shot_noise", PEAKS)
     columns = ["clean", *PEAKS.values()]
     yield from figure_parts(shown, NAME, measured, columns)
-    test = shown.data().test
-    by_factor: dict[str, dict[str, dict[int, float]]] = {}
-    for factor in FACTORS:
-        changed = distorted(test, {"name": "contrast", "level": factor}, seed=DRAWS)
-        for group in shown.results.groups():
-            for trial in group.trials:
-                network = load_network(shown.artifact(trial, "pretrain"), None, torch.device("cpu"))
-                column = by_factor.setdefault(group.name, {}).setdefault(f"factor {factor:g}", {})
-                column[trial.seed] = 1 - classification_error(network, changed)
-    from search_spaces._beside import changes_beside, measured_beside, where_computed
-
+    by_factor = measured_at(shown, "contrast", {factor: f"factor {factor:g}" for factor in FACTORS})
     where, factors = where_computed(shown.results), [f"factor {factor:g}" for factor in FACTORS]
     yield measured_beside(f"Fig. 5: accuracy in % under changed contrast; {where}", by_factor, factors, None)
     title = f"Fig. 5: what inhibition changes under changed contrast, in points of accuracy, paired by seed; {where}"

@@ -1,11 +1,12 @@
 """The fast recipe for small data sets against the papers' for ResNets, on CIFAR-10: errors and seconds.
 
-Reduced: ResNet-8 on 2,000 training images. In a checkout ``python -m studies.recipes`` prints the times.
+Reduced: ResNet-8 on 2,000 training images. ``pipelines.report`` shows the times.
 """
 
 from engine.settings import DataSettings, EvaluateSettings, ModelSettings, TrialConfig
 from engine.spaces import Arm, Space
 from engine.training import RECIPES
+from search_spaces._recipes import FAST, FULL, VIEW
 
 SPACE = Space(
     name="recipes-cifar",
@@ -16,8 +17,9 @@ SPACE = Space(
         evaluate=EvaluateSettings(corruptions=("gaussian_noise",), objective=("gaussian_noise",)),
     ),
     arms=(
-        Arm("full", RECIPES["resnet"].training(), control=True),
-        Arm("fast", RECIPES["fast-small"].training()),
+        Arm(FULL, RECIPES["resnet"].training(), control=True),
+        Arm(FAST, RECIPES["fast-small"].training()),
     ),
     n_seeds=3,
+    view=VIEW,
 )

@@ -1,12 +1,12 @@
 """The recipe ``fast`` against the papers' for ResNets, on digits: errors and seconds.
 
-Without the recipes' crops and flips: a mirrored digit is another one. In a checkout
-``python -m studies.recipes`` prints the times.
+Without the recipes' crops and flips: a mirrored digit is another one. ``pipelines.report`` shows the times.
 """
 
 from engine.settings import DataSettings, EvaluateSettings, ModelSettings, TrialConfig
 from engine.spaces import Arm, Space
 from engine.training import RECIPES
+from search_spaces._recipes import FAST, FULL, VIEW
 
 SPACE = Space(
     name="recipes-digits",
@@ -17,8 +17,9 @@ SPACE = Space(
         evaluate=EvaluateSettings(corruptions=("gaussian_noise",), objective=("gaussian_noise",)),
     ),
     arms=(
-        Arm("full", {**RECIPES["resnet"].training(), "pretrain.augmentation": "none"}, control=True),
-        Arm("fast", {**RECIPES["fast"].training(), "pretrain.augmentation": "none"}),
+        Arm(FULL, {**RECIPES["resnet"].training(), "pretrain.augmentation": "none"}, control=True),
+        Arm(FAST, {**RECIPES["fast"].training(), "pretrain.augmentation": "none"}),
     ),
     n_seeds=3,
+    view=VIEW,
 )

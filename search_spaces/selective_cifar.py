@@ -3,7 +3,7 @@
 Reduced: at most 3,000 training images, 1,000 test images, and fewer cells than on digits. The paper does not give its
 levels; here are a later thesis's for the noise, and the lower two of DeepCorrect's whole numbers for the blur. A fifth
 of the noisy images is held out, to keep the epoch that is best on it.
-In a checkout ``python -m studies.selective`` prints the tables and draws the figures.
+``pipelines.report`` shows the tables and, with ``--figures``, draws the curves.
 """
 
 from engine.settings import (
@@ -15,6 +15,7 @@ from engine.settings import (
     TrialConfig,
 )
 from engine.spaces import Arm, Space
+from search_spaces._grids import VIEW
 from search_spaces._selective import grid, methods
 
 LEVELS = {"awgn": (25.0, 50.0), "blur": (1.0, 2.0)}
@@ -52,4 +53,5 @@ SPACE = Space(
         *methods(MODERATE, EPOCHS, (200,)),
     ),
     n_seeds=5,
+    view=VIEW,
 )

@@ -4,11 +4,12 @@ The paper gives neither its levels nor the sizes of its noisy sets nor how long 
 which the network, ``cnn-2``, errs a little, clearly and much; fewer images are passed over more often, so that 25 of
 them make 20 steps too. A fifth of them is not trained on: the epoch that is best on that fifth is kept, as the paper's
 early stopping by an 80–20 split does, so that a cell's number of images is all the labelled noisy ones that it used.
-In a checkout ``python -m studies.selective`` prints the tables and draws the figures.
+``pipelines.report`` shows the tables and, with ``--figures``, draws the curves.
 """
 
 from engine.settings import EvaluateSettings, FinetuneSettings, ModelSettings, TrainingSettings, TrialConfig
 from engine.spaces import Arm, Space
+from search_spaces._grids import VIEW
 from search_spaces._selective import grid, methods
 
 LEVELS = {"awgn": (51.0, 100.0, 150.0), "blur": (1.0, 2.0, 3.0)}
@@ -52,4 +53,5 @@ SPACE = Space(
         *methods(MODERATE, EPOCHS, (100, 800)),
     ),
     n_seeds=5,
+    view=VIEW,
 )

@@ -110,7 +110,7 @@ def inline_commands() -> Iterator[tuple[str, list[str]]]:
 
 def is_module(words: list[str]) -> bool:
     """Return whether a command runs a module of the project."""
-    return words[0].endswith("python") and words[1] == "-m" and words[2].partition(".")[0] in ("pipelines", "studies")
+    return words[0].endswith("python") and words[1] == "-m" and words[2].partition(".")[0] == "pipelines"
 
 
 def small(words: list[str]) -> list[str]:

@@ -53,7 +53,7 @@ def test_a_block_is_run_or_is_output():
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_what_is_not_installed_is_said_to_need_a_checkout(document: Path):
     text = re.sub(r"<!--.*?-->", "", document.read_text(), flags=re.DOTALL)
-    assert "checkout" in text or not re.search(r"python -m (?:studies|benchmarks|tests)\b", text)
+    assert "checkout" in text or not re.search(r"python -m (?:benchmarks|tests)\b", text)
 
 
 def commands(*, run: bool) -> list[tuple[str, list[str]]]:
@@ -231,7 +231,7 @@ def test_what_is_made_small_is_what_costs_time_alone():
     assert words[:3] == ["pipelines.sweep", "--set", "model.width=8"]
     assert words[-4:] == ["--n-trials", "4", "--seed", "1"]
     assert "data.n_train=60" in words
-    assert small(["studies.recipes", "--study", "x"]) == ["studies.recipes", "--study", "x"]
+    assert small(["pipelines.report", "--study", "x"]) == ["pipelines.report", "--study", "x"]
     assert small(["pipelines.rankings", "--n-seeds", "5"])[1:3] == ["--n-seeds", "2"]
     assert small(["pipelines.export", "--study", "x"]) == [
         "pipelines.export",

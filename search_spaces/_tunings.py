@@ -1,27 +1,23 @@
-"""The trials of a study of selective fine-tuning: which filters, tuned on what, and how accurate they made it."""
+"""The trials of a study that tunes filters: which of them, tuned on what, and how accurate that makes a network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
 
-from engine.data import DataSet
 from engine.metrics import classification_error
 from engine.report.results import Results
 from engine.report.trial_results import TrialResult
+from engine.report.views import Shown
 from engine.result_names import TUNED_ERROR
 from engine.stages.budget import NoisyBudget
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, corruption_seed
-from engine.store import Store
-from studies.common import artifact_of
-
-CORRUPTION = {"awgn": "gaussian_noise", "blur": "gaussian_blur"}
-"""{distortion that is tuned on: the corruption of the severity tables that is of its kind}."""
+from search_spaces._selective import CORRUPTION
 
 
 class Condition(NamedTuple):
@@ -60,23 +56,24 @@ class Tuning(NamedTuple):
 Trials = Mapping[int, TrialResult]
 Accuracy = dict[int, float]
 """{seed: share of images that are classified rightly}."""
+Measure = Callable[[Trials], Accuracy]
 
 
-class Study:
-    """A sweep's complete trials.
+class Tunings:
+    """A study's complete trials.
 
     Args:
-        results: of the sweep.
+        results: of the study.
 
     Attributes:
-        tunings: {tuning: its trial by seed}, in the arms' order.
+        by_tuning: {tuning: its trial by seed}, in the arms' order.
         untuned: the trials without tuning by seed; empty if there are none.
         base: {setting: value} of the space.
     """
 
     def __init__(self, results: Results) -> None:
         self.base: dict[str, Any] = results.space.base.flat()
-        self.tunings: dict[Tuning, dict[int, TrialResult]] = {}
+        self.by_tuning: dict[Tuning, dict[int, TrialResult]] = {}
         self.untuned: dict[int, TrialResult] = {}
         for group in results.groups():
             for trial in group.trials:
@@ -84,25 +81,25 @@ class Study:
                 if settings["finetune.which"] == "none":
                     self.untuned[trial.seed] = trial
                 else:
-                    self.tunings.setdefault(_tuning(settings), {})[trial.seed] = trial
+                    self.by_tuning.setdefault(_tuning(settings), {})[trial.seed] = trial
 
     @property
     def seeds(self) -> list[int]:
         """Return the seeds of all trials."""
-        return sorted({seed for trials in (*self.tunings.values(), self.untuned) for seed in trials})
+        return sorted({seed for trials in (*self.by_tuning.values(), self.untuned) for seed in trials})
 
     def conditions(self) -> list[Condition]:
         """Return what images suffered, mild first, distortion by distortion."""
-        found = dict.fromkeys(tuning.condition for tuning in self.tunings)
+        found = dict.fromkeys(tuning.condition for tuning in self.by_tuning)
         order = list(dict.fromkeys(condition.distortion for condition in found))
         return sorted(found, key=lambda condition: (order.index(condition.distortion), condition.level))
 
     def numbers(self, condition: Condition) -> list[int]:
         """Return the numbers of noisy images that were tuned on, fewest first."""
-        return sorted({tuning.n_images for tuning in self.tunings if tuning.condition == condition})
+        return sorted({tuning.n_images for tuning in self.by_tuning if tuning.condition == condition})
 
     def usual(self, condition: Condition, n_images: int, which: str, **others: Any) -> Tuning:
-        """Return the tuning that the space's base says all about that is not given."""
+        """Return a tuning of which the space's base says all that is not given."""
         usual = Tuning(condition, n_images, which, *(self.base[path] for path in _PATHS))
         return usual._replace(**others)
 
@@ -112,17 +109,7 @@ class Study:
 
     def trials(self, tuning: Tuning) -> dict[int, TrialResult]:
         """Return a tuning's trials by seed; none if it was not made."""
-        return self.tunings.get(tuning, {})
-
-    def networks(self, store: Store) -> dict[int, torch.nn.Module]:
-        """Return the pretrained network of each seed."""
-        found = {}
-        pretrained = (trials for tuning, trials in self.tunings.items() if tuning.method != "retrain")
-        for trials in (self.untuned, *pretrained):
-            for seed, trial in trials.items():
-                if seed not in found:
-                    found[seed] = load_network(artifact_of(trial, "pretrain", store), None, torch.device("cpu"))
-        return found
+        return self.by_tuning.get(tuning, {})
 
 
 _PATHS = ("finetune.method", "finetune.select_by", "finetune.layers", "rank.distance", "rank.pairing")
@@ -158,24 +145,31 @@ def _test(trial: TrialResult) -> Mapping[str, Any]:
     return trial.errors["test"]
 
 
-def untuned_accuracy(
-    networks: Mapping[int, torch.nn.Module], data: DataSet, conditions: Iterable[Condition]
-) -> dict[Condition, Accuracy]:
-    """Return the accuracy of pretrained networks on the test images that the tuned ones were tested on."""
-    found = {}
-    for condition in conditions:
-        noisy = distorted(
-            data.test, {"name": condition.distortion, "level": condition.level}, seed=corruption_seed(TEST)
-        )
-        found[condition] = {seed: 1 - classification_error(network, noisy) for seed, network in networks.items()}
+def untuned_accuracy(shown: Shown, tunings: Tunings) -> dict[Condition, Accuracy]:
+    """Return the accuracy of the pretrained networks on the test images that the tuned ones were tested on.
+
+    Raises:
+        InputError: the networks or the images cannot be had any more.
+    """
+    networks: dict[int, torch.nn.Module] = {}
+    pretrained = (trials for tuning, trials in tunings.by_tuning.items() if tuning.method != "retrain")
+    for trials in (tunings.untuned, *pretrained):
+        for seed, trial in trials.items():
+            if seed not in networks:
+                networks[seed] = load_network(shown.artifact(trial, "pretrain"), None, torch.device("cpu"))
+    found, test = {}, shown.data().test
+    for condition in tunings.conditions():
+        distortion = {"name": condition.distortion, "level": condition.level}
+        noisy = distorted(test, distortion, seed=corruption_seed(TEST))
+        found[condition] = {seed: 1 - classification_error(networks[seed], noisy) for seed in sorted(networks)}
     return found
 
 
-def trained_parameters(trials: Trials, store: Store) -> int:
+def trained_parameters(trials: Trials, shown: Shown) -> int:
     """Return how many parameters a tuning trains, of the first seed's network."""
     trial = next(iter(trials.values()))
     stage = "pretrain" if trial.settings.get("finetune.method") == "retrain" else "finetune"
-    return int(artifact_of(trial, stage, store).json("result")["n_trained"])
+    return int(shown.artifact(trial, stage).json("result")["n_trained"])
 
 
 class Course(NamedTuple):
@@ -192,9 +186,9 @@ class Course(NamedTuple):
     kept: list[int]
 
 
-def course_of(trials: Trials, store: Store) -> Course:
+def course_of(trials: Trials, shown: Shown) -> Course:
     """Return the course of a tuning from its stages' histories, as far as all seeds went."""
-    artifacts = [artifact_of(trial, "finetune", store) for trial in trials.values()]
+    artifacts = [shown.artifact(trial, "finetune") for trial in trials.values()]
     histories = [artifact.history for artifact in artifacts]
     n_epochs = min(len(history) for history in histories)
     accuracy, seconds = [], []

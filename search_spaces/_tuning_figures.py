@@ -1,4 +1,4 @@
-"""The figures of a study of selective fine-tuning: accuracy against noisy images (Fig. 5), and convergence."""
+"""The figures of a study that tunes filters: accuracy against noisy images (filter paper, Fig. 5), and convergence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from engine.metrics import paired_difference
-from studies._selective import Condition, Course, Study
+from search_spaces._tunings import Condition, Course, Tunings
 
 COLOURS = {"most": "tab:red", "least": "tab:blue", "random": "tab:green", "all": "0.3"}
 NUDGE = 1.03  # between the choices at one number of images, so that their intervals do not hide each other
@@ -22,20 +22,20 @@ Curves = Mapping[str, Mapping[int, Interval]]
 
 
 def curves_of(
-    study: Study, measure: Callable[[Study, Condition, int, str], list[float]], labels: Mapping[str, str]
+    tunings: Tunings, measure: Callable[[Tunings, Condition, int, str], list[float]], labels: Mapping[str, str]
 ) -> dict[Condition, Curves]:
     """Return the curves of a measure by condition, without what no seed has.
 
     Args:
-        study: whose trials are measured.
+        tunings: whose trials are measured.
         measure: gives each seed's share of a condition, a number of noisy images and a choice.
         labels: {label of a curve: its choice}.
     """
     found: dict[Condition, Curves] = {}
-    for condition in study.conditions():
+    for condition in tunings.conditions():
         curves = {}
         for label, which in labels.items():
-            values = {n: measure(study, condition, n, which) for n in study.numbers(condition)}
+            values = {n: measure(tunings, condition, n, which) for n in tunings.numbers(condition)}
             curves[label] = {n: interval(shares) for n, shares in values.items() if shares}
         if any(curves.values()):
             found[condition] = {label: by_number for label, by_number in curves.items() if by_number}

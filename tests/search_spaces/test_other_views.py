@@ -1,0 +1,88 @@
+"""Views of spaces that are no figure of a paper's, each on a handful of trials."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from engine.corruptions import distort
+from engine.data import Split
+from engine.metrics import classification_error
+from engine.orchestration.search import read_results
+from engine.report.text_tables import Table, percent_text
+from engine.report.views import Shown, view_parts
+from engine.spaces import load_space
+from engine.stages.network import load_network
+from engine.store import open_store
+from search_spaces import lenet_noise
+from search_spaces._lenets import ARMS, DRAWS
+from search_spaces._published import published
+from tests.pipelines.swept import sweep_here
+
+TINY = {
+    "data.name": "digits",
+    "data.n_train": 60,
+    "data.n_validation": 24,
+    "data.n_test": 24,
+    "pretrain.epochs": 1,
+    "pretrain.batch_size": 32,
+    "evaluate.severities": [1],
+    "evaluate.n_probe": 20,
+}
+
+
+def shown_here(name: str, home, arms=()) -> Shown:
+    """Return what is shown of a space, of some of its arms, tiny and on one seed."""
+    space = load_space(name).with_base(TINY)
+    chosen = tuple(
+        dataclasses.replace(arm, settings={path: TINY.get(path, value) for path, value in arm.settings.items()})
+        for arm in space.arms
+        if not arms or arm.name in arms
+    )
+    space = dataclasses.replace(space, arms=chosen, n_seeds=1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        sweep_here(space, home=home, study=name, n_trials=len(chosen), sampler="random", pruner="none")
+    finally:
+        torch.set_num_threads(threads)
+    return Shown(read_results(f"sqlite:///{home / 'optuna.db'}", name), open_store(home / "store", read_only=True))
+
+
+@pytest.mark.parametrize("name", ["recipes-digits", "recipes-cifar"])
+def test_the_recipes_compared_are_the_full_and_the_fast_one(name):
+    assert [arm.name for arm in load_space(name).arms] == ["full", "fast"]
+
+
+def test_recipes_are_shown_with_their_errors_and_seconds(tmp_path):
+    shown = shown_here("recipes-digits", tmp_path)
+    (table,) = view_parts(shown)
+    assert isinstance(table, Table)
+    full, fast, change = table.rows
+    trials = {group.name: group.trials[0] for group in shown.results.groups()}
+    for row in (full, fast):
+        trial = trials[row[0]]
+        assert row[1:3] == tuple(percent_text([trial.test_errors()[column]]) for column in ("clean", "gaussian_noise"))
+        assert row[3] == f"{shown.artifact(trial, 'pretrain').manifest['cpu_seconds']:.1f}"
+    assert change[0] == "fast − full"
+    assert change[3].endswith(" times faster")
+
+
+def test_lenets_are_measured_at_the_paper_s_levels_beside_its_numbers(tmp_path):
+    assert {arm.name for arm in ARMS} == set(published("push-pull-fig-4").rows)
+    shown = shown_here("lenet-noise", tmp_path, arms=("A", "PA"))
+    parts = [part for part in view_parts(shown) if isinstance(part, Table)]
+    assert len(parts) == 2 * len(lenet_noise.LEVELS)
+    noise = parts[0]
+    assert noise.columns == ("", "clean", "0.01", "0.1", "0.2", "0.3", "0.5")
+    assert noise.rows[0][0] == "A"
+    assert noise.rows[0][4].endswith("\npaper 86.5")
+    test = shown.data().test
+    trial = shown.results.groups()[0].trials[0]
+    network = load_network(shown.artifact(trial, "pretrain"), None, torch.device("cpu"))
+    noisy = distort(test.images, "gaussian_variance", 0.2, seed=DRAWS, indices=test.indices)
+    error = classification_error(network, Split(noisy, test.labels, test.indices))
+    assert noise.rows[0][4].split("\n")[0] == percent_text([1 - error])
+    contrast = next(part for part in parts if part.title.startswith("contrast: accuracy"))
+    clean, unchanged = (contrast.rows[0][contrast.columns.index(column)] for column in ("clean", "1"))
+    assert clean == unchanged, "contrast 1 is the image itself"

@@ -18,6 +18,7 @@ from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.probe import make_judge
 from engine.store import Store
 from engine.training import CorrectedFilters, SelectiveFilters, Trainer, WholeNetwork
+from engine.training.adapted import AdaptedNetwork, entropy
 from tests.engine.pretend_device import DEVICE, HOST, Counts, counting, on_device, on_host, pretend_device
 from tests.engine.stages.conftest import TINY
 
@@ -53,6 +54,12 @@ def of_filters(network: torch.nn.Module) -> torch.nn.Module:
     return SelectiveFilters(network, selected(network), batch_norm="affine", train_classifier=True, example=example)
 
 
+def of_parts(network: torch.nn.Module) -> torch.nn.Module:
+    example = torch.zeros(1, 3, SIDE, SIDE, device=next(network.parameters()).device)
+    names = ["layer1.0.conv1.weight", "layer3.0.conv2.weight", "fc.weight", "fc.bias"]
+    return SelectiveFilters(network, {"conv1": torch.tensor([2, 0])}, whole=names, example=example)
+
+
 def of_corrections(network: torch.nn.Module) -> torch.nn.Module:
     return CorrectedFilters(network, selected(network), generator=torch.Generator().manual_seed(0))
 
@@ -62,19 +69,25 @@ def train(
     settings: dict[str, Any],
     *,
     name: str = "resnet-8",
+    more: Callable[[Any], dict[str, Any]] = lambda module: {},
     n_images: int,
     on_gpu: bool,
 ) -> tuple[dict[str, Any], Counts]:
-    """Train two epochs; return the second one's record with the weights, and what it asked of the device."""
+    """Train two epochs; return the second one's record with the weights, and what it asked of the device.
+
+    ``more`` gives further arguments of the trainer for a module.
+    """
     network, split, watched = make_network(name), make_split(n_images), make_split(12)
     if on_gpu:
         network, split, watched = on_device(network), on_device(split), on_device(watched)
+    module = make(network)
     trainer = Trainer(
-        make(network),
+        module,
         split,
         TrainingSettings(epochs=2, batch_size=BATCH, learning_rate=0.01, **settings),
         seed=5,
         judge=make_judge(watched, {"probe_error": watched}),
+        **more(module),
     )
     trainer.train_epoch()
     with counting() as counts:
@@ -96,6 +109,8 @@ TRAININGS = {
     "filters": (of_filters, {}, {}),
     "corrections": (of_corrections, {}, {}),
     "whole": (WholeNetwork, {"label_smoothing": 0.1}, {}),
+    "auto-rgn": (of_parts, {"optimizer": "sgd"}, {"more": lambda module: {"rates": module.own_rates()}}),
+    "tent": (lambda network: AdaptedNetwork(network, affine=True), {}, {"more": lambda module: {"loss": entropy}}),
 }
 AN_EPOCH = 5
 """The order and the crops go to the device; the training's loss, the validation's error with its loss, and the probe's

@@ -14,22 +14,17 @@ import tyro
 from engine.data.streamed import whole
 from engine.errors import InputError, unknown_name
 from engine.figures.saving import require_folder, save_figure
-from engine.metrics import PairedDifference, paired_difference
 from engine.ranking import activation_disparity, filter_layers
 from engine.ranking.selection import WHICH
+from engine.report.disparity_table import BASELINE, Sums, disparity_table
 from engine.report.terminal import make_console, say
-from engine.report.text_tables import Table
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, corruption_seed
 from pipelines._command_line import run
 from pipelines._workplace import Workplace, open_workplace, seeds_from
 from pipelines.trial import NetworkOptions
 
-BASELINE = "none"
 NAMES = {BASELINE: "baseline", **{which: which for which in WHICH if which != BASELINE}}
-
-Sums = dict[str, dict[str, list[float]]]
-"""{choice: {layer: sums of the disparity}}, over images or over seeds."""
 
 
 @dataclass(kw_only=True)
@@ -76,7 +71,8 @@ def main(options: DisparityOptions) -> int:
         )
         if len(by_seed) == 1:
             shown, n_filters = _shown(work, found)
-    say(console, sums_table(by_seed, work, n_filters))
+    distortion = work.config.distortion
+    say(console, disparity_table(by_seed, NAMES, n_filters, f"{distortion.name} {distortion.level:g}"))
     _write_figure(work, shown, n_filters, options)
     say(console, f"wrote {options.output}")
     return 0
@@ -116,46 +112,6 @@ def _images(work: Workplace, options: DisparityOptions) -> tuple[torch.Tensor, t
     clean = test.take(chosen)
     noisy = distorted(clean, {"name": distortion.name, "level": distortion.level}, seed=corruption_seed(TEST))
     return whole(clean.images), whole(noisy.images)
-
-
-def sums_table(by_seed: Sequence[Sums], work: Workplace, n_filters: Mapping[str, int]) -> Table:
-    """Return the mean sum of each network and layer with its 95 % interval, and the difference to the baseline."""
-    n_images = len(next(iter(by_seed[0][BASELINE].values())))
-    over = f"{len(by_seed)} seeds" if len(by_seed) > 1 else f"{n_images} images"
-    distortion = work.config.distortion
-    rows: list[Sequence[str]] = []
-    for layer in n_filters:
-        baseline = _values(by_seed, BASELINE, layer)
-        for which in by_seed[0]:
-            values = _values(by_seed, which, layer)
-            mean = paired_difference(values, [0.0] * len(values))
-            cells = [layer, NAMES[which], interval_text(mean)]
-            if which != BASELINE:
-                apart = paired_difference(values, baseline)
-                share = sum(values) / sum(baseline) if sum(baseline) else float("nan")
-                star = " *" if apart.low > 0 or apart.high < 0 else ""
-                cells += [f"{share:.0%}", interval_text(apart, sign="+") + star]
-            rows.append(cells)
-        rows.append(())
-    return Table(
-        f"Disparity under {distortion.name} {distortion.level:g}: mean over {n_images} test images, "
-        f"95 % interval over {over}",
-        ("layer", "network", "mean sum", "of the baseline's", "difference to the baseline"),
-        rows,
-        caption="* the interval excludes 0",
-    )
-
-
-def _values(by_seed: Sequence[Sums], which: str, layer: str) -> list[float]:
-    """Return the sums of each image for one seed, or each seed's mean sum for several."""
-    if len(by_seed) == 1:
-        return by_seed[0][which][layer]
-    return [sum(sums[which][layer]) / len(sums[which][layer]) for sums in by_seed]
-
-
-def interval_text(found: PairedDifference, *, sign: str = "") -> str:
-    """Return "123.4 [120.0, 126.8]"."""
-    return f"{found.mean:{sign}.1f} [{found.low:{sign}.1f}, {found.high:{sign}.1f}]"
 
 
 def _shown(

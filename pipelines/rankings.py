@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich.console import Console
 
 from engine.data.streamed import whole
 from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
 from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
+from engine.report.ranking_rows import Row, check_rows_path, make_row, pair_rows, select, write_rows
+from engine.report.ranking_tables import VARIANTS, distance_table, distortion_table, unpaired_table
 from engine.report.terminal import make_console, say
 from engine.stages import TrialPlan
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.rank import ranking_from_json
 from pipelines._command_line import run
-from pipelines._ranking_rows import Row, check_rows_path, make_row, pair_rows, write_rows
-from pipelines._ranking_tables import VARIANTS, print_tables
 from pipelines._workplace import Workplace, open_workplace, parse_distortion, seeds_from
 from pipelines.trial import NetworkOptions
+from search_spaces._published import MATCHES_FROM, matches_between_distortions, published_matches
 
 CHEAP = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
 """Distances that take microseconds a pair of maps."""
@@ -203,6 +205,27 @@ def control_rows(
         for layer, agreements in by_layer.items()
         for draw, agreement in enumerate(agreements)
     ]
+
+
+def print_tables(console: Console, rows: Sequence[Row], setting: str) -> None:
+    """Print Table 1 for each distortion, then the overlaps between distortions and between distances.
+
+    Args:
+        console: where.
+        rows: of all seeds and draws.
+        setting: what all rows have in common, in words.
+    """
+    names = list(dict.fromkeys(row["distortion"] for row in rows if row["distortion"]))
+    for name in names:
+        beside = (published_matches(), MATCHES_FROM) if name.startswith("awgn") else (None, "")
+        say(console, unpaired_table(select(rows, distortion=name), f"{name}, {setting}", *beside))
+    overlaps = select(rows, kind="distortions")
+    if overlaps:
+        say(console, distortion_table(overlaps, rows, matches_between_distortions()))
+    for name in names:
+        by_distance = select(rows, distortion=name, kind="distances")
+        if by_distance:
+            say(console, distance_table(by_distance, name))
 
 
 def write_figure(

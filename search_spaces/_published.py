@@ -46,3 +46,25 @@ def published(name: str) -> Published:
     """Return what the paper says in a table or figure ("push-pull-table-4")."""
     with (_FOLDER / f"{name}.csv").open(newline="") as file:
         return Published({(row["row"], row["column"]): float(row["value"]) for row in csv.DictReader(file)})
+
+
+MATCHES_FROM = "paper: All-CNN on CIFAR-100, AWGN with σ 15, 96 filters a layer"
+
+
+def published_matches() -> dict[tuple[int, str], str]:
+    """Return {(place of the layer, ranking): "18/24"}: how many filters the filter paper's Table 1 has in common."""
+    found = published("filters-table-1")
+    return {
+        (place, ranking): f"{found.values[layer, ranking]:.0f}/24"
+        for place, layer in enumerate(found.rows)
+        for ranking in found.columns
+    }
+
+
+def matches_between_distortions() -> str:
+    """Return how many filters blur and noise have in common, as the filter paper says beside its Fig. 4."""
+    found = published("filters-fig-4").values
+    shares = [
+        f"{found[name, 'blur and AWGN']:.0f}/{found[name, 'of']:.0f} ({name})" for name in ("CIFAR-10", "CIFAR-100")
+    ]
+    return f"paper, blur and AWGN, first layer: {', '.join(shares)}"

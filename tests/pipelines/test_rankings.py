@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 
 from engine.ranking import CONTROLS, compare_rankings, rank_filters
-from pipelines import _ranking_rows as ranking_rows
-from pipelines._ranking_tables import PAPER, VARIANTS
+from engine.report import ranking_rows
+from engine.report.ranking_tables import VARIANTS
 from pipelines.rankings import command_line
+from search_spaces._published import published
 
 TINY = (
     "data.n_train=60",
@@ -116,5 +117,5 @@ def test_pair_rows_compare_every_two_rankings_layer_by_layer():
 
 
 def test_the_paper_s_table_has_three_layers_a_variant():
-    assert set(PAPER) == set(VARIANTS)
-    assert all(len(matches) == 3 for matches in PAPER.values())
+    assert set(published("filters-table-1").columns) == set(VARIANTS)
+    assert len(published("filters-table-1").values) == 3 * len(VARIANTS)

@@ -1,15 +1,12 @@
-"""Tables of how far rankings agree, with the paper's figures beside them."""
+"""Tables of how far rankings of filters agree, with a paper's figures beside them where it has some."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich.console import Console
+from collections.abc import Mapping, Sequence
 
 from engine.ranking import CONTROLS
-from engine.report.terminal import say
+from engine.report.ranking_rows import Row, agreement_cells, select
 from engine.report.text_tables import Table
-from pipelines._ranking_rows import Row, agreement_cells, select
 
 VARIANTS = {
     "exemplars by pixels, euclidean": {"rank.features": "pixels", "rank.metric": "euclidean"},
@@ -17,57 +14,46 @@ VARIANTS = {
     "exemplars by maps, hamming": {"rank.features": "maps", "rank.metric": "hamming"},
 }
 
-PAPER = {
-    "exemplars by pixels, euclidean": ("18/24", "13/24", "19/24"),
-    "exemplars by maps, euclidean": ("14/24", "13/24", "19/24"),
-    "exemplars by maps, hamming": ("13/24", "11/24", "17/24"),
-}
-"""Table 1: matches in the first three layers of All-CNN on CIFAR-100, AWGN with σ 15."""
+"""{ranking from unpaired images: the settings that make it}: those of the filter paper's Table 1."""
 
-PAPER_BETWEEN_DISTORTIONS = "paper, blur and AWGN, first layer: 6/8 (CIFAR-10), 19/24 (CIFAR-100)"
+Matches = Mapping[tuple[int, str], str]
+"""{(place of the layer, ranking): what a paper prints}."""
 
 
-def print_tables(console: Console, rows: Sequence[Row], setting: str) -> None:
-    """Print Table 1 for each distortion, then the overlaps between distortions and between distances.
+def unpaired_table(rows: Sequence[Row], setting: str, paper: Matches | None = None, caption: str = "") -> Table:
+    """Return how far unpaired rankings and their controls agree with the paired one, layer by layer.
 
     Args:
-        console: where.
-        rows: of all seeds and draws.
+        rows: of one distortion, of all seeds and draws; what they have no ranking of is left out.
         setting: what all rows have in common, in words.
+        paper: what stands beside them; None for no such column.
+        caption: below it.
     """
-    names = list(dict.fromkeys(row["distortion"] for row in rows if row["distortion"]))
-    for name in names:
-        say(console, unpaired_table(select(rows, distortion=name), f"{name}, {setting}"))
-    overlaps = select(rows, kind="distortions")
-    if overlaps:
-        say(console, distortion_table(overlaps, rows))
-    for name in names:
-        by_distance = select(rows, distortion=name, kind="distances")
-        if by_distance:
-            say(console, distance_table(by_distance, name))
-
-
-def unpaired_table(rows: Sequence[Row], setting: str) -> Table:
-    """Return how far unpaired rankings and their controls agree with the paired one, layer by layer."""
     title = f"Agreement with the paired ranking: {setting}"
-    with_paper = setting.startswith("awgn")
-    columns = ["layer", "ranking", "matches", "Jaccard", "rank correlation", *(["paper"] if with_paper else [])]
-    caption = "paper: All-CNN on CIFAR-100, AWGN with σ 15, 96 filters a layer" if with_paper else ""
+    columns = ["layer", "ranking", "matches", "Jaccard", "rank correlation", *([] if paper is None else ["paper"])]
+    held = [row for row in rows if row["kind"] in ("variant", "control")]
+    known = list(dict.fromkeys(row["ranking"] for row in held))
+    order = [name for name in (*VARIANTS, *CONTROLS) if name in known]
     lines: list[tuple[str, ...]] = []
-    for place, layer in enumerate(dict.fromkeys(row["layer"] for row in rows)):
-        of_layer = [row for row in rows if row["layer"] == layer and row["kind"] in ("variant", "control")]
+    for place, layer in enumerate(dict.fromkeys(row["layer"] for row in held)):
+        of_layer = select(held, layer=layer)
         n, chance = of_layer[0]["n_selected"], of_layer[0]["by_chance"]
-        for line, ranking in enumerate((*VARIANTS, *CONTROLS)):
+        for line, ranking in enumerate([*order, *(name for name in known if name not in order)]):
             cells = agreement_cells(select(of_layer, ranking=ranking))
-            theirs = PAPER[ranking][place] if ranking in PAPER and place < 3 else ""
             head = (layer, f"{n} most affected", f"by chance {chance:.1f}")[line] if line < 3 else ""
-            lines.append((head, ranking, *cells, *([theirs] if with_paper else [])))
+            lines.append((head, ranking, *cells, *([] if paper is None else [paper.get((place, ranking), "")])))
         lines.append(())
     return Table(title, columns, lines, caption=caption)
 
 
-def distortion_table(overlaps: Sequence[Row], rows: Sequence[Row]) -> Table:
-    """Return how far the paired rankings by two distortions agree, beside the ceiling of each."""
+def distortion_table(overlaps: Sequence[Row], rows: Sequence[Row], caption: str = "") -> Table:
+    """Return how far the paired rankings by two distortions agree, beside the ceiling of each, where there is one.
+
+    Args:
+        overlaps: rows of the kind "distortions".
+        rows: all, the controls' among them.
+        caption: below it.
+    """
     lines: list[tuple[str, ...]] = []
     for layer in dict.fromkeys(row["layer"] for row in overlaps):
         pairs = {}
@@ -77,6 +63,8 @@ def distortion_table(overlaps: Sequence[Row], rows: Sequence[Row]) -> Table:
         for name in dict.fromkeys(name for row in overlaps for name in (row["ranking"], row["other"])):
             pairs[f"two halves of {name}"] = select(rows, layer=layer, distortion=name, ranking=CONTROLS[-1])
         for head, found in pairs.items():
+            if not found:
+                continue
             matches, jaccard, correlation = agreement_cells(found)
             n, chance = str(found[0]["n_selected"]), f"{found[0]['by_chance']:.1f}"
             lines.append((layer, head, matches, n, chance, jaccard, correlation))
@@ -85,7 +73,7 @@ def distortion_table(overlaps: Sequence[Row], rows: Sequence[Row]) -> Table:
         "Overlap between distortions, of paired rankings",
         ("layer", "rankings", "matches", "of", "by chance", "Jaccard", "rank correlation"),
         lines,
-        caption=PAPER_BETWEEN_DISTORTIONS,
+        caption=caption,
     )
 
 

@@ -17,7 +17,7 @@ from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
 from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
 from engine.report.ranking_rows import Row, check_rows_path, make_row, pair_rows, select, write_rows
-from engine.report.ranking_tables import VARIANTS, distance_table, distortion_table, unpaired_table
+from engine.report.ranking_tables import distance_table, distortion_table, unpaired_table
 from engine.report.terminal import make_console, say
 from engine.stages import TrialPlan
 from engine.stages.noisy import noisy_and_clean
@@ -26,6 +26,7 @@ from pipelines._command_line import run
 from pipelines._workplace import Workplace, open_workplace, parse_distortion, seeds_from
 from pipelines.trial import NetworkOptions
 from search_spaces._published import MATCHES_FROM, matches_between_distortions, published_matches
+from search_spaces._selective import EXEMPLARS
 
 CHEAP = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
 """Distances that take microseconds a pair of maps."""
@@ -139,7 +140,7 @@ def rank_by(
     rows = [
         make_row(compare(found[variant][layer], paired[layer]), **what, kind="variant", layer=layer, ranking=variant)
         | {"other": "paired", "draw": 0}
-        for variant in VARIANTS
+        for variant in EXEMPLARS
         for layer in paired
     ]
     rows += control_rows(work, settings, list(paired), n_draws, what)
@@ -151,7 +152,7 @@ def wanted_rankings(distances: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return {name: settings} of the rankings by one distortion: paired by each distance, and unpaired ones."""
     paired = {name: {"rank.pairing": "paired", "rank.distance": name} for name in distances}
     unpaired = {
-        variant: {"rank.pairing": "unpaired", "rank.n_exemplars": 1, **how} for variant, how in VARIANTS.items()
+        variant: {"rank.pairing": "unpaired", "rank.n_exemplars": 1, **how} for variant, how in EXEMPLARS.items()
     }
     return paired | unpaired
 

@@ -11,7 +11,7 @@ no random filters, and states no number of seeds; here is that control, and six,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.settings import (
@@ -45,6 +45,8 @@ class Scale:
         epochs: {number of noisy images: epochs of fine-tuning}; of others it is the base's.
         some: the number of noisy images where one is enough.
         many: where many are asked for.
+        pairs: noisy images, and as many clean ones, that rankings with and without pairs are compared on.
+        voters: image pairs that a ranking alone is made of.
     """
 
     base: TrialConfig
@@ -53,9 +55,16 @@ class Scale:
     epochs: Mapping[int, int]
     some: int
     many: int
+    pairs: int
+    voters: int
 
     def arms(
-        self, places: Sequence[int], sizes: Sequence[int], which: Sequence[str] = WHICH, **more: Any
+        self,
+        places: Sequence[int],
+        sizes: Sequence[int],
+        which: Sequence[str] = WHICH,
+        distortions: Sequence[str] = (),
+        **more: Any,
     ) -> Iterator[Arm]:
         """Yield an arm for each distortion, level, number of noisy images and choice of filters.
 
@@ -63,9 +72,10 @@ class Scale:
             places: of the levels.
             sizes: numbers of noisy images.
             which: choices of filters.
+            distortions: some of them; empty for all.
             more: other settings, as for ``tuning``.
         """
-        levels = {name: tuple(of_name[place] for place in places) for name, of_name in self.levels.items()}
+        levels = {name: tuple(self.levels[name][place] for place in places) for name in distortions or self.levels}
         yield from grid(levels, {n: self.epochs.get(n) for n in sizes}, None, which, **more)
 
 
@@ -84,15 +94,13 @@ CIFAR10 = Scale(
     epochs={},
     some=1000,
     many=5000,
+    pairs=5000,
+    voters=40_000,
 )
 
-CIFAR100 = Scale(
+CIFAR100 = replace(
+    CIFAR10,
     base=CIFAR10.base.with_settings({"data.name": "cifar100", "model.name": "allconv", "finetune.layers": "first-3"}),
-    levels=CIFAR10.levels,
-    sizes=CIFAR10.sizes,
-    epochs={},
-    some=CIFAR10.some,
-    many=CIFAR10.many,
 )
 
 DIGITS = Scale(
@@ -102,5 +110,7 @@ DIGITS = Scale(
     epochs=selective_digits.EPOCHS,
     some=100,
     many=800,
+    pairs=400,
+    voters=800,
 )
 """Trials of the space ``selective-digits``, but on six seeds."""

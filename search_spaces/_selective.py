@@ -18,6 +18,13 @@ METHODS: dict[str, dict[str, Any]] = {
 """{what selected filters are compared with: which filters it is for, and what else its arms set}; the retrained network
 has epochs enough to learn from few images what the others know already."""
 
+EXEMPLARS: dict[str, dict[str, Any]] = {
+    "exemplars by pixels, euclidean": {"rank.features": "pixels", "rank.metric": "euclidean"},
+    "exemplars by maps, euclidean": {"rank.features": "maps", "rank.metric": "euclidean"},
+    "exemplars by maps, hamming": {"rank.features": "maps", "rank.metric": "hamming"},
+}
+"""{ranking from unpaired images: the settings that make it}: those of the filter paper's Table 1."""
+
 CORRUPTION = {"awgn": "gaussian_noise", "blur": "gaussian_blur"}
 """{distortion that is tuned on: the corruption of the severity tables that is of its kind}."""
 

@@ -8,14 +8,6 @@ from engine.ranking import CONTROLS
 from engine.report.ranking_rows import Row, agreement_cells, select
 from engine.report.text_tables import Table
 
-VARIANTS = {
-    "exemplars by pixels, euclidean": {"rank.features": "pixels", "rank.metric": "euclidean"},
-    "exemplars by maps, euclidean": {"rank.features": "maps", "rank.metric": "euclidean"},
-    "exemplars by maps, hamming": {"rank.features": "maps", "rank.metric": "hamming"},
-}
-
-"""{ranking from unpaired images: the settings that make it}: those of the filter paper's Table 1."""
-
 Matches = Mapping[tuple[int, str], str]
 """{(place of the layer, ranking): what a paper prints}."""
 
@@ -24,7 +16,7 @@ def unpaired_table(rows: Sequence[Row], setting: str, paper: Matches | None = No
     """Return how far unpaired rankings and their controls agree with the paired one, layer by layer.
 
     Args:
-        rows: of one distortion, of all seeds and draws; what they have no ranking of is left out.
+        rows: of one distortion, of all seeds and draws, the rankings in their order.
         setting: what all rows have in common, in words.
         paper: what stands beside them; None for no such column.
         caption: below it.
@@ -32,13 +24,12 @@ def unpaired_table(rows: Sequence[Row], setting: str, paper: Matches | None = No
     title = f"Agreement with the paired ranking: {setting}"
     columns = ["layer", "ranking", "matches", "Jaccard", "rank correlation", *([] if paper is None else ["paper"])]
     held = [row for row in rows if row["kind"] in ("variant", "control")]
-    known = list(dict.fromkeys(row["ranking"] for row in held))
-    order = [name for name in (*VARIANTS, *CONTROLS) if name in known]
+    names = list(dict.fromkeys(row["ranking"] for row in held))
     lines: list[tuple[str, ...]] = []
     for place, layer in enumerate(dict.fromkeys(row["layer"] for row in held)):
         of_layer = select(held, layer=layer)
         n, chance = of_layer[0]["n_selected"], of_layer[0]["by_chance"]
-        for line, ranking in enumerate([*order, *(name for name in known if name not in order)]):
+        for line, ranking in enumerate(names):
             cells = agreement_cells(select(of_layer, ranking=ranking))
             head = (layer, f"{n} most affected", f"by chance {chance:.1f}")[line] if line < 3 else ""
             lines.append((head, ranking, *cells, *([] if paper is None else [paper.get((place, ranking), "")])))

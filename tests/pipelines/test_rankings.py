@@ -7,9 +7,9 @@ from PIL import Image
 
 from engine.ranking import CONTROLS, compare_rankings, rank_filters
 from engine.report import ranking_rows
-from engine.report.ranking_tables import VARIANTS
 from pipelines.rankings import command_line
 from search_spaces._published import published
+from search_spaces._selective import EXEMPLARS
 
 TINY = (
     "data.n_train=60",
@@ -40,7 +40,7 @@ def rankings(tmp_path, capsys, monkeypatch):
 def test_rankings_prints_tables_and_writes_rows_and_a_figure(rankings, tmp_path):
     code, printed, errors = rankings("--n-seeds", "2", "--distances", "l1", "cosine", "--rows", "rows.json")
     assert (code, errors) == (0, "")
-    for words in (*VARIANTS, *CONTROLS, "18/24", "19/24 (CIFAR-100)", "awgn 25 and blur 1", "by chance 0.5"):
+    for words in (*EXEMPLARS, *CONTROLS, "18/24", "19/24 (CIFAR-100)", "awgn 25 and blur 1", "by chance 0.5"):
         assert words in printed
     rows = json.loads((tmp_path / "rows.json").read_text())
     counts = {kind: len(ranking_rows.select(rows, kind=kind)) for kind in ("variant", "control")}
@@ -117,5 +117,5 @@ def test_pair_rows_compare_every_two_rankings_layer_by_layer():
 
 
 def test_the_paper_s_table_has_three_layers_a_variant():
-    assert set(published("filters-table-1").columns) == set(VARIANTS)
-    assert len(published("filters-table-1").values) == 3 * len(VARIANTS)
+    assert set(published("filters-table-1").columns) == set(EXEMPLARS)
+    assert len(published("filters-table-1").values) == 3 * len(EXEMPLARS)

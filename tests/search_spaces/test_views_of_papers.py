@@ -47,20 +47,26 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PAPERS)
-def test_it_runs_on_digits_and_shows_its_figure(name, home, tmp_path):
+def shown_tiny(name, home, settings=()):
+    """Return what is shown of a space on digits, run here at a tiny scale, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        space = tiny(load_space(name, "digits"))
+        space = tiny(load_space(name, "digits")).with_base(dict(settings))
         n_trials = len(space.arms) * space.n_seeds
         sweep_here(space, home=home, study=name, n_trials=n_trials, sampler="random", pruner="none")
-        results = read_results(f"sqlite:///{home / 'optuna.db'}", name)
-        assert len(results.with_state("COMPLETE")) == n_trials
-        parts = view_parts(Shown(results, open_store(home / "store", read_only=True)))
     finally:
         torch.set_num_threads(threads)
+    results = read_results(f"sqlite:///{home / 'optuna.db'}", name)
+    assert len(results.with_state("COMPLETE")) == n_trials
+    return Shown(results, open_store(home / "store", read_only=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAPERS)
+def test_it_runs_on_digits_and_shows_its_figure(name, home, tmp_path):
+    shown = shown_tiny(name, home)
+    parts = view_parts(shown)
     assert not [part for part in parts if isinstance(part, str) and "not shown" in part]
     assert any(isinstance(part, Table) and part.rows for part in parts)
     for part in parts:
@@ -70,6 +76,6 @@ def test_it_runs_on_digits_and_shows_its_figure(name, home, tmp_path):
         if isinstance(part, Plot):
             part.draw().savefig(tmp_path / "figure.png")
             assert (tmp_path / "figure.png").stat().st_size > 5000
-    answer = Answer(results, view=parts)
+    answer = Answer(shown.results, view=parts)
     for form in FORMATS.values():
         assert all(form.write(answer).values())

@@ -371,9 +371,10 @@ class EvaluateSettings:
     """What a network is tested on.
 
     Attributes:
-        table: how strong each severity is: the tables "cifar-c" or "digits", one that a module of yours registers, or
-            "auto" for the data set's own.
-        corruptions: corruptions of that table that test images undergo; empty for its usual ones (of CIFAR-C's: all).
+        table: how strong each severity is: the tables "cifar-c", "imagenet-c" (for 224 pixels) or "digits", one that a
+            module of yours registers, or "auto" for the data set's own.
+        corruptions: corruptions of that table that test images undergo, of the benchmarks' tables also "c" and "c-bar"
+            for those of either set; empty for its usual ones (of CIFAR-C's: "c").
         objective: corruptions of the validation images that trials are compared by; empty for the table's own, or,
             where ``corruptions`` are named, for its own of their kinds (and for those named where a kind has none).
         severities: severities of the corruptions, each in [1, 5].

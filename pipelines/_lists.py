@@ -10,6 +10,7 @@ from rich.console import Console
 
 from engine.corruptions import SEVERITY_TABLES, default_levels, table_corruptions
 from engine.corruptions.distortions import DISTORTION_REGISTRY
+from engine.corruptions.tables import SUITES
 from engine.data import READERS
 from engine.errors import unknown_name
 from engine.explanation import COLUMNS, Explanation, explain, explain_settings, grouped, sections
@@ -80,6 +81,11 @@ def _names() -> Iterator[Table]:
         "distortions (distortion.name) and their usual levels": map(_with_levels, DISTORTION_REGISTRY),
         "stages": STAGES,
         **{f"corruptions, table {table}": table_corruptions(table) for table in SEVERITY_TABLES},
+        **{
+            f"of table {table} all that {suite} stands for": names
+            for table, suites in SUITES.items()
+            for suite, names in suites.items()
+        },
     }
     yield Table("Registered names", ("what", "names"), [(kind, ", ".join(known)) for kind, known in registered.items()])
 

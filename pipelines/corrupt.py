@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 
 from engine.corruptions import check_constants, corrupt, frost_source, table_corruptions, why_impossible
+from engine.corruptions.tables import SUITES, with_suites
 from engine.data import DataInfo, Split, write_corruption_files
 from engine.data.streamed import whole
 from engine.errors import InputError, unknown_name
@@ -44,9 +45,9 @@ class CorruptOptions(ComputeOptions):
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="data.NAME=VALUE ...")] = ()
     """Settings of the data to change, such as data.image_size=32 or data.n_test=1000."""
     corruptions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
-    """Corruptions to write; all of the table if not given."""
+    """Corruptions to write, or c-bar for those of CIFAR-10-C-bar; if not given, those of CIFAR-10-C, or of digits."""
     table: str = "cifar-c"
-    """Severities: cifar-c, those of the published set, or digits, made for small grey images."""
+    """Severities: cifar-c or imagenet-c, those of the published sets, or digits, made for small grey images."""
     seed: int = 0
     """What the corruptions' randomness is drawn from."""
     grid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -102,11 +103,12 @@ def main(options: CorruptOptions) -> int:
 
 def asked_corruptions(options: CorruptOptions) -> tuple[str, ...]:
     """Return the corruptions that are asked for; raises ``InputError`` for an unknown one."""
-    known = table_corruptions(options.table)
-    for name in options.corruptions:
+    known, suites = table_corruptions(options.table), SUITES.get(options.table, {})
+    asked = with_suites(options.corruptions, options.table)
+    for name in asked:
         if name not in known:
-            raise unknown_name("corruption", name, known, of=f"table {options.table!r}")
-    return tuple(dict.fromkeys(options.corruptions)) or known
+            raise unknown_name("corruption", name, (*known, *suites), of=f"table {options.table!r}")
+    return asked or suites.get("c", known)
 
 
 def possible_corruptions(

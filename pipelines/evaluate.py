@@ -53,7 +53,8 @@ class EvaluateOptions(ComputeOptions):
     """The weights of a network that is given by its name: a file, torch's or safetensors; or of torchvision's and
     timm's the name of published ones (IMAGENET1K_V1), default if nothing is said."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Also give CE, mCE and rCE against it: alexnet-paper, or a .csv or .json file of errors (--output writes such)."""
+    """Also give CE, mCE and rCE against it: alexnet-paper, alexnet-imagenet-c, or a .csv or .json file of errors, as
+    --output writes them."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = field(default=())
     """Settings to change: of data, evaluate, model and push_pull, such as data.n_test=1000 evaluate.severities=1,5."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -55,7 +55,8 @@ class ReportOptions:
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Also print CE, mCE and rCE against it: alexnet-paper, a .csv or .json file of errors, or arm:NAME."""
+    """Also print CE, mCE and rCE against it: alexnet-paper, alexnet-imagenet-c, a .csv or .json file of errors, or
+    arm:NAME."""
     format: Annotated[str, tyro.conf.arg(metavar="NAME")] = "text"
     """text, as it is printed; page, one HTML file with figures that needs no network; csv, a row a trial × corruption ×
     severity in FILE and the groups in a file beside it (FILE with -groups before its ending), the tables of the space's

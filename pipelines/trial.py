@@ -84,7 +84,7 @@ class TrialOptions(NetworkOptions):
     """
 
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Also print CE, mCE and rCE against it: alexnet-paper, or a .csv or .json file of errors."""
+    """Also print CE, mCE and rCE against it: alexnet-paper, alexnet-imagenet-c, or a .csv or .json file of errors."""
     errors: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
     """Also write the test errors into this file, which can be another trial's baseline."""
 

@@ -1,6 +1,18 @@
-"""Image corruptions (CIFAR-10-C's nineteen) and distortions, batched on the images' own device."""
+"""Image corruptions (CIFAR-10-C's nineteen, and C-bar's) and distortions, batched on the images' own device."""
 
-from engine.corruptions import blur, digital, noise, spatter, weather
+from engine.corruptions import (
+    blur,
+    c_bar_caustics,
+    c_bar_lines,
+    c_bar_noise,
+    c_bar_shapes,
+    c_bar_warps,
+    c_bar_waves,
+    digital,
+    noise,
+    spatter,
+    weather,
+)
 from engine.corruptions.apply import (
     CORRUPTION_REGISTRY,
     check_constants,
@@ -31,6 +43,12 @@ __all__ = [
     "Draws",
     "FrostSource",
     "blur",
+    "c_bar_caustics",
+    "c_bar_lines",
+    "c_bar_noise",
+    "c_bar_shapes",
+    "c_bar_warps",
+    "c_bar_waves",
     "check_constants",
     "corrupt",
     "default_levels",

@@ -3,14 +3,17 @@
 "cifar-c" has the constants of CIFAR-10-C (Hendrycks & Dietterich, "Benchmarking neural network robustness to common
 corruptions and perturbations", ICLR 2019; `make_cifar_c.py`). "digits" is this project's own, for 16×16 one-channel
 digits, which are so easy that the benchmark's constants would hardly hurt. "push-pull-mnist" and "push-pull-cifar" have
-the levels of the push–pull paper's Figs. 4 and 5 and Table 4.
+the levels of the push–pull paper's Figs. 4 and 5 and Table 4. "imagenet-c" has the constants of ImageNet-C, for images
+of 224 pixels. The benchmarks' two have C-bar's corruptions as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from engine.corruptions.c_bar_tables import CIFAR_C_BAR, FOR_CIFAR, FOR_IMAGENET, IMAGENET_C_BAR
 from engine.corruptions.constants import checked_constants
+from engine.corruptions.imagenet_c_tables import IMAGENET_C
 from engine.digest import digest
 from engine.errors import InputError, unknown_name
 
@@ -81,7 +84,8 @@ _PAPER_MNIST: dict[str, tuple] = {
 _PAPER_CIFAR: dict[str, tuple] = {"gaussian_noise": tuple(variance**0.5 for variance in _VARIANCES_CIFAR)}
 
 SEVERITY_TABLES: dict[str, dict[str, tuple]] = {
-    "cifar-c": _CIFAR_C,
+    "cifar-c": _CIFAR_C | FOR_CIFAR,
+    "imagenet-c": IMAGENET_C | FOR_IMAGENET,
     "digits": _DIGITS,
     "push-pull-mnist": _PAPER_MNIST,
     "push-pull-cifar": _PAPER_CIFAR,
@@ -90,16 +94,28 @@ SEVERITY_TABLES: dict[str, dict[str, tuple]] = {
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "digits": ("gaussian_noise", "shot_noise"),
     "cifar-c": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+    "imagenet-c": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
     "push-pull-mnist": ("gaussian_noise", "shot_noise"),
     "push-pull-cifar": ("gaussian_noise",),
 }
 """By severity table, the corruptions that choices are made by. CIFAR-C's four are those that the benchmark's authors
 set aside for validation; digits have no colour and little texture, and are compared under noise."""
 
-REPORTED: dict[str, tuple[str, ...]] = {"digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast")}
+CORRUPTIONS: tuple[str, ...] = tuple(_CIFAR_C)
+
+REPORTED: dict[str, tuple[str, ...]] = {
+    "digits": ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast"),
+    "cifar-c": CORRUPTIONS,
+    "imagenet-c": CORRUPTIONS,
+}
 """By severity table, the corruptions that a trial is tested on unless it names others; else all of it."""
 
-CORRUPTIONS: tuple[str, ...] = tuple(_CIFAR_C)
+SUITES: dict[str, dict[str, tuple[str, ...]]] = {
+    "cifar-c": {"c": CORRUPTIONS, "c-bar": tuple(CIFAR_C_BAR)},
+    "imagenet-c": {"c": CORRUPTIONS, "c-bar": tuple(IMAGENET_C_BAR)},
+}
+"""By severity table, {a word that stands for several of its corruptions: these}."""
+
 _OWN = tuple(SEVERITY_TABLES)
 AUTOMATIC = "auto"
 """What names no table, but the one that suits the images."""
@@ -116,13 +132,19 @@ def severity_table(table: str) -> dict[str, tuple]:
     return SEVERITY_TABLES[table]
 
 
+def with_suites(names: Sequence[str], table: str) -> tuple[str, ...]:
+    """Return names of corruptions, each once, in which a suite of the table is replaced by what it stands for."""
+    suites = SUITES.get(table, {})
+    return tuple(dict.fromkeys(name for word in names for name in suites.get(word, (word,))))
+
+
 def add_severity_table(name: str, constants: Mapping[str, Sequence[object]]) -> None:
     """Add a table, unless it is there.
 
     Raises:
         InputError: another one has the name, or its constants cannot be a corruption's (see ``checked_constants``).
     """
-    table = checked_constants(name, constants, _CIFAR_C, N_SEVERITIES)
+    table = checked_constants(name, constants, SEVERITY_TABLES["cifar-c"], N_SEVERITIES)
     if name == AUTOMATIC or SEVERITY_TABLES.get(name, table) != table:
         raise InputError(f"a severity table called {name!r} is there already")
     SEVERITY_TABLES[name] = table

@@ -81,8 +81,8 @@ class SweepOptions:
     objectives: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (CORRUPTED,)
     """What trials are compared by, on validation images: corrupted, or clean corrupted for both (a Pareto front)."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """What the errors on CIFAR-10-C's corruptions are also given as ratios to (CE, mCE, rCE): alexnet-paper, a .csv or
-    .json file of errors, or arm:NAME for an arm of the space."""
+    """What the errors on the benchmark's corruptions are also given as ratios to (CE, mCE, rCE): alexnet-paper,
+    alexnet-imagenet-c, a .csv or .json file of errors, or arm:NAME for an arm of the space."""
     seed: int = 0
     """Seed of the study; the seeds of the repeats are derived from it."""
     study: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.corruption_kinds import kind_of
+from engine.corruption_kinds import C_BAR, kind_of
 from engine.corruptions import check_constants, frost_source, table_corruptions, why_impossible
 from engine.corruptions.apply import CORRUPTION_REGISTRY
-from engine.corruptions.tables import AUTOMATIC, OBJECTIVES, REPORTED, table_digest
+from engine.corruptions.tables import AUTOMATIC, OBJECTIVES, REPORTED, SUITES, table_digest, with_suites
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.settings import EvaluateSettings
@@ -23,10 +23,11 @@ def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
     """
     table = _table(evaluate, data)
     covered = table_corruptions(table)
-    named = (*evaluate.corruptions, *evaluate.objective)
+    named = with_suites((*evaluate.corruptions, *evaluate.objective), table)
     for name in named:
         if name not in covered:
-            raise unknown_name("corruption", name, covered, of=f"severity table {table!r}")
+            known = (*covered, *SUITES.get(table, ()))
+            raise unknown_name("corruption", name, known, of=f"severity table {table!r}")
     chosen = (*OBJECTIVES.get(table, covered), *REPORTED.get(table, covered))
     for name in dict.fromkeys((*named, *chosen)):
         check_constants(name, table, sorted(set(evaluate.severities)), data.channels, data.image_size)
@@ -46,7 +47,7 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
     covered = table_corruptions(table)
     corruptions = _tested_on(evaluate, data)
     usual = [name for name in OBJECTIVES.get(table, covered) if _is_possible(name, table, data)]
-    objective = evaluate.objective or _following(evaluate.corruptions, usual)
+    objective = with_suites(evaluate.objective, table) or _following(with_suites(evaluate.corruptions, table), usual)
     files = {name: data.corruption_files[name] for name in corruptions if name in data.corruption_files}
     return {
         "table": table,
@@ -68,7 +69,7 @@ def _tested_on(evaluate: EvaluateSettings, data: DataInfo) -> Sequence[str]:
     """Return the corruptions that networks are tested on: those of the table, where none are named."""
     table = _table(evaluate, data)
     usual = REPORTED.get(table, table_corruptions(table))
-    return evaluate.corruptions or [name for name in usual if _is_possible(name, table, data)]
+    return with_suites(evaluate.corruptions, table) or [name for name in usual if _is_possible(name, table, data)]
 
 
 def _is_possible(name: str, table: str, data: DataInfo) -> bool:
@@ -86,11 +87,13 @@ def _following(asked: Sequence[str], usual: Sequence[str]) -> list[str]:
     """Return the corruptions that choices are made by where networks are tested on those asked for.
 
     They are the usual ones of the kinds asked for, so that what is tested stays unseen; a kind that has none is chosen
-    by what is asked for itself. All usual ones where nothing in particular is asked for.
+    by what is asked for itself. All usual ones where nothing in particular is asked for, and where C-bar's are, which
+    are there to be unlike what anybody has chosen by.
     """
     kinds = {kind_of(name) for name in asked}
-    held_out = [name for name in usual if kind_of(name) in kinds or not asked]
-    covered = {kind_of(name) for name in held_out}
+    takes_all = not asked or C_BAR in kinds
+    held_out = [name for name in usual if takes_all or kind_of(name) in kinds]
+    covered = {kind_of(name) for name in held_out} | ({C_BAR} if held_out else set())
     return [*held_out, *(name for name in dict.fromkeys(asked) if kind_of(name) not in covered)]
 
 

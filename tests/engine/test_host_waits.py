@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from engine.corruption_kinds import KINDS
 from engine.corruptions import CORRUPTIONS, DISTORTIONS, apply, corrupt, default_levels, distort
 from engine.data import Split
 from engine.layers import insert_push_pull
@@ -151,7 +152,19 @@ def test_the_95_corrupted_sets_seldom_wait(monkeypatch):
     assert len(CORRUPTIONS) == 19
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
+C_BAR = KINDS["c-bar"]
+
+
+def test_the_sets_of_c_bar_wait_for_no_image():
+    split = on_device(make_split(4, 32))
+    for _ in range(2):  # a table is made once
+        with counting() as counts:
+            for _ in corrupted_splits(split, C_BAR, (1, 5), seed=0, table="cifar-c"):
+                pass
+    assert counts.n_waits == 0, counts.waits
+
+
+@pytest.mark.parametrize("name", [*CORRUPTIONS, *C_BAR])
 def test_a_corruption_on_the_device_equals_that_on_the_cpu(name):
     split = make_split(3, 32)
     for severity in (1, 3, 5):

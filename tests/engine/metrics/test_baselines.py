@@ -5,6 +5,7 @@ import pytest
 from engine.corruptions import CORRUPTIONS
 from engine.errors import InputError
 from engine.metrics import corruption_scores, errors_as_csv, load_baseline
+from tests.engine.corruptions.reference import reference_path
 from tests.engine.metrics.test_paper import CLEAN, ERRORS
 
 ROWS = [
@@ -19,6 +20,15 @@ def test_the_papers_alexnet_is_that_of_its_appendix():
     assert list(baseline.errors) == list(CORRUPTIONS)
     assert baseline.errors == pytest.approx({name: row[0] / 100 for name, row in ERRORS.items()})
     assert baseline.clean_error == pytest.approx(CLEAN["AlexNet"] / 100)
+
+
+def test_imagenet_s_alexnet_is_the_published_one():
+    published = json.loads(reference_path("successors/imagenet_c_constants.json").read_text())["alexnet"]
+    baseline = load_baseline("alexnet-imagenet-c")
+    assert baseline.errors == pytest.approx(published["mean_error"], abs=1e-12)
+    assert baseline.clean_error == published["clean_error"]
+    means = {name: sum(errors) / 5 for name, errors in published["error_by_severity"].items()}
+    assert {name: baseline.errors[name] for name in means} == pytest.approx(means, abs=1e-9)
 
 
 def test_the_papers_resnet_20_has_the_papers_scores_against_it():

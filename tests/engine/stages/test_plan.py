@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from engine.corruptions import CORRUPTION_REGISTRY, CORRUPTIONS, register_corruption, register_distortion
+from engine.corruptions.c_bar_tables import IMAGENET_C_BAR
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.errors import InputError
 from engine.layers.pull_kernel import pull_size
@@ -644,6 +645,8 @@ COLOUR = {"channels": 3, "image_size": 32, "severity_table": "cifar-c"}
         ({}, ["contrast"], ["contrast"]),  # digits are compared by noise: there is none of this kind
         ({}, ["contrast", "impulse_noise"], ["gaussian_noise", "shot_noise", "contrast"]),
         ({}, [], ["gaussian_noise", "shot_noise"]),
+        (COLOUR, ["c-bar"], ["speckle_noise", "gaussian_blur", "spatter", "saturate"]),
+        (COLOUR, ["ripple", "fog"], ["speckle_noise", "gaussian_blur", "spatter", "saturate"]),
     ],
 )
 def test_the_objective_is_of_the_kinds_that_are_asked_for(info, about, asked, objective):
@@ -652,6 +655,22 @@ def test_the_objective_is_of_the_kinds_that_are_asked_for(info, about, asked, ob
     assert evaluate.settings["objective"] == objective
     given = config.with_settings({"evaluate.objective": ["brightness"]})
     assert plan_trial(given, dataclasses.replace(info, **about)).stages[-1].settings["objective"] == ["brightness"]
+
+
+def test_a_suite_of_corruptions_is_what_it_stands_for_and_keys_are_those_of_its_names(info):
+    colour = dataclasses.replace(info, **COLOUR)
+
+    def planned(*names):
+        config = TrialConfig().with_settings({"evaluate.corruptions": names, "evaluate.table": "imagenet-c"})
+        return plan_trial(config, colour).stages[-1]
+
+    suite, names = planned("c-bar", "fog"), planned("fog", *IMAGENET_C_BAR)
+    assert set(suite.settings["corruptions"]) == {"fog", *IMAGENET_C_BAR}
+    assert suite.key == names.key
+    with pytest.raises(
+        InputError, match=r"severity table 'imagenet-c': unknown corruption 'c-baar' .did you mean 'c-bar'"
+    ):
+        planned("c-baar")
 
 
 def test_a_corruption_of_ones_own_is_chosen_by_where_it_is_asked_for(info, monkeypatch):

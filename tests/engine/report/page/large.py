@@ -12,7 +12,7 @@ from engine.report.trial_results import TrialResult
 from engine.spaces import load_space
 from engine.spaces.draw import draw_settings
 
-CORRUPTIONS = [name for names in KINDS.values() for name in names]
+CORRUPTIONS = [name for kind, names in KINDS.items() for name in names if kind != "c-bar"]
 SEVERITIES = range(1, 6)
 
 

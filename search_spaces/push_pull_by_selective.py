@@ -4,6 +4,11 @@ A 2×2 design: with and without push–pull in the first layer, with and without
 of the filters. The interaction says by how much one helps more, or less, where the other is there too.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.report.views import Shown, ViewPart, register_view
 from engine.settings import (
     DistortionSettings,
     EvaluateSettings,
@@ -14,8 +19,11 @@ from engine.settings import (
 )
 from engine.spaces import Factor, Factorial, Space
 
+NAME = "push-pull-by-selective"
+ONE, OTHER = "push-pull", "tuning"
+
 SPACE = Space(
-    name="push-pull-by-selective",
+    name=NAME,
     description="Do push–pull inhibition and selective fine-tuning add up under corruption?",
     base=TrialConfig(
         model=ModelSettings(name="resnet-8", width=16),
@@ -31,14 +39,23 @@ SPACE = Space(
             name="both",
             factors=(
                 Factor(
-                    "push-pull",
+                    ONE,
                     on={"push_pull.where": "first", "push_pull.h": 2.0, "push_pull.alpha": 1.0},
                     off={"push_pull.where": "none"},
                 ),
-                Factor("tuning", on={"finetune.which": "most"}, off={"finetune.which": "none"}),
+                Factor(OTHER, on={"finetune.which": "most"}, off={"finetune.which": "none"}),
             ),
             outcomes=("all", "clean"),
         ),
     ),
     n_seeds=8,
+    view=NAME,
 )
+
+
+@register_view(NAME)
+def show(shown: Shown) -> Iterator[ViewPart]:
+    """Yield what each method gains, what both gain, and by how much that is not the sum."""
+    from search_spaces._additive import additive_parts
+
+    yield from additive_parts(shown, ONE, OTHER)

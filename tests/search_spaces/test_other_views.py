@@ -10,11 +10,13 @@ from engine.data import Split
 from engine.metrics import classification_error
 from engine.orchestration.search import read_results
 from engine.report.text_tables import Table, percent_text
+from engine.report.verdicts import findings
 from engine.report.views import Shown, view_parts
 from engine.spaces import load_space
 from engine.stages.network import load_network
 from engine.store import open_store
 from search_spaces import lenet_noise
+from search_spaces._additive import BOTH_LESS_SUM, interaction
 from search_spaces._lenets import ARMS, DRAWS
 from search_spaces._published import published
 from tests.pipelines.swept import sweep_here
@@ -28,22 +30,26 @@ TINY = {
     "pretrain.batch_size": 32,
     "evaluate.severities": [1],
     "evaluate.n_probe": 20,
+    "distortion.n_images": 20,
+    "finetune.training.epochs": 1,
 }
 
 
-def shown_here(name: str, home, arms=()) -> Shown:
-    """Return what is shown of a space, of some of its arms, tiny and on one seed."""
+def shown_here(name: str, home, arms=(), n_seeds=1) -> Shown:
+    """Return what is shown of a space, of some of its arms, tiny."""
     space = load_space(name).with_base(TINY)
     chosen = tuple(
         dataclasses.replace(arm, settings={path: TINY.get(path, value) for path, value in arm.settings.items()})
         for arm in space.arms
         if not arms or arm.name in arms
     )
-    space = dataclasses.replace(space, arms=chosen, n_seeds=1)
+    if not space.ablations:
+        space = dataclasses.replace(space, arms=chosen)
+    space = dataclasses.replace(space, n_seeds=n_seeds)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        sweep_here(space, home=home, study=name, n_trials=len(chosen), sampler="random", pruner="none")
+        sweep_here(space, home=home, study=name, n_trials=len(chosen) * n_seeds, sampler="random", pruner="none")
     finally:
         torch.set_num_threads(threads)
     return Shown(read_results(f"sqlite:///{home / 'optuna.db'}", name), open_store(home / "store", read_only=True))
@@ -86,3 +92,25 @@ def test_lenets_are_measured_at_the_paper_s_levels_beside_its_numbers(tmp_path):
     contrast = next(part for part in parts if part.title.startswith("contrast: accuracy"))
     clean, unchanged = (contrast.rows[0][contrast.columns.index(column)] for column in ("clean", "1"))
     assert clean == unchanged, "contrast 1 is the image itself"
+
+
+def test_an_interaction_is_what_both_gain_beyond_the_sum_of_their_gains():
+    neither, one, other = {0: 0.5, 1: 0.6}, {0: 0.3, 1: 0.5}, {0: 0.4, 1: 0.4}
+    both = {0: 0.25, 1: 0.3, 2: 0.1}
+    together, summed = interaction(both, one, other, neither)
+    assert together == pytest.approx({0: -0.25, 1: -0.3})
+    assert summed == pytest.approx({0: -0.3, 1: -0.3})
+
+
+def test_two_methods_are_shown_with_their_gains_and_what_is_not_additive(tmp_path):
+    shown = shown_here("push-pull-by-selective", tmp_path, n_seeds=2)
+    parts = view_parts(shown)
+    errors, gains, plot = parts
+    assert [row[0] for row in errors.rows] == ["neither", "push-pull", "tuning", "both"]
+    (finding,) = (one for one in findings(shown.results) if one.contrast.kind == "interaction" and one.outcome == "all")
+    shown_there = gains.rows[-1][gains.columns.index("all")]
+    assert gains.rows[-1][0] == BOTH_LESS_SUM
+    assert shown_there.startswith(f"{100 * finding.evidence.mean:+.1f} ["), "what the verdict tests"
+    assert plot.name == "interaction"
+    assert len(plot.data.rows) == 2 * 2 * 4
+    assert len(plot.draw().axes) == 2

@@ -10,17 +10,18 @@ no random filters, and states no number of seeds; here is that control, and six,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.corruption_kinds import TUNED_ON
 from engine.settings import (
     DataSettings,
     EvaluateSettings,
     ModelSettings,
     TrialConfig,
 )
-from engine.spaces import Arm
+from engine.spaces import Arm, Comparison
 from engine.training import RECIPES, recipe_settings
 from search_spaces import selective_digits
 from search_spaces._selective import WHICH, grid
@@ -77,6 +78,16 @@ class Scale:
         """
         levels = {name: tuple(self.levels[name][place] for place in places) for name in distortions or self.levels}
         yield from grid(levels, {n: self.epochs.get(n) for n in sizes}, None, which, **more)
+
+
+def declared(arms: Iterable[Arm], others: Sequence[str] = ("least", "random", "all")) -> tuple[Comparison, ...]:
+    """Return what is declared: the most affected filters against other choices, by the distortion tuned on."""
+    return tuple(
+        Comparison(arm.name, arm.name.replace(" most", f" {other}"), (TUNED_ON,))
+        for arm in arms
+        if arm.settings["finetune.which"] == "most"
+        for other in others
+    )
 
 
 _EVALUATE = EvaluateSettings(

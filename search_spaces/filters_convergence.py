@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from engine.report.views import Shown, ViewPart, register_view
 from engine.spaces import Space
-from search_spaces._filters import CIFAR10, CIFAR100, DIGITS, MODERATE, N_SEEDS, UNTUNED, Scale
+from search_spaces._filters import CIFAR10, CIFAR100, DIGITS, MODERATE, N_SEEDS, UNTUNED, Scale, declared
 
 NAME = "filters-convergence"
 
@@ -22,6 +22,7 @@ def _space(scale: Scale) -> Space:
         base=scale.base,
         arms=(UNTUNED, *scale.arms(MODERATE, (scale.many,))),
         n_seeds=N_SEEDS,
+        comparisons=declared(scale.arms(MODERATE, (scale.many,)), ("all",)),
         view=NAME,
     )
 

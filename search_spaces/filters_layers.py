@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.corruption_kinds import TUNED_ON
 from engine.report.views import Shown, ViewPart, register_view
-from engine.spaces import Space
+from engine.spaces import Comparison, Space
 from search_spaces._filters import CIFAR10, CIFAR100, DIGITS, MODERATE, N_SEEDS, UNTUNED, Scale
 
 NAME = "filters-layers"
@@ -23,6 +24,9 @@ def _space(scale: Scale) -> Space:
         base=scale.base,
         arms=(UNTUNED, *scale.arms(*cells), *scale.arms(*cells, finetune__layers="first")),
         n_seeds=N_SEEDS,
+        comparisons=tuple(
+            Comparison(arm.name, f"{arm.name} first", (TUNED_ON,)) for arm in scale.arms(*cells, which=("most",))
+        ),
         view=NAME,
     )
 

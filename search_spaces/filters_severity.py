@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from engine.report.views import Shown, ViewPart, register_view
 from engine.spaces import Space
-from search_spaces._filters import ALL_LEVELS, CIFAR10, CIFAR100, DIGITS, N_SEEDS, UNTUNED, Scale
+from search_spaces._filters import ALL_LEVELS, CIFAR10, CIFAR100, DIGITS, N_SEEDS, UNTUNED, Scale, declared
 
 NAME = "filters-severity"
 
@@ -23,6 +23,7 @@ def _space(scale: Scale) -> Space:
         base=scale.base,
         arms=(UNTUNED, *scale.arms(ALL_LEVELS, (scale.some,))),
         n_seeds=N_SEEDS,
+        comparisons=declared(scale.arms(ALL_LEVELS, (scale.some,)), ("random", "all")),
         view=NAME,
     )
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.corruption_kinds import TUNED_ON
 from engine.report.views import Shown, ViewPart, register_view
-from engine.spaces import Arm, Space
+from engine.spaces import Arm, Comparison, Space
 from search_spaces._filters import CIFAR10, CIFAR100, DIGITS, MODERATE, N_SEEDS, Scale
 from search_spaces._selective import EXEMPLARS
 
@@ -37,6 +38,7 @@ def _space(scale: Scale) -> Space:
             Arm(RANDOM, {**noise, "finetune.which": "random"}, control=True),
         ),
         n_seeds=N_SEEDS,
+        comparisons=tuple(Comparison(name, PAIRED, (TUNED_ON,)) for name in (*EXEMPLARS, RANDOM)),
         view=NAME,
     )
 
@@ -49,7 +51,6 @@ ON = {"cifar10": _space(CIFAR10), "digits": _space(DIGITS)}
 @register_view(NAME)
 def show(shown: Shown) -> Iterator[ViewPart]:
     """Yield how far each ranking agrees with the paired one, beside the paper's, and what tuning by each comes to."""
-    from engine.corruption_kinds import TUNED_ON
     from engine.report.ranking_tables import unpaired_table
     from search_spaces._beside import changes_beside, errors_by_column, measured_beside, where_computed
     from search_spaces._published import MATCHES_FROM, published_matches

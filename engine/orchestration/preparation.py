@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from engine import variables
+from engine.corruption_kinds import TUNED_ON
 from engine.data import DataInfo, outline_data
 from engine.errors import DataLimitError, InputError
 from engine.extensions import import_modules, parse_settings
@@ -240,7 +241,18 @@ def check_declared(prepared: Prepared) -> None:
             except InputError as error:
                 raise InputError(f"ablation {ablation.name!r}, arm {arm.name!r}: {error}") from error
         check_parts(ablation, identities, "stages' keys")
-    check_tested(space.family, prepared.measurement.tested)
+    by_tuning = any(TUNED_ON in contrast.outcomes for contrast in space.family)
+    check_tested(space.family, prepared.measurement.tested, tuned_on(space) if by_tuning else None)
+
+
+def tuned_on(space: Space) -> dict[str, str]:
+    """Return {arm: the distortion that its filters are tuned on}, of the arms that tune some."""
+    found = {}
+    for arm in space.arms:
+        config = space.config(arm.settings, seed=0)
+        if config.finetune.which != "none":
+            found[arm.name] = f"{config.distortion.name} {config.distortion.level:g}"
+    return found
 
 
 def check_baseline(prepared: Prepared) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.corruption_kinds import ALL, CLEAN
+from engine.corruption_kinds import ALL, CLEAN, TUNED_ON
 from engine.metrics.inference import (
     LEVEL,
     Evidence,
@@ -194,7 +194,8 @@ def subject_words(contrast: Contrast) -> str:
 
 def outcome_words(outcome: str) -> str:
     """Return where an error is measured, in words."""
-    return {CLEAN: "on clean images", ALL: "under corruption"}.get(outcome, f"under {outcome}")
+    words = {CLEAN: "on clean images", ALL: "under corruption", TUNED_ON: "under the distortion tuned on"}
+    return words.get(outcome, f"under {outcome}")
 
 
 def _clause(one: Finding) -> str:

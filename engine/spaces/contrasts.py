@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.corruption_kinds import ALL, CLEAN, by_kind
+from engine.corruption_kinds import ALL, CLEAN, TUNED_ON, by_kind
 from engine.errors import InputError, unknown_name
 
 Kind = Literal["pair", "part", "control", "alternative", "main", "interaction"]
@@ -19,7 +19,8 @@ class Comparison:
     Attributes:
         arm: whose effect is asked for.
         reference: the arm that it is compared with.
-        outcomes: errors that they are compared by: "clean", a kind of corruption ("noise"), a corruption, or "all".
+        outcomes: errors that they are compared by: "clean", a kind of corruption ("noise"), a corruption, "all", or
+            "tuned on": the distortion that filters were tuned on, one for both.
     """
 
     arm: str
@@ -83,21 +84,28 @@ def checked_outcomes(outcomes: Any, where: str) -> tuple[str, ...]:
     return given
 
 
-def check_tested(contrasts: Iterable[Contrast], corruptions: Collection[str]) -> None:
+def check_tested(
+    contrasts: Iterable[Contrast], corruptions: Collection[str], tuned_on: Mapping[str, str] | None = None
+) -> None:
     """Check that what is declared can be measured, and that no number is tested twice.
 
     Args:
         contrasts: what is declared.
         corruptions: those that trials are tested on.
+        tuned_on: {arm: the distortion that its filters are tuned on, in words}, of the arms that tune some.
 
     Raises:
-        InputError: an outcome that is not tested, or two that are one number here.
+        InputError: an outcome that is not tested, two that are one number here, or arms that are tuned on different
+            distortions and compared by that.
     """
     means: dict[str, tuple[str, ...]] = {CLEAN: (CLEAN,), **{name: (name,) for name in corruptions}}
     means |= {kind: tuple(names) for kind, names in by_kind(corruptions).items()}
     if corruptions:
         means[ALL] = tuple(dict.fromkeys(corruptions))
+    means[TUNED_ON] = (TUNED_ON,)
     for contrast in contrasts:
+        if TUNED_ON in contrast.outcomes:
+            _check_tuned_on(contrast, tuned_on or {})
         known: dict[frozenset[str], str] = {}
         for outcome in contrast.outcomes:
             if outcome not in means:
@@ -108,3 +116,13 @@ def check_tested(contrasts: Iterable[Contrast], corruptions: Collection[str]) ->
                     f"comparison {contrast.name!r}: {first!r} and {outcome!r} are one number here, the error under "
                     f"{', '.join(means[outcome])}: leave one out"
                 )
+
+
+def _check_tuned_on(contrast: Contrast, tuned_on: Mapping[str, str]) -> None:
+    """Refuse arms that are compared by what they were tuned on, and were tuned on different things, or on none."""
+    suffered = {arm: tuned_on.get(arm, "nothing that is known before") for arm in contrast.weights}
+    if len(set(suffered.values())) > 1 or not suffered.keys() <= tuned_on.keys():
+        got = ", ".join(f"{arm!r} is tuned on {words}" for arm, words in suffered.items())
+        raise InputError(
+            f"comparison {contrast.name!r}: by {TUNED_ON!r} all of its arms must be tuned on one distortion: {got}"
+        )

@@ -262,6 +262,16 @@ def test_json_that_is_no_ablation_is_refused(change, match, tmp_path):
         load_space(tmp_path / "s.json")
 
 
+def test_what_is_compared_by_the_distortion_tuned_on_is_tuned_on_one():
+    family = [Comparison("most", "least", ("tuned on", "clean")).contrast()]
+    check_tested(family, ["fog"], {"most": "blur 2", "least": "blur 2"})
+    with pytest.raises(InputError, match=r"'most − least': .* 'most' is tuned on blur 2, 'least' is tuned on blur 3"):
+        check_tested(family, ["fog"], {"most": "blur 2", "least": "blur 3"})
+    for known in ({"most": "blur 2"}, {}):
+        with pytest.raises(InputError, match="'least' is tuned on nothing that is known before"):
+            check_tested(family, ["fog"], known)
+
+
 def test_outcomes_must_be_tested_and_be_numbers_of_their_own():
     family = space(LEFT_OUT).family
     check_tested(family, ["gaussian_noise", "shot_noise"])

@@ -29,7 +29,10 @@ from search_spaces._tunings import (
 )
 
 PAIRS = (("most", "least"), ("most", "random"), ("most", "all"), ("random", "all"))
-EXPLORED = "paired by seed, 95 % intervals; explored, not tested: of 20 one excludes 0 by chance"
+EXPLORED = (
+    "paired by seed, 95 % intervals; explored, not tested: the verdicts are on what was declared, and of 20 intervals "
+    "one excludes 0 by chance"
+)
 
 Untuned = Mapping[Condition, Accuracy]
 
@@ -45,7 +48,12 @@ def accuracy_tables(shown: Shown, tunings: Tunings, untuned: Untuned, title: str
     """
     rows: list[tuple[str, ...]] = []
     changes: list[tuple[str, ...]] = []
+    before: Condition | None = None
     for condition in tunings.conditions():
+        if before is not None and (before.distortion != condition.distortion or len(tunings.numbers(before)) > 1):
+            rows.append(())
+            changes.append(())
+        before = condition
         for n in tunings.numbers(condition):
             by_choice = {which: tuned_accuracy(tunings.trials(tunings.usual(condition, n, which))) for which in WHICH}
             if not any(by_choice.values()):
@@ -54,8 +62,6 @@ def accuracy_tables(shown: Shown, tunings: Tunings, untuned: Untuned, title: str
             rows.append((name, _percent(untuned[condition]), *map(_percent, by_choice.values())))
             pairs = [difference_text(by_choice[one], by_choice[other]) for one, other in PAIRS]
             changes.append((name, *pairs, difference_text(by_choice["most"], untuned[condition])))
-        rows.append(())
-        changes.append(())
     where = where_computed(shown.results)
     yield _table(f"{title}: accuracy in % on test images so distorted, mean ± std; {where}", ["none", *WHICH], rows)
     heads = [*(f"{one} − {other}" for one, other in PAIRS), "most − none"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.report.page.drawing import Drawing, Picture, colour
+from engine.report.page.drawing import LETTER, Drawing, Picture, colour
 from engine.report.page.scaling import Scale, spread, x_axis, y_axis
 from engine.report.page.stored_values import Strengths, TunedFilters
 from engine.report.results import Results
@@ -93,11 +93,12 @@ def _bars(name: str, about: str, heights: Sequence[float], chosen: set[int], wor
     drawing.text(2, 13, name, "head", most=_WIDTH)
     bottom, right = _HEIGHT - 34, _WIDTH - 6
     y = Scale(0.0, 1.05 * (max(heights, default=0.0) or 1.0), bottom, _TOP)
-    x = Scale(-0.5, len(heights) - 0.5, _LEFT, right)
-    y_axis(drawing, y, _LEFT, right, words, words=lambda tick: f"{tick:g}")
+    left = max(_LEFT, 8 + LETTER * max(len(f"{tick:g}") for tick in y.ticks()))
+    x = Scale(-0.5, len(heights) - 0.5, left, right)
+    y_axis(drawing, y, left, right, words, words=lambda tick: f"{tick:g}")
     whole = [tick for tick in x.ticks(6) if tick == int(tick) and tick >= 0]
     x_axis(drawing, x, bottom, bottom, "filter", ticks=whole, words=lambda tick: f"{tick:g}")
-    each = (right - _LEFT) / max(1, len(heights))
+    each = (right - left) / max(1, len(heights))
     for place, height in enumerate(heights):
         look = "c1 fill" if place in chosen else "lostbox"
         top = y(max(0.0, height))

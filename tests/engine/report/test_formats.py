@@ -139,8 +139,13 @@ def test_latex_is_balanced_and_every_row_has_its_columns():
     text = files("latex")[""]
     check_balanced(text)
     assert r"\input" not in unescaped(text).replace(r"\usepackage[utf8]{inputenc}", "")
+    assert not re.search(r"\\(hline|cline|vline)\b", text), "lines are of booktabs"
     for table in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, flags=re.DOTALL):
         columns, body = table
+        assert set(columns) <= {"l", "r"}
+        rules = re.findall(r"\\(\w+rule)\n", body)
+        assert (rules[0], rules[1], rules[-1]) == ("toprule", "midrule", "bottomrule")
+        assert set(rules[1:-1]) == {"midrule"}
         found = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert found
         assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in found} == {len(columns)}
@@ -154,13 +159,24 @@ def test_numbers_have_a_minus_and_names_their_hyphens():
     assert r"c\_d" in text
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no TeX on this machine")
-def test_latex_compiles(tmp_path):
+def lacks_tex() -> str:
+    """Return why a document cannot be compiled here; "" where it can."""
+    if shutil.which("pdflatex") is None:
+        return "no pdflatex on this machine"
+    packages = [f"{name}.sty" for name in re.findall(r"\\usepackage(?:\[.*\])?\{(\w+)\}", files("latex")[""])]
+    found = subprocess.run(["kpsewhich", *packages], capture_output=True, text=True, check=False).stdout
+    missing = [name for name in packages if f"/{name}\n" not in found]
+    return f"this machine's TeX lacks {', '.join(missing)}" if missing else ""
+
+
+@pytest.mark.skipif(bool(lacks_tex()), reason=lacks_tex())
+def test_latex_compiles_and_every_sign_is_printed(tmp_path):
     (tmp_path / "s.tex").write_text(files("latex")[""])
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "s.tex"], cwd=tmp_path, capture_output=True
-    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "s.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    assert (tmp_path / "s.pdf").stat().st_size > 1000
+    assert "Missing character" not in (tmp_path / "s.log").read_text(errors="replace")
 
 
 def test_an_empty_row_is_a_line():

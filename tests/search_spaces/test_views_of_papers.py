@@ -27,8 +27,8 @@ N_IMAGES, EPOCHS = "distortion.n_images", "finetune.training.epochs"
 
 
 def tiny(space):
-    """Return a space with few images, one epoch, and arms on few noisy images: as many different numbers of them."""
-    sizes = sorted({arm.settings[N_IMAGES] for arm in space.arms if N_IMAGES in arm.settings})
+    """Return a space with few images, one epoch, and arms on few noisy images: on two numbers of them at most."""
+    sizes = sorted({arm.settings[N_IMAGES] for arm in space.arms if N_IMAGES in arm.settings})[:2]
     few = {N_IMAGES: {size: 10 + 10 * place for place, size in enumerate(sizes)}, EPOCHS: {}}
     arms = tuple(
         dataclasses.replace(
@@ -36,6 +36,7 @@ def tiny(space):
             settings={path: few[path].get(value, 1) if path in few else value for path, value in arm.settings.items()},
         )
         for arm in space.arms
+        if N_IMAGES not in arm.settings or arm.settings[N_IMAGES] in sizes
     )
     ours = dataclasses.replace(space, arms=arms, n_seeds=min(2, space.n_seeds))
     return ours.with_base(TINY | {N_IMAGES: 20})

@@ -41,7 +41,7 @@ def test_its_plan_at_the_paper_s_scale_needs_no_images(name, tmp_path, monkeypat
     assert f"{n_arms} trials" in said
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", [*PAPERS, "push-pull-by-selective"])
 def test_it_can_be_planned_on_its_other_data_sets(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ROBUSTUNE_DATA", str(tmp_path / "nothing"))
     for dataset in datasets_of(name):

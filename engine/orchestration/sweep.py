@@ -352,7 +352,6 @@ class Sweep:
                 screen=screen,
                 store=prepared.store,
                 release=pool.release,
-                hold_ends=pool.hold_ends,
                 broker=f"broker-{self.name}",
                 n_together=n_together,
             )
@@ -362,7 +361,6 @@ class Sweep:
             try:
                 run_trials(
                     flow,
-                    cluster,
                     n_trials=study.n_left,
                     folder=options.home / "tune",
                     name=self.name,

@@ -54,10 +54,8 @@ class TrialFlow:
         screen: shows everything.
         store: where artifacts are read for the tracking.
         release: tells the broker that a trial has ended.
-        hold_ends: tells the broker whether trials that have ended keep their processes for those to come.
         broker: the broker's name.
-        n_together: trials in flight. The next one is given out when the process of one that has ended is free: Tune
-            then uses that; given out earlier, it would start another, which takes seconds of a core.
+        n_together: trials in flight.
         stop: stops the sweep when there is a ``fault``; None to interrupt the main thread.
 
     Attributes:
@@ -74,7 +72,6 @@ class TrialFlow:
         screen: LiveScreen,
         store: Store,
         release: Callable[[str], None],
-        hold_ends: Callable[[bool], None],
         broker: str,
         n_together: int,
         stop: Callable[[], None] | None = None,
@@ -87,8 +84,6 @@ class TrialFlow:
         self._screen = screen
         self._store = store
         self._release = release
-        self._hold_ends = hold_ends
-        self._holds = False
         self._broker = broker
         self._n_together = n_together
         self._live: dict[str, LiveTrial] = {}
@@ -104,10 +99,7 @@ class TrialFlow:
         return [spec for trial in list(self._live.values()) if not trial.ended for spec in trial.plan]
 
     def next_trial(self, trial_id: str) -> dict[str, Any] | None:
-        """Return what a light trial needs to run, or None while there is none to start.
-
-        Where the next one waits for the result of others, the processes of trials that end meanwhile are held for it.
-        """
+        """Return what a light trial needs to run, or None while there is none to start."""
         return self._unless_refused(self._next_trial, trial_id, otherwise=None)
 
     def on_result(self, trial_id: str, result: Mapping[str, Any]) -> bool:
@@ -115,7 +107,7 @@ class TrialFlow:
         return self._unless_refused(self._on_result, trial_id, result, otherwise=True)
 
     def on_end(self, trial_id: str, *, error: bool) -> None:
-        """Take that a trial's process is free again, or dead for good."""
+        """Take that a trial is over, or cannot go on for good."""
         self._unless_refused(self._on_end, trial_id, error, otherwise=None)
 
     def _unless_refused(self, take: Callable[..., _Taken], *arguments: Any, otherwise: _Taken) -> _Taken:
@@ -133,9 +125,8 @@ class TrialFlow:
             return otherwise
 
     def _next_trial(self, trial_id: str) -> dict[str, Any] | None:
-        while len(self._live) < self._n_together or self._holds:
+        while len(self._live) < self._n_together:
             proposal = self._study.ask()
-            self._hold(proposal is None and not self._study.exhausted)
             if proposal is None:
                 return None
             self._screen.asked(proposal.planned.name)
@@ -161,7 +152,7 @@ class TrialFlow:
         trial = self._live.get(trial_id)
         if trial is None or trial.prune_reason:
             return trial is not None
-        if trial.ended:  # its process died after its last word, and was started anew
+        if trial.ended:  # it was begun anew after its last word
             return False
         number, name = trial.proposal.number, trial.proposal.planned.name
         records = result.get("records", [])
@@ -206,11 +197,6 @@ class TrialFlow:
             self._release(trial_id)
             if not trial.ended:
                 self._end(trial, error=error)
-
-    def _hold(self, holds: bool) -> None:
-        if holds != self._holds:
-            self._holds = holds
-            self._hold_ends(holds)
 
     def _end(self, trial: LiveTrial, *, error: bool) -> None:
         """End a trial in the study, the tracking and on the screen."""
@@ -298,7 +284,6 @@ class TrialFlow:
             "judged": plan.judged.key,
             "step_bases": self._step_bases,
             "by_cells": self._study.by_cells,
-            "n_together": self._n_together,
         }
 
 

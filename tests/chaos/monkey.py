@@ -13,11 +13,11 @@ from tests.chaos.processes import Process, descendants, kill, wait_until_gone
 from tests.chaos.recording import Attempt, read_attempts, set_pause
 from tests.chaos.sweeps import SweepFiles
 
-Kind = Literal["worker", "trial", "broker", "driver"]
-TITLES: dict[Kind, str] = {"worker": "ray::StageWorker", "trial": "ray::ImplicitFunc", "broker": "ray::Broker"}
-DECK: tuple[Kind, ...] = (*["worker"] * 4, "trial", "trial", "broker", "broker")
+Kind = Literal["worker", "broker", "driver"]
+TITLES: dict[Kind, str] = {"worker": "ray::StageWorker", "broker": "ray::Broker"}
+DECK: tuple[Kind, ...] = (*["worker"] * 4, "broker", "broker")
 """What is killed, in an order that is drawn each time, before the driver is, and all begins again."""
-SHORT_DECK: tuple[Kind, ...] = ("worker", "trial", "broker")
+SHORT_DECK: tuple[Kind, ...] = ("worker", "broker")
 SHORT_S = 60.0
 """Below how many seconds the short deck is used, so that each kind has its turn."""
 PAUSE_S = 1.5

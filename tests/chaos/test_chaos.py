@@ -1,4 +1,4 @@
-"""Random kills of workers, trials, broker and driver; ``python -m tests.chaos`` does it for longer."""
+"""Random kills of workers, broker and driver; ``python -m tests.chaos`` does it for longer."""
 
 import os
 from pathlib import Path

@@ -22,7 +22,6 @@ def test_a_start_more_needs_a_death_of_its_worker_while_it_ran() -> None:
     assert judge(twice) == (2, 0, True)
     assert judge(twice, Kill("worker", 3, 12.0)) == (2, 0, True), "another stage's worker"
     assert judge(twice, Kill("worker", 1, 9.0)) == (2, 0, True), "before it started"
-    assert judge(twice, Kill("trial", 1, 12.0)) == (2, 0, True), "a trial's death is no reason to compute again"
 
 
 def test_the_broker_and_the_driver_count_for_what_ran_when_they_died() -> None:

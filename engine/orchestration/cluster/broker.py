@@ -80,18 +80,6 @@ class Broker:
         """See ``WorkerRoster``."""
         self.queue.workers.n_unplaced = n_workers
 
-    async def arrivals(self) -> dict[str, float]:
-        """See ``StageQueue``."""
-        return self.queue.arrivals()
-
-    async def hold_ends(self, holds: bool) -> None:
-        """See ``StageQueue``."""
-        await self.queue.hold_ends(holds)
-
-    async def ends_are_held(self, timeout_s: float) -> bool:
-        """See ``StageQueue``."""
-        return await self.queue.ends_are_held(timeout_s)
-
     async def worker_names(self) -> list[str]:
         """See ``WorkerRoster``."""
         return self.queue.workers.names()

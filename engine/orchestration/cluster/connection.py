@@ -55,7 +55,6 @@ class Cluster:
         description: one line for the person: address, nodes, cores, GPUs.
         machines: those that are up.
         kinds: of machines that it may get; empty where that is not known.
-        trial_resources: what a light trial asks for.
         n_trial_seats: how many trials may run at once.
         elastic: whether machines may come and go.
     """
@@ -63,14 +62,13 @@ class Cluster:
     description: str
     machines: tuple[Machine, ...]
     kinds: tuple[Machine, ...]
-    trial_resources: dict[str, float]
     n_trial_seats: int
     elastic: bool
 
     def n_trials_in_flight(self, n_slots: int) -> int:
         """Return how many trials to keep open, so that a stage waits whenever a slot is free.
 
-        That is two a slot; with many slots fewer will do, and each is a process of over 100 MB.
+        That is two a slot; with many slots fewer will do, and what is proposed later knows more results.
         """
         return max(1, min(self.n_trial_seats, n_slots + min(n_slots, max(MANY_SLOTS, n_slots // 2))))
 
@@ -108,12 +106,8 @@ def connect(address: str | None, *, n_trial_seats: int | None = None, log: Path 
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
     where = "private Ray on this machine" if address is None else f"Ray cluster at {hide_credentials(address)}"
     description = f"{where}: {counted(n_nodes, 'node')}, {counted(cpus, 'core')}, {counted(gpus, 'GPU')}"
-    trial_resources = {TRIAL_SEAT: 1.0}
-    if TRIAL_SEAT not in resources:
-        trial_resources = {"cpu": 0.001}
-        description += f"; no node offers the resource {TRIAL_SEAT!r}, so that trials take a sliver of a CPU"
     n_trial_seats = int(resources.get(TRIAL_SEAT, 2 * cpus))
-    return Cluster(description, machines, kinds, trial_resources, n_trial_seats, elastic=address is not None)
+    return Cluster(description, machines, kinds, n_trial_seats, elastic=address is not None)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from engine.orchestration.cluster.slots import Machine
 if TYPE_CHECKING:
     from ray.tune.search import Searcher
 
+    from engine.orchestration.cluster.trials_here import TrialsHere
+
 _MAX_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 """The variable by which Tune learns how many trials may wait for their processes at once."""
 _ASK = """
@@ -165,6 +167,23 @@ def many_pending_trials(n_trials: int) -> Iterator[None]:
             del os.environ[_MAX_PENDING]
         else:
             os.environ[_MAX_PENDING] = before
+
+
+@contextmanager
+def trials_managed_by(manager: TrialsHere) -> Iterator[None]:
+    """Have Tune, while the block lasts, leave its trials to something else than a manager of Ray's actors.
+
+    Tune has no option for it: each trial would be an actor, and so a process.
+    """
+    from ray.tune.execution import tune_controller
+
+    module: Any = tune_controller
+    before = module.RayActorManager
+    module.RayActorManager = lambda resource_manager: manager
+    try:
+        yield
+    finally:
+        module.RayActorManager = before
 
 
 @contextmanager

@@ -116,10 +116,6 @@ class StagePool:
         """Forget what a trial wanted; it has ended for good."""
         self._ask("release", trial, for_good=True)
 
-    def hold_ends(self, holds: bool) -> None:
-        """Say whether trials that have ended keep their processes."""
-        self._ask("hold_ends", holds)
-
     def close(self) -> None:
         """End broker and workers."""
         self._closed.set()

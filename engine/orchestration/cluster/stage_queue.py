@@ -71,8 +71,6 @@ class StageQueue:
         self._times = StageTimes()
         self._began = time.monotonic()
         self._stages: dict[str, WantedStage] = {}
-        self._trials: set[str] = set()
-        self._last_arrival = time.monotonic()
         self._unended: dict[str, WantedStage] = {}
         self._wishes: defaultdict[str, set[str]] = defaultdict(set)
         self._asking: defaultdict[str, set[object]] = defaultdict(set)
@@ -81,7 +79,6 @@ class StageQueue:
         self._order = itertools.count()
         self._tasks: set[asyncio.Task] = set()
         self._changed = asyncio.Condition()
-        self._ends_are_held = False
         self._n_shared = 0
         self._n_from_store = 0
         self._n_run = 0
@@ -92,23 +89,6 @@ class StageQueue:
         """Take a worker, and where it is; it gets a stage at once if one is waiting."""
         if self.workers.add(name, worker, machine):
             self._dispatch()
-
-    def arrivals(self) -> dict[str, float]:
-        """Return how many trials have asked for stages so far, and how long ago the last of them did so first."""
-        return {"trials": len(self._trials), "quiet_s": time.monotonic() - self._last_arrival}
-
-    async def hold_ends(self, holds: bool) -> None:
-        """Say whether trials that have ended are to keep their processes."""
-        async with self._changed:
-            self._ends_are_held = holds
-            self._changed.notify_all()
-
-    async def ends_are_held(self, timeout_s: float) -> bool:
-        """Wait, for some seconds at most, until trials that have ended may give up their processes."""
-        async with self._changed:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait_for(lambda: not self._ends_are_held), timeout_s)
-        return self._ends_are_held
 
     async def submit(self, trial: str, spec_json: Mapping[str, Any], depth: int, followers: Sequence[str] = ()) -> bool:
         """Want a stage for a trial. What is done, running or queued already is shared; what failed is tried again, but
@@ -137,9 +117,6 @@ class StageQueue:
         self._asking[trial].discard(ticket)
         stage = stage or self._add(spec, depth, *found)
         self._wishes[trial].add(spec.key)
-        if trial not in self._trials:
-            self._trials.add(trial)
-            self._last_arrival = time.monotonic()
         stage.askers.add(trial)
         stage.followers[trial] = tuple(followers)
         stage.unwanted_since = None

@@ -10,13 +10,18 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from engine.orchestration.cluster.connection import Cluster
-from engine.orchestration.cluster.light_trial import run_trial
-from engine.orchestration.cluster.ray_internals import many_pending_trials, searcher_state, silence_experiment_notes
+from engine.orchestration.cluster.light_trial import walk_trial
+from engine.orchestration.cluster.ray_internals import (
+    many_pending_trials,
+    searcher_state,
+    silence_experiment_notes,
+    trials_managed_by,
+)
 from engine.orchestration.cluster.shared_names import REPORT
+from engine.orchestration.cluster.trials_here import TrialsHere
 
-MAX_DEATHS = 3
-"""How often a trial's process may die: it is started anew and finds its stages where they are."""
+MAX_FAULTS = 3
+"""How often a trial's way through its stages may break off: it is begun anew and finds its stages where they are."""
 
 
 class TrialHandler(Protocol):
@@ -85,23 +90,21 @@ class PruningScheduler(FIFOScheduler):
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
-def run_trials(handler: TrialHandler, cluster: Cluster, *, n_trials: int, folder: Path, name: str) -> None:
+def run_trials(handler: TrialHandler, *, n_trials: int, folder: Path, name: str) -> None:
     """Run trials until the handler has none left.
 
     Args:
         handler: gives and hears the trials.
-        cluster: where they run.
         n_trials: how many there are at most.
         folder: where Tune keeps its own notes.
         name: of the experiment.
     """
     tuner = tune.Tuner(
-        tune.with_resources(run_trial, cluster.trial_resources),
+        _trial,
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(handler),
             scheduler=PruningScheduler(handler),
             num_samples=n_trials,
-            reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -109,9 +112,18 @@ def run_trials(handler: TrialHandler, cluster: Cluster, *, n_trials: int, folder
             name=name,
             storage_path=str(folder.absolute()),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
+            failure_config=tune.FailureConfig(max_failures=MAX_FAULTS),
         ),
     )
     silence_experiment_notes()
-    with many_pending_trials(n_trials):
-        tuner.fit()
+    trials = TrialsHere(walk_trial)
+    try:
+        with many_pending_trials(n_trials), trials_managed_by(trials):
+            tuner.fit()
+    finally:
+        trials.close()
+
+
+def _trial(config: dict[str, Any]) -> None:
+    """Stand for a trial in Tune's books: what it does is ``walk_trial``, in this process."""
+    raise NotImplementedError

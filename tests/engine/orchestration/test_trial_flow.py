@@ -36,7 +36,6 @@ class Scene:
             pruner=parse_pruner(pruner),
         )
         self.spool = Spool(tmp_path / "events.jsonl")
-        self.held: list[bool] = []
         self.released: list[str] = []
         self.begun = 0
         self.flow = TrialFlow(
@@ -46,7 +45,6 @@ class Scene:
             screen=LiveScreen(Console(quiet=True), n_total=8),
             store=self.prepared.store,
             release=self.released.append,
-            hold_ends=self.held.append,
             broker="broker",
             n_together=N_TOGETHER,
         )
@@ -88,14 +86,14 @@ def test_a_trial_ends_with_its_last_word_and_once(scene: Scene) -> None:
     first, *_ = scene.begin_all()
     scene.say_last_word(first)
     assert scene.study.n_finished == 1
-    scene.say_last_word(first)  # its process died after it had said so, and was started anew
+    scene.say_last_word(first)  # it was begun anew after it had said so
     scene.flow.on_end(first, error=True)
     assert scene.study.n_finished == 1
     assert scene.states() == ["COMPLETE"]
     assert scene.released == [first]
 
 
-def test_a_trial_whose_process_died_for_good_fails(scene: Scene) -> None:
+def test_a_trial_that_cannot_go_on_fails(scene: Scene) -> None:
     first, second, *_ = scene.begin_all()
     scene.flow.on_end(first, error=True)
     scene.say_last_word(second, failure="no reason at all")
@@ -133,7 +131,7 @@ def test_a_pruned_trial_is_kept_with_stage_epoch_and_step(tmp_path: Path) -> Non
     }
 
 
-def test_a_repeat_of_a_pruned_trial_ends_without_a_process(scene: Scene, monkeypatch) -> None:
+def test_a_repeat_of_a_pruned_trial_ends_without_a_way(scene: Scene, monkeypatch) -> None:
     ask = scene.study.ask
 
     def ask_for_a_repeat() -> Proposal | None:
@@ -153,47 +151,13 @@ def test_a_repeat_of_a_pruned_trial_ends_without_a_process(scene: Scene, monkeyp
     assert {trial.state.name for trial in scene.study.finished()[4:]} == {"PRUNED"}
 
 
-def test_the_next_trial_begins_when_a_process_is_free(scene: Scene) -> None:
+def test_the_next_trial_begins_when_one_is_over(scene: Scene) -> None:
     trials = scene.begin_all()
     assert len(trials) == N_TOGETHER
     scene.say_last_word(trials[0])
     assert scene.begin() is None
     scene.flow.on_end(trials[0], error=False)
     assert len(scene.begin_all()) == 1
-
-
-def test_processes_are_held_for_trials_that_depend_on_results_to_come(scene: Scene) -> None:
-    live = scene.begin_all()
-    while scene.begun < 6:  # the arms and the proposals; the winner's other seeds wait for all proposals to end
-        scene.say_last_word(live[0])
-        scene.flow.on_end(live.pop(0), error=False)
-        live += scene.begin_all()
-    assert scene.held == []
-    scene.say_last_word(live[0])
-    scene.flow.on_end(live.pop(0), error=False)  # Tune keeps this process for the next trial
-    assert scene.begin() is None
-    assert scene.held == [True]
-    for trial in live:
-        assert scene.begin() is None
-        scene.say_last_word(trial)
-    live += [scene.begin() or ""]
-    assert scene.held == [True, False]
-    assert scene.begin() is None  # before a process is free
-    scene.flow.on_end(live.pop(0), error=False)
-    assert scene.begin_all()
-    assert scene.study.exhausted
-    assert scene.held == [True, False]
-
-
-def test_nothing_is_held_once_no_trial_is_left_to_start(scene: Scene) -> None:
-    trials: list[str] = []
-    while not scene.flow.finished:
-        trials += scene.begin_all()
-        if not scene.flow.finished:
-            scene.say_last_word(trials[0])
-            scene.flow.on_end(trials.pop(0), error=False)
-    assert scene.held in ([], [True, False])
-    assert trials  # under way still, and free to end
 
 
 def epoch(step: int, value: float, *, own_watch: bool, stage: str = "pretrain") -> dict[str, Any]:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.orchestration.cluster.shared_names import REPORT
 from engine.stages import StageSpec
 from engine.stages.registration import STAGES
 from engine.store import Store
@@ -39,12 +38,14 @@ def start_trials(
 
     @ray.remote(num_cpus=0, max_retries=0, max_calls=1 if apart else 0)
     def trial(plan: str) -> tuple[int, list[dict[str, Any]]]:
-        from engine.orchestration.cluster import light_trial as module
+        import asyncio
 
-        reports: list[dict[str, Any]] = []
-        module.tune.report = lambda result: reports.append(result[REPORT][0])  # outside of Tune
-        module.HOLD_S = 0.0  # no other trial is to arrive
-        module.run_trial({"plan": plan})
+        from engine.orchestration.cluster.light_trial import walk_trial
+
+        async def reports_of_trial() -> list[dict[str, Any]]:
+            return [report async for report in walk_trial({"plan": plan})]
+
+        reports = asyncio.run(reports_of_trial())
         time.sleep(0.5 if apart else 0.0)  # hold the process, so that no other trial is given it
         return os.getpid(), reports
 
@@ -58,7 +59,6 @@ def start_trials(
                 "judged": chain[-1].key,
                 "step_bases": {"counting": 0},
                 "by_cells": False,
-                "n_together": 1,
             }
         )
         for number, chain in enumerate(chains)
@@ -207,7 +207,6 @@ def test_what_the_broker_no_longer_hears_at_the_end_is_no_error(own_pool, capsys
     broker = broker_process()
     os.kill(broker.number, signal.SIGSTOP)
     made.release("t")
-    made.hold_ends(False)
     assert made.statistics(timeout_s=0.1) == {}
     began = time.monotonic()
     made.close()

@@ -590,20 +590,6 @@ def test_epochs_of_a_stage_that_was_begun_for_an_earlier_broker_are_told_in_orde
     asyncio.run(scenario())
 
 
-def test_ends_are_held_until_told_otherwise() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
-        assert not await core.ends_are_held(10)
-        await core.hold_ends(True)
-        assert await core.ends_are_held(0.01)
-        waiting = asyncio.create_task(core.ends_are_held(10))
-        await asyncio.sleep(0.01)
-        assert not waiting.done()
-        await core.hold_ends(False)
-        assert not await waiting
-
-    with_broker(scenario)
-
-
 def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None:
     """The stage is run with the first one's probe; whether a value is its own, a follower sees by the record."""
 

@@ -25,8 +25,10 @@ from engine.orchestration.cluster.ray_internals import (
     on_loopback,
     searcher_state,
     silence_experiment_notes,
+    trials_managed_by,
 )
 from engine.orchestration.cluster.slots import Machine
+from engine.orchestration.cluster.trials_here import TrialsHere
 
 ENGINE = Path(ray_internals.__file__).parents[2]
 
@@ -191,3 +193,28 @@ def test_what_ray_tells_a_driver_goes_to_a_file(tmp_path: Path, capfd) -> None:
     assert "a trial's process died" in text
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("ray").handlers == before
+
+
+def test_tune_s_controller_asks_its_manager_for_nothing_that_trials_in_the_driver_have_not() -> None:
+    from ray.tune.execution import tune_controller
+
+    source = inspect.getsource(tune_controller)
+    assert "RayActorManager(resource_manager=resource_manager)" in source, changed("how Tune makes its manager")
+    asked = set(re.findall(r"_actor_manager\.(\w+)", source)) - {
+        "_actor_task_events"
+    }  # of checkpoints, of which none is
+    assert "schedule_actor_task" in asked, changed("what Tune's controller asks of its manager")
+    assert sorted(asked - set(dir(TrialsHere))) == [], changed("what Tune's controller asks of its manager")
+
+
+def test_a_manager_of_trials_is_tune_s_for_as_long_as_is_said() -> None:
+    from ray.tune.execution import tune_controller
+
+    before = tune_controller.RayActorManager
+    trials = TrialsHere(lambda config: iter(()))
+    try:
+        with trials_managed_by(trials):
+            assert tune_controller.RayActorManager(resource_manager=None) is trials
+    finally:
+        trials.close()
+    assert tune_controller.RayActorManager is before

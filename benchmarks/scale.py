@@ -321,8 +321,8 @@ class MemoryWatch:
 
 
 def ray_processes_mb() -> dict[str, list[float]]:
-    """Return the proportional set sizes of the trials and the stage workers that this process started."""
-    titles = {"ray::ImplicitFunc": "an open trial", "ray::SleepingWorker": "a stage worker"}
+    """Return the proportional set sizes of the stage workers that this process started."""
+    titles = {"ray::SleepingWorker": "a stage worker"}
     found = defaultdict(list)
     for process in descendants_cpu_s():
         folder = Path("/proc") / str(process)

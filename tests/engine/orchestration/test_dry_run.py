@@ -136,7 +136,7 @@ def test_where_the_cluster_does_not_say_what_it_has_that_is_said(tmp_path: Path)
 @pytest.mark.parametrize(("n_gpus", "device"), [(2, "cuda"), (0, "cpu")])
 def test_a_cluster_is_asked_what_its_stages_would_compute_on(tmp_path: Path, monkeypatch, n_gpus, device) -> None:
     left = []
-    cluster = Cluster("a cluster", (Machine(4, n_gpus),), (), {}, 4, elastic=True)
+    cluster = Cluster("a cluster", (Machine(4, n_gpus),), (), 4, elastic=True)
     monkeypatch.setattr(connection, "connect", lambda address, **_: cluster)
     monkeypatch.setattr(connection, "disconnect", lambda: left.append(True))
     planned = []

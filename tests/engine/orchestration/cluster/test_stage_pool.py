@@ -41,11 +41,15 @@ def start_trials(
         import asyncio
 
         from engine.orchestration.cluster.light_trial import walk_trial
+        from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
 
         async def reports_of_trial() -> list[dict[str, Any]]:
             return [report async for report in walk_trial({"plan": plan})]
 
         reports = asyncio.run(reports_of_trial())
+        words = json.loads(plan)
+        broker = ray.get_actor(words["broker"], namespace=BROKER_NAMESPACE)
+        ray.get(broker.release.remote(words["trial"], True))  # as the driver does of a trial that has ended
         time.sleep(0.5 if apart else 0.0)  # hold the process, so that no other trial is given it
         return os.getpid(), reports
 

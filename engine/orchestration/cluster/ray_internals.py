@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -147,7 +148,9 @@ def ask_head_node(address: str, timeout_s: float) -> None:
         raise ConnectionError(silent) from None
     if asked.returncode:
         said = asked.stdout.strip().partition("\n")[0] or silent
-        raise NotAdmittedError(said) if "AuthToken" in said or "Authentication" in said else ConnectionError(said)
+        # Where RAY_AUTH_MODE asks for a token that is not there, Ray ends that process with a trace.
+        wants_token = re.search("AuthToken|Authentication", said) or "authentication token" in asked.stderr
+        raise NotAdmittedError(said) if wants_token else ConnectionError(said)
 
 
 def searcher_state(searcher: Searcher) -> dict[str, Any]:

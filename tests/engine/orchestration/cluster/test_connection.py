@@ -119,7 +119,8 @@ def test_a_cluster_s_token_is_taken_from_ray_s_usual_place_or_a_sentence_says_wh
     home = tmp_path / "home"
     place = home / ".ray" / "auth_token"
     place.parent.mkdir(parents=True)
-    environment = {**os.environ, "HOME": str(home)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["HOME"] = str(home)
 
     def join(**variables: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-c", code.format(address)]
@@ -129,6 +130,7 @@ def test_a_cluster_s_token_is_taken_from_ray_s_usual_place_or_a_sentence_says_wh
         last = join().stderr.splitlines()[-1]
         assert f"InputError: the Ray cluster at '{address}' asks for a token: put it into ~/.ray/auth_token" in last
         assert "RAY_AUTH_TOKEN_PATH" in last
+        assert join(RAY_AUTH_MODE="token").stderr.splitlines()[-1] == last, "it may be this process that wants one"
         place.write_text(OTHER)
         assert "does not take the token of ~/.ray/auth_token" in join().stderr.splitlines()[-1]
         assert "does not take the token of RAY_AUTH_TOKEN:" in join(RAY_AUTH_TOKEN=OTHER).stderr.splitlines()[-1]

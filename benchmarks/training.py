@@ -1,0 +1,216 @@
+"""What an epoch of training takes, beside the usual loop around a DataLoader of torchvision's transforms.
+
+    python -m benchmarks.training [--threads 1 2] [--workers 0 1 2] [--rounds 3]
+
+Both train the same network from the same weights with the same optimiser, on crops and flips of the same images, in the
+same run and in turns. The usual loop draws, crops and flips one image after the other, in as many worker processes as
+suit it best: every count is tried, and the best one is what the engine is held against. It is timed as it is mostly
+written, and again with the network and its images laid out channels last, which is most of what a reader of torch's
+tuning guide would add. That both see the same numbers is checked first: pixels as floats, crops and flips for the same
+draws, and the loss of a step on the same batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from torchvision.transforms import functional as TF
+
+from benchmarks.corruptions import smooth_images
+from benchmarks.machine import describe_machine
+from engine.data import Split, apply_crop_flips
+from engine.data.augment import CropFlips
+from engine.metrics import as_input
+from engine.models import build_model
+from engine.settings import TrainingSettings
+from engine.training import Trainer
+
+SIDE, N_CLASSES, MARGIN = 32, 10, 4
+NETWORKS: Mapping[str, dict[str, Any] | None] = {
+    "resnet-20": None,
+    "resnet-20-PP": {"where": "first", "h": 2.0, "alpha": 1.0},
+}
+"""{name: push–pull settings}."""
+Epoch = Callable[[], float]
+
+
+class Pictures(Dataset[tuple[Any, int]]):
+    """Images one at a time, as torchvision's own data sets give them, each cropped and flipped by its transforms.
+
+    Args:
+        split: the images.
+        augment: whether they are cropped and flipped.
+    """
+
+    def __init__(self, split: Split, *, augment: bool = True) -> None:
+        self._pictures = [TF.to_pil_image(image) for image in split.images]
+        self._labels = split.labels.tolist()
+        random = [transforms.RandomCrop(SIDE, MARGIN, padding_mode="reflect"), transforms.RandomHorizontalFlip()]
+        self._transform = transforms.Compose([*(random if augment else []), transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self._transform(self._pictures[index]), self._labels[index]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print what each loop takes for an epoch, and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="of the usual loop")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=8, help="of an epoch")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    print(f"{describe_machine()}, torch {torch.__version__}", flush=True)
+    split = make_split(options.steps * options.batch_size)
+    for name in options.networks:
+        check_equal(name, split)
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        for name in options.networks:
+            compare(name, split, options.batch_size, options.workers, options.rounds)
+    print(describe_machine())
+
+
+def make_split(n: int) -> Split:
+    """Return images that look a little like pictures, with labels at random."""
+    labels = torch.randint(0, N_CLASSES, (n,), generator=torch.Generator().manual_seed(0))
+    return Split(smooth_images(n, SIDE), labels, torch.arange(n))
+
+
+def make_network(name: str, *, depth: int = 20, channels_last: bool = True) -> nn.Module:
+    """Return a network, the same weights each time."""
+    torch.manual_seed(0)
+    network = build_model(f"resnet-{depth}", num_classes=N_CLASSES, image_size=SIDE, push_pull=NETWORKS[name])
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return network.to(memory_format=layout)  # type: ignore[call-overload]
+
+
+def make_optimizer(network: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of both loops."""
+    return torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+
+def check_equal(name: str, split: Split) -> None:
+    """Check that both loops see the same numbers, and come to the same loss.
+
+    Raises:
+        SystemExit: they do not.
+    """
+    some = Split(split.images[:32], split.labels[:32], split.indices[:32])
+    ours = as_input(some.images)
+    theirs = torch.stack([image for image, _ in Pictures(some, augment=False)])
+    if not torch.equal(ours, theirs):
+        raise SystemExit("the loops see other pixels")
+    draws = torch.Generator().manual_seed(1)
+    down, right = torch.randint(0, 2 * MARGIN + 1, (2, len(some)), generator=draws)
+    flip = torch.randint(0, 2, (len(some),), generator=draws)
+    cropped = apply_crop_flips(some.images, CropFlips(down, right, flip))
+    for image, found, place in zip(some.images, cropped, zip(down, right, flip, strict=True), strict=True):
+        padded = TF.pad(TF.to_pil_image(image), [MARGIN], padding_mode="reflect")
+        expected = TF.crop(padded, int(place[0]), int(place[1]), SIDE, SIDE)
+        expected = TF.hflip(expected) if place[2] else expected
+        if not torch.equal(found, TF.pil_to_tensor(expected)):
+            raise SystemExit("the loops crop and flip otherwise")
+    losses = [
+        F.cross_entropy(make_network(name, channels_last=last).train()(images), some.labels).item()
+        for last, images in ((True, ours), (False, theirs))
+    ]
+    if not math.isclose(*losses, rel_tol=1e-5):
+        raise SystemExit(f"the loops come to other losses: {losses}")
+    print(f"{name}: same pixels, crops and flips; loss of a step {losses[0]:.6f} and {losses[1]:.6f}", flush=True)
+
+
+def compare(name: str, split: Split, batch_size: int, workers: Iterable[int], rounds: int) -> None:
+    """Print what an epoch of each loop takes, in turns, and how much longer the usual one takes than the engine's."""
+    ways: dict[str, Epoch] = {"engine": engine_loop(name, split, batch_size)}
+    for n_workers in workers:
+        for last in (False, True):
+            ways[f"DataLoader, {n_workers} workers{', channels last' * last}"] = usual_loop(
+                name, split, batch_size, n_workers, channels_last=last
+            )
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(rounds + 1):
+        for way, epoch in ways.items():
+            taken = epoch()
+            if turn:  # in the first one kernels are chosen and memory is taken
+                seconds[way].append(taken)
+    n = len(split)
+    print(f"\n{name}, {torch.get_num_threads()} thread(s), batch {batch_size}, {n} images an epoch, {rounds} rounds")
+    medians = {way: statistics.median(values) for way, values in seconds.items()}
+    for way, taken in medians.items():
+        spread = f"{min(seconds[way]):.2f} to {max(seconds[way]):.2f} s"
+        print(
+            f"  {way:34}{taken:7.2f} s ({spread}){n / taken:8.0f} images/s{taken / medians['engine']:7.2f}", flush=True
+        )
+    for last in (False, True):
+        usual = {way: taken for way, taken in medians.items() if way != "engine" and ("channels last" in way) == last}
+        best = min(usual, key=usual.__getitem__)
+        print(f"  best {'with' if last else 'without'} channels last: {usual[best] / medians['engine']:.2f} ({best})")
+
+
+def engine_loop(name: str, split: Split, batch_size: int) -> Epoch:
+    """Return an epoch of the engine's, as a stage takes it, without the validation after it; it returns its seconds."""
+    settings = TrainingSettings(
+        epochs=1_000,
+        batch_size=batch_size,
+        optimizer="sgd",
+        learning_rate=0.05,
+        schedule="constant",
+        weight_decay=5e-4,
+        augmentation="crop-flip",
+    )
+    trainer = Trainer(make_network(name), split, settings, seed=0, judge=lambda module: {"validation_error": 0.5})
+    return lambda: timed(trainer.train_epoch)
+
+
+def usual_loop(name: str, split: Split, batch_size: int, n_workers: int, *, channels_last: bool) -> Epoch:
+    """Return an epoch of the usual loop; it returns its seconds. Its workers live on, as it would have them do."""
+    network = make_network(name, channels_last=channels_last).train()
+    optimizer = make_optimizer(network)
+    loader = DataLoader(
+        Pictures(split), batch_size, shuffle=True, num_workers=n_workers, persistent_workers=n_workers > 0
+    )
+
+    def epoch() -> None:
+        total = torch.zeros(())
+        for images, labels in loader:
+            loss = F.cross_entropy(network(laid_out(images, channels_last)), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(labels)
+        if not math.isfinite(float(total)):
+            raise SystemExit(f"the loss of the usual loop became {float(total)}")
+
+    return lambda: timed(epoch)
+
+
+def laid_out(images: Tensor, channels_last: bool) -> Tensor:
+    """Return images as a loop has them."""
+    return images.contiguous(memory_format=torch.channels_last) if channels_last else images
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that some work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

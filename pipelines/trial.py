@@ -182,6 +182,9 @@ def describe_stage(outcome: StageOutcome) -> str:
         line += "" if budget is None else f"; {budget}"
         steps = result.get("steps", {})
         line += "" if steps.get("captured", True) else f"; steps are not captured: {steps['reason']}"
+    if "parts.json" in manifest["files"]:
+        parts = outcome.artifact.json("parts")
+        line += "" if list(parts) == ["all"] else f"; tuned: {', '.join(parts)}"
     if "metrics.json" in manifest["files"]:
         measured = outcome.artifact.json("metrics")
         line += "  " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items())

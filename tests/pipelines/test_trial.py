@@ -74,6 +74,19 @@ def test_a_trial_prints_its_stages_times_and_errors_and_finds_them_again(trial, 
     assert again[again.index("test error in %") : again.index("done in")] == table[: table.index("done in")]
 
 
+def test_a_trial_says_which_part_was_tuned_and_that_no_label_was_read(trial):
+    short = ("evaluate.corruptions=contrast", "evaluate.objective=contrast")
+    block = ("finetune.which=most", "finetune.unit=block", "finetune.count=1", "rank.by=gradient")
+    code, printed, _ = trial(settings=(*short, *block))
+    assert code == 0
+    assert re.search(r"held out to select the epoch\); tuned: (layer\d|fc)$", stage_lines(printed)["finetune"])
+    code, printed, _ = trial(settings=(*short, "finetune.which=all", "finetune.method=tent"))
+    assert code == 0
+    line = stage_lines(printed)["finetune"]
+    assert "best 1: validation error" in line
+    assert line.endswith("; 0 labelled noisy images (20 without labels adapted to)")
+
+
 def test_a_trial_s_errors_are_another_s_baseline(trial, tmp_path):
     path = tmp_path / "errors.csv"
     code, printed, errors = trial("--errors", str(path))

@@ -207,6 +207,34 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class PerturbationSettings:
+    """What pretraining images undergo behind ``pretrain.augmentation``, so that a network holds up.
+
+    Attributes:
+        kind: "none", "noise" (a part of each batch gets Gaussian noise) or "augmix" (the network sees each image and
+            two mixtures of chains of operations on it, and is to answer alike: three passes a step).
+        sigmas: standard deviations of the noise (images in 0…1), each > 0; every noisy image draws one.
+        share: share of a batch that gets noise, in (0, 1].
+        severity: the highest level of AugMix's operations, in [0.1, 10]; published are 3 for CIFAR and 1 for ImageNet.
+        consistency: weight of AugMix's Jensen–Shannon divergence, ≥ 0; 0 for one mixture in the place of the image.
+    """
+
+    kind: Literal["none", "noise", "augmix"] = "none"
+    sigmas: tuple[float, ...] = (0.1,)
+    share: float = 0.5
+    severity: float = 3.0
+    consistency: float = 12.0
+
+    def __post_init__(self) -> None:
+        valid = bool(self.sigmas) and all(math.isfinite(sigma) and sigma > 0 for sigma in self.sigmas)
+        _require(valid, "perturbation.sigmas", "at least one, finite and > 0", self.sigmas)
+        _require(0 < self.share <= 1, "perturbation.share", "in (0, 1]", self.share)
+        _require(0.1 <= self.severity <= 10, "perturbation.severity", "in [0.1, 10]", self.severity)
+        valid = math.isfinite(self.consistency) and self.consistency >= 0
+        _require(valid, "perturbation.consistency", "finite and ≥ 0", self.consistency)
+
+
+@dataclass(frozen=True)
 class DistortionSettings:
     """What the noisy images suffered, and how many there are (filter paper, sections 4.2 and 5.2).
 
@@ -407,6 +435,7 @@ class TrialConfig:
     model: ModelSettings = field(default_factory=ModelSettings)
     push_pull: PushPullSettings = field(default_factory=PushPullSettings)
     pretrain: TrainingSettings = field(default_factory=TrainingSettings)
+    perturbation: PerturbationSettings = field(default_factory=PerturbationSettings)
     distortion: DistortionSettings = field(default_factory=DistortionSettings)
     rank: RankSettings = field(default_factory=RankSettings)
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)

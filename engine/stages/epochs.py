@@ -16,6 +16,7 @@ from engine.stages.probe import make_judge, watched_splits
 from engine.training import Trainer
 from engine.training.captured import Capturing
 from engine.training.loop import Judge, Loss
+from engine.training.perturbation import Perturbation
 from engine.training.relative_rates import RelativeRates
 
 Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
@@ -32,6 +33,7 @@ def train(
     architecture: str | None = None,
     rates: RelativeRates | None = None,
     loss: Loss | None = None,
+    perturbation: Perturbation | None = None,
 ) -> Trainer:
     """Train a module epoch by epoch, with reports and checkpoints, from the last checkpoint if there is one.
 
@@ -46,6 +48,7 @@ def train(
         architecture: what tells modules apart whose steps are other ones; None where nothing does.
         rates: gives parts of the module learning rates of their own: then no step is recorded.
         loss: in the place of the cross-entropy: then no step is recorded.
+        perturbation: what the images undergo: then no step is recorded.
     """
     seed = context.spec.seed
     assert seed is not None
@@ -60,10 +63,11 @@ def train(
         capturing=Capturing(architecture) if context.spec.numerics.get("captured") else None,
         rates=rates,
         loss=loss,
+        perturbation=perturbation,
     )
-    if trainer.capturing is not None and not rates is loss is None:
+    if trainer.capturing is not None and not rates is loss is perturbation is None:
         other = "parts of the network have learning rates of their own" if loss is None else "the loss is another one"
-        trainer.capturing.reason = other
+        trainer.capturing.reason = other if perturbation is None else "the images are perturbed"
     found = context.load_checkpoint() or begin(context)
     if found is not None:
         trainer.restore(*found)

@@ -14,7 +14,7 @@ from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import DataInfo
 from engine.digest import canonical_json
 from engine.ranking import FilterUnit
-from engine.settings import UNLABELLED, TrainingSettings, TrialConfig
+from engine.settings import UNLABELLED, PerturbationSettings, TrainingSettings, TrialConfig
 from engine.stages.budget import NoisyBudget
 from engine.stages.plan_evaluation import corruption_sources, plan_evaluation, table_source
 from engine.stages.plan_network import plan_network, units_of
@@ -163,6 +163,15 @@ def relevant_training(training: TrainingSettings, n_images: int | None = None) -
     if training.patience is not None and training.patience < training.epochs:
         settings["patience"] = training.patience
     return settings
+
+
+def relevant_perturbation(perturbation: PerturbationSettings) -> dict[str, Any]:
+    """Return {"perturbation": its settings that matter}, as JSON, or nothing where images are left as they are."""
+    used = {"none": (), "noise": ("sigmas", "share"), "augmix": ("severity", "consistency")}[perturbation.kind]
+    found = {name: getattr(perturbation, name) for name in used}
+    if "sigmas" in found:
+        found["sigmas"] = list(found["sigmas"])
+    return {"perturbation": {"kind": perturbation.kind, **found}} if used else {}
 
 
 def with_sources(settings: dict[str, Any], registries: Mapping[str, Any]) -> dict[str, Any]:

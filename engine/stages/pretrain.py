@@ -10,10 +10,11 @@ from engine.stages.epochs import Checkpoint, result_of, train
 from engine.stages.families import longest_prefix
 from engine.stages.network import build_network, set_input_statistics, to_device
 from engine.stages.noisy import noisy_sets
-from engine.stages.planning import Planning, relevant_training
+from engine.stages.planning import Planning, relevant_perturbation, relevant_training
 from engine.stages.probe import make_judge, watched_splits
 from engine.stages.registration import register_stage
 from engine.store.artifact import CorruptArtifactError
+from engine.training.perturbation import make_perturbation
 from engine.training.state import with_prefix
 
 
@@ -26,7 +27,8 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
     n_images = planning.n_noisy() if planning.is_retrained else planning.data.n_train
     training = relevant_training(planning.config.pretrain, n_images)
     noisy = planning.noisy() if planning.is_retrained else {}
-    return {"network": planning.network_settings, "training": training, **noisy}
+    perturbation = relevant_perturbation(planning.config.perturbation)
+    return {"network": planning.network_settings, "training": training, **perturbation, **noisy}
 
 
 @register_stage(
@@ -42,6 +44,7 @@ def _depends_on(planning: Planning) -> dict[str, Any]:
 def pretrain(context: StageContext) -> None:
     """Train a network on the clean training images; keep its best epoch by validation.
 
+    With a "perturbation" among the settings the images are made noisy, or are mixed, anew in every epoch.
     With a "distortion" among the settings it is trained on noisy images instead, and judged by noisy ones, as many and
     such as "select_by" says.
 
@@ -67,6 +70,7 @@ def pretrain(context: StageContext) -> None:
         judge,
         begin=begin_from_shorter,
         architecture=_architecture(settings["network"]),
+        perturbation=make_perturbation(settings.get("perturbation"), seed=seed),
     )
     tensors, state = trainer.checkpoint()
     context.attempt.write_tensors(

@@ -27,6 +27,7 @@ from engine.seeds import generator, global_draws
 from engine.settings import TrainingSettings
 from engine.training.captured import Capturing
 from engine.training.optimizers import make_optimizer, shorten_gradients
+from engine.training.perturbation import Perturbation
 from engine.training.relative_rates import N_BATCHES, RelativeRates
 from engine.training.schedules import learning_rate
 from engine.training.state import load_optimizer_tensors, optimizer_tensors, under_prefix, with_prefix
@@ -71,6 +72,7 @@ class Trainer:
         capturing: has steps replayed on a GPU; None where all are taken eagerly.
         rates: gives parts of the module learning rates of their own; None for one rate.
         loss: of logits and labels, in the place of the cross-entropy; None for that.
+        perturbation: what the images undergo behind crops and flips; None for nothing.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Trainer:
         capturing: Capturing | None = None,
         rates: RelativeRates | None = None,
         loss: Loss | None = None,
+        perturbation: Perturbation | None = None,
     ) -> None:
         self.module = module
         self.split = split
@@ -93,6 +96,7 @@ class Trainer:
         self.capturing = capturing
         self.rates = rates
         self.loss = loss
+        self.perturbation = perturbation
         self.state = TrainingState()
         self._watch: AbstractContextManager[Any] = RightGradients()
         self.optimizer = make_optimizer(module, settings)
@@ -147,6 +151,8 @@ class Trainer:
             rate = learning_rate(settings, (epoch + step / len(batches)) / settings.epochs)
             if crops is not None:
                 images = apply_crop_flips(images, crops[step])
+            if self.perturbation is not None:
+                images = self.perturbation.views(images, positions, epoch)
             total += self._step(images, self.split.labels[positions], rate) * len(positions)
         if self.capturing is not None:
             self.capturing.leave(self.module, self.optimizer)
@@ -161,17 +167,23 @@ class Trainer:
                 return loss
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        logits = self._forward(images)
-        if self.loss is None:
-            loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-        else:
-            loss = self.loss(logits, labels)
+        loss = self._loss(self._forward(images), labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         shorten_gradients(self.optimizer, settings.max_gradient_norm)
         with nullcontext() if self.rates is None else self.rates.scaled(self.module):
             self.optimizer.step()
         return loss.detach()
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss of a batch; behind the logits that the labels are of may be those of further views."""
+        labelled, *others = logits.split(len(labels)) if self.perturbation is not None else (logits,)
+        if self.loss is None:
+            loss = F.cross_entropy(labelled, labels, label_smoothing=self.settings.label_smoothing)
+        else:
+            loss = self.loss(labelled, labels)
+        penalty = None if self.perturbation is None else self.perturbation.penalty((labelled, *others))
+        return loss if penalty is None else loss + penalty
 
     def _first_losses(
         self, batches: list[Tensor], read: list[Tensor], crops: list[CropFlips] | None

@@ -20,6 +20,7 @@ from engine.stages.probe import make_judge
 from engine.store import Store
 from engine.training import CorrectedFilters, SelectiveFilters, Trainer, WholeNetwork
 from engine.training.adapted import AdaptedNetwork, entropy
+from engine.training.perturbation import make_perturbation
 from tests.engine.pretend_device import DEVICE, HOST, Counts, counting, on_device, on_host, pretend_device
 from tests.engine.stages.conftest import TINY
 
@@ -98,6 +99,10 @@ def train(
     return record | weights, counts
 
 
+def perturbed(**settings: Any) -> dict[str, Any]:
+    return {"more": lambda module: {"perturbation": make_perturbation(settings, seed=3)}}
+
+
 TRAININGS = {
     "none": (lambda network: network, {}, {}),
     "crop-flip": (lambda network: network, {"augmentation": "crop-flip"}, {}),
@@ -112,6 +117,12 @@ TRAININGS = {
     "whole": (WholeNetwork, {"label_smoothing": 0.1}, {}),
     "auto-rgn": (of_parts, {"optimizer": "sgd"}, {"more": lambda module: {"rates": module.own_rates()}}),
     "tent": (lambda network: AdaptedNetwork(network, affine=True), {}, {"more": lambda module: {"loss": entropy}}),
+    "noise": (
+        lambda network: network,
+        {"augmentation": "crop-flip"},
+        perturbed(kind="noise", sigmas=[0.1, 0.3], share=0.5),
+    ),
+    "augmix": (lambda network: network, {}, perturbed(kind="augmix", severity=3.0, consistency=12.0)),
 }
 AN_EPOCH = 5
 """The order and the crops go to the device; the training's loss, the validation's error with its loss, and the probe's

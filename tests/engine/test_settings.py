@@ -31,9 +31,13 @@ def another(path: str) -> Any:
     if typing.get_origin(hint) is Literal:
         return next(option for option in typing.get_args(hint) if option != value)
     if typing.get_origin(hint) is tuple:
-        return {"milestones": [0.5], "severities": [2, 4], "value_range": [-1.0, 2.0], "classes": ["a", "b"]}.get(
-            path.split(".")[-1], ["contrast"]
-        )
+        return {
+            "milestones": [0.5],
+            "sigmas": [0.2],
+            "severities": [2, 4],
+            "value_range": [-1.0, 2.0],
+            "classes": ["a", "b"],
+        }.get(path.split(".")[-1], ["contrast"])
     if hint is bool:
         return not value
     if path == "model.weights":

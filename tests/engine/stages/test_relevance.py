@@ -35,6 +35,8 @@ VARIED: tuple[dict[str, Any], ...] = (
     {"rank.pairing": "unpaired", "rank.features": "random"},
     {"pretrain.optimizer": "sgd", "finetune.training.optimizer": "sgd"},
     {"pretrain.schedule": "step", "finetune.training.schedule": "step"},
+    {"perturbation.kind": "noise"},
+    {"perturbation.kind": "augmix"},
 )
 WHICH = ("none", "most", "random", "all")
 METHODS = ("filters", "correction", "network", "classifier", "retrain", "statistics", "tent")
@@ -48,6 +50,8 @@ OTHER: dict[str, Any] = {
     "push_pull.average": 5,
     "push_pull.alpha": 0.5,
     "push_pull.learn_alpha": "kernel",
+    "perturbation.sigmas": [0.3],
+    "perturbation.share": 0.25,
     "distortion.name": "blur",
     "distortion.level": 3.0,
     "distortion.n_images": 100,

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import weakref
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,15 @@ def _make_and_note(self: Registry, kind: str) -> None:
 
 
 Registry.__init__ = _make_and_note  # type: ignore[method-assign]  # before the engine's rooms make theirs
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests may take longest, by what they say: no process is left with one at the end."""
+    longest: defaultdict[Path, float] = defaultdict(float)
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest[item.path], mark.args[0] if mark and mark.args else 0.0)
+    items.sort(key=lambda item: -longest[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -51,6 +51,7 @@ from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
+from engine.report.results import Results
 from engine.settings import DataSettings, DistortionSettings, FinetuneSettings, TrialConfig
 from engine.spaces import Choice, Float, Space
 from engine.stages import TrialPlan
@@ -121,6 +122,9 @@ class SleepingRun(Sweep):
     """A sweep with workers that only wait."""
 
     worker = SleepingWorker
+
+    def _winner_network(self, results: Results) -> tuple[None, str]:
+        return None, "a stage that only waits makes no network"
 
 
 def main() -> None:

@@ -68,9 +68,7 @@ def convergence_parts(shown: Shown, title: str) -> Iterator[ViewPart]:
         return
     yield convergence_table(shown, n_images, found)
     courses = {condition: {which: one[0] for which, one in by.items()} for condition, by in found.items()}
-    over = (
-        f"{title}, {n_images:,} images: accuracy on noisy validation images, mean over {where_computed(shown.results)}"
-    )
+    over = f"{title}, {n_images:,} images: accuracy on noisy validation images, mean; {where_computed(shown.results)}"
     yield Plot("convergence", partial(convergence_figure, courses, n_images, over), _course_table(courses))
 
 
@@ -115,7 +113,7 @@ def _curve_plots(shown: Shown, tunings: Tunings, untuned: Untuned, title: str) -
             curves_figure,
             accuracy,
             UNITS,
-            title=f"{title}: accuracy after tuning on noisy images, mean over {over}",
+            title=f"{title}: accuracy after tuning on noisy images, mean; {over}",
             measure="test accuracy in %",
             level=none,
             level_label="none",
@@ -128,7 +126,7 @@ def _curve_plots(shown: Shown, tunings: Tunings, untuned: Untuned, title: str) -
             curves_figure,
             differences,
             UNITS,
-            title=f"{title}: what the choice of filters changes, paired by seed, {over}",
+            title=f"{title}: what the choice of filters changes, paired by seed; {over}",
             measure="difference in points",
             level=dict.fromkeys(differences, 0.0),
             level_label="no difference",

@@ -41,6 +41,7 @@ def show(shown: Shown) -> Iterator[ViewPart]:
     """Yield the sums of the disparity beside the baseline's, and the maps of the first test image and seed."""
     from engine.figures.disparity_maps import disparity_figure
     from engine.report.disparity_table import BASELINE, disparity_table
+    from engine.report.text_tables import Table
     from search_spaces._disparity import (
         disparity_maps,
         distortion_of,
@@ -61,8 +62,11 @@ def show(shown: Shown) -> Iterator[ViewPart]:
     maps = {seed: disparity_maps(shown, trials, clean, noisy) for seed, trials in networks.items()}
     drawn = next(iter(maps.values()))
     n_filters = filter_counts(shown, first[BASELINE], drawn)
-    table = disparity_table([sums_of(of_seed) for of_seed in maps.values()], NAMES, n_filters, words)
-    yield table
+    yield disparity_table([sums_of(of_seed) for of_seed in maps.values()], NAMES, n_filters, words)
+    sums = [
+        (NAMES[which], *(f"{int(by_layer[layer][0].sum()):,}" for layer in n_filters))
+        for which, by_layer in drawn.items()
+    ]
     yield Plot(
         "fig-6",
         lambda: disparity_figure(
@@ -72,5 +76,10 @@ def show(shown: Shown) -> Iterator[ViewPart]:
             f"Fig. 6: tuned on {distortion.n_images} noisy images: filters that are positive for one of clean and "
             "noisy image only (in brackets: the sum)",
         ),
-        table,
+        Table(
+            "Fig. 6 as drawn: sums of the first image and seed",
+            ("", *n_filters),
+            sums,
+            align="l" + "r" * len(n_filters),
+        ),
     )

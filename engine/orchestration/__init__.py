@@ -1,6 +1,11 @@
 """Search, scheduling and tracking: the only rooms that import Optuna, Ray and MLflow."""
 
+import warnings
+
 from engine._lazy import lazy_names
+
+# Optuna's progress bar, which nobody here shows, misses widgets in notebooks as soon as it is imported.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 _MODULES = {
     "PrunerNumber": "engine.orchestration.search.pruner_kinds",

@@ -45,7 +45,7 @@ def say(console: Console, *parts: Part) -> None:
 
 def as_text(parts: Iterable[Part], *, width: int = 140) -> str:
     """Return tables and text as they are printed on a page."""
-    console = Console(width=width, record=True, file=io.StringIO(), color_system=None)
+    console = Console(width=width, record=True, file=io.StringIO(), color_system=None, force_jupyter=False)
     say(console, *parts)
     return console.export_text()
 

@@ -12,7 +12,7 @@ from engine.report import notebook
 from engine.report.live_screen import LiveScreen
 from engine.report.notebook import as_html, in_notebook, show_answer, was_shown
 from engine.report.study_results import StudyResults
-from engine.report.terminal import make_console
+from engine.report.terminal import as_text, make_console
 from engine.report.text_tables import Table
 from engine.spaces import Arm
 from tests.engine.report import test_study_report
@@ -44,6 +44,15 @@ def kernel(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython.display", shown)
     monkeypatch.setattr(notebook._Shown, "last", None)
     return shell
+
+
+def test_a_text_for_elsewhere_is_not_shown_in_the_cell(monkeypatch):
+    """Rich would show what it is to write down, where it finds a kernel."""
+    shown: list[object] = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *given: shown.append(given))
+    assert "a line\n" in as_text(["a line", Table("", ("name",), [("one",)])])
+    assert not shown
 
 
 def test_a_script_is_no_notebook_and_neither_is_a_terminal_s_ipython(monkeypatch, kernel):

@@ -139,6 +139,7 @@ class StagePool:
             actor = self._class.options(max_restarts=-1, max_task_retries=0, **options).remote(**self._arguments)
             self._workers[name] = actor
             self._placed[name] = actor.__ray_ready__.remote()
+            self._ready[name] = actor.ready.remote()  # now, not once the broker's process is up as well
 
     def _drop_worker(self, name: str) -> None:
         for known in (self._placed, self._ready, self._faults, self._lost_since, self._anew_at, self._processes):
@@ -165,6 +166,17 @@ class StagePool:
                 if fault != said:
                     self._say(f"the supply of stage workers failed, and is tried again every second: {fault}")
                 said = fault
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait for the next round: a second, or until a worker that is being set up has done so."""
+        in_trouble = self._faults or self._lost_since  # they are asked again every second, not whenever they answer
+        if not self._ready or in_trouble:
+            self._closed.wait(_CHECK_S)
+            return
+        try:
+            ray.wait(list(self._ready.values()), num_returns=1, timeout=_CHECK_S)
+        except RayError:
             self._closed.wait(_CHECK_S)
 
     def _introduce_workers(self) -> None:

@@ -8,8 +8,11 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from engine.orchestration.cluster import stage_pool
+from engine.orchestration.cluster.slots import SlotPlan
 from engine.stages import StageSpec
 from engine.stages.registration import STAGES
 from engine.store import Store
@@ -223,3 +226,35 @@ def test_what_the_broker_no_longer_hears_at_the_end_is_no_error(own_pool, capsys
 def broker_process() -> Process:
     (found,) = [process for process in descendants(os.getpid()) if process.title.startswith("ray::Broker")]
     return found
+
+
+def test_a_worker_that_is_set_up_is_made_known_at_once_and_one_in_trouble_asked_every_second(monkeypatch) -> None:
+    waited: list[Any] = []
+    ray = SimpleNamespace(wait=lambda pending, **_: waited.append(list(pending)))
+    monkeypatch.setattr(stage_pool, "ray", ray)
+    pool = stage_pool.StagePool.__new__(stage_pool.StagePool)
+    pool._closed = SimpleNamespace(wait=waited.append)  # type: ignore[assignment]
+    pool._faults, pool._lost_since, pool._ready = {}, {}, {}
+    pool._pause()
+    pool._ready = {"worker-0": "answer"}
+    pool._pause()
+    pool._faults = {"worker-1": "its disk is full"}
+    pool._pause()
+    assert waited == [1.0, ["answer"], 1.0]
+
+
+def test_a_worker_sets_itself_up_as_soon_as_it_is_made(monkeypatch) -> None:
+    asked: list[str] = []
+
+    def call(name: str) -> SimpleNamespace:
+        return SimpleNamespace(remote=lambda: asked.append(name) or name)
+
+    actor = SimpleNamespace(__ray_ready__=call("placed"), ready=call("ready"))
+    pool = stage_pool.StagePool.__new__(stage_pool.StagePool)
+    pool._slots = SlotPlan(2, 1, 0.0)
+    pool._watch = SimpleNamespace(unfit=())  # type: ignore[assignment]
+    pool._workers, pool._placed, pool._ready, pool._n_made, pool._arguments = {}, {}, {}, 0, {}
+    pool._class = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda: actor))
+    pool._make_workers(2)
+    assert asked == ["placed", "ready"] * 2
+    assert list(pool._ready) == ["worker-0", "worker-1"]

@@ -15,8 +15,7 @@ Two things are timed, each with its usual way in the same run and in turns.
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,13 +25,12 @@ from torchvision.transforms import functional as TF
 
 from benchmarks.machine import describe_machine
 from benchmarks.plain_corruptions import PLAIN, NumpyDraws, has_plain
-from benchmarks.training import make_network, make_split, timed
+from benchmarks.training import Work, make_network, make_split, show_best, time_in_turns
 from engine.corruptions import severity_constants
 from engine.data import Split
 from engine.metrics import classification_error, corrupted_split, error_table, predict
 
 SEVERITY = 3
-Way = Callable[[], object]
 
 
 class Ready(Dataset[tuple[Tensor, int]]):
@@ -78,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         network = make_network("resnet-20").eval()
         ready = corrupted(make_split(options.images), names[: options.sets])
         check_equal(network, ready)
-        ways: dict[str, Way] = {"engine": lambda: [classification_error(network, split) for split in ready]}  # noqa: B023
+        ways: dict[str, Work] = {"engine": lambda: [classification_error(network, split) for split in ready]}  # noqa: B023
         for n_workers in options.workers:
             loaders = [DataLoader(Ready(split), 256, num_workers=n_workers) for split in ready]
             ways[f"DataLoader, {n_workers} workers"] = usual(network, loaders)
@@ -121,7 +119,7 @@ def logits_of(network: nn.Module, loader: DataLoader[Any]) -> Tensor:
     return torch.cat([network(images) for images, _ in loader])
 
 
-def usual(network: nn.Module, loaders: Iterable[DataLoader[Any]]) -> Way:
+def usual(network: nn.Module, loaders: Iterable[DataLoader[Any]]) -> Work:
     """Return the usual way to a network's error on each of some sets."""
 
     @torch.no_grad()
@@ -135,21 +133,10 @@ def usual(network: nn.Module, loaders: Iterable[DataLoader[Any]]) -> Way:
     return errors
 
 
-def compare(what: str, ways: Mapping[str, Way], rounds: int) -> None:
-    """Print the seconds of each way, in turns, and how much longer the best usual one takes than the engine's."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for turn in range(rounds + 1):
-        for way, work in ways.items():
-            taken = timed(work)
-            if turn:  # in the first one kernels are chosen and memory is taken
-                seconds[way].append(taken)
-    print(f"\n{what}, {torch.get_num_threads()} thread(s), {rounds} rounds")
-    medians = {way: statistics.median(values) for way, values in seconds.items()}
-    for way, taken in medians.items():
-        spread = f"{min(seconds[way]):.2f} to {max(seconds[way]):.2f} s"
-        print(f"  {way:24}{taken:7.2f} s ({spread}){taken / medians['engine']:7.2f}", flush=True)
-    best = min((way for way in ways if way != "engine"), key=medians.__getitem__)
-    print(f"  best usual way: {medians[best] / medians['engine']:.2f} ({best})")
+def compare(what: str, ways: Mapping[str, Work], rounds: int) -> None:
+    """Print what each way takes, and how much longer the best usual one takes than the engine's."""
+    print(f"\n{what}, {torch.get_num_threads()} thread(s)")
+    show_best(time_in_turns(ways, rounds), [way for way in ways if way != "engine"])
 
 
 if __name__ == "__main__":

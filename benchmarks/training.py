@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ from torchvision import transforms
 from torchvision.transforms import functional as TF
 
 from benchmarks.corruptions import smooth_images
-from benchmarks.machine import describe_machine
+from benchmarks.machine import descendants_cpu_s, describe_machine
 from engine.data import Split, apply_crop_flips
 from engine.data.augment import CropFlips
 from engine.metrics import as_input
@@ -41,7 +42,18 @@ NETWORKS: Mapping[str, dict[str, Any] | None] = {
     "resnet-20-PP": {"where": "first", "h": 2.0, "alpha": 1.0},
 }
 """{name: push–pull settings}."""
-Epoch = Callable[[], float]
+Work = Callable[[], object]
+CHANNELS_LAST = ", channels last"
+
+
+class Taken(NamedTuple):
+    """What some work takes: seconds that pass, and seconds of the processor, of all its processes.
+
+    On a machine that does other work as well the latter tell more.
+    """
+
+    wall_s: float
+    cpu_s: float
 
 
 class Pictures(Dataset[tuple[Any, int]]):
@@ -137,34 +149,44 @@ def check_equal(name: str, split: Split) -> None:
 
 def compare(name: str, split: Split, batch_size: int, workers: Iterable[int], rounds: int) -> None:
     """Print what an epoch of each loop takes, in turns, and how much longer the usual one takes than the engine's."""
-    ways: dict[str, Epoch] = {"engine": engine_loop(name, split, batch_size)}
+    ways: dict[str, Work] = {"engine": engine_loop(name, split, batch_size)}
     for n_workers in workers:
         for last in (False, True):
-            ways[f"DataLoader, {n_workers} workers{', channels last' * last}"] = usual_loop(
+            ways[f"DataLoader, {n_workers} workers{CHANNELS_LAST * last}"] = usual_loop(
                 name, split, batch_size, n_workers, channels_last=last
             )
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    print(f"\n{name}, {torch.get_num_threads()} thread(s), batch {batch_size}, {len(split)} images an epoch")
+    medians = time_in_turns(ways, rounds)
+    for layout in ("", CHANNELS_LAST):
+        show_best(medians, [way for way in ways if way != "engine" and (CHANNELS_LAST in way) == bool(layout)], layout)
+
+
+def time_in_turns(ways: Mapping[str, Work], rounds: int) -> dict[str, Taken]:
+    """Print and return the medians of what each way takes, after a turn that does not count."""
+    found: dict[str, list[Taken]] = {way: [] for way in ways}
     for turn in range(rounds + 1):
-        for way, epoch in ways.items():
-            taken = epoch()
+        for way, work in ways.items():
+            taken = timed(work)
             if turn:  # in the first one kernels are chosen and memory is taken
-                seconds[way].append(taken)
-    n = len(split)
-    print(f"\n{name}, {torch.get_num_threads()} thread(s), batch {batch_size}, {n} images an epoch, {rounds} rounds")
-    medians = {way: statistics.median(values) for way, values in seconds.items()}
-    for way, taken in medians.items():
-        spread = f"{min(seconds[way]):.2f} to {max(seconds[way]):.2f} s"
-        print(
-            f"  {way:34}{taken:7.2f} s ({spread}){n / taken:8.0f} images/s{taken / medians['engine']:7.2f}", flush=True
-        )
-    for last in (False, True):
-        usual = {way: taken for way, taken in medians.items() if way != "engine" and ("channels last" in way) == last}
-        best = min(usual, key=usual.__getitem__)
-        print(f"  best {'with' if last else 'without'} channels last: {usual[best] / medians['engine']:.2f} ({best})")
+                found[way].append(taken)
+    medians = {way: Taken(*map(statistics.median, zip(*all_, strict=True))) for way, all_ in found.items()}
+    engine = medians["engine"]
+    print(f"  {'medians of ' + str(rounds):36}{'s':>8}{'ratio':>7}{'processor s':>13}{'ratio':>7}")
+    for way, (wall_s, cpu_s) in medians.items():
+        ratios = wall_s / engine.wall_s, cpu_s / max(engine.cpu_s, 0.01)
+        print(f"  {way:36}{wall_s:8.2f}{ratios[0]:7.2f}{cpu_s:13.2f}{ratios[1]:7.2f}", flush=True)
+    return medians
 
 
-def engine_loop(name: str, split: Split, batch_size: int) -> Epoch:
-    """Return an epoch of the engine's, as a stage takes it, without the validation after it; it returns its seconds."""
+def show_best(medians: Mapping[str, Taken], usual: Sequence[str], what: str = "") -> None:
+    """Print which of the usual ways is the quickest, and how much longer it takes than the engine's."""
+    best = min(usual, key=lambda way: medians[way].wall_s)
+    ratios = [mine / max(engine, 0.01) for mine, engine in zip(medians[best], medians["engine"], strict=True)]
+    print(f"  best{what}: {ratios[0]:.2f} of the engine's time, {ratios[1]:.2f} of its processor's ({best})")
+
+
+def engine_loop(name: str, split: Split, batch_size: int) -> Work:
+    """Return an epoch of the engine's, as a stage takes it, without the validation after it."""
     settings = TrainingSettings(
         epochs=1_000,
         batch_size=batch_size,
@@ -175,11 +197,11 @@ def engine_loop(name: str, split: Split, batch_size: int) -> Epoch:
         augmentation="crop-flip",
     )
     trainer = Trainer(make_network(name), split, settings, seed=0, judge=lambda module: {"validation_error": 0.5})
-    return lambda: timed(trainer.train_epoch)
+    return trainer.train_epoch
 
 
-def usual_loop(name: str, split: Split, batch_size: int, n_workers: int, *, channels_last: bool) -> Epoch:
-    """Return an epoch of the usual loop; it returns its seconds. Its workers live on, as it would have them do."""
+def usual_loop(name: str, split: Split, batch_size: int, n_workers: int, *, channels_last: bool) -> Work:
+    """Return an epoch of the usual loop. Its workers live on, as it would have them do."""
     network = make_network(name, channels_last=channels_last).train()
     optimizer = make_optimizer(network)
     loader = DataLoader(
@@ -197,7 +219,7 @@ def usual_loop(name: str, split: Split, batch_size: int, n_workers: int, *, chan
         if not math.isfinite(float(total)):
             raise SystemExit(f"the loss of the usual loop became {float(total)}")
 
-    return lambda: timed(epoch)
+    return epoch
 
 
 def laid_out(images: Tensor, channels_last: bool) -> Tensor:
@@ -205,11 +227,17 @@ def laid_out(images: Tensor, channels_last: bool) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that some work takes."""
-    started = time.perf_counter()
+def timed(work: Work) -> Taken:
+    """Return what some work takes."""
+    wall, cpu = time.perf_counter(), processor_s()
     work()
-    return time.perf_counter() - started
+    return Taken(time.perf_counter() - wall, processor_s() - cpu)
+
+
+def processor_s() -> float:
+    """Return the processor's seconds of this process and of those that it has started, so far."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime + sum(descendants_cpu_s().values())
 
 
 if __name__ == "__main__":

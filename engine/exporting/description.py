@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -86,6 +86,14 @@ def _inhibition(layer: Any, asked: float) -> dict[str, Any]:
         return {**own, "alpha": layer.alpha.tolist(), "learn_alpha": layer.learn_alpha}
     alpha, learned = (layer.alpha.tolist(), "kernel") if layer.learn_alpha else (layer.alpha, None)
     return {"variant": "2024", "average": layer.average, "alpha": alpha, "learn_alpha": learned}
+
+
+def with_asked_h(settings: Mapping[str, Any], network: nn.Module, h: float) -> dict[str, Any]:
+    """Return what builds a network with the h that was asked for, where that gives the same pull kernels."""
+    layers = [layer for layer in network.modules() if isinstance(layer, PushPull2d)]
+    if not layers or not all(_makes(h, layer) for layer in layers):
+        return dict(settings)
+    return {**settings, "push_pull": {**settings["push_pull"], "h": h}}
 
 
 def _makes(h: float, layer: PushPull2d) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from engine.exporting.description import describe_network
+from engine.exporting.description import describe_network, with_asked_h
 from engine.exporting.export_folder import Exported, export_network
 from engine.report.exported_trial import ExportedTrial
 from engine.report.results import Results
@@ -35,8 +35,9 @@ def take_home(
     trial = exported.trial
     made = made_network(trial.stages, store, of=f"trial {trial.number} of study {results.study!r}")
     network = restore_network(made, torch.device("cpu"))
-    data = results.space.config(trial.settings, seed=trial.seed).data
-    names = stored_class_names(data, made[0].manifest["spec"]["data"], store)
+    config = results.space.config(trial.settings, seed=trial.seed)
+    names = stored_class_names(config.data, made[0].manifest["spec"]["data"], store)
     about = describe_network(network, made, exported, results, names)
-    written = export_network(network, folder, settings=made[0].json("network"), about=about, formats=formats)
+    settings = with_asked_h(made[0].json("network"), network, config.push_pull.h)
+    written = export_network(network, folder, settings=settings, about=about, formats=formats)
     return written, names

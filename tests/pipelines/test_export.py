@@ -157,6 +157,7 @@ def test_its_errors_are_those_that_the_study_has(export, home, tmp_path):
         wrong = (logits.argmax(1) != data.test.labels).float().mean()
         assert float(wrong) == trial.errors["test"]["clean"]
     assert config["push_pull"] == {"conv1": {"h": 2.0, "pull_kernel_size": [7, 7], "alpha": 1.0, "learn_alpha": None}}
+    assert config["network"]["push_pull"]["h"] == 2.0
     assert config["tuned"] == []
 
 

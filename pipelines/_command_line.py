@@ -96,8 +96,8 @@ def run(
 ) -> int:
     """Parse the options, call ``main`` and return the exit code.
 
-    It is 2, with one sentence, for a caller's mistake, 1 for a database, a disk or a store that refuses, and 1, with
-    the traceback, for any other error; none shows the credentials that addresses may hold.
+    It is 2, with one sentence, for a caller's mistake, 1 for a training that diverged, a database, a disk or a store
+    that refuses, and 1, with the traceback, for any other error; none shows the credentials that addresses may hold.
     """
     sys.path.insert(0, str(Path.cwd()))  # modules of --import and spaces lie where the command is given
     try:
@@ -119,6 +119,11 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except Exception:  # libraries put addresses into their errors
+    except Exception as error:  # libraries put addresses into their errors
+        from engine.training import TrainingDivergedError  # here: it needs torch, which is slow to import
+
+        if isinstance(error, TrainingDivergedError):
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         print(hide_credentials(traceback.format_exc()), file=sys.stderr, end="")
         return 1

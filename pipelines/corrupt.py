@@ -124,8 +124,9 @@ def possible_corruptions(
     reasons = {name: why_impossible(name, options.table, info.channels, info.image_size) for name in asked}
     impossible = {name: reason for name, reason in reasons.items() if reason is not None}
     names = tuple(name for name in asked if name not in impossible)
-    if impossible and (options.corruptions or not names):
-        name, reason = next(iter(impossible.items()))
+    told = {name: reason for name, reason in impossible.items() if name in options.corruptions or not names}
+    if told:
+        name, reason = next(iter(told.items()))
         raise InputError(f"corruption {name!r} cannot be had of the images of {info.settings.name}: {reason}")
     return names, [f"left out: {reason}" for reason in impossible.values()]
 

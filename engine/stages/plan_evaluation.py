@@ -31,10 +31,12 @@ def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
     chosen = (*OBJECTIVES.get(table, covered), *REPORTED.get(table, covered))
     for name in dict.fromkeys((*named, *chosen)):
         check_constants(name, table, sorted(set(evaluate.severities)), data.channels, data.image_size)
-    for name in named:
-        why_not = why_impossible(name, table, data.channels, data.image_size)
-        if why_not is not None:
-            raise InputError(f"corruption {name!r} cannot be had of these images: {why_not}")
+    for words in (evaluate.corruptions, evaluate.objective):
+        of_suites = not _asked_for(words, table, data)  # where the images can have nothing of them, the first is told
+        for name in with_suites(words, table):
+            why_not = why_impossible(name, table, data.channels, data.image_size)
+            if why_not is not None and (name in words or of_suites):
+                raise InputError(f"corruption {name!r} cannot be had of these images: {why_not}")
     missing = [name for name in _tested_on(evaluate, data) if name not in data.corruption_files]
     if data.corruption_folder is not None and missing:
         files = ", ".join(f"{name}.npy" for name in missing)
@@ -47,7 +49,7 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
     covered = table_corruptions(table)
     corruptions = _tested_on(evaluate, data)
     usual = [name for name in OBJECTIVES.get(table, covered) if _is_possible(name, table, data)]
-    objective = with_suites(evaluate.objective, table) or _following(with_suites(evaluate.corruptions, table), usual)
+    objective = _asked_for(evaluate.objective, table, data) or _following(evaluate.corruptions, usual, table)
     files = {name: data.corruption_files[name] for name in corruptions if name in data.corruption_files}
     return {
         "table": table,
@@ -69,7 +71,12 @@ def _tested_on(evaluate: EvaluateSettings, data: DataInfo) -> Sequence[str]:
     """Return the corruptions that networks are tested on: those of the table, where none are named."""
     table = _table(evaluate, data)
     usual = REPORTED.get(table, table_corruptions(table))
-    return with_suites(evaluate.corruptions, table) or [name for name in usual if _is_possible(name, table, data)]
+    return _asked_for(evaluate.corruptions, table, data) or [name for name in usual if _is_possible(name, table, data)]
+
+
+def _asked_for(words: Sequence[str], table: str, data: DataInfo) -> list[str]:
+    """Return the corruptions that words name; of a suite those that have a meaning for the images."""
+    return [name for name in with_suites(words, table) if name in words or _is_possible(name, table, data)]
 
 
 def _is_possible(name: str, table: str, data: DataInfo) -> bool:
@@ -83,15 +90,18 @@ def _in_order(names: Iterable[str], covered: Sequence[str]) -> list[str]:
     return sorted(set(names), key=lambda name: (name in own, name if name in own else covered.index(name)))
 
 
-def _following(asked: Sequence[str], usual: Sequence[str]) -> list[str]:
-    """Return the corruptions that choices are made by where networks are tested on those asked for.
+def _following(words: Sequence[str], usual: Sequence[str], table: str) -> list[str]:
+    """Return the corruptions that choices are made by where networks are tested on those that words name.
 
     They are the usual ones of the kinds asked for, so that what is tested stays unseen; a kind that has none is chosen
-    by what is asked for itself. All usual ones where nothing in particular is asked for, and where C-bar's are, which
-    are there to be unlike what anybody has chosen by.
+    by what is asked for itself. All usual ones where nothing in particular is asked for, as by a suite, and where
+    C-bar's are, which are there to be unlike what anybody has chosen by.
     """
+    suites = SUITES.get(table, {})
+    of_suites = {name for word in words for name in suites.get(word, ())}
+    asked = [word for word in words if word not in suites and word not in of_suites]
     kinds = {kind_of(name) for name in asked}
-    takes_all = not asked or C_BAR in kinds
+    takes_all = of_suites or not asked or C_BAR in kinds
     held_out = [name for name in usual if takes_all or kind_of(name) in kinds]
     covered = {kind_of(name) for name in held_out} | ({C_BAR} if held_out else set())
     return [*held_out, *(name for name in dict.fromkeys(asked) if kind_of(name) not in covered)]

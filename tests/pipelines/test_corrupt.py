@@ -44,9 +44,10 @@ def test_the_files_hold_what_corrupt_gives(tmp_path: Path, capsys) -> None:
     assert f"wrote 1 of 2 corruptions into {output}: the rest was there" in capsys.readouterr().out
 
 
-def test_what_grey_images_cannot_have_is_left_out_and_said(tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize("asked", [(), ("--corruptions", "c")])
+def test_what_grey_images_cannot_have_is_left_out_and_said(tmp_path: Path, capsys, asked) -> None:
     output = tmp_path / "digits-c"
-    assert command_line(["--output", str(output), "--home", str(tmp_path), *DATA]) == 0
+    assert command_line(["--output", str(output), "--home", str(tmp_path), *DATA, *asked]) == 0
     printed = capsys.readouterr().out
     assert "12 test images of 1×16×16, 18 corruptions of 5 severities" in printed
     assert "left out: corruption 'saturate' needs images of 3 channels, got 1" in printed

@@ -62,7 +62,8 @@ def test_a_trial_prints_its_stages_times_and_errors_and_finds_them_again(trial, 
     table = printed[printed.index("test error in %") :]
     for name in ("gaussian_noise", "shot_noise", "gaussian_blur", "contrast"):
         (row,) = [line for line in table.splitlines() if line.startswith(f"│ {name}")]
-        first, second, mean = (float(cell) for cell in row.split() if cell.replace(".", "").isdigit())
+        first, second, mean, ece, nll, brier = (float(cell) for cell in row.strip("│").split("│")[1:])
+        assert min(ece, nll, brier) >= 0
         assert mean == pytest.approx((first + second) / 2, abs=0.11)
     said = "mean error on 60 validation images under gaussian_noise and shot_noise, severities 1 and 5"
     assert re.search(f"^objective [0-9.]+%: {said}$", table, re.MULTILINE)
@@ -92,7 +93,7 @@ def test_a_trial_s_errors_are_another_s_baseline(trial, tmp_path):
     code, printed, errors = trial("--errors", str(path))
     assert (code, errors) == (0, "")
     assert f"wrote {path}" in printed
-    assert path.read_text().startswith("corruption,severity,error\n,0,0.")
+    assert path.read_text().startswith("corruption,severity,error,ece,nll,brier\n,0,0.")
     code, printed, errors = trial("--baseline", str(path))
     assert (code, errors) == (0, "")
     assert "mCE 100.0" in printed
@@ -166,3 +167,10 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(trial, arguments, settings, m
     assert printed == ""
     assert errors.startswith(f"error: {message}")
     assert errors.count("\n") == 1
+
+
+def test_a_training_that_diverges_ends_in_a_sentence(trial):
+    diverging = ("pretrain.optimizer=sgd", "pretrain.schedule=constant", "pretrain.learning_rate=1e30")
+    code, _, errors = trial(settings=diverging)
+    assert code == 1
+    assert re.fullmatch(r"error: loss became \S+ in epoch 1 at learning rate 1e\+30\n", errors)

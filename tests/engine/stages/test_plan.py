@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from engine.corruptions import CORRUPTION_REGISTRY, CORRUPTIONS, register_corruption, register_distortion
-from engine.corruptions.c_bar_tables import IMAGENET_C_BAR
+from engine.corruptions.c_bar_tables import CIFAR_C_BAR, IMAGENET_C_BAR
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.errors import InputError
 from engine.layers.pull_kernel import pull_size
@@ -676,6 +676,20 @@ def test_a_suite_of_corruptions_is_what_it_stands_for_and_keys_are_those_of_its_
         InputError, match=r"severity table 'imagenet-c': unknown corruption 'c-baar' .did you mean 'c-bar'"
     ):
         planned("c-baar")
+
+
+def test_of_a_suite_is_left_out_what_the_images_cannot_have_and_of_names_nothing_is(info):
+    def planned(*names, objective=()):
+        asked = {"evaluate.corruptions": names, "evaluate.objective": objective, "evaluate.table": "cifar-c"}
+        return plan_trial(TrialConfig().with_settings(asked), info).stages[-1].settings  # of grey images
+
+    assert planned("c") == planned()
+    missing = set(CIFAR_C_BAR) - set(planned("c-bar", objective=("c-bar",))["objective"])
+    assert "transverse_chromatic_abberation" in missing
+    assert len(missing) < len(CIFAR_C_BAR)
+    for names, objective in ((("c-bar", "saturate"), ()), (("c",), ("c", "saturate"))):
+        with pytest.raises(InputError, match="'saturate' cannot be had of these images"):
+            planned(*names, objective=objective)
 
 
 def test_a_corruption_of_ones_own_is_chosen_by_where_it_is_asked_for(info, monkeypatch):

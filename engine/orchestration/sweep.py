@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -29,6 +31,7 @@ from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents,
 from engine.orchestration.tracking.origin import Origin, data_sets, program_name
 from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
 from engine.orchestration.trial_flow import TrialFlow
+from engine.priority import import_beside
 from engine.redaction import hide_credentials
 from engine.report.baseline_scores import arm_baseline, score_tables
 from engine.report.commands import DASHBOARD_ARTIFACTS, export_command, page_command, store_words, view_commands
@@ -60,6 +63,8 @@ if TYPE_CHECKING:
     from engine.orchestration.cluster.connection import Cluster
 
 TRACKING_WAIT_S = 120.0
+_FOR_THE_END = ("scipy.stats", "statsmodels.stats.power", "engine.figures.error_heat_map", "optuna_dashboard")
+"""What the answer, its figures and optuna-dashboard's pages import, and nothing before."""
 
 
 def run_sweep(space: Space | str | Path, *, console: Console | None = None, **options: Any) -> StudyResults:
@@ -155,6 +160,7 @@ class Sweep:
         self._live_stages: Callable[[], list[StageSpec]] = list
         self._marks: tuple[str, ...] = ()
         self._page_said = ""
+        self._imports: Thread | None = None
 
     def run(self) -> StudyResults:
         """Run what is missing, print the answer and return the trials.
@@ -272,8 +278,8 @@ class Sweep:
     def _make_up_tracking(self, study: SweepStudy) -> None:
         """End what a driver that died at the very end left open in the tracking."""
         if TrackingEvents(self._spool()).open_runs():
-            with self._tracking(study) as (tracker, _):
-                self._end_tracking(study, tracker, "FINISHED", {})
+            with ExitStack() as written, self._tracking(study, written) as (tracker, writer):
+                self._end_tracking(study, tracker, writer, "FINISHED", {})
 
     def _disks(self) -> list[Path]:
         """Return the folders of this machine that the sweep writes into."""
@@ -295,7 +301,7 @@ class Sweep:
         n_trial_seats = options.trials_in_flight
         if n_trial_seats is None and is_private(options):
             n_trial_seats = 2 * slots_of_this_machine(options).n_slots
-        with ExitStack() as ending:
+        with ExitStack() as written, ExitStack() as ending:  # while the tracking is written Ray ends
             if options.mps:
                 ending.enter_context(mps())
             cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log)
@@ -315,16 +321,17 @@ class Sweep:
             if cluster.elastic and note_of_cores_alone(options.slot_request, slots):
                 self._say(note_of_cores_alone(options.slot_request, slots))
             self._say(self._opening(study, n_done, slots))
-            self._run_on(study, cluster, slots, n_done=n_done)
+            self._run_on(study, cluster, slots, n_done=n_done, written=written)
 
-    def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int) -> None:
+    def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int, written: ExitStack) -> None:
         """Start broker, workers, tracking and screen; run the trials; end everything in order."""
+        from engine.orchestration.cluster.connection import begin_to_disconnect
         from engine.orchestration.cluster.stage_pool import StagePool
         from engine.orchestration.cluster.stage_worker import StageWorker
         from engine.orchestration.cluster.tune_run import run_trials
 
         options, prepared = self.options, self.prepared
-        with self._tracking(study) as (tracker, writer), self._admission() as admission:
+        with self._tracking(study, written) as (tracker, writer), self._admission() as admission:
             n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
             n_together = min(n_together, study.n_left, cluster.n_trial_seats)
             pool = StagePool(
@@ -354,6 +361,7 @@ class Sweep:
                 release=pool.release,
                 broker=f"broker-{self.name}",
                 n_together=n_together,
+                near_end=lambda: self._prepare_end(writer),
             )
             self._live_stages = flow.live_stages
             screen.start()
@@ -373,7 +381,8 @@ class Sweep:
                     self._note_refusal(RefusedError(flow.fault))
                 self._each(flow.interrupt, screen.stop)
                 statistics = pool.statistics()
-                self._each(pool.close, lambda: self._end_tracking(study, tracker, status, statistics))
+                end_tracking = partial(self._end_tracking, study, tracker, writer, status, statistics)
+                self._each(pool.close, begin_to_disconnect, end_tracking)
             self._say_statistics(screen.seconds, statistics)
 
     @contextmanager
@@ -398,8 +407,8 @@ class Sweep:
         return [note for note in (self._patience.waits, tracking) if note]
 
     @contextmanager
-    def _tracking(self, study: SweepStudy) -> Iterator[tuple[TrackingEvents, TrackingProcess]]:
-        """Give what tells the tracking and what writes it; afterwards the study knows where its runs are."""
+    def _tracking(self, study: SweepStudy, written: ExitStack) -> Iterator[tuple[TrackingEvents, TrackingProcess]]:
+        """Give what tells the tracking and what writes it; when ``written`` ends the study knows where its runs are."""
         options = self.options
         spool = self._spool()
         owner = SpoolOwner(options.tracker, options.tracking_uri, options.imports)
@@ -424,27 +433,44 @@ class Sweep:
             varied=[*(axis.setting for axis in space.axes), *(path for arm in space.arms for path in arm.settings)],
         )
         tracker.make_up(study.results().trials)
+        written.callback(self._await_tracking, study, writer, owner, spool)
         writer.start()
         try:
             yield tracker, writer
         finally:
-            all_written = writer.close(TRACKING_WAIT_S)
-            if writer.experiment and options.tracks_by_mlflow:  # a short sweep is over before its writer is connected
-                self._each(lambda: study.note_experiment(writer.experiment))
-            if not all_written:
-                n_waiting = spool.n_waiting()
-                command = owner.command(options.home)
-                self._say(
-                    f"tracking is behind ({writer.last_error or 'slow'}): {n_waiting} events wait in {spool.path}; "
-                    f"once the server answers, write them with: {command}"
-                )
+            writer.finish()
+
+    def _await_tracking(self, study: SweepStudy, writer: TrackingProcess, owner: SpoolOwner, spool: Spool) -> None:
+        """Wait until the tracking is written, for a while; say what is to be done if it is not."""
+        all_written = writer.close(TRACKING_WAIT_S)
+        if writer.experiment and self.options.tracks_by_mlflow:  # a short sweep is over before its writer is connected
+            self._each(lambda: study.note_experiment(writer.experiment))
+        if not all_written:
+            self._say(
+                f"tracking is behind ({writer.last_error or 'slow'}): {spool.n_waiting()} events wait in {spool.path}; "
+                f"once the server answers, write them with: {owner.command(self.options.home)}"
+            )
 
     def _origin(self) -> Origin:
         return Origin(program_name(), git_commit() or "", data_sets(self.prepared.info))
 
+    def _prepare_end(self, writer: TrackingProcess) -> None:
+        """Import, beside the last trials, what the end takes seconds for: a person waits for the end."""
+        has_winner = self.prepared.planned.n_winner_trials > 0
+        writer.prepare_end(with_network=has_winner and self.options.tracks_by_mlflow)
+        self._imports = import_beside(_FOR_THE_END)
+
     def _end_tracking(
-        self, study: SweepStudy, tracker: TrackingEvents, status: str, statistics: dict[str, Any]
+        self,
+        study: SweepStudy,
+        tracker: TrackingEvents,
+        writer: TrackingProcess,
+        status: str,
+        statistics: dict[str, Any],
     ) -> None:
+        """Tell the tracking of the end, and optuna-dashboard while that is written."""
+        if self._imports is not None:
+            self._imports.join()
         results = study.results()
         if status == "FINISHED" and not results.with_state("COMPLETE"):
             status = "FAILED"
@@ -468,6 +494,7 @@ class Sweep:
         page = self._page(results)
         texts |= {RunArtifact.PAGE: page} if page else {}
         tracker.end_sweep(status, metrics, texts, figures, network=network, no_network=why_none)
+        writer.finish()
         self._on_dashboard(lambda: study.show_results(results, self.options.home / DASHBOARD_ARTIFACTS))
 
     def _on_dashboard(self, write: Callable[[], None]) -> None:

@@ -56,6 +56,7 @@ class TrialFlow:
         release: tells the broker that a trial has ended.
         broker: the broker's name.
         n_together: trials in flight.
+        near_end: called once, when none is left to begin and one of the last has ended.
         stop: stops the sweep when there is a ``fault``; None to interrupt the main thread.
 
     Attributes:
@@ -74,6 +75,7 @@ class TrialFlow:
         release: Callable[[str], None],
         broker: str,
         n_together: int,
+        near_end: Callable[[], None] = lambda: None,
         stop: Callable[[], None] | None = None,
     ) -> None:
         self.fault = ""
@@ -86,6 +88,7 @@ class TrialFlow:
         self._release = release
         self._broker = broker
         self._n_together = n_together
+        self._near_end: Callable[[], None] | None = near_end
         self._live: dict[str, LiveTrial] = {}
         self._step_bases = step_bases(study.planned.space)
 
@@ -109,6 +112,9 @@ class TrialFlow:
     def on_end(self, trial_id: str, *, error: bool) -> None:
         """Take that a trial is over, or cannot go on for good."""
         self._unless_refused(self._on_end, trial_id, error, otherwise=None)
+        if self._near_end is not None and self._study.exhausted and self._live:
+            near_end, self._near_end = self._near_end, None
+            near_end()
 
     def _unless_refused(self, take: Callable[..., _Taken], *arguments: Any, otherwise: _Taken) -> _Taken:
         """Call and return what comes of it; once database or disk have refused for too long, stop the sweep instead."""

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -45,6 +46,8 @@ _LONGEST = 300
 
 _connected = ExitStack()
 """What is to be undone when the cluster is left."""
+_leaving: list[threading.Thread] = []
+"""What leaves it just now."""
 
 
 @dataclass(frozen=True)
@@ -223,9 +226,17 @@ def _in_a_line(error: Exception) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def disconnect() -> None:
-    """Leave the cluster; a private Ray ends."""
+def begin_to_disconnect() -> None:
+    """Leave the cluster in a thread, unless that was begun: until a private Ray's processes are gone takes seconds."""
     import ray
 
-    ray.shutdown()
+    if not _leaving:
+        _leaving.append(threading.Thread(target=ray.shutdown, name="disconnect"))
+        _leaving[0].start()
+
+
+def disconnect() -> None:
+    """Leave the cluster; a private Ray ends."""
+    begin_to_disconnect()
+    _leaving.pop().join()
     _connected.close()

@@ -96,6 +96,15 @@ class MlflowWriter:
         """Forget the connection: what the server has is looked up again at the next one."""
         self._client = None
 
+    def prepare_end(self, *, with_network: bool) -> None:
+        """Import what figures take and, where one is to be kept, a network: seconds each."""
+        import engine.figures.of_runs  # noqa: F401
+
+        if with_network:
+            from engine.orchestration.tracking.mlflow_model import prepare
+
+            prepare()
+
     def write(self, events: Sequence[Event]) -> None:
         """Write events.
 

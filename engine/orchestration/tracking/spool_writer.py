@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from engine.orchestration.tracking.spool import Spool
@@ -46,6 +47,13 @@ class SpoolWriter:
         except Exception:
             self._writer.drop()
             raise
+
+    def prepare_end(self, *, with_network: bool) -> None:
+        """Have the tracker import what the end will take, if it can; what fails now is said at the end."""
+        prepare = getattr(self._writer, "prepare_end", None)
+        if prepare is not None:
+            with contextlib.suppress(Exception):
+                prepare(with_network=with_network)
 
     def flush(self) -> int:
         """Write all pending events; return how many there were.

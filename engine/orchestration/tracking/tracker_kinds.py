@@ -51,6 +51,9 @@ class Writer(Protocol):
     """What writes events to a tracker, in a process beside the sweep's driver.
 
     What a method raises is shown to the person, and tried again later: the events stay on disk.
+
+    It may have ``prepare_end(with_network=…)``, too: called once, when the last trial of a sweep has begun, for what
+    takes seconds before the end can be written.
     """
 
     def connect(self) -> str:

@@ -1,8 +1,10 @@
 """The process that writes to the tracker while a sweep runs: neither training nor the driver waits for it.
 
 A tracker and figures take longer than everything else that a driver does for a trial, and in a thread they would take
-it from the driver. The process reads the spool on disk, at a lower priority; it is told of the end through its standard
-input, so that it also ends, with everything written, when its driver dies.
+it from the driver. The process reads the spool on disk, at the least priority while stages are computed, and what is
+left at the end, which somebody waits for, at the usual one: a thread of its own has the former, since no process can
+take it back. It is told of the end through its standard input, so that it also ends, with everything written, when its
+driver dies.
 """
 
 from __future__ import annotations
@@ -16,23 +18,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from engine.extensions import import_modules
 from engine.orchestration.tracking.spool import Spool
 from engine.orchestration.tracking.spool_writer import SpoolWriter, describe_error
 from engine.orchestration.tracking.tracker_kinds import TrackerRequest
-from engine.orchestration.tracking.trackers import make_writer
+from engine.priority import step_back
 
 OUTAGE_WAIT_S = 10.0
 """How long the end of a sweep is held up by a server that has not answered so far."""
 FLUSH_S = 2.0
 BACK_OFF_S = (2.0, 5.0, 15.0, 60.0)
-_NICENESS = 19
-"""Ray gives its workers 15: training comes first."""
+_NEAR = "the end is near"
+_WITH_NETWORK = "the end is near, and has a network"
+"""What the driver says once, when the last trial has begun."""
 _START = "from engine.orchestration.tracking.writing_process import main; main()"
+
+Result = TypeVar("Result")
 
 
 class TrackingProcess:
@@ -79,12 +85,26 @@ class TrackingProcess:
         self._tell(json.dumps(self._given))  # not as an argument: those can be read by everybody on the machine
         self._listener.start()
 
-    def close(self, timeout_s: float) -> bool:
-        """Write what is left, for a while, or one last try if the server is away; return whether all was written."""
+    def prepare_end(self, *, with_network: bool) -> None:
+        """Import what the end will take: the last trial has begun.
+
+        Args:
+            with_network: whether a network is to be kept then.
+        """
+        if self._process is not None:
+            self._tell(_WITH_NETWORK if with_network else _NEAR)
+
+    def finish(self) -> None:
+        """Have written what is left: nothing comes any more. ``close`` waits for it."""
         if self._process is not None:
             with contextlib.suppress(OSError):
                 assert self._process.stdin is not None
                 self._process.stdin.close()
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what is left, for a while, or one last try if the server is away; return whether all was written."""
+        if self._process is not None:
+            self.finish()
             end = time.monotonic() + timeout_s
             if self.last_error:
                 self._wait(min(timeout_s, OUTAGE_WAIT_S))
@@ -102,7 +122,7 @@ class TrackingProcess:
             self._process.wait(max(0.0, timeout_s))
 
     def _tell(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # it has died: its events wait in the spool
+        with contextlib.suppress(OSError, ValueError):  # it has died, or was told of the end: events wait in the spool
             assert self._process is not None
             assert self._process.stdin is not None
             self._process.stdin.write(line + "\n")
@@ -123,28 +143,51 @@ def main() -> None:
     """Write a spool's events until standard input ends, then those that are left."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # likewise, where all processes are told
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is not for the driver
     given = json.loads(sys.stdin.readline())
+    end = _EndOfInput(sys.stdin)
+    with ThreadPoolExecutor(1, initializer=step_back) as thread:
+        keep_writing(
+            thread.submit(_make, given).result(),
+            told_to_end=end,
+            tell=lambda news: print(json.dumps(news), file=out),
+            said=lambda: end.last_line,
+            aside=lambda work: thread.submit(work).result(),
+        )
+
+
+def _make(given: Mapping[str, Any]) -> SpoolWriter:
+    from engine.orchestration.tracking.trackers import make_writer  # here: trackers are slow to import
+
     import_modules(given["imports"])
     request = TrackerRequest(given["study"], Path(given["home"]), given["uri"])
-    writer = SpoolWriter(make_writer(given["tracker"], request), Spool(Path(given["spool"])))
-    keep_writing(writer, told_to_end=_EndOfInput(sys.stdin), tell=lambda news: print(json.dumps(news), file=out))
+    return SpoolWriter(make_writer(given["tracker"], request), Spool(Path(given["spool"])))
+
+
+def at_once(work: Callable[[], Result]) -> Result:
+    """Do something here and now."""
+    return work()
 
 
 def keep_writing(
-    writer: SpoolWriter, *, told_to_end: Callable[[float], bool], tell: Callable[[dict[str, Any]], None]
+    writer: SpoolWriter,
+    *,
+    told_to_end: Callable[[float], bool],
+    tell: Callable[[dict[str, Any]], None],
+    said: Callable[[], str] = str,
+    aside: Callable[[Callable[[], None]], None] = at_once,
 ) -> None:
     """Write events as they come, and those that are left at the end.
 
     Args:
         writer: writes them.
-        told_to_end: waits for some seconds at most; returns whether the end has come.
+        told_to_end: waits for some seconds at most, or until something is said; returns whether the end has come.
         tell: hears {"experiment", "error"} when one of them changes.
+        said: returns what was said last.
+        aside: does, and waits for, what is written before the end.
     """
-    n_failures, told = 0, {"experiment": "", "error": ""}
+    n_failures, told, is_prepared = 0, {"experiment": "", "error": ""}, False
 
     def say(error: str) -> None:
         nonlocal told
@@ -154,16 +197,22 @@ def keep_writing(
             with contextlib.suppress(OSError):  # the driver has died
                 tell(news)
 
+    def write() -> None:
+        if not (writer.lease.is_held or writer.lease.acquire()):
+            raise RuntimeError(f"another process writes the events of {writer.lease.path.stem}.jsonl")
+        writer.connect()
+        say("")  # before the writing, which takes a while after an outage: the end of a sweep waits for it
+        writer.flush()
+
     while True:
         closing = told_to_end(FLUSH_S if not n_failures else BACK_OFF_S[min(n_failures, len(BACK_OFF_S)) - 1])
         error = ""
         try:
-            if not (writer.lease.is_held or writer.lease.acquire()):
-                raise RuntimeError(f"another process writes the events of {writer.lease.path.stem}.jsonl")
-            writer.connect()
-            say("")  # before the writing, which takes a while after an outage: the end of a sweep waits for it
-            writer.flush()
+            (at_once if closing else aside)(write)
             n_failures = 0
+            if said() in (_NEAR, _WITH_NETWORK) and not (closing or is_prepared):
+                is_prepared = True
+                writer.prepare_end(with_network=said() == _WITH_NETWORK)
         except Exception as failure:  # whatever the server raises: the spool keeps the events
             n_failures += 1
             error = describe_error(failure)
@@ -174,18 +223,19 @@ def keep_writing(
 
 
 class _EndOfInput:
-    """Waits for the end of a file."""
+    """Waits for the end of a file, or for a line of it, which is ``last_line`` then."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self._selector = selectors.DefaultSelector()
         self._selector.register(file, selectors.EVENT_READ)
         self._ended = False
+        self.last_line = ""
 
     def __call__(self, timeout_s: float) -> bool:
         """Wait; return whether the file has ended."""
-        end = time.monotonic() + timeout_s
-        while not self._ended and (left_s := end - time.monotonic()) > 0:
-            if self._selector.select(left_s):
-                self._ended = not self._file.readline()
+        if not self._ended and self._selector.select(timeout_s):
+            line = self._file.readline()
+            self._ended = not line
+            self.last_line = line.rstrip("\n") or self.last_line
         return self._ended

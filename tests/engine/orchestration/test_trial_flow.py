@@ -37,6 +37,7 @@ class Scene:
         )
         self.spool = Spool(tmp_path / "events.jsonl")
         self.released: list[str] = []
+        self.lasts: list[int] = []
         self.begun = 0
         self.flow = TrialFlow(
             self.study,
@@ -47,6 +48,7 @@ class Scene:
             release=self.released.append,
             broker="broker",
             n_together=N_TOGETHER,
+            near_end=lambda: self.lasts.append(self.study.n_left),
         )
 
     def begin(self) -> str | None:
@@ -220,3 +222,17 @@ def test_the_tracking_hears_where_each_stage_was_computed(scene: Scene) -> None:
     tags = [event["tags"] for event in scene.told("end")]
     found = [{name: value for name, value in one.items() if name.startswith("host.")} for one in tags]
     assert found == [{"host.pretrain": "gpu-1", "host.evaluate": "gpu-2"}, {"host.pretrain": "gpu-1"}]
+
+
+def test_the_end_is_prepared_once_when_the_first_of_the_last_trials_has_ended(scene: Scene) -> None:
+    live = scene.begin_all()
+    while scene.study.n_left:
+        trial = live.pop(0)
+        scene.say_last_word(trial)
+        scene.flow.on_end(trial, error=False)
+        live += scene.begin_all()
+    assert scene.lasts == []
+    scene.flow.on_end(live.pop(), error=True)
+    assert scene.lasts == [0]
+    scene.flow.on_end(live.pop(), error=True)
+    assert scene.lasts == [0]

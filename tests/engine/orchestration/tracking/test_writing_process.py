@@ -1,6 +1,9 @@
 import os
 import signal
+import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from engine.orchestration.tracking import (
 from engine.orchestration.tracking import writing_process as process_module
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
+from engine.priority import LEAST, step_back
 from engine.result_names import Tag
 
 
@@ -153,3 +157,62 @@ def test_a_writer_whose_lease_was_taken_over_while_it_slept_writes_no_more(home:
     assert spool.n_waiting() == 1
     assert other.lease.is_held
     other.lease.release()
+
+
+class Watched:
+    """Takes events as a tracker's writer does, and keeps with which priority it was asked for what."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def _note(self, what: str) -> None:
+        self.asked.append((what, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+
+    def connect(self) -> str:
+        return ""
+
+    def write(self, events) -> None:
+        self._note("write")
+
+    def drop(self) -> None: ...
+
+    def prepare_end(self, *, with_network: bool) -> None:
+        self._note("with a network" if with_network else "without a network")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_what_is_written_before_the_end_steps_back_and_what_is_left_then_does_not(home: Path) -> None:
+    spool, watched = filled_spool(home, "aside"), Watched()
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    rounds = []
+
+    def wait(seconds: float) -> bool:
+        rounds.append(seconds)
+        if len(rounds) == 4:
+            TrackingEvents(spool).start_trial("proposal/1", 1, {"seed": 1}, {})
+        return len(rounds) == 4
+
+    with ThreadPoolExecutor(1, initializer=step_back) as thread:
+        process_module.keep_writing(
+            SpoolWriter(watched, spool),
+            told_to_end=wait,
+            tell=lambda news: None,
+            said=lambda: process_module._WITH_NETWORK if len(rounds) > 1 else "",
+            aside=lambda work: thread.submit(work).result(),
+        )
+    assert watched.asked == [("write", LEAST), ("with a network", usual), ("write", usual)]
+    assert spool.n_waiting() == 0
+
+
+def test_what_the_driver_says_and_that_it_ends_wake_the_writer(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    with os.fdopen(read) as file, os.fdopen(write, "w", buffering=1) as driver:
+        end = process_module._EndOfInput(file)
+        assert end(0) is False
+        assert end.last_line == ""
+        driver.write("the end is near\n")
+        assert end(60) is False
+        assert end.last_line == "the end is near"
+        driver.close()
+        assert end(60) is True
+        assert end(60) is True

@@ -29,6 +29,13 @@ NETWORKS: dict[str, Settings] = {
     "push-pull 2024": {"push_pull.where": "first", "push_pull.variant": "2024"},
 }
 
+AUGMENTED: dict[str, Settings] = {
+    "": {},
+    " + noise": {"perturbation.kind": "noise"},
+    " + augmix": {"perturbation.kind": "augmix"},
+}
+"""{what is added to a network's name: what its training images undergo, beside crops and flips}."""
+
 UNTUNED = "none"
 LABELLED: dict[str, Settings] = {
     "most": {"finetune.which": "most"},

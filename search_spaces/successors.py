@@ -1,10 +1,11 @@
 """What came after the two papers, beside them: push–pull layers of 2020 and 2024, and rival ways to tune a network.
 
-Every network, plain or with a first push–pull layer of either paper, is tuned in every way on one kind of noise: the
-most affected quarter of the filters, as many random ones, the first block, everything, everything by Auto-RGN's rates;
-and, without a label, batch normalisation alone, by its statistics and by TENT. The corruption that is tuned on is kept
-apart from those that are not. At full scale ResNet-20 on CIFAR-10 by the push–pull paper's recipe; ``--dataset digits``
-is small.
+Every network, plain or with a first push–pull layer of either paper, trained as it is, on noise or by AugMix, is tuned
+in every way on one kind of noise: the most affected quarter of the filters, as many random ones, the first block,
+everything, everything by Auto-RGN's rates; and, without a label, batch normalisation alone, by its statistics and by
+TENT. The corruption that is tuned on is kept apart from those that are not. (The noise that networks are trained on is
+of its kind.) At full scale ResNet-20 on CIFAR-10 by the push–pull paper's recipe; ``--dataset digits`` is small, and
+without augmentation.
 
 One learning rate for all ways would decide between them. Each has its own, which ``successors-rates`` found on other
 seeds, on plain networks on digits; for other images it has to be run there, and the rates changed.
@@ -12,7 +13,7 @@ seeds, on plain networks on digits; for other images it has to be run there, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -25,6 +26,7 @@ from engine.report.text_tables import Table
 from engine.report.views import Shown, ViewPart, register_view
 from engine.spaces import Arm, Comparison, LeaveOneOut, Part, Space
 from search_spaces._successors import (
+    AUGMENTED,
     LABELLED,
     NETWORKS,
     RATE,
@@ -43,13 +45,13 @@ TUNINGS: dict[str, Mapping[str, Any]] = {UNTUNED: {"finetune.which": "none"}, **
 COLUMNS = ("clean", "tuned on", "its kind", "other kinds")
 
 
-def _settings(network: str, tuning: str) -> dict[str, Any]:
+def _settings(network: str, tuning: str, added: str = "") -> dict[str, Any]:
     rate = {RATE: RATES[tuning]} if tuning in RATES else {}
-    return {**NETWORKS[network], **TUNINGS[tuning], **rate}
+    return {**NETWORKS[network], **AUGMENTED[added], **TUNINGS[tuning], **rate}
 
 
-def _arm(network: str, tuning: str) -> str:
-    return f"{network}, {tuning}"
+def _arm(network: str, tuning: str, added: str = "") -> str:
+    return f"{network}{added}, {tuning}"
 
 
 def _instead(network: str, tuning: str) -> dict[str, Any]:
@@ -68,47 +70,61 @@ _KINDS = ("noise", "blur")
 
 _INHIBITED = [network for network in NETWORKS if network != "plain"]
 _TUNED = [tuning for tuning in TUNINGS if tuning != UNTUNED]
+_ADDED = [added for added in AUGMENTED if added]
+
+
+def _arms(augmented: Iterable[str]) -> tuple[Arm, ...]:
+    """Return every network, trained in some ways, tuned in every way."""
+    return tuple(
+        Arm(
+            _arm(network, tuning, added),
+            _settings(network, tuning, added),
+            control=network == "plain" and tuning == UNTUNED and not added,
+        )
+        for added in augmented
+        for network in NETWORKS
+        for tuning in TUNINGS
+    )
+
+
+_METHOD = LeaveOneOut(
+    name="method",
+    full=_FULL,
+    parts=(
+        Part("push-pull", _instead("plain", "most"), control="placebo"),
+        Part("selection", _instead("push-pull 2020", "all"), control=_instead("push-pull 2020", "random")),
+        Part("tuning", _instead("push-pull 2020", UNTUNED)),
+    ),
+    outcomes=("noise",),
+)
+_COMPARISONS = (
+    *(
+        Comparison(_arm("plain", tuning), _arm("plain", "statistics"), _TUNED_APART)
+        for tuning in _TUNED
+        if tuning != "statistics"
+    ),
+    *(Comparison(_arm("plain", "most"), _arm("plain", tuning), (TUNED,)) for tuning in LABELLED if tuning != "most"),
+    *(Comparison(_arm(network, UNTUNED), _arm("plain", UNTUNED), _KINDS) for network in _INHIBITED),
+    Comparison(_arm("push-pull 2024", UNTUNED), _arm("push-pull 2020", UNTUNED), _KINDS),
+)
+_OF_AUGMENTED = (
+    *(Comparison(_arm("plain", UNTUNED, added), _arm("plain", UNTUNED), _KINDS) for added in _ADDED),
+    *(Comparison(_arm("push-pull 2020", UNTUNED, added), _arm("plain", UNTUNED, added), _KINDS) for added in _ADDED),
+    *(Comparison(_arm("plain", "most", added), _arm("plain", UNTUNED, added), ("noise",)) for added in _ADDED),
+)
 
 SPACE = Space(
     name=NAME,
-    description="Which push–pull layer, and which way to tune, hold up best: on what was tuned on, and on all else?",
+    description="Which push–pull layer, training and tuning hold up best: on what was tuned on, and on all else?",
     base=base_on_cifar(),
-    arms=tuple(
-        Arm(_arm(network, tuning), _settings(network, tuning), control=network == "plain" and tuning == UNTUNED)
-        for network in NETWORKS
-        for tuning in TUNINGS
-    ),
-    ablations=(
-        LeaveOneOut(
-            name="method",
-            full=_FULL,
-            parts=(
-                Part("push-pull", _instead("plain", "most"), control="placebo"),
-                Part("selection", _instead("push-pull 2020", "all"), control=_instead("push-pull 2020", "random")),
-                Part("tuning", _instead("push-pull 2020", UNTUNED)),
-            ),
-            outcomes=("noise",),
-        ),
-    ),
-    comparisons=(
-        *(
-            Comparison(_arm("plain", tuning), _arm("plain", "statistics"), _TUNED_APART)
-            for tuning in _TUNED
-            if tuning != "statistics"
-        ),
-        *(
-            Comparison(_arm("plain", "most"), _arm("plain", tuning), (TUNED,))
-            for tuning in LABELLED
-            if tuning != "most"
-        ),
-        *(Comparison(_arm(network, UNTUNED), _arm("plain", UNTUNED), _KINDS) for network in _INHIBITED),
-        Comparison(_arm("push-pull 2024", UNTUNED), _arm("push-pull 2020", UNTUNED), _KINDS),
-    ),
+    arms=_arms(AUGMENTED),
+    ablations=(_METHOD,),
+    comparisons=(*_COMPARISONS, *_OF_AUGMENTED),
     n_seeds=8,
     view=NAME,
 )
 
-ON = {"digits": replace(SPACE, base=base_on_digits())}
+ON = {"digits": replace(SPACE, base=base_on_digits(), arms=_arms(("",)), comparisons=_COMPARISONS)}
 
 
 @register_view(NAME)
@@ -129,10 +145,10 @@ def show(shown: Shown) -> Iterator[ViewPart]:
         f"What a tuning changes, in points, paired by seed; {where}",
         measured,
         [
-            (_arm(network, tuning), _arm(network, UNTUNED))
+            (_arm(network, tuning, added), _arm(network, UNTUNED, added))
+            for added in AUGMENTED
             for network in NETWORKS
-            for tuning in TUNINGS
-            if tuning != UNTUNED
+            for tuning in _TUNED
         ],
         COLUMNS,
         None,
@@ -142,15 +158,24 @@ def show(shown: Shown) -> Iterator[ViewPart]:
         f"What a push–pull layer changes, in points, paired by seed; {where}",
         measured,
         [
-            (_arm(network, tuning), _arm("plain", tuning))
-            for network in NETWORKS
-            if network != "plain"
+            (_arm(network, tuning, added), _arm("plain", tuning, added))
+            for added in AUGMENTED
+            for network in _INHIBITED
             for tuning in TUNINGS
         ],
         COLUMNS,
         None,
         "explored, not tested",
     )
+    augmented = [
+        (_arm(network, tuning, added), _arm(network, tuning))
+        for added in _ADDED
+        for network in NETWORKS
+        for tuning in TUNINGS
+    ]
+    if any(row in measured for row, _ in augmented):
+        title = f"What augmentation changes, in points, paired by seed; {where}"
+        yield changes_beside(title, measured, augmented, COLUMNS, None, "explored, not tested")
     yield Table(
         "What each way of tuning has used",
         ("", "labelled noisy images", "without labels", "learning rate"),

@@ -13,6 +13,7 @@ from engine.report.text_tables import Table
 from engine.report.views import Shown, view_parts
 from engine.spaces import load_space
 from pipelines.sweep import command_line
+from search_spaces._successors import AUGMENTED
 from search_spaces.successors import COLUMNS, NETWORKS, RATES, TUNINGS, errors_apart
 from search_spaces.successors_rates import RATES as TRIED
 from tests.pipelines.swept import sweep_here
@@ -42,9 +43,11 @@ def test_its_plan_at_full_scale_needs_no_images(name, tmp_path, monkeypatch):
 
 
 def test_every_network_is_tuned_in_every_way_by_a_rate_that_was_tried():
-    space = load_space("successors")
-    ways = {f"{network}, {way}" for network in NETWORKS for way in TUNINGS}
-    assert {arm.name for arm in space.arms} == {*ways, "placebo for push-pull"}
+    for dataset, augmented in ((None, AUGMENTED), ("digits", [""])):
+        space = load_space("successors", dataset)
+        trained = [f"{network}{added}" for added in augmented for network in NETWORKS]
+        ways = {f"{network}, {way}" for network in trained for way in TUNINGS}
+        assert {arm.name for arm in space.arms} == {*ways, "placebo for push-pull"}
     assert set(RATES.values()) <= set(TRIED)
 
 

@@ -20,6 +20,13 @@ def step_back() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST)
 
 
+def step_up(thread: int) -> None:
+    """Give another thread, by its native id, the priority of this one, where that is allowed: to root, mostly."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+
 def import_beside(modules: Iterable[str]) -> threading.Thread:
     """Import modules in a thread, so that whoever needs them later finds them; return the thread.
 

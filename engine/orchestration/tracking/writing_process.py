@@ -21,18 +21,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 from engine.extensions import import_modules
 from engine.orchestration.tracking.spool import Spool
 from engine.orchestration.tracking.spool_writer import SpoolWriter, describe_error
 from engine.orchestration.tracking.tracker_kinds import TrackerRequest
-from engine.priority import step_back
+from engine.priority import step_back, step_up
 
 OUTAGE_WAIT_S = 10.0
 """How long the end of a sweep is held up by a server that has not answered so far."""
 FLUSH_S = 2.0
 BACK_OFF_S = (2.0, 5.0, 15.0, 60.0)
+_LOOK_S = 0.1
+"""How often it is looked whether something is done, and whether the end has come meanwhile."""
 _NEAR = "the end is near"
 _WITH_NETWORK = "the end is near, and has a network"
 """What the driver says once, when the last trial has begun."""
@@ -147,14 +149,44 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print is not for the driver
     given = json.loads(sys.stdin.readline())
     end = _EndOfInput(sys.stdin)
-    with ThreadPoolExecutor(1, initializer=step_back) as thread:
+    with Aside(end) as aside:
         keep_writing(
-            thread.submit(_make, given).result(),
+            aside(lambda: _make(given)),
             told_to_end=end,
             tell=lambda news: print(json.dumps(news), file=out),
             said=lambda: end.last_line,
-            aside=lambda work: thread.submit(work).result(),
+            aside=aside,
         )
+
+
+class Aside:
+    """Does one thing at a time in a thread that steps back, until the end comes: then somebody waits for it.
+
+    Args:
+        told_to_end: waits for some seconds at most; returns whether the end has come.
+    """
+
+    def __init__(self, told_to_end: Callable[[float], bool]) -> None:
+        self._told_to_end = told_to_end
+        self._thread = ThreadPoolExecutor(1, initializer=step_back)
+
+    def __enter__(self) -> Self:
+        """Start the thread."""
+        self._native_id = self._thread.submit(threading.get_native_id).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self._thread.shutdown()
+
+    def __call__(self, work: Callable[[], Result]) -> Result:
+        """Do something, and return what it returns."""
+        doing = self._thread.submit(work)
+        while not doing.done():
+            if self._told_to_end(_LOOK_S):
+                step_up(self._native_id)
+                break
+        return doing.result()
 
 
 def _make(given: Mapping[str, Any]) -> SpoolWriter:

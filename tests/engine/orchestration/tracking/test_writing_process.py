@@ -3,7 +3,6 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from engine.orchestration.tracking import (
 from engine.orchestration.tracking import writing_process as process_module
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
-from engine.priority import LEAST, step_back
+from engine.priority import LEAST
 from engine.result_names import Tag
 
 
@@ -192,13 +191,13 @@ def test_what_is_written_before_the_end_steps_back_and_what_is_left_then_does_no
             TrackingEvents(spool).start_trial("proposal/1", 1, {"seed": 1}, {})
         return len(rounds) == 4
 
-    with ThreadPoolExecutor(1, initializer=step_back) as thread:
+    with process_module.Aside(lambda seconds: False) as aside:
         process_module.keep_writing(
             SpoolWriter(watched, spool),
             told_to_end=wait,
             tell=lambda news: None,
             said=lambda: process_module._WITH_NETWORK if len(rounds) > 1 else "",
-            aside=lambda work: thread.submit(work).result(),
+            aside=aside,
         )
     assert watched.asked == [("write", LEAST), ("with a network", usual), ("write", usual)]
     assert spool.n_waiting() == 0
@@ -216,3 +215,21 @@ def test_what_the_driver_says_and_that_it_ends_wake_the_writer(tmp_path: Path) -
         driver.close()
         assert end(60) is True
         assert end(60) is True
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can take a priority back")
+def test_what_is_being_written_when_the_end_comes_does_not_step_back_any_more() -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    ended, seen = threading.Event(), []
+
+    def work() -> None:
+        end = time.monotonic() + 60
+        ended.set()
+        while not seen or (seen[-1] != usual and time.monotonic() < end):
+            seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    with process_module.Aside(ended.wait) as aside:
+        aside(lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        aside(work)
+    assert seen[0] == LEAST
+    assert seen[-1] == usual

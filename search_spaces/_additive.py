@@ -109,5 +109,7 @@ def _figure(drawn: Measured, one: str, other: str, title: str) -> Figure:
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("test error in % (thin: each seed)", fontsize=8)
-    axes[0].legend(fontsize=7)
+    labelled = next((axis for axis in axes if axis.get_legend_handles_labels()[1]), None)
+    if labelled is not None:  # no seed may have two networks that a line is between
+        labelled.legend(fontsize=7)
     return figure

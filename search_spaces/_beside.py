@@ -52,10 +52,11 @@ def mean_of(columns: Mapping[str, Mapping[int, float]], names: Sequence[str]) ->
 
 
 def where_computed(results: Results) -> str:
-    """Return in a few words where a study's numbers are from."""
-    data = results.space.base.data.name
-    n_seeds = max((len(group.trials) for group in results.groups()), default=0)
-    return f"{data}, {n_seeds} seed{'s' * (n_seeds != 1)}"
+    """Return in a few words where a study's numbers are from; of arms with nothing complete, no number is."""
+    counts = [len(group.trials) for group in results.groups() if group.trials] or [0]
+    fewest, most = min(counts), max(counts)
+    n_seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"{results.space.base.data.name}, {n_seeds} seed{'s' * (most != 1)}"
 
 
 def measured_beside(
@@ -111,11 +112,16 @@ def changes_beside(
 
 
 def difference_text(mine: Mapping[int, float], theirs: Mapping[int, float]) -> str:
-    """Return "−12.3 [−20.1, −4.5]" in points, paired by seed; "–" without a common one."""
+    """Return "−12.3 [−20.1, −4.5]" in points, paired by seed; "–" without a common one.
+
+    Where some seeds have one of the two alone, how many have both is said.
+    """
     seeds = [seed for seed in mine if seed in theirs]
     if not seeds:
         return "–"
-    return format_difference(paired_difference([mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]))
+    text = format_difference(paired_difference([mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]))
+    is_partial = 1 < len(seeds) < max(len(mine), len(theirs))  # of one seed it is said in any case
+    return f"{text} ({len(seeds)} seeds)" if is_partial else text
 
 
 def bars_beside(title: str, measured: Measured, columns: Sequence[str], paper: Published, unit: str) -> Figure:

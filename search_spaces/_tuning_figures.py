@@ -79,7 +79,7 @@ def curves_figure(
             axis.set_title(f"{condition.distortion}, {unit}", fontsize=9)
             axis.set_xlabel("noisy training images" if row == len(rows) - 1 else "", fontsize=8)
         axes[row, 0].set_ylabel(measure, fontsize=8)
-    _legend(figure, axes[0, 0])
+    _legend(figure)
     return figure
 
 
@@ -99,9 +99,13 @@ def _curves(axis: Any, curves: Curves) -> None:
     axis.grid(alpha=0.3)
 
 
-def _legend(figure: Figure, axis: Any) -> None:
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=len(labels), frameon=False)
+def _legend(figure: Figure) -> None:
+    """Add one legend of what any of the panels shows: of a study that is being run, the first may lack some."""
+    labelled = [axis.get_legend_handles_labels() for axis in figure.axes]
+    found = {label: handle for shown in labelled for handle, label in zip(*shown, strict=True)}
+    if found:
+        handles, labels = list(found.values()), list(found)
+        figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=len(labels), frameon=False)
 
 
 def convergence_figure(courses: Mapping[Condition, Mapping[str, Course]], n_images: int, title: str) -> Figure:
@@ -130,7 +134,7 @@ def convergence_figure(courses: Mapping[Condition, Mapping[str, Course]], n_imag
             axis.grid(alpha=0.3)
     axes[-1, 0].set_xlabel("epochs of tuning", fontsize=8)
     axes[-1, 1].set_xlabel("seconds of tuning, mean over seeds", fontsize=8)
-    _legend(figure, axes[0, 0])
+    _legend(figure)
     return figure
 
 

@@ -1,6 +1,7 @@
 """Views of spaces that are no figure of a paper's, each on a handful of trials."""
 
 import dataclasses
+import warnings
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from engine.stages.network import load_network
 from engine.store import open_store
 from search_spaces import lenet_noise
 from search_spaces._additive import BOTH_LESS_SUM, interaction
+from search_spaces._beside import difference_text
 from search_spaces._lenets import ARMS, DRAWS
 from search_spaces._published import published
 from tests.pipelines.swept import sweep_here
@@ -114,3 +116,21 @@ def test_two_methods_are_shown_with_their_gains_and_what_is_not_additive(tmp_pat
     assert plot.name == "interaction"
     assert len(plot.data.rows) == 2 * 2 * 4
     assert len(plot.draw().axes) == 2
+    groups = {"nothing": 0, "push-pull": 0, "tuning": 1, "push-pull + tuning": 1}  # which seed has it
+    seeds = sorted({trial.seed for trial in shown.results.trials})
+    apart = tuple(trial for trial in shown.results.trials if trial.seed == seeds[groups[trial.group]])
+    *_, plot = view_parts(dataclasses.replace(shown, results=dataclasses.replace(shown.results, trials=apart)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert plot.draw().axes[0].get_legend() is None, "no line, whose seeds are other ones"
+    one_more = (*apart, *(t for t in shown.results.trials if t.group == "nothing" and t not in apart))
+    errors, *_ = view_parts(dataclasses.replace(shown, results=dataclasses.replace(shown.results, trials=one_more)))
+    assert errors.title.endswith("digits, 1 to 2 seeds")
+
+
+def test_a_difference_tells_of_how_many_seeds_it_is_where_some_have_one_of_the_two_alone():
+    mine, theirs = {0: 0.5, 1: 0.4, 2: 0.3}, {0: 0.4, 1: 0.3}
+    assert difference_text(mine, mine | theirs).endswith("]")
+    assert difference_text(mine, theirs) == "+10.0 [+10.0, +10.0] (2 seeds)"
+    assert difference_text(mine, {0: 0.4, 7: 0.3}) == "+10.0 (one seed)"
+    assert difference_text(mine, {7: 0.3}) == "–"

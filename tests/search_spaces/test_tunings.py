@@ -25,6 +25,7 @@ from engine.stages.noisy import distorted
 from engine.store import Store
 from search_spaces._grids import VIEW
 from search_spaces._selective import METHODS, WHICH, grid, methods
+from search_spaces._tuning_figures import curves_figure
 from search_spaces._tunings import Condition, Tunings, course_of, tuned_accuracy, untuned_accuracy
 
 AWGN, BLUR = {"awgn": (100.0,)}, {"blur": (2.0,)}
@@ -192,3 +193,12 @@ def test_a_sweep_that_is_not_finished_shows_what_there_is(swept) -> None:
     assert ["–" in row for row in accuracies.rows if row] == [True, True, True]
     assert all(row[accuracies.columns.index("most")] != "–" for row in accuracies.rows if row)
     assert [part.name for part in parts if isinstance(part, Plot)] == ["accuracy", "differences"]
+
+
+def test_a_figure_s_legend_has_what_any_panel_shows() -> None:
+    curves = {25: (1.0, 0.5, 1.5), 100: (2.0, 1.5, 2.5)}
+    first, second = Condition("awgn", 25), Condition("blur", 1)
+    found = {first: {"most": curves}, second: {"least": curves}}
+    figure = curves_figure(found, {}, title="title", measure="points", level={}, level_label="")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["most", "least"]

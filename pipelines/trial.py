@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
 from engine.metrics import errors_as_csv, load_baseline
+from engine.relevance import conditions_of
 from engine.report.error_grid import error_grid
 from engine.report.terminal import make_console, say
 from engine.settings import TrialConfig
@@ -110,6 +111,7 @@ def main(options: TrialOptions) -> int:
         f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
         f"{plan.config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
         *info.notes,
+        *without_effect(parse_settings(options.settings), plan.config),
     )
     start = time.perf_counter()
     outcomes = []
@@ -161,6 +163,19 @@ def make_config(options: NetworkOptions) -> TrialConfig:
     if options.seed is not None:
         settings["seed"] = options.seed
     return config.with_settings({**recipe, **settings})
+
+
+def without_effect(given: Iterable[str], config: TrialConfig) -> list[str]:
+    """Return lines on given settings that can change nothing beside the others, a line for each reason.
+
+    `finetune.which` is no such setting: whether anything is tuned is said by it, whatever else is.
+    """
+    settings, idle = config.flat(), dict[str, list[str]]()
+    for path in given:
+        missing = [condition.words for condition in conditions_of(path) if not condition.holds(settings)]
+        if missing and path != "finetune.which":
+            idle.setdefault(" and ".join(dict.fromkeys(missing)), []).append(path)
+    return [f"without effect: {', '.join(paths)}, unless {words}" for words, paths in idle.items()]
 
 
 def describe_stage(outcome: StageOutcome) -> str:

@@ -3,8 +3,9 @@ import re
 import pytest
 import torch
 
+from engine.settings import TrialConfig
 from pipelines._command_line import ComputeOptions, n_cores
-from pipelines.trial import command_line
+from pipelines.trial import command_line, without_effect
 
 TINY = (
     "data.n_train=100",
@@ -174,3 +175,14 @@ def test_a_training_that_diverges_ends_in_a_sentence(trial):
     code, _, errors = trial(settings=diverging)
     assert code == 1
     assert re.fullmatch(r"error: loss became \S+ in epoch 1 at learning rate 1e\+30\n", errors)
+
+
+def test_settings_without_effect_are_told():
+    given = {"finetune.which": "all", "finetune.method": "network", "finetune.rates": "gradient", "push_pull.h": 3}
+    whole = without_effect(given, TrialConfig().with_settings(given))
+    assert whole == [
+        "without effect: finetune.rates, unless `finetune.method` is filters",
+        "without effect: push_pull.h, unless `push_pull.where` is not none",
+    ]
+    parts = {**given, "finetune.method": "filters", "push_pull.where": "first"}
+    assert without_effect(parts, TrialConfig().with_settings(parts)) == []

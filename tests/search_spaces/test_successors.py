@@ -47,7 +47,7 @@ def test_every_network_is_tuned_in_every_way_by_a_rate_that_was_tried():
         space = load_space("successors", dataset)
         trained = [f"{network}{added}" for added in augmented for network in NETWORKS]
         ways = {f"{network}, {way}" for network in trained for way in TUNINGS}
-        assert {arm.name for arm in space.arms} == {*ways, "placebo for push-pull"}
+        assert {arm.name for arm in space.arms} == {*ways, "control for push-pull"}
     assert set(RATES.values()) <= set(TRIED)
 
 

@@ -6,12 +6,11 @@ it is usually set up: a function that only reports 20 times, ``{"cpu": 1}``, Opt
 Ray's MLflowLoggerCallback, which records about what the sweep records. Both propose at random; what TPE takes for a
 proposal is shown apart. Start and end of Ray are shown apart, too.
 
-Measured on two cores: a store hit 2.6 ms through the broker; proposals in the default space 8 ms at random and 32 ms
-by TPE (58 ms at 118 trials). Of 100 trials each takes 0.21 s (the target is 0.25 s). In the same run, 20 of Ray Tune
-with Optuna took 1.27 s each, and with the MLflow callback 1.47 s: the engine takes 0.16 and 0.14 of their time, and
-0.35 and 0.14 of their processor's seconds. The processor's 0.30 s a trial are the driver's 0.06 s, the tracking's,
-and the start of processes. The machine's speed varies from evening to evening: on a slower one 100 trials took 0.21
-to 0.26 s each, and 1,000 trials 0.17 s.
+Measured on two cores beside other work: a store hit 2.3 ms through the broker; proposals in the default space 7 ms at
+random and 29 ms by TPE (45 ms at 118 trials). Of 100 trials each takes 0.184 s (the target is 0.15 s): 4.4 s until all
+have ended, and 13.9 s until the tracking's process has written them. The processor's 0.25 s a trial are the driver's
+0.06 s and mostly the tracking's. While each trial had a process of its own, it took 0.21 s and 0.30 s; plain Ray Tune
+with Optuna took 1.27 s in the same run then, and 1.47 s with the MLflow callback.
 
 Run: python -m benchmarks.overhead [--trials 1000] [--plain-trials 40] [--profile]
 """

@@ -49,7 +49,6 @@ from engine.orchestration.cluster.shared_names import TRIAL_SEAT
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
 from engine.report.results import Results
 from engine.settings import DataSettings, DistortionSettings, FinetuneSettings, TrialConfig
@@ -176,8 +175,7 @@ def measure_sweep(options: argparse.Namespace, store: str | None) -> None:
         failed = [str(trial.reason) for trial in results.trials if trial.state != "COMPLETE"]
         if failed or len(results.trials) != prepared.planned.n_total:
             raise SystemExit(f"not every trial completed: {failed[:1]}\n{(home / 'sweep.txt').read_text()}")
-        study = open_study(SPACE, prepared.options.seed, storage=sweep_options.storage_url, name=prepared.study_name)
-        last_start = max(trial.datetime_start.timestamp() for trial in study.trials if trial.datetime_start)
+        last_start = max(trial.started_at or 0.0 for trial in results.trials if not trial.group)
         spans = stage_spans(prepared.store)
     print(
         f"{options.trials} trials of {len(spans)} stages on {n_slots} slots of {options.nodes} nodes in "
@@ -200,7 +198,7 @@ def measure_sweep(options: argparse.Namespace, store: str | None) -> None:
     else:
         print(
             f"slots busy for {busy_share(spans, full, last_start, n_slots):.1%} of {last_start - full:.0f} s, from all "
-            f"being busy ({full - first:.0f} s after the first) to the last trial's start (target: 95 %)"
+            f"being busy ({full - first:.0f} s after the first) to the last proposal's start (target: 95 %)"
         )
     for name, sizes in memory.peak_mb.items():
         print(f"memory of {name}: {statistics.median(sizes):.0f} MB each (median of {len(sizes)})")

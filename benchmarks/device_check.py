@@ -19,6 +19,7 @@ import argparse
 import json
 import statistics
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,7 +92,8 @@ class Check:
             began = time.perf_counter()
             try:
                 self.found[name] = part(self)
-            except Exception as error:  # of a device that was never tried, anything
+            except Exception as error:  # whatever it is: the time with a device is short, and the other parts want it
+                traceback.print_exc()
                 self.found[name] = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
                 self.faults.append(f"{name} failed: {self.found[name]['failed']}")
             self.found[name]["seconds"] = round(time.perf_counter() - began, 1)

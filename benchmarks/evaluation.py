@@ -126,8 +126,11 @@ def usual(network: nn.Module, loaders: Iterable[DataLoader[Any]]) -> Work:
     def errors() -> list[float]:
         found = []
         for loader in loaders:
-            wrong = sum(int((network(images).argmax(1) != labels).sum()) for images, labels in loader)
-            found.append(wrong / len(loader.dataset))  # type: ignore[arg-type]
+            wrong = n = 0
+            for images, labels in loader:
+                wrong += int((network(images).argmax(1) != labels).sum())
+                n += len(labels)
+            found.append(wrong / n)
         return found
 
     return errors

@@ -109,7 +109,7 @@ def make_network(name: str, *, depth: int = 20, channels_last: bool = True) -> n
     torch.manual_seed(0)
     network = build_model(f"resnet-{depth}", num_classes=N_CLASSES, image_size=SIDE, push_pull=NETWORKS[name])
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    return network.to(memory_format=layout)  # type: ignore[call-overload]
+    return network.to(memory_format=layout)
 
 
 def make_optimizer(network: nn.Module) -> torch.optim.Optimizer:

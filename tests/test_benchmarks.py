@@ -71,3 +71,4 @@ def test_a_device_that_computes_otherwise_is_said_to(monkeypatch, capsys):
         check.run("broken", lambda check: 1 / 0)
     assert any("levels by which gaussian_noise's bytes differ" in fault for fault in check.faults)
     assert check.faults[-1] == "broken failed: ZeroDivisionError: division by zero"
+    assert "Traceback" in capsys.readouterr().err, "where a part failed is told while there is a device to look at"

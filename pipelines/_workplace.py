@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from engine.store import Artifact, Store, open_store
 from pipelines._progress import stage_bar, waiting
 from pipelines.trial import NetworkOptions, describe_stage, make_config
 
+BY_FILTER = ("filters", "correction")
+"""Methods of fine-tuning for which filters are chosen."""
 TOLD_S = 2.0
 """Rankings that take less are not told: there are dozens of them."""
 
@@ -81,14 +84,21 @@ def _whose(stage: str, config: TrialConfig) -> str:
     return f"{tuned}seed {config.seed}"
 
 
-def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
+def open_workplace(
+    options: NetworkOptions, console: Console, default: Mapping[str, Any] = MappingProxyType({})
+) -> Workplace:
     """Return what the options of a command ask for; the data set is prepared.
+
+    Args:
+        options: of the command.
+        console: where notes go.
+        default: settings that the command has where none are given.
 
     Raises:
         InputError: whatever is wrong with the settings, the data set or the given weights.
     """
     device = options.set_up()
-    config = make_config(options)
+    config = make_config(options, default)
     store = open_store(options.store or options.home / "store")
     with waiting(console, "reading the data set"):
         info, _ = prepare_data(config.data, store, download=options.download)
@@ -98,6 +108,15 @@ def open_workplace(options: NetworkOptions, console: Console) -> Workplace:
         say(console, *weights.notes)
         config = config.with_settings(weights.settings(given=parse_settings(options.settings)))
     return Workplace(config, store, info, device, console)
+
+
+def check_tunes_filters(config: TrialConfig) -> None:
+    """Raise ``InputError`` for a way to tune that chooses no filters."""
+    if config.finetune.method not in BY_FILTER:
+        raise InputError(
+            f"choices of filters are compared: `finetune.method` must be {' or '.join(BY_FILTER)}, got "
+            f"{config.finetune.method}"
+        )
 
 
 def seeds_from(first: int, n_seeds: int) -> range:

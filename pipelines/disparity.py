@@ -21,7 +21,7 @@ from engine.report.terminal import make_console, say
 from engine.stages.noisy import distorted
 from engine.stages.probe import TEST, corruption_seed
 from pipelines._command_line import run
-from pipelines._workplace import Workplace, open_workplace, seeds_from
+from pipelines._workplace import Workplace, check_tunes_filters, open_workplace, seeds_from
 from pipelines.trial import NetworkOptions
 
 NAMES = {BASELINE: "baseline", **{which: which for which in WHICH if which != BASELINE}}
@@ -54,7 +54,8 @@ def main(options: DisparityOptions) -> int:
     """Write the figure and print the mean sums."""
     console = make_console()
     _check(options)
-    work = open_workplace(options, console)
+    work = open_workplace(options, console, {"finetune.which": options.which[0]})
+    check_tunes_filters(work.config)
     n_test = work.info.n_test
     if not 0 <= options.image < n_test:
         raise InputError(f"`--image` must be from 0 to {n_test - 1}, got {options.image}")
@@ -80,6 +81,8 @@ def main(options: DisparityOptions) -> int:
 
 def _check(options: DisparityOptions) -> None:
     require_folder(options.output, "the figure")
+    if not options.which:
+        raise InputError("at least one of `--which` is needed, got none")
     for which in options.which:
         if which not in NAMES or which == BASELINE:
             raise unknown_name("choice of filters", which, [name for name in NAMES if name != BASELINE])
@@ -93,7 +96,7 @@ def disparities(work: Workplace, options: DisparityOptions, seed: int) -> dict[s
     found = {}
     layers: list[str] = []
     for which in (*options.which, BASELINE):
-        plan = work.plan({"seed": seed, "finetune.which": which})
+        plan = work.plan({"seed": seed, "finetune.which": options.which[0] if which == BASELINE else which})
         artifacts = work.artifacts(plan, "pretrain" if which == BASELINE else "finetune")
         network = work.network(artifacts)
         if which != BASELINE:
@@ -118,7 +121,7 @@ def _shown(
     work: Workplace, found: Mapping[str, Mapping[str, torch.Tensor]]
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, int]]:
     """Return the first image's maps, and how many filters each layer has."""
-    network = work.network(work.artifacts(work.plan({"finetune.which": BASELINE}), "pretrain"))
+    network = work.network(work.artifacts(work.plan({}), "pretrain"))
     rankable: Mapping[str, Any] = filter_layers(network)
     maps = {NAMES[which]: {layer: counts[0] for layer, counts in by.items()} for which, by in found.items()}
     return maps, {layer: int(rankable[layer].out_channels) for layer in found[BASELINE]}

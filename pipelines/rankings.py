@@ -23,7 +23,7 @@ from engine.stages import TrialPlan
 from engine.stages.noisy import noisy_and_clean
 from engine.stages.rank import ranking_from_json
 from pipelines._command_line import run
-from pipelines._workplace import Workplace, open_workplace, parse_distortion, seeds_from
+from pipelines._workplace import Workplace, check_tunes_filters, open_workplace, parse_distortion, seeds_from
 from pipelines.trial import NetworkOptions
 from search_spaces._published import MATCHES_FROM, matches_between_distortions, published_matches
 from search_spaces._selective import EXEMPLARS
@@ -62,7 +62,8 @@ def main(options: RankingsOptions) -> int:
     console = make_console()
     distortions = [parse_distortion(text) for text in options.distortions]
     _check(options)
-    work = open_workplace(options, console)
+    work = open_workplace(options, console, {"finetune.which": "most"})
+    check_tunes_filters(work.config)
     if work.config.finetune.threshold is not None:
         raise InputError("rankings are compared by `finetune.fraction` or `finetune.count`, got a threshold")
     if work.config.finetune.unit != "filter" or work.config.rank.by != "maps":
@@ -180,7 +181,7 @@ def control_rows(
 ) -> list[Row]:
     """Return the rows of the controls, one a draw."""
     config = work.config.with_settings(settings)
-    network = work.network(work.artifacts(work.plan({**settings, "finetune.which": "none"}), "pretrain"))
+    network = work.network(work.artifacts(ranking_plan(work, settings), "pretrain"))
     distortion = {"name": config.distortion.name, "level": config.distortion.level}
     noisy, clean, other_clean = noisy_and_clean(
         work.data, {**distortion, "n_images": config.distortion.n_images}, seed=config.seed

@@ -27,7 +27,7 @@ from engine.report.results import Results
 from engine.report.study_report import running_lines
 from engine.report.terminal import make_console, say
 from engine.report.views import Plot, Shown, view_parts
-from engine.store import Store, StoreFaultError, open_store
+from engine.store import Store, open_store
 from engine.store.places import place_of
 from pipelines._command_line import run
 
@@ -51,7 +51,7 @@ class ReportOptions:
         variables.STORE, variables.path
     )
     """Where the sweep's artifacts are, if not in HOME/store: a page shows times, rankings and learned strengths, and a
-    space's view may look at all of them."""
+    space's view may look at all of them. A place that is named must have a store."""
     by: Annotated[str, tyro.conf.arg(metavar="NAME")] = "kind"
     """What tables have a column for: kind of corruption (noise, blur, …), or corruption for each alone."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -77,6 +77,7 @@ def main(options: ReportOptions) -> int:
     if options.figures is not None and not options.figures.is_dir():
         raise InputError(f"the figures' folder does not exist: {options.figures}")
     import_modules(options.imports)
+    store = opened_store(options)
     storage = SweepOptions(home=options.home, storage=options.storage).storage_url
     study = options.study
     if study is None:
@@ -87,11 +88,11 @@ def main(options: ReportOptions) -> int:
         study = only_study(names)
     results = read_results(storage, study)
     scores = [] if options.baseline is None else score_tables(results, baseline_of_study(options.baseline, results))
-    view = view_parts(Shown(results, opened_store(options) if results.space.view else None))
+    view = view_parts(Shown(results, store))
     answer = Answer(results, options.by, scores, view=view)
     draw(console, answer, options.figures)
     if options.format == "page":
-        answer = replace(answer, stored=stored_beside(results, options), remake=remade(results, options))
+        answer = replace(answer, stored=stored_beside(results, store, options), remake=remade(results, options))
     if options.output is None and options.format == "text":
         say(console, *answer.parts)
         return 0
@@ -114,12 +115,24 @@ def only_study(names: Sequence[str]) -> str:
     return names[0]
 
 
-def stored_beside(results: Results, options: ReportOptions) -> StoredValues:
-    """Return what the store says beside a study; where it cannot be read, that it could not be."""
+def opened_store(options: ReportOptions) -> Store | None:
+    """Return the store beside the study, to be read; None where none was named and the sweep's folder has none.
+
+    Raises:
+        InputError: none is in the place that was named, or it cannot be read.
+    """
     try:
-        store = open_store(place_of(options.store or options.home / "store", "--store"), read_only=True)
-    except (InputError, StoreFaultError) as error:
-        return StoredValues(missing=(str(error),))
+        return open_store(place_of(options.store or options.home / "store", "--store"), read_only=True)
+    except InputError:
+        if options.store is not None:
+            raise
+        return None  # what needs it says so
+
+
+def stored_beside(results: Results, store: Store | None, options: ReportOptions) -> StoredValues:
+    """Return what the store says beside a study; where there is none, that there is none."""
+    if store is None:
+        return StoredValues(missing=(f"there is no store in {options.home / 'store'}",))
     return stored_or_why(results, store)
 
 
@@ -128,14 +141,6 @@ def remade(results: Results, options: ReportOptions) -> Remake:
     output = None if options.output is None else str(options.output)
     page = page_command(results, options.home, storage=options.storage, store=options.store, output=output)
     return Remake(page, results.command, store_words(options.home, options.store))
-
-
-def opened_store(options: ReportOptions) -> Store | None:
-    """Return the study's store, to be read; None where there is none."""
-    try:
-        return open_store(place_of(options.store or options.home / "store", "--store"), read_only=True)
-    except InputError:
-        return None  # what needs it says so
 
 
 def draw(console: Console, answer: Answer, folder: Path | None) -> None:

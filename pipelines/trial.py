@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -143,8 +144,8 @@ def make_plan(
     return plan
 
 
-def make_config(options: NetworkOptions) -> TrialConfig:
-    """Return the configuration that the options ask for."""
+def make_config(options: NetworkOptions, default: Mapping[str, Any] = MappingProxyType({})) -> TrialConfig:
+    """Return the configuration that the options ask for, with some settings where no option says another."""
     config = TrialConfig()
     recipe = {} if options.recipe is None else recipe_settings(options.recipe)
     settings = parse_settings(options.settings)
@@ -162,7 +163,7 @@ def make_config(options: NetworkOptions) -> TrialConfig:
         settings["data.name"] = options.dataset
     if options.seed is not None:
         settings["seed"] = options.seed
-    return config.with_settings({**recipe, **settings})
+    return config.with_settings({**default, **recipe, **settings})
 
 
 def without_effect(given: Iterable[str], config: TrialConfig) -> list[str]:

@@ -9,9 +9,11 @@ can have, 2/2ⁿ, if that is ``LEVEL`` at most: then the t test carries the corr
 
 from __future__ import annotations
 
+import gc
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -136,15 +138,26 @@ def seeds_for_a_claim(level: float = LEVEL) -> int:
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Return p-values with Holm's correction over all of them.
+    """Return p-values with Holm's correction over all of them (statsmodels)."""
+    from statsmodels.stats.multitest import multipletests
 
-    It is written out, since statsmodels' function collects a process's garbage whenever it is called: half a second.
-    """
-    n, largest, corrected = len(p_values), 0.0, [1.0] * len(p_values)
-    for rank, place in enumerate(sorted(range(n), key=p_values.__getitem__)):
-        largest = max(largest, (n - rank) * float(p_values[place]))
-        corrected[place] = min(largest, 1.0)
-    return tuple(corrected)
+    if not p_values:
+        return ()
+    with _left_uncollected():
+        return tuple(multipletests(list(p_values), method="holm")[1].tolist())
+
+
+@contextmanager
+def _left_uncollected() -> Iterator[None]:
+    """Keep what is there out of collections of garbage: statsmodels asks for one at every call, half a second here."""
+    if gc.get_freeze_count():  # somebody else's, which thawing would end
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def sign_flip_level(n: int, n_family: int) -> float:

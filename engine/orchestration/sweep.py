@@ -63,7 +63,13 @@ if TYPE_CHECKING:
     from engine.orchestration.cluster.connection import Cluster
 
 TRACKING_WAIT_S = 120.0
-_FOR_THE_END = ("scipy.stats", "statsmodels.stats.power", "engine.figures.error_heat_map", "optuna_dashboard")
+_FOR_THE_END = (
+    "scipy.stats",
+    "statsmodels.stats.multitest",
+    "statsmodels.stats.power",
+    "engine.figures.error_heat_map",
+    "optuna_dashboard",
+)
 """What the answer, its figures and optuna-dashboard's pages import, and nothing before."""
 
 

@@ -17,7 +17,7 @@ from engine.report.results import Results
 from engine.report.study_report import running_lines, study_report
 from engine.report.terminal import as_text
 from engine.report.text_tables import Part, Table
-from engine.report.views import ViewPart, as_parts
+from engine.report.views import ViewPart, as_parts, in_short
 
 Files = Mapping[str, str]
 """{what is put before a file's ending: its text}; "" for the file itself."""
@@ -48,7 +48,7 @@ class Answer:
         """Return its text and tables."""
         if not self.results.trials:
             return [*running_lines(self.results), f"study {self.results.study}: no trial has ended yet"]
-        return [*study_report(self.results, by=self.by, detailed=True), *self.scores, *as_parts(self.view)]
+        return [*study_report(self.results, by=self.by, detailed=True), *self.scores, *in_short(self.view)]
 
 
 @dataclass(frozen=True)

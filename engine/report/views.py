@@ -133,8 +133,24 @@ def view_parts(shown: Shown) -> list[ViewPart]:
 
 
 def as_parts(parts: Iterable[ViewPart]) -> list[Part]:
-    """Return a view in tables and text alone: of a picture its numbers."""
-    return [part.data if isinstance(part, Plot) else part for part in parts]
+    """Return a view in tables and text alone: of a picture its numbers, unless they are a table of the view already."""
+    tables: list[Part] = []
+    for part in parts:
+        found = part.data if isinstance(part, Plot) else part
+        if found not in tables:
+            tables.append(found)
+    return tables
+
+
+def in_short(parts: Iterable[ViewPart]) -> list[Part]:
+    """Return a view as it is read in text: its tables, and of each picture where that and its numbers are."""
+    return [
+        f"picture {part.name}, {part.data.title}: `--figures FOLDER` draws it, and its numbers are on the page and in "
+        "`--format csv`"
+        if isinstance(part, Plot)
+        else part
+        for part in parts
+    ]
 
 
 def _checked(part: Any, view: str) -> ViewPart:

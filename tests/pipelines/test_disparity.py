@@ -60,6 +60,7 @@ def test_intervals_are_over_seeds_where_there_are_several(disparity):
         (("--n-images", "1"), "`--n-images` must be ≥ 2, got 1"),
         (("--output", "nowhere/x.png"), "the figure's folder does not exist: nowhere"),
         (("--n-seeds", "0"), "`--n-seeds` must be ≥ 1, got 0"),
+        (("finetune.method=tent",), "choices of filters are compared: `finetune.method` must be filters or correction"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(disparity, arguments, message):
@@ -67,3 +68,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(disparity, arguments, message
     assert (code, printed) == (2, "")  # nothing was trained
     assert errors.startswith("error: ")
     assert message in errors
+
+
+def test_correction_units_are_compared_too(disparity):
+    code, printed, errors = disparity("finetune.method=correction", "--which", "most", "--n-images", "10")
+    assert (code, errors) == (0, "")
+    assert {name for _, name in mean_sums(printed)} == {"baseline", "most"}

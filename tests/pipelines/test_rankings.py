@@ -81,6 +81,7 @@ def test_one_distortion_has_no_overlap_with_another(rankings):
         (("--rows", "rows.txt"), (), "`--rows` must end in .json or .csv, got rows.txt"),
         (("--rows", "nowhere/rows.csv"), (), "the rows file's folder does not exist: nowhere"),
         (("--output", "nowhere/x.png"), (), "the figure's folder does not exist: nowhere"),
+        ((), ("finetune.method=tent",), "`finetune.method` must be filters or correction, got tent"),
         ((), ("finetune.fraction=1.0",), "the settings select all filters of the layers: nothing is ranked"),
         (
             (),

@@ -114,6 +114,13 @@ def test_a_page_without_a_store_says_so_and_how_it_is_made_again(home, tmp_path,
     assert unescape(file.read_text()) == text
 
 
+@pytest.mark.parametrize("words", [(), ("--format", "page")])
+def test_a_store_that_is_named_must_be_there(home, tmp_path, capsys, words):
+    kept(study(SPACE, {"plain": PLAIN, "push-pull": LESS}), home)
+    assert report(home, "--store", str(tmp_path / "nowhere"), *words) == 2
+    assert capsys.readouterr() == ("", f"error: there is no store in {tmp_path / 'nowhere'}\n")
+
+
 def test_what_is_written_is_of_the_only_study_and_of_several_one_is_to_be_named(home, tmp_path, capsys):
     first = study(SPACE, {"plain": PLAIN, "push-pull": LESS})
     kept(first, home)

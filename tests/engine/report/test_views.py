@@ -31,18 +31,22 @@ def test_a_space_s_view_makes_parts_of_results():
 
 def test_every_form_of_the_report_has_the_view():
     data = Table("drawn", ("x", "y"), [("1", "2_3")])
+    beside = Table("beside", ("", "a"), [("row", "0.5 & more")])
 
     @register_view("mine")
     def show(shown):
-        return [Table("beside", ("", "a"), [("row", "0.5 & more")]), Plot("bars", lambda: 1 / 0, data)]
+        return [beside, Plot("bars", lambda: 1 / 0, data), Plot("again", lambda: 1 / 0, beside)]
 
     results = shown("mine").results
     answer = Answer(results, view=view_parts(Shown(results)))
     written = {name: form.write(answer) for name, form in FORMATS.items()}
     assert "0.5 & more" in written["text"][""]
-    assert "2_3" in written["text"][""], "of a picture its numbers"
+    assert written["text"][""].count("0.5 & more") == 1
+    assert "2_3" not in written["text"][""] + written["latex"][""], "the numbers of a picture can be hundreds"
+    assert "picture bars, drawn: `--figures FOLDER` draws it" in written["text"][""]
     assert written["csv"]["-view-1"] == ",a\nrow,0.5 & more\n"
-    assert written["csv"]["-view-2"] == "x,y\n1,2_3\n"
+    assert written["csv"]["-view-2"] == "x,y\n1,2_3\n", "of a picture its numbers"
+    assert "-view-3" not in written["csv"], "they are a table of the view"
     assert "not drawn: bars (ZeroDivisionError: division by zero)" in written["page"][""]
     assert '"title": "beside"' in written["json"][""]
     assert r"0.5 \& more" in written["latex"][""]

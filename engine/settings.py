@@ -98,7 +98,7 @@ class ModelSettings:
 
     Attributes:
         name: a registered network ("resnet-20"; ``--list names`` has all), or a library's: "torchvision:resnet18",
-            "timm:NAME".
+            "timm:NAME", "robustbench:NAME".
         width: filters of the first layers, for families of networks that have it, ≥ 1; None for the family's own.
         weights: key in the store of the weights that it starts from instead of being pretrained (``--init`` puts a
             file's or published ones there); None to pretrain.

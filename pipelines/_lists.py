@@ -16,6 +16,7 @@ from engine.errors import unknown_name
 from engine.explanation import COLUMNS, Explanation, explain, explain_settings, grouped, sections
 from engine.extensions import import_modules
 from engine.models import model_names
+from engine.models.libraries import library_forms
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import PRUNERS, SAMPLERS
 from engine.orchestration.tracking import TRACKERS
@@ -76,6 +77,7 @@ def _names() -> Iterator[Table]:
     registered: dict[str, Iterable[str]] = {
         "data sets (--dataset)": [name if name != "folder" else "folder:PATH" for name in READERS],
         "models (model.name)": model_names(),
+        "networks of libraries (model.name)": library_forms(),
         "distances (rank.distance)": DISTANCES,
         "elections (rank.election)": ELECTIONS,
         "distortions (distortion.name) and their usual levels": map(_with_levels, DISTORTION_REGISTRY),

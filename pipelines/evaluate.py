@@ -48,10 +48,11 @@ class EvaluateOptions(ComputeOptions):
 
     network: Annotated[str, tyro.conf.arg(metavar="WHAT")]
     """A folder that `pipelines.export` has written; a file of weights that tells its network (a CIFAR ResNet or
-    DenseNet); or a network's name, whose weights --init has, such as torchvision:resnet18 or timm:NAME."""
+    DenseNet); or a network's name, whose weights --init has, such as torchvision:resnet18, timm:NAME or
+    robustbench:DATASET/THREAT/NAME."""
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The weights of a network that is given by its name: a file, torch's or safetensors; or of torchvision's and
-    timm's the name of published ones (IMAGENET1K_V1), default if nothing is said."""
+    """The weights of a network that is given by its name: a file, torch's or safetensors; or of a
+    library's the name of published ones (IMAGENET1K_V1), default if nothing is said."""
     baseline: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Also give CE, mCE and rCE against it: alexnet-paper, alexnet-imagenet-c, or a .csv or .json file of errors, as
     --output writes them."""
@@ -144,9 +145,10 @@ def network_settings(
                 f"--network NAME --init {place}"
             )
         return weights.settings(given=given), weights.notes
-    if len(place.parts) > 1 or place.suffix in FILES:
+    of_library = is_of_library(options.network)
+    if not of_library and (len(place.parts) > 1 or place.suffix in FILES):
         raise InputError(f"there is no network {place}: neither a file of weights nor an exported folder")
-    init = options.init or (Path("default") if is_of_library(options.network) else None)
+    init = options.init or (Path("default") if of_library else None)
     if init is None:
         raise InputError(f"network {options.network!r} has no weights of its own: give a file of them by --init")
     weights = prepare_weights(init, store, network=options.network)

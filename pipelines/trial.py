@@ -59,7 +59,8 @@ class NetworkOptions(ComputeOptions):
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights to start from in place of pretraining: the push-pull authors' or another file of a CIFAR ResNet or
     DenseNet, which decides the architecture, or one with the names of the network (torch's or safetensors); default or
-    an entry's name (IMAGENET1K_V1) for those that torchvision or timm publish for a network of theirs."""
+    an entry's name (IMAGENET1K_V1) for those that torchvision, timm or RobustBench publish for a network of
+    theirs."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """The trial's seed."""
     precision: Annotated[str, tyro.conf.arg(metavar="NAME")] = "fp32"

@@ -10,18 +10,23 @@ from pathlib import Path
 
 from engine.corruptions import tables
 from engine.extensions import import_modules
+from engine.models.model_names import _EXAMPLES, MODELS
 from engine.relevance import MATTERS_IF
 from engine.sections import SECTIONS
 from engine.stages import STAGES
 from tests.documents import blocks, module_name
 
-_TABLES = (STAGES._entries, STAGES._origins, STAGES._sources, SECTIONS, MATTERS_IF, tables.SEVERITY_TABLES)
+_REGISTRIES = (STAGES, MODELS)
+_TABLES = (
+    *(known for registry in _REGISTRIES for known in (registry._entries, registry._origins, registry._sources)),
+    *(_EXAMPLES, SECTIONS, MATTERS_IF, tables.SEVERITY_TABLES),
+)
 _CHOICES = (tables.OBJECTIVES, tables.REPORTED)
 
 
 @contextmanager
 def taken_back() -> Iterator[None]:
-    """Forget, at the end, the stages, their settings and the severity tables that were registered meanwhile."""
+    """Forget, at the end, the stages, their settings, models and severity tables that were registered meanwhile."""
     registered = (*_TABLES, *_CHOICES)
     before = [dict(known) for known in registered]
     try:

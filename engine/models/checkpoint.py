@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "backbone")
 """First parts of names that do not belong to the network: of data parallelism, compilation, Lightning and the like."""
 _COUNTERS_OF_AVERAGES = ("n_averaged", "decay", "num_updates", "initted", "step")
 COUNTER = "num_batches_tracked"
+_FORCED, _NOT_FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+"""Variables by which torch decides for who asked otherwise."""
 N_NAMED = 6
 """How many names an error lists."""
 
@@ -124,7 +127,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 def _read_torch(path: Path) -> Any:
     """Return the content of a file of torch's; nothing in it is executed."""
     try:
-        with torch.serialization.safe_globals(_harmless()):
+        with weights_only():
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         more = _unknown_classes(path)
@@ -134,6 +137,23 @@ def _read_torch(path: Path) -> Any:
         raise
     except Exception as error:  # what a damaged file raises depends on where it is damaged
         raise InputError(f"{path} cannot be read as a checkpoint of torch: cut off or damaged") from error
+
+
+@contextlib.contextmanager
+def weights_only() -> Iterator[None]:
+    """Have torch load weights alone, and what runs nothing beside them, whatever it is asked for and by whom."""
+    before = {name: os.environ.get(name) for name in (_FORCED, _NOT_FORCED)}
+    os.environ[_FORCED] = "1"
+    os.environ.pop(_NOT_FORCED, None)  # torch refuses both
+    try:
+        with torch.serialization.safe_globals(_harmless()):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _harmless() -> list[Any]:

@@ -1,13 +1,15 @@
 """Networks by name from the libraries where people have them: ``torchvision:resnet18``, ``timm:resnet18``.
 
 They are the library's own modules, under the library's own names, and take images in [0, 1] as every model does: what
-their input is normalised by is a layer ``normalise`` of theirs.
+their input is normalised by is a layer ``normalise`` of theirs, unless the library's networks normalise it themselves.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +22,18 @@ from engine.errors import InputError, unknown_name
 from engine.layers.normalise import Normalise
 from engine.models.published import Published
 
-LIBRARIES = ("torchvision", "timm")
-_FIRST_BLOCKS = (("conv1", "layer1.0"), ("features.conv0", "features.denseblock1"))
+LIBRARIES = {
+    "torchvision": "engine.models.torchvision_networks",
+    "timm": "engine.models.timm_networks",
+    "robustbench": "engine.models.robustbench_networks",
+}
+"""{a library: the one file that knows it}: its ``FORM``, ``build``, ``published``, and what else is asked for below."""
+_FIRST_BLOCKS = (
+    ("conv1", "layer1.0"),
+    ("features.conv0", "features.denseblock1"),
+    ("conv1", "block1.layer.0"),
+    ("conv_1_3x3", "stage_1.0"),
+)
 """What "first_block" means for push–pull layers, of residual and of densely connected networks."""
 _NORMALISING: dict[type[nn.Module], type[nn.Module]] = {}
 """{a library's class: the one made of it that normalises its input}."""
@@ -44,11 +56,18 @@ def build_library_network(
     if width is not None:
         raise InputError(f"{name} has the width that it has: `width` must be None, got {width}")
     asked: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
-    network = _with_normalisation(_built(library, own_name, asked), in_channels)
-    for places in _FIRST_BLOCKS:
+    network = _built(library, own_name, asked)
+    if not getattr(library, "NORMALISES_ITSELF", False):
+        network = _with_normalisation(network, in_channels)
+    for places in _first_blocks():
         if all(_has(network, place) for place in places):
             network.first_block = places  # type: ignore[assignment]
     return network
+
+
+def library_forms() -> list[str]:
+    """Return how each library's networks are called."""
+    return [importlib.import_module(module).FORM for module in LIBRARIES.values()]
 
 
 def published_weights(name: str, entry: str) -> Published:
@@ -72,8 +91,11 @@ def architecture_digest(name: str) -> str:
     with torch.device("meta"):
         network = _built(library, own_name, {"num_classes": 10, "in_channels": 3, "image_size": 224})
     classes = {type(module) for module in network.modules()}
-    own = {each for each in classes if each.__module__.partition(".")[0] == library.LIBRARY}
+    packages = getattr(library, "BUILT_OF", (library.LIBRARY,))
+    own = {each for each in classes if each.__module__.partition(".")[0] in packages}
     files = {Path(inspect.getsourcefile(each) or ""): each.__module__ for each in own}
+    more = library.sources(own_name) if hasattr(library, "sources") else ()
+    files |= {path: path.stem for path in more if path not in files}
     content = hashlib.sha256()
     for path, module in sorted(files.items(), key=lambda item: item[1]):
         content.update(f"{module}\0".encode() + path.read_bytes())
@@ -82,15 +104,16 @@ def architecture_digest(name: str) -> str:
 
 def _split(name: str) -> tuple[ModuleType | Any, str]:
     library, _, own_name = name.partition(":")
-    if library == "torchvision":
-        from engine.models import torchvision_networks
+    if library not in LIBRARIES:
+        raise unknown_name("library of networks", library, LIBRARIES)
+    return importlib.import_module(LIBRARIES[library]), own_name
 
-        return torchvision_networks, own_name
-    if library == "timm":
-        from engine.models import timm_networks
 
-        return timm_networks, own_name
-    raise unknown_name("library of networks", library, LIBRARIES)
+def _first_blocks() -> Iterator[tuple[str, ...]]:
+    """Yield what may be the first block, of a network and of one that is wrapped with its normalisation."""
+    for places in _FIRST_BLOCKS:
+        yield places
+        yield tuple(f"model.{place}" for place in places)
 
 
 def _built(library: Any, own_name: str, asked: dict[str, Any]) -> nn.Module:

@@ -28,21 +28,25 @@ class Published:
     Attributes:
         network: its name, with the library's.
         entry: the entry's own name, whatever word it was asked for by.
-        mean, std: what the network's input is normalised by, of each channel in units of the [0, 1] range.
+        mean, std: what the network's input is normalised by, of each channel in units of the [0, 1] range; None of one
+            that normalises its input itself.
         places: where its file may lie, the likeliest first; nothing needs to be there.
         url: where it can be had from; None where only the library's own tools fetch it.
         said: what else is published of it, to be read after its name; "".
         renamed: brings the weights of a file to the network's own names.
+        load: returns the weights, and sentences to be said of them, where the library alone can read its files; None
+            where they are read as any other file.
     """
 
     network: str
     entry: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
     places: tuple[Path, ...]
     url: str | None = None
     said: str = ""
     renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = _as_they_are
+    load: Callable[[], tuple[dict[str, Tensor], tuple[str, ...]]] | None = None
 
 
 def hub_file(url: str) -> Path:

@@ -13,6 +13,7 @@ from engine.errors import InputError
 from engine.models.published import Published, hub_file
 
 LIBRARY = "timm"
+FORM = "timm:NAME"
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 

@@ -12,6 +12,7 @@ from engine.errors import InputError, unknown_name
 from engine.models.published import Published, hub_file
 
 LIBRARY = "torchvision"
+FORM = "torchvision:NAME"
 CHANNELS = 3
 _OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False, "init_weights": False, "transform_input": True},

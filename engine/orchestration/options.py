@@ -65,7 +65,8 @@ class SweepOptions:
     init: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights to start from in place of pretraining: the push-pull authors' or another file of a CIFAR ResNet or
     DenseNet, which decides the architecture, or one with the names of the space's network (torch's or safetensors);
-    default or an entry's name (IMAGENET1K_V1) for those that torchvision or timm publish for a network of theirs."""
+    default or an entry's name (IMAGENET1K_V1) for those that torchvision, timm or RobustBench
+    publish for a network of theirs."""
     settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="PATH=VALUE ...")] = ()
     """Settings of the space's base to change, such as pretrain.epochs=20 data.n_train=5000."""
     n_trials: Annotated[int | None, tyro.conf.arg(metavar="N")] = None

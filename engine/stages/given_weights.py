@@ -16,6 +16,7 @@ from engine.digest import digest
 from engine.errors import InputError
 from engine.models.checkpoint import Checkpoint, read_checkpoint
 from engine.models.libraries import is_of_library, published_weights
+from engine.models.model_names import model_source_digest
 from engine.models.published import Published, fetch
 from engine.models.reference import describe, with_cifar_statistics
 from engine.models.weights import OPTIONAL, check_fit, n_other_classes
@@ -28,6 +29,8 @@ from engine.training.selective import head_of
 
 FILES = (".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors")
 """How names of files of weights end."""
+_SIDE = 32
+"""Of images, in pixels, where it plays no part."""
 _FILES: dict[str, str] = {}
 """{key: the file that was given in this process}: in the store a file of the same content may have come before it."""
 
@@ -90,8 +93,27 @@ def prepare_weights(path: str | Path, store: Store, *, network: str | None = Non
         tensors, more = _normalised_as_published(checkpoint.weights, library, path)
         return InitialWeights(_put(tensors, {}, path, store), {}, (*notes, *more))
     facts = _facts(checkpoint, path)
-    tensors = with_cifar_statistics(checkpoint.weights, facts) if facts else checkpoint.weights
+    tensors = checkpoint.weights
+    if facts and not _normalises_itself(network, facts):
+        tensors = with_cifar_statistics(tensors, facts)
     return InitialWeights(_put(tensors, facts, path, store), facts, notes)
+
+
+def _normalises_itself(network: str | None, facts: Mapping[str, Any]) -> bool:
+    """Return whether a network is a user's own that has no layer for the statistics of its input.
+
+    Args:
+        network: its name; None where the file decides it.
+        facts: of a file whose names and shapes are those of a network of this project.
+    """
+    if network is None or network == facts["name"] or model_source_digest(network) is None:
+        return False
+    asked = {name: facts[name] for name in ("num_classes", "in_channels")}
+    try:
+        built = build_on_meta({"name": network, "width": None, "image_size": _SIDE, "push_pull": None, **asked})
+    except Exception:  # a user's builder raises as it likes; it is asked again, for the images themselves
+        return False
+    return not any(name in OPTIONAL for name in built.state_dict())
 
 
 def is_entry(path: Path, network: str | None) -> bool:
@@ -108,7 +130,7 @@ def is_entry(path: Path, network: str | None) -> bool:
         whose = "" if network is None else f" {network!r}"
         raise InputError(
             f"the network{whose} has no published weights that `--init default` could mean: give a file, or a "
-            "library's network by model.name=torchvision:NAME or timm:NAME"
+            "library's network by model.name=torchvision:NAME, timm:NAME or robustbench:NAME"
         )
     return False
 
@@ -116,10 +138,15 @@ def is_entry(path: Path, network: str | None) -> bool:
 def _published(network: str, entry: str, store: Store) -> InitialWeights:
     """Put an entry of the published weights of a library's network into the store."""
     found = published_weights(network, entry)
-    path = fetch(found)
-    weights = found.renamed(read_checkpoint(path).weights)
+    notes: tuple[str, ...] = (f"{network} with the weights {found.entry}: {found.said}",)
+    if found.load is not None:
+        (weights, more), path = found.load(), found.places[0]
+        notes += more
+    else:
+        path = fetch(found)
+        weights = found.renamed(read_checkpoint(path).weights)
     key = _put({**weights, **_statistics(found)}, {"entry": found.entry}, path, store)
-    return InitialWeights(key, {}, (f"{network} with the weights {found.entry}: {found.said}",))
+    return InitialWeights(key, {}, notes)
 
 
 def _normalised_as_published(
@@ -132,12 +159,16 @@ def _normalised_as_published(
         found = published_weights(network, "default")
     except InputError:  # nothing is published of it: the training images' own it is
         return dict(weights), ()
+    if found.mean is None or found.std is None:
+        return dict(weights), ()
     values = " and ".join(", ".join(f"{value:.3f}" for value in part) for part in (found.mean, found.std))
     note = f"{path} does not say what images are normalised by: it is done as for {found.entry}, mean and std {values}"
     return {**found.renamed(weights), **_statistics(found)}, (note,)
 
 
 def _statistics(found: Published) -> dict[str, Tensor]:
+    if found.mean is None or found.std is None:
+        return {}
     return {"normalise.mean": torch.tensor(found.mean), "normalise.std": torch.tensor(found.std)}
 
 

@@ -7,9 +7,12 @@ import torch
 import torchvision
 
 from engine.data import open_reader
+from engine.models import build_model
 from engine.settings import DataSettings
 from pipelines.evaluate import command_line as evaluate
 from pipelines.trial import command_line as trial
+from tests.engine.models import robustbench_stand_in
+from tests.registered import imported
 
 NAME = "torchvision:resnet18"
 DATA = ("data.n_train=40", "data.n_validation=20", "data.n_test=40", "data.channels=3", "data.image_size=32")
@@ -99,3 +102,75 @@ def test_what_does_not_fit_or_is_not_there_is_said(weights, tmp_path, capsys):
     code, _, errors = run(evaluate, tmp_path, capsys, "--network", "torchvision:resnet34", "--init", file)
     assert code == 2
     assert "do not fit: layer1.2.conv1.weight is missing" in errors
+
+
+def error_written(folder):
+    return json.loads((folder / "errors.json").read_text())["test"]["clean"]
+
+
+def error_of(network):
+    """Return a network's error on all test images, and two images' share of it."""
+    raw = open_reader(DataSettings(name="digits", channels=3, image_size=32)).read()
+    with torch.no_grad():
+        wrong = network(raw.test.images.float() / 255).argmax(1) != raw.test.labels
+    return float(wrong.float().mean()), None, 2 / len(wrong)
+
+
+def test_a_network_of_robustbench_s_zoo_is_evaluated_and_tuned(tmp_path, capsys, monkeypatch):
+    name = "robustbench:cifar10/corruptions/Own2021Wrapped"
+    models = robustbench_stand_in.install(tmp_path / "zoo", monkeypatch)
+    try:
+        code, _, errors = run(evaluate, tmp_path, capsys, "--network", name)
+        assert code == 2
+        assert f"there is no {models / name.partition(':')[2]}.pt, and RobustBench cannot fetch it" in errors
+        own = robustbench_stand_in.save(models, name.partition(":")[2])
+        output = ("--output", str(tmp_path / "errors.json"))
+        settings = ("data.n_test=100000", "evaluate.corruptions=contrast")
+        code, printed, errors = run(evaluate, tmp_path, capsys, "--network", name, *output, settings=settings)
+        assert (code, errors) == (0, "")
+        assert "it normalises its input itself" in " ".join(printed.split())
+        assert error_written(tmp_path) == pytest.approx(*error_of(own))
+        tuned = (f"model.name={name}", *TUNED[:1], "finetune.layers=model.conv2", *TUNED[2:], "push_pull.where=first")
+        code, printed, errors = run(trial, tmp_path, capsys, "--init", "default", settings=tuned)
+        assert (code, errors) == (0, "")
+        assert "init → rank → finetune → evaluate" in " ".join(printed.split())
+    finally:
+        robustbench_stand_in.remove()
+
+
+OWN = """
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from engine import register_model
+from engine.models import build_model
+
+class Normaliser(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), 0.25))
+
+    def forward(self, images):
+        return images - self.mean
+
+@register_model("inside")
+def inside(*, num_classes, in_channels, image_size, width):
+    network = build_model("resnet-8", num_classes=num_classes, in_channels=3, image_size=image_size, width=4)
+    network.normalise = nn.Identity()
+    return nn.Sequential(OrderedDict(normalize=Normaliser(), model=network))
+"""
+
+
+def test_a_network_of_one_s_own_normalises_by_itself_and_its_file_is_that_of_a_known_one(tmp_path, capsys, monkeypatch):
+    (tmp_path / "normalised_inside.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    with imported(tmp_path, "normalised_inside"):
+        torch.manual_seed(0)
+        own = build_model("inside", num_classes=10).eval()
+        torch.save(own.state_dict(), "inside.pth")
+        named = ("--network", "inside", "--init", "inside.pth", "--output", str(tmp_path / "errors.json"))
+        code, _, errors = run(evaluate, tmp_path, capsys, *named, settings=("data.n_test=100000",))
+    assert (code, errors) == (0, "")
+    assert error_written(tmp_path) == pytest.approx(*error_of(own))

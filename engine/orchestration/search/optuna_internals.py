@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import optuna
-import sqlalchemy
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
 STUDIES_TABLE = "studies"
@@ -40,14 +39,3 @@ class NotedTrial:
 def noted_trial(study: optuna.Study, trial: int) -> NotedTrial:
     """Return a study's trial, by what its storage knows it by, for optuna-dashboard's notes."""
     return NotedTrial(study, study._storage, trial)
-
-
-def database_of(storage: RDBStorage) -> sqlalchemy.Engine:
-    """Return the engine whose connections a storage uses."""
-    return storage.engine
-
-
-def drop_connections(storage: RDBStorage) -> None:
-    """Have a storage connect anew: connections from before have not heard of what was set up since."""
-    storage.scoped_session.remove()
-    storage.engine.dispose()

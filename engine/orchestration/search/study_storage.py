@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
 
 from engine.orchestration.databases.servers import connection_options
-from engine.orchestration.search.optuna_internals import STUDIES_TABLE, database_of, drop_connections
+from engine.orchestration.databases.write_ahead import write_ahead
+from engine.orchestration.search.optuna_internals import STUDIES_TABLE
 
 _LOOK_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Pauses in which another program finishes the tables that it makes in the same empty database."""
@@ -18,18 +18,15 @@ _LOOK_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6)
 def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
     """Return Optuna's storage at a URL.
 
-    SQLite gets a write-ahead log: a commit then waits for no disk (a power cut may take the last ones, never the
-    file's consistency), and those who read, such as optuna-dashboard, do not hold up those who write. A server's
-    connections are looked at before they are used, see ``connection_options``.
+    SQLite gets a write-ahead log, with which those who read, such as optuna-dashboard, do not hold up those who write. A
+    server's connections are looked at before they are used, see ``connection_options``.
 
     Raises:
         Exception: whatever the database's driver raises when it cannot be used.
     """
-    storage = _tables_made(url)
-    if to_write and database_of(storage).name == "sqlite":
-        sqlalchemy.event.listen(database_of(storage), "connect", _write_ahead)
-        drop_connections(storage)
-    return storage
+    if to_write:
+        write_ahead(url)
+    return _tables_made(url)
 
 
 def _tables_made(url: str) -> RDBStorage:
@@ -60,9 +57,3 @@ def holds_studies(url: str) -> bool:
     finally:
         engine.dispose()
 
-
-def _write_ahead(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from engine.errors import InputError
 from engine.orchestration.databases.addresses import check_sqlite, sqlite_file, sqlite_url
+from engine.orchestration.databases.network_disks import network_file_system
 from engine.orchestration.databases.servers import check_driver
+from engine.orchestration.databases.write_ahead import write_ahead
 from engine.redaction import hide_credentials
 from engine.report.commands import TRACKING_SERVERS, is_server
 
@@ -25,6 +27,17 @@ def prepare_environment() -> None:
     os.environ.setdefault("PGCONNECT_TIMEOUT", "10")  # PostgreSQL's own library would wait for minutes
     for name in ("alembic", "urllib3.connectionpool"):  # the latter says each failed attempt, with its address
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def write_quickly(uri: str) -> None:
+    """Have this process write a SQLite file of MLflow's with a write-ahead log, before it opens it.
+
+    Making its tables takes MLflow a hundred commits, and each run some eight. On a network file system the file stays
+    as it is: MLflow's pages may be served by another machine.
+    """
+    file = None if is_server(uri) else sqlite_file(uri)
+    if file is not None and network_file_system(file.parent) is None:
+        write_ahead(uri)
 
 
 def tracking_uri(home: Path, given: str | None) -> str:
@@ -81,8 +94,9 @@ def lies_beside(uri: str, artifacts: Path) -> bool:
     return file is not None and os.path.realpath(file.parent) == os.path.realpath(artifacts.parent)
 
 
-def keep_artifacts(uri: str, run: str, artifacts: Path) -> None:
-    """Have a run's artifacts lie in a home's folder: the experiment's is that of the home which came first.
+def keep_artifacts(uri: str, run: str, artifacts: Path) -> str:
+    """Have a run's artifacts lie in a home's folder, and return its address: the experiment's is that of the home which
+    came first.
 
     Args:
         uri: a database that several homes may share.
@@ -91,6 +105,7 @@ def keep_artifacts(uri: str, run: str, artifacts: Path) -> None:
     """
     place = f"{artifacts.absolute().as_uri()}/{run}/artifacts"
     _execute(uri, "UPDATE runs SET artifact_uri = :place WHERE run_uuid = :id", place=place, id=run)
+    return place
 
 
 def keep_model(uri: str, model: str, artifacts: Path) -> None:

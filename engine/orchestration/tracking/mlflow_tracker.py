@@ -20,6 +20,7 @@ from engine.orchestration.tracking.mlflow_database import (
     lies_beside,
     prepare_environment,
     tracking_uri,
+    write_quickly,
 )
 from engine.orchestration.tracking.mlflow_pages import (
     KIND,
@@ -30,12 +31,12 @@ from engine.orchestration.tracking.mlflow_pages import (
     trials_view,
     view_tag,
 )
+from engine.orchestration.tracking.run_files import folder_of, write_files
 from engine.orchestration.tracking.spool_writer import describe_error
 from engine.orchestration.tracking.tracker_kinds import (
     SWEEP,
     Event,
     TrackerRequest,
-    draw_figure,
     group_of,
     is_group,
     register_tracker,
@@ -50,8 +51,6 @@ _AT_ONCE = {"params": 100, "metrics": 800, "tags": 100}
 """What MLflow takes in one request: 1,000 things in all."""
 _LONGEST = {"params": 6000, "tags": 8000}
 """Letters that MLflow takes of a value."""
-_PNG_COMPRESSION = 3
-"""Of 9: beyond it files become little smaller, and writing them takes longest of all that a figure costs here."""
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 """Codes of errors that come again however often the same thing is sent."""
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
@@ -76,6 +75,7 @@ class MlflowWriter:
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[str, str] = {}
+        self._places: dict[str, str] = {}
         self._params: dict[str, dict[str, str]] = {}
         self._finished: set[str] = set()
         self._logged_steps: dict[str, set[int]] = {}
@@ -121,6 +121,7 @@ class MlflowWriter:
     def _connect(self) -> None:
         """Connect, and find the runs that the study has already."""
         prepare_environment()
+        write_quickly(self._uri)
         from mlflow import MlflowClient
 
         client = MlflowClient(self._uri)
@@ -143,6 +144,7 @@ class MlflowWriter:
             for run in page:
                 planned = run.data.tags.get(Tag.SLOT, "")
                 self._runs[planned] = run.info.run_id
+                self._places[run.info.run_id] = run.info.artifact_uri
                 self._params[planned] = dict(run.data.params)
                 if run.info.status == "FINISHED":
                     self._finished.add(planned)
@@ -240,6 +242,7 @@ class MlflowWriter:
             return
         run = self._client.create_run(self._experiment, tags=tags, run_name=event["name"], start_time=event["time_ms"])
         self._runs[planned] = run.info.run_id
+        self._places[run.info.run_id] = run.info.artifact_uri
         self._log_data(run.info.run_id, event)
 
     def _log_data(self, run: str, event: Mapping[str, Any]) -> None:
@@ -276,16 +279,7 @@ class MlflowWriter:
         run = self._runs[planned]
         texts, figures = event.get("texts", {}), event.get("figures", {})
         if texts or figures:
-            with TemporaryDirectory(prefix="robustune-") as folder:  # all at once: each call asks for the run first
-                for name in (*texts, *figures):
-                    (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
-                for name, text in texts.items():
-                    (Path(folder) / name).write_text(text, encoding="utf-8")
-                for name, figure in figures.items():
-                    draw_figure(figure).save(Path(folder) / name, compress_level=_PNG_COMPRESSION)
-                if self._artifacts is not None and not lies_beside(self._uri, self._artifacts):
-                    keep_artifacts(self._uri, run, self._artifacts)
-                self._client.log_artifacts(run, folder)
+            self._keep_files(run, texts, figures)
         if event.get("network"):
             self._log_network(run, event["network"])
         self._client.set_terminated(run, status=event["status"], end_time=event["time_ms"])
@@ -296,6 +290,20 @@ class MlflowWriter:
             self._store_view(run, View.ANSWER, answer_view(self._study, self._cells))
         if planned == SWEEP:
             self._end_leftovers()
+
+    def _keep_files(self, run: str, texts: Mapping[str, str], figures: Mapping[str, Any]) -> None:
+        """Write a run's files: at once to where they belong, or by way of MLflow where that is a server's matter."""
+        place = None
+        if self._artifacts is not None and lies_beside(self._uri, self._artifacts):
+            place = folder_of(self._places[run])
+        elif self._artifacts is not None:
+            place = folder_of(keep_artifacts(self._uri, run, self._artifacts))
+        if place is not None:
+            write_files(place, texts, figures)
+            return
+        with TemporaryDirectory(prefix="robustune-") as folder:  # all at once: each call asks for the run first
+            write_files(Path(folder), texts, figures)
+            self._client.log_artifacts(run, folder)
 
     def _log_network(self, run: str, network: Mapping[str, str]) -> None:
         """Log a network as a model of its group's run, or, of a proposal, of its own, and of the sweep's."""

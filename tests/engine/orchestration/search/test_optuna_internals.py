@@ -11,8 +11,6 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from engine.orchestration.search import optuna_internals
 from engine.orchestration.search.optuna_internals import (
     STUDIES_TABLE,
-    database_of,
-    drop_connections,
     storage_of,
     study_id,
     trial_id,
@@ -66,18 +64,9 @@ def test_the_methods_of_a_storage_that_trials_are_written_by_are_there() -> None
     assert missing == [], changed(f"BaseStorage's {missing}")
 
 
-def test_a_database_has_its_engine_its_table_of_studies_and_connections_that_can_be_dropped(tmp_path) -> None:
+def test_a_database_has_a_table_of_studies(tmp_path) -> None:
     storage = RDBStorage(f"sqlite:///{tmp_path / 'optuna.db'}")
-    engine = database_of(storage)
-    assert isinstance(engine, sqlalchemy.Engine), changed("RDBStorage.engine")
-    assert sqlalchemy.inspect(engine).has_table(STUDIES_TABLE), changed("the name of its table of studies")
-    heard: list[object] = []
-    sqlalchemy.event.listen(engine, "connect", lambda connection, _: heard.append(connection))
-    optuna.create_study(storage=storage)
-    assert heard == []
-    drop_connections(storage)
-    optuna.create_study(storage=storage)
-    assert len(heard) == 1, changed("how RDBStorage keeps its connections")
+    assert sqlalchemy.inspect(storage.engine).has_table(STUDIES_TABLE), changed("the name of its table of studies")
 
 
 def test_no_other_file_uses_what_is_private_of_optuna() -> None:

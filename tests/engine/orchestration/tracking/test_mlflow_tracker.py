@@ -1,3 +1,5 @@
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,9 @@ def test_a_trial_is_a_child_run_with_everything_a_person_compares(home: Path) ->
     }
     assert Path(parent.info.artifact_uri.removeprefix("file://"), "answer.txt").read_text() == "42"
     assert setup.spool.pending()[0] == []
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert not list((home / "mlartifacts").rglob(".*"))
 
 
 def test_an_interrupted_run_is_found_again_and_nothing_doubles(home: Path) -> None:

@@ -18,8 +18,8 @@ _LOOK_AGAIN_S = (0.1, 0.2, 0.4, 0.8, 1.6)
 def open_storage(url: str, *, to_write: bool = True) -> BaseStorage:
     """Return Optuna's storage at a URL.
 
-    SQLite gets a write-ahead log, with which those who read, such as optuna-dashboard, do not hold up those who write. A
-    server's connections are looked at before they are used, see ``connection_options``.
+    SQLite gets a write-ahead log, with which those who read, such as optuna-dashboard, do not hold up those who write.
+    A server's connections are looked at before they are used, see ``connection_options``.
 
     Raises:
         Exception: whatever the database's driver raises when it cannot be used.
@@ -56,4 +56,3 @@ def holds_studies(url: str) -> bool:
         return sqlalchemy.inspect(engine).has_table(STUDIES_TABLE)
     finally:
         engine.dispose()
-

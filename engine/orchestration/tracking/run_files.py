@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,16 +24,20 @@ def write_files(folder: Path, texts: Mapping[str, str], figures: Mapping[str, An
         figures: {file's name: what ``draw_figure`` makes an image of}.
     """
     for name, text in texts.items():
-        _write(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        with _whole(folder / name) as scratch:
+            scratch.write_text(text, encoding="utf-8")
     for name, figure in figures.items():
         image = draw_figure(figure)
-        _write(folder / name, lambda path, image=image: image.save(path, "PNG", compress_level=_PNG_COMPRESSION))
+        with _whole(folder / name) as scratch:
+            image.save(scratch, "PNG", compress_level=_PNG_COMPRESSION)
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a file to be written that takes a path's place once it is."""
     scratch = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(scratch)
+    yield scratch
     scratch.replace(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 from engine.errors import InputError
 
 _FEW_LEVELS = 32
-_CHUNK = 4096
+_PIXELS_AT_ONCE = 2**24
+"""Values that are looked at together; what is compared takes as many bytes again."""
 
 
 def check_split(part: str, images: Tensor, labels: Tensor, indices: Tensor, n_classes: int) -> None:
@@ -70,7 +72,8 @@ def check_memory(n_images: int, channels: int, side: int) -> None:
 
 def all_alike(images: Tensor | np.ndarray) -> bool:
     """Return whether all images (n, …) are the first one; most often the second one ends the search."""
-    starts = (1, 2, *range(_CHUNK, len(images), _CHUNK))
+    size = _images_at_once(images)
+    starts = (1, *range(2, len(images), size))
     ends = (*starts[1:], len(images))
     pixels = images.numpy() if isinstance(images, Tensor) else images
     return all(
@@ -83,11 +86,20 @@ def notes_on_values(*parts: Tensor) -> tuple[str, ...]:
     """Return what a person should know of a set's images (n, c, h, w), a sentence each: flat ones, a narrow range."""
     notes = []
     total = sum(map(len, parts))
-    chunks = [chunk.flatten(1) for images in parts for chunk in images.split(_CHUNK)]
-    n_flat = sum(int((chunk == chunk[:, :1]).all(1).sum()) for chunk in chunks)
+    extents = [
+        torch.stack(chunk.flatten(1).aminmax(dim=1))
+        for images in parts
+        for chunk in images.split(_images_at_once(images))
+    ]
+    lows, highs = torch.cat(extents, dim=1)
+    n_flat = int((lows == highs).sum())
     if n_flat:
         notes.append(f"{n_flat:,} of {total:,} images are flat: one value everywhere")
-    low, high = min(int(images.min()) for images in parts), max(int(images.max()) for images in parts)
+    low, high = int(lows.min()), int(highs.max())
     if high - low < _FEW_LEVELS:
         notes.append(f"the images use the values {low} to {high} of 0 to 255 alone")
     return tuple(notes)
+
+
+def _images_at_once(images: Tensor | np.ndarray) -> int:
+    return max(1, _PIXELS_AT_ONCE // math.prod(images.shape[1:]))

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from engine.data.checks import all_alike
 from engine.data.dataset import Split
+from engine.data.scratch import scratch
+from engine.data.streamed import like
 from engine.errors import InputError, unknown_name
 
 N_SEVERITIES = 5
@@ -81,11 +83,12 @@ class CorruptionFiles:
             raise InputError(f"severity must be from 1 to {N_SEVERITIES}, got {severity!r}")
         pixels, first = self._files[name], (severity - 1) * self._n
         clean = self._clean.images
-        images = torch.empty(clean.shape, dtype=clean.dtype, device=clean.device)
+        is_whole = isinstance(clean, Tensor)
+        images = scratch(clean.shape, clean.dtype, clean.device if is_whole else "cpu")
         for done in range(0, len(images), _CHUNK):  # no second set of this size
             places = self._places[done : done + _CHUNK]
             images[done : done + _CHUNK] = torch.from_numpy(pixels[first + places]).permute(0, 3, 1, 2)
-        return Split(images, self._clean.labels, self._clean.indices)
+        return Split(like(clean, images), self._clean.labels, self._clean.indices)
 
     def content_hashes(self) -> dict[str, str]:
         """Return {corruption: SHA-256 of its file, 32 hexadecimal digits}; the published folders take seconds.

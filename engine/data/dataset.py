@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.data.checks import check_split
-from engine.data.streamed import Change, Images
+from engine.data.streamed import Change, Images, kept
 from engine.digest import digest
 from engine.errors import InputError
 from engine.registry import Registry
@@ -46,6 +46,10 @@ class Split:
         if isinstance(self.images, Tensor):
             return Split(change(self.images, self.indices), self.labels, self.indices)
         return Split(self.images.changed(change, self.indices), self.labels, self.indices)
+
+    def kept(self) -> Split:
+        """Return the split with the change of its images made once, not whenever a part of them is read."""
+        return Split(kept(self.images), self.labels, self.indices)
 
     def to(self, device: torch.device | str) -> Split:
         """Return the split on a device."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from engine.data.scratch import scratch
+
 PIXELS_A_BATCH = 2**21
 """Of what is only run through a network: 41 images of 224 pixels. A network's maps take some hundred bytes a pixel."""
 RESIDENT_SHARE = 0.4
@@ -101,9 +103,7 @@ class StreamedImages:
     def to(self, device: torch.device | str) -> StreamedImages:
         """Return the images for a device: copied there if its free memory takes them easily, else streamed to it."""
         device = torch.device(device)
-        if device.type == "cuda" and self._nbytes() <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-            return self.resident(device)
-        return replace(self, device=device)
+        return self.resident(device) if self._fit(device) else replace(self, device=device)
 
     def resident(self, device: torch.device | str) -> StreamedImages:
         """Return the images with a copy of them on a device."""
@@ -114,12 +114,21 @@ class StreamedImages:
             stored[start : start + size] = batch
         return replace(self, stored=stored, rows=torch.arange(len(self)), device=torch.device(device))
 
+    def kept(self) -> StreamedImages:
+        """Return the images with their change made once, a batch at a time, and kept as ``scratch`` keeps them."""
+        stored = scratch(self.shape, self.dtype, self.device if self._fit(self.device) else "cpu")
+        size = batch_size(self, len(self))
+        for start, batch in zip(range(0, len(self), size), self.split(size), strict=True):
+            stored[start : start + size] = batch
+        return replace(StreamedImages.of(stored), device=self.device)
+
     def whole(self) -> Tensor:
         """Return all of them as one tensor: for sets that are known to be small."""
         return self[:]
 
-    def _nbytes(self) -> int:
-        return self.shape.numel()
+    def _fit(self, device: torch.device) -> bool:
+        """Return whether a GPU's free memory takes them easily."""
+        return device.type == "cuda" and self.shape.numel() <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 Images = Tensor | StreamedImages
@@ -132,7 +141,12 @@ def whole(images: Images) -> Tensor:
 
 def like(images: Images, made: Tensor) -> Images:
     """Return what was made of images in the form that they have: of streamed ones, it is read in batches too."""
-    return made if isinstance(images, Tensor) else StreamedImages.of(made)
+    return made if isinstance(images, Tensor) else replace(StreamedImages.of(made), device=images.device)
+
+
+def kept(images: Images) -> Images:
+    """Return images whose change is made once, not whenever a part of them is read."""
+    return images if isinstance(images, Tensor) else images.kept()
 
 
 def batch_size(images: Images, usual: int) -> int:

@@ -12,7 +12,13 @@ from engine.ranking.filters import FilterUnit, filter_layers, filter_units
 from engine.ranking.maps import activation_maps
 from engine.ranking.rankings import FilterRanking, make_ranking, rank_filters
 from engine.ranking.selection import n_selected, select_filters
-from engine.ranking.streaming import check_distance, exemplar_distances, map_features, paired_distances
+from engine.ranking.streaming import (
+    check_distance,
+    exemplar_distances,
+    map_features,
+    paired_distances,
+    pixel_features,
+)
 
 __all__ = [
     "CONTROLS",
@@ -37,6 +43,7 @@ __all__ = [
     "mean_activations",
     "n_selected",
     "paired_distances",
+    "pixel_features",
     "pooled_distances",
     "random_exemplars",
     "random_pair",

@@ -10,6 +10,7 @@ import torch
 KEPT_DIRECTIONS = 64
 _SAMPLE = 1024  # points that the main directions are taken from
 _CANDIDATES = 512  # points whose sums are computed before the bounds are looked at again
+_VALUES_AT_ONCE = 2**25  # of long points; each takes eight bytes, and their differences from the mean as many again
 _ROUNDING = 1e-5  # relative, of float32 sums, with a margin
 
 
@@ -31,7 +32,8 @@ def euclidean_medoid(points: torch.Tensor) -> int:
         with _full_products():
             sums = _sums_of_candidates(points, near)
         candidates = _near_best(sums, near)
-        exact = torch.cat([_sums_to_all(points, block, centre) for block in candidates.split(_CANDIDATES)])
+        blocks = candidates.split(_at_once(points, _CANDIDATES))
+        exact = torch.cat([_sums_to_all(points, block, centre) for block in blocks])
         off = float((exact - sums[candidates]).abs().max() / exact.min().clamp_min(1e-300))
         if 2 * off <= near or len(candidates) == len(points):
             return int(candidates[_near_best(exact, 1e-12)[0]])
@@ -49,9 +51,16 @@ def _sums_of_candidates(points: torch.Tensor, near: float) -> torch.Tensor:
 
 def euclidean_distances(points: torch.Tensor) -> torch.Tensor:
     """Return all distances between the points, ``(n, n)`` float64."""
-    moved = points.double() - points.double().mean(dim=0)
-    squared = moved.square().sum(dim=1)
-    return _apart(moved, squared, moved, squared).fill_diagonal_(0)
+    blocks = points.split(_at_once(points, len(points)))
+    if len(blocks) == 1:
+        moved, squared = _centred(points.double(), points.double().mean(dim=0))
+        return _apart(moved, squared, moved, squared).fill_diagonal_(0)
+    mean = torch.stack([block.double().sum(dim=0) for block in blocks]).sum(dim=0) / len(points)
+    rows = []
+    for block in blocks:
+        here = _centred(block.double(), mean)
+        rows.append(torch.cat([_apart(*here, *_centred(other.double(), mean)) for other in blocks], dim=1))
+    return torch.cat(rows).fill_diagonal_(0)
 
 
 def _near_best(sums: torch.Tensor, near: float) -> torch.Tensor:
@@ -71,7 +80,7 @@ def sums_by_bounds(points: torch.Tensor, near: float = _ROUNDING) -> torch.Tenso
     bounds = summed_distances(_shortened(points, centre))
     order = bounds.argsort()
     sums = torch.full_like(bounds, torch.inf)
-    for block in order.split(_CANDIDATES):
+    for block in order.split(_at_once(points, _CANDIDATES)):
         limit = sums.min() * (1 + near)
         if bounds[block[0]] > limit:
             break
@@ -83,7 +92,7 @@ def sums_by_bounds(points: torch.Tensor, near: float = _ROUNDING) -> torch.Tenso
 
 def _shortened(points: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
     """Return ``(n, kept + 1)`` float32: coordinates along the main directions of a sample, and what is left over."""
-    sample, _ = _centred(points[:: -(-len(points) // _SAMPLE)], centre)
+    sample, _ = _centred(points[:: -(-len(points) // _at_once(points, _SAMPLE))], centre)
     weights = torch.linalg.eigh(sample @ sample.T).eigenvectors[:, -KEPT_DIRECTIONS:]
     basis = torch.linalg.qr(sample.T @ weights).Q
     short = []
@@ -145,6 +154,11 @@ def _apart(
 def rows_at_once(points: torch.Tensor) -> int:
     """Return how many points make a block: at most 512, fewer where they are long."""
     return max(1, min(512, 2**24 // points.shape[1]))
+
+
+def _at_once(points: torch.Tensor, usual: int) -> int:
+    """Return how many points are computed with together: fewer than usual where they are long."""
+    return max(KEPT_DIRECTIONS, min(usual, _VALUES_AT_ONCE // points.shape[1]))
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import torch
 
+from engine.data.scratch import scratch
 from engine.errors import InputError, unknown_name
 from engine.ranking.euclidean import euclidean_distances, euclidean_medoid, rows_at_once
 from engine.ranking.medoids import k_medoids
@@ -54,11 +57,15 @@ def find_exemplar(
         raise unknown_name("metric", metric, METRICS)
     if not 1 <= n_exemplars <= len(points):
         raise InputError(f"`n_exemplars` must be from 1 to the number of images, {len(points)}, got {n_exemplars}")
-    if points.is_floating_point() and not torch.isfinite(points).all():
+    if points.is_floating_point() and not _are_finite(points):
         raise InputError("features hold NaN or infinite values")
     if n_exemplars > 1:
         return _several(points, metric, n_exemplars, seed, package)
     return torch.tensor([_hamming_medoid(points) if metric == "hamming" else euclidean_medoid(points)])
+
+
+def _are_finite(points: torch.Tensor) -> bool:
+    return bool(torch.stack([torch.isfinite(block).all() for block in points.split(rows_at_once(points))]).all())
 
 
 def _hamming_medoid(points: torch.Tensor) -> int:
@@ -73,14 +80,15 @@ def _hamming_medoid(points: torch.Tensor) -> int:
 
 
 def _several(points: torch.Tensor, metric: str, n_exemplars: int, seed: int, package: str | None) -> torch.Tensor:
-    drawn = torch.arange(len(points))
+    drawn, chosen = torch.arange(len(points)), points
     if len(points) > MAX_CLUSTERED:
         if n_exemplars > MAX_CLUSTERED:
             raise InputError(f"`n_exemplars` must be at most {MAX_CLUSTERED}, got {n_exemplars}")
         drawn = torch.randperm(len(points), generator=generator(seed, "exemplars"))[:MAX_CLUSTERED].sort().values
-    chosen = points[drawn.to(points.device)]
+        chosen = scratch((len(drawn), points.shape[1]), points.dtype, points.device)
+        torch.index_select(points, 0, drawn.to(points.device), out=chosen)
     if metric == "hamming":
-        chosen = chosen > 0
+        chosen = _positive(chosen)
     distances = euclidean_distances(chosen)
     if metric == "hamming":
         distances = distances.square_().round_()  # ones and zeros: the squared Euclidean distance counts what differs
@@ -92,7 +100,17 @@ def _several(points: torch.Tensor, metric: str, n_exemplars: int, seed: int, pac
 def _first_of_equals(points: torch.Tensor) -> torch.Tensor:
     """Return the index of the first point that equals each, ``(n,)`` int64."""
     seen: dict[bytes, int] = {}
-    lines = points.cpu()
-    if lines.is_floating_point():
-        lines = lines.to(torch.promote_types(lines.dtype, torch.float32)) + 0  # −0 becomes 0
-    return torch.tensor([seen.setdefault(line.tobytes(), index) for index, line in enumerate(lines.numpy())])
+    found: list[int] = []
+    for block in points.split(rows_at_once(points)):
+        lines = block.cpu()
+        if lines.is_floating_point():
+            lines = lines.to(torch.promote_types(lines.dtype, torch.float32)) + 0  # −0 becomes 0
+        for line in lines.numpy():
+            found.append(seen.setdefault(sha256(line.tobytes()).digest(), len(found)))
+    return torch.tensor(found)
+
+
+def _positive(points: torch.Tensor) -> torch.Tensor:
+    """Return where points are above 0, bool ``(n, d)``."""
+    found = scratch(points.shape, torch.bool, points.device)
+    return torch.gt(points, 0, out=found)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
+from engine.data.streamed import Images
 from engine.errors import InputError, unknown_name
 from engine.precision import in_full, network_pass
 from engine.ranking.filters import FilterUnit, filter_units, wanted_layers
@@ -18,7 +19,7 @@ BATCH = 256
 
 def activation_maps(
     model: nn.Module,
-    images: torch.Tensor,
+    images: Images,
     layers: str | Iterable[str] | None = None,
     *,
     at: str = "activation",
@@ -31,7 +32,7 @@ def activation_maps(
 
     Args:
         model: takes float images in [0, 1].
-        images: ``(n, c, h, w)``, float in [0, 1] or uint8, on any device; each batch goes to the model's.
+        images: ``(n, c, h, w)``, float in [0, 1] or uint8, on any device, or streamed; each batch goes to the model's.
         layers: a name, several, or None for all of ``filter_layers``.
         at: "convolution", the layer's own output; "normalisation", after the normalisation that takes it directly (the
             convolution's where there is none); "activation", after the activation that takes this directly, and the
@@ -55,9 +56,9 @@ def activation_maps(
     return _batches(model, images, {layer: units[layer] for layer in wanted}, at, batch_size)
 
 
-def check_images(images: torch.Tensor) -> None:
+def check_images(images: Images) -> None:
     """Raise ``InputError`` unless these are images ``(n, c, h, w)``, at least one, uint8 or floating point."""
-    if not isinstance(images, torch.Tensor) or images.ndim != 4:
+    if not isinstance(images, Images) or images.ndim != 4:
         raise InputError(f"images must be a tensor (n, c, h, w), got {getattr(images, 'shape', type(images).__name__)}")
     if len(images) == 0:
         raise InputError("the set of images is empty")
@@ -66,7 +67,7 @@ def check_images(images: torch.Tensor) -> None:
 
 
 def _batches(
-    model: nn.Module, images: torch.Tensor, units: dict[str, FilterUnit], at: str, batch_size: int
+    model: nn.Module, images: Images, units: dict[str, FilterUnit], at: str, batch_size: int
 ) -> Iterator[dict[str, torch.Tensor]]:
     sources = {layer: _source(unit, at) for layer, unit in units.items()}
 

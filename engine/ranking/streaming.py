@@ -7,6 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from engine.data.scratch import scratch
+from engine.data.streamed import Images
+from engine.data.streamed import batch_size as batch_size_for
 from engine.errors import InputError
 from engine.ranking.distances import DISTANCES, layers_distances
 from engine.ranking.filters import wanted_layers
@@ -43,8 +46,8 @@ def check_distance(
 
 def paired_distances(
     model: nn.Module,
-    clean: torch.Tensor,
-    noisy: torch.Tensor,
+    clean: Images,
+    noisy: Images,
     layers: str | Iterable[str] | None = None,
     *,
     distance: str = "emd_1d",
@@ -133,9 +136,25 @@ def exemplar_distances(
     return {layer: distances.mean(dim=0) for layer, distances in pairs.items()}
 
 
+def pixel_features(images: Images) -> torch.Tensor:
+    """Return images' pixels, each image's in one line, as features for ``find_exemplar``: ``(n, c·h·w)`` in [0, 1].
+
+    Those of streamed images are on the CPU, those of a tensor on its device.
+
+    Args:
+        images: uint8 ``(n, c, h, w)``.
+    """
+    device = images.device if isinstance(images, torch.Tensor) else "cpu"
+    features = scratch((len(images), images.shape[1:].numel()), torch.float32, device)
+    size = batch_size_for(images, len(images))
+    for start, batch in zip(range(0, len(images), size), images.split(size), strict=True):
+        features[start : start + size] = batch.flatten(1).float() / 255
+    return features
+
+
 def map_features(
     model: nn.Module,
-    images: torch.Tensor,
+    images: Images,
     layer: str,
     *,
     positive: bool = False,
@@ -164,7 +183,7 @@ def map_features(
         lines = maps[layer].flatten(1)
         lines = (lines > 0 if positive else lines).cpu()
         if features is None:
-            features = lines.new_empty(len(images), lines.shape[1])
+            features = scratch((len(images), lines.shape[1]), lines.dtype)
         features[done : done + len(lines)] = lines
         done += len(lines)
     assert features is not None  # an empty set of images was refused

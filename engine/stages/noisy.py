@@ -11,7 +11,6 @@ from torch import Tensor
 
 from engine.corruptions import distort
 from engine.data import DataSet, Split
-from engine.data.streamed import like, whole
 from engine.seeds import derive_seed, generator
 from engine.stages.budget import HELD_OUT, ONE_IN, NoisyBudget
 
@@ -32,9 +31,8 @@ def noisy_and_clean(data: DataSet, distortion: Mapping[str, Any], *, seed: int) 
     n = distortion["n_images"]
     order = torch.randperm(len(data.train), generator=generator(seed, "noisy images"))
     clean = data.train.take(order[:n])
-    noisy = distorted(clean, distortion, seed=seed)
-    made = Split(like(clean.images, whole(noisy.images)), noisy.labels, noisy.indices)  # not anew in every epoch
-    return made, clean, data.train.take(order[n : 2 * n])
+    noisy = distorted(clean, distortion, seed=seed).kept()  # not made anew in every epoch
+    return noisy, clean, data.train.take(order[n : 2 * n])
 
 
 @dataclass(frozen=True)

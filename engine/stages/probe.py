@@ -7,13 +7,14 @@ settings are no part of a stage's key, and an epoch's record says whose probe it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engine.corruptions import corrupt
 from engine.data import DataSet, Split
-from engine.data.streamed import like, whole
 from engine.metrics import classification_error
 from engine.metrics.classification import error_and_loss
 from engine.result_names import PROBE_ERROR, TUNED_ERROR, VALIDATION_ERROR, VALIDATION_LOSS
@@ -42,21 +43,25 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
     """
     validation = _spread(data.validation, settings["n_probe"])
     cells = [(name, severity) for name in settings["corruptions"] for severity in settings["severities"]]
-    clean = whole(validation.images)
-    images = clean.clone()
-    turn = torch.arange(len(validation), device=images.device) % len(cells)
-    for number, (name, severity) in enumerate(cells):
-        chosen = (turn == number).nonzero().flatten()
-        if len(chosen):
-            images[chosen] = corrupt(
-                clean[chosen],
-                name,
-                severity,
-                seed=corruption_seed(VALIDATION),
-                indices=validation.indices[chosen],
-                table=settings["table"],
-            )
-    return Split(like(validation.images, images), validation.labels, validation.indices)
+
+    def change(clean: Tensor, positions: Tensor) -> Tensor:
+        images = clean.clone()
+        for number, (name, severity) in enumerate(cells):
+            chosen = (positions % len(cells) == number).nonzero().flatten()
+            if len(chosen):
+                images[chosen] = corrupt(
+                    clean[chosen],
+                    name,
+                    severity,
+                    seed=corruption_seed(VALIDATION),
+                    indices=validation.indices[positions[chosen]],
+                    table=settings["table"],
+                )
+        return images
+
+    positions = torch.arange(len(validation), device=validation.labels.device)
+    probe = Split(validation.images, validation.labels, positions).changed(change).kept()
+    return replace(probe, indices=validation.indices)
 
 
 def _spread(split: Split, n: int) -> Split:

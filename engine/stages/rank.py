@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.data import Split
-from engine.data.streamed import batch_size, whole
+from engine.data.streamed import batch_size
 from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
 from engine.ranking import (
@@ -22,6 +22,7 @@ from engine.ranking import (
     make_ranking,
     map_features,
     paired_distances,
+    pixel_features,
     random_exemplars,
     rank_filters,
 )
@@ -220,8 +221,8 @@ def _paired(network: nn.Module, clean: Split, noisy: Split, settings: Mapping[st
     """Return the distances between all clean images and their noisy versions, {layer: (n, f)}."""
     return paired_distances(
         network,
-        whole(clean.images),
-        whole(noisy.images),
+        clean.images,
+        noisy.images,
         settings["layers"],
         distance=settings["distance"],
         at=settings["at"],
@@ -254,13 +255,12 @@ def _exemplars(
         drawn = random_exemplars(len(split.images), settings["n_exemplars"], seed=seed, purpose=purpose)
         return drawn.to(split.images.device)
     if settings["features"] == "pixels":
-        features = whole(split.images).flatten(1).float() / 255
+        features = pixel_features(split.images)
     else:
         positive = settings["metric"] == "hamming"
         of_layer = layer if settings["features"] == "maps" else settings["features"]
         size = batch_size(split.images, BATCH)
-        images = whole(split.images)
-        features = map_features(network, images, of_layer, positive=positive, at=settings["at"], batch_size=size)
+        features = map_features(network, split.images, of_layer, positive=positive, at=settings["at"], batch_size=size)
     positions = find_exemplar(
         features,
         settings["metric"],

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from engine.data import Split
+from engine.data.scratch import scratch
 from engine.data.streamed import batch_size
 from engine.metrics.classification import as_input
 from engine.precision import in_full, network_pass
@@ -47,9 +48,15 @@ class CutNetwork:
     def features(self, split: Split) -> Split:
         """Return a split with the features (n, d) in the place of the images."""
         size = batch_size(split.images, _BATCH)
-        with network_pass(split.labels.device):
-            batches = [in_full(self.frozen(as_input(images))) for images in split.images.split(size)]
-        return Split(torch.cat(batches), split.labels, split.indices)
+        features: Tensor | None = None
+        for start, images in zip(range(0, len(split), size), split.images.split(size), strict=True):
+            with network_pass(images.device):
+                found = in_full(self.frozen(as_input(images)))
+            if features is None:
+                features = scratch((len(split), self.n_features), found.dtype, found.device)
+            features[start : start + size] = found
+        assert features is not None  # a split has images
+        return Split(features, split.labels, split.indices)
 
 
 def cut_network(network: nn.Module, tuned: Collection[str], example: Tensor) -> CutNetwork | None:

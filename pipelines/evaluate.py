@@ -14,6 +14,7 @@ import torch
 import tyro
 
 from engine import variables
+from engine.conversion import home_found
 from engine.data import DataInfo
 from engine.errors import InputError
 from engine.exporting.exported import WEIGHTS, exported_settings, read_config
@@ -23,6 +24,7 @@ from engine.metrics import Baseline, corruption_scores, load_baseline
 from engine.metrics.scores import rows_to_table
 from engine.models.libraries import is_of_library
 from engine.report.error_grid import error_grid
+from engine.report.leaderboard import check_files, check_tested, read_fields, write_leaderboard
 from engine.report.terminal import make_console, say
 from engine.settings import TrialConfig
 from engine.stages import check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
@@ -60,6 +62,12 @@ class EvaluateOptions(ComputeOptions):
     """Settings to change: of data, evaluate, model and push_pull, such as data.n_test=1000 evaluate.severities=1,5."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the errors: .csv, one a line, or .json, with the scores and the network; both can be a baseline."""
+    leaderboard: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE ...")] = field(default=())
+    """Also write what RobustBench's leaderboard against corruptions takes, of the published CIFAR-10-C or CIFAR-100-C
+    whole (--set data.corruption_files=FOLDER): NAME.json, the network's entry, and NAME.csv, its accuracies by cell."""
+    entry: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE ...")] = field(default=())
+    """What the leaderboard's entry says and nothing measures: link, name (the paper's), authors, additional_data,
+    venue, architecture, reported, footnote; what is not given is null in it."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
         variables.STORE, variables.path
     )
@@ -70,6 +78,7 @@ def main(options: EvaluateOptions) -> int:
     """Test the network, print its table and write what is asked for."""
     console = make_console()
     given = check_options(options)
+    fields = read_fields(options.entry)
     device = options.set_up()
     baseline = None if options.baseline is None else load_baseline(options.baseline)
     store = open_store(options.store or options.home / "store")
@@ -80,8 +89,10 @@ def main(options: EvaluateOptions) -> int:
     check_shape(options.network, info)
     plan = plan_trial(config, info, device=device.type, threads=torch.get_num_threads())
     check_weights(plan, store)
+    tested = plan.judged.settings
+    if options.leaderboard:
+        check_tested(info, tested)
     if baseline is not None:
-        tested = plan.judged.settings
         baseline.check(tested["corruptions"], tested["severities"])
     say(
         console,
@@ -97,6 +108,8 @@ def main(options: EvaluateOptions) -> int:
     if options.output is not None:
         write_output(options, config, info, errors, baseline)
         say(console, f"wrote {options.output}")
+    if options.leaderboard:
+        say(console, *write_leaderboard(leaderboard_files(options), info, errors["test"], fields))
     return 0
 
 
@@ -119,7 +132,18 @@ def check_options(options: EvaluateOptions) -> dict[str, Any]:
         if options.output.suffix not in FORMATS:
             raise InputError(f"`--output` must end in {' or '.join(FORMATS)}, got {options.output}")
         require_folder(options.output, "the table")
+    files = leaderboard_files(options)
+    check_files(files)
+    for file in files:
+        require_folder(file, "the leaderboard's file")
+    if options.entry and not options.leaderboard:
+        raise InputError("`--entry` says what a leaderboard's entry has: name its file by --leaderboard NAME.json")
     return given
+
+
+def leaderboard_files(options: EvaluateOptions) -> list[Path]:
+    """Return the files that are to be written for the leaderboard."""
+    return [home_found(Path(file)) for file in options.leaderboard]
 
 
 def network_settings(

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,6 +13,7 @@ from engine.corruptions import corrupt
 from engine.data import open_reader
 from engine.exporting import export_network
 from engine.metrics import mean_calibration, predict
+from engine.report import leaderboard
 from engine.settings import DataSettings
 from engine.stages import prepare_data
 from engine.stages.network import build_network
@@ -146,3 +148,42 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_computed(evaluate, 
     code, _, errors = evaluate("--network", exported, settings=("finetune.which=most",))
     assert code == 2
     assert "the setting 'finetune.which' says nothing here, where nothing is trained" in errors
+
+
+def test_the_leaderboard_s_files_are_written_of_published_images_alone(evaluate, exported, tmp_path, monkeypatch):
+    entry = tmp_path / "Mine2026Robust.json"
+    asked = ("--network", exported, "--leaderboard", entry, tmp_path / "Mine2026Robust.csv", "--entry")
+    code, _, errors = evaluate(*asked, "name=Mine")
+    assert code == 2
+    assert "RobustBench's leaderboard is about cifar10 and cifar100" in errors
+    for arguments, sentence in (
+        (asked, "unknown field of the leaderboard's entry 'nme' (did you mean 'name'?)"),
+        ((*asked[:2], "--entry"), "name its file by --leaderboard NAME.json"),
+        ((*asked[:3], tmp_path / "it.txt", "--entry"), "`--leaderboard` must end in .json or .csv"),
+        ((*asked[:3], tmp_path / "gone" / "it.json", "--entry"), "the leaderboard's file's folder does not exist"),
+    ):
+        code, _, errors = evaluate(*arguments, "nme=Mine")
+        assert code == 2
+        assert sentence in errors
+    for name, value in {"DATASETS": ("digits",), "N_TEST": 60, "SIDE": 16, "CHANNELS": 1, "SEVERITIES": (1, 5)}.items():
+        monkeypatch.setattr(leaderboard, name, value)
+    monkeypatch.setattr(leaderboard, "CORRUPTIONS", ("contrast",))
+    code, _, errors = evaluate(*asked, "name=Mine")
+    assert code == 2
+    assert "corrupted images made here instead of the published" in errors
+    _, data = prepare_data(DataSettings(name="digits", n_test=60), open_store(tmp_path / "runs" / "store"))
+    (tmp_path / "published").mkdir()
+    pixels = data.test.images.permute(0, 2, 3, 1).numpy()
+    np.save(tmp_path / "published" / "contrast.npy", np.concatenate([pixels] * 5))
+    np.save(tmp_path / "published" / "labels.npy", np.tile(data.test.labels.numpy().astype(np.uint8), 5))
+    files = (*SETTINGS, f"data.corruption_files={tmp_path / 'published'}")
+    code, printed, errors = evaluate(*asked, "name=Mine", "--output", tmp_path / "errors.json", settings=files)
+    assert (code, errors) == (0, "")
+    assert "--entry FIELD=VALUE fills in link, authors, additional_data" in " ".join(printed.split())
+    made, clean = json.loads(entry.read_text()), json.loads((tmp_path / "errors.json").read_text())["test"]["clean"]
+    assert 0 < clean < 1
+    assert made["clean_acc"] == made["corruptions_acc"] == f"{100 * (1 - clean):.2f}", "they are the clean images"
+    assert (made["name"], made["authors"], made["eps"]) == ("Mine", None, None)
+    rows = (tmp_path / "Mine2026Robust.csv").read_text().splitlines()
+    assert rows[:2] == [",contrast,contrast", ",1,5"]
+    assert rows[2].startswith("Mine2026Robust,0.")

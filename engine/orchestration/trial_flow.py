@@ -26,6 +26,7 @@ from engine.stages import StageSpec, TrialPlan, git_commit
 from engine.stages.steps import step_bases
 from engine.store import CorruptArtifactError, Store, StoreFaultError
 
+STOPPING = "stopping: trials under way end as interrupted, and what the tracking is to hear of them is written"
 _Taken = TypeVar("_Taken")
 
 
@@ -232,6 +233,10 @@ class TrialFlow:
         for group in results.groups():
             if group.name == name:
                 self._tracker.end_group(group, results)
+
+    def on_stop(self) -> None:
+        """Have it said at once that the trials stop: the end takes some seconds."""
+        self._screen.tell(STOPPING)
 
     def interrupt(self) -> None:
         """End all live trials as interrupted: a resumed sweep runs them again."""

@@ -50,6 +50,7 @@ class LiveScreen:
         self._counts: Counter[str] = Counter()
         self._live: dict[str, float] = {}
         self._best: tuple[float, str] | None = None
+        self._told: list[str] = []
         self._start = time.monotonic()
         self._in_notebook = in_notebook() and not console.is_terminal
         self._display: Display | None = None
@@ -80,6 +81,10 @@ class LiveScreen:
         self._counts[state] += 1
         if objective is not None and (self._best is None or objective < self._best[0]):
             self._best = (objective, trial)
+
+    def tell(self, line: str) -> None:
+        """Have a line said beside what changes, within half a second; a signal's handler, which may not print, can."""
+        self._told.append(line)
 
     @property
     def seconds(self) -> float:
@@ -112,6 +117,14 @@ class LiveScreen:
         return " | ".join(parts)
 
     def _show(self) -> None:
+        self._show_until_closed()
+        self._say_told()
+
+    def _say_told(self) -> None:
+        while self._told:
+            say(self._console, self._told.pop(0))
+
+    def _show_until_closed(self) -> None:
         if self._display is not None:
             self._show_in_place(self._display)
             return
@@ -120,11 +133,13 @@ class LiveScreen:
             return
         with Live(self._screen(), console=self._console, refresh_per_second=4, transient=True) as live:
             while not self._closed.wait(_REFRESH_S):
+                self._say_told()
                 self._last = self._statistics() or self._last
                 live.update(self._screen())
 
     def _show_in_place(self, display: Display) -> None:
         while not self._closed.wait(_CELL_S):
+            self._say_told()
             self._last = self._statistics() or self._last
             display.update(self.line(), *self._notes())
         display.update(self.line())
@@ -132,6 +147,7 @@ class LiveScreen:
     def _print_lines(self) -> None:
         next_line = time.monotonic() + _LINE_S
         while not self._closed.wait(_REFRESH_S):
+            self._say_told()
             if time.monotonic() >= next_line:
                 next_line += _LINE_S
                 self._last = self._statistics() or self._last

@@ -102,6 +102,9 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
         assert driver.wait(60) == 130, output.read_text()
     text = output.read_text()
     assert "stopped early: " in text
+    assert text.index("stopping: trials under way end as interrupted") < text.index("stages run in"), (
+        "it is said at once"
+    )
     assert "tracking is behind" not in text
     assert "Traceback" not in text
     assert "RUNNING" not in states(home)

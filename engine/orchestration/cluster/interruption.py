@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -37,6 +37,19 @@ def catch_signals() -> None:
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _pass_on)
+
+
+def say_first(tell: Callable[[], object]) -> None:
+    """Have something called at Ctrl-C, before what handles it now."""
+    handle = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handle):
+        return
+
+    def told(number: int, frame: FrameType | None) -> None:
+        tell()
+        handle(number, frame)
+
+    signal.signal(signal.SIGINT, told)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from engine.orchestration.cluster.interruption import say_first
 from engine.orchestration.cluster.light_trial import walk_trial
 from engine.orchestration.cluster.ray_internals import (
     many_pending_trials,
@@ -39,6 +40,9 @@ class TrialHandler(Protocol):
 
     def on_end(self, trial_id: str, *, error: bool) -> None:
         """End a trial."""
+
+    def on_stop(self) -> None:
+        """Hear that the trials are to stop, by Ctrl-C say; from within a signal's handler."""
 
 
 class StudySearcher(Searcher):
@@ -90,6 +94,20 @@ class PruningScheduler(FIFOScheduler):
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
+class StopNoted(tune.Callback):
+    """What passes on that Tune is told to stop: Tune itself says so where nobody looks."""
+
+    def __init__(self, handler: TrialHandler) -> None:
+        self._handler = handler
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Have Ctrl-C, which Tune handles by now, be heard of first."""
+        say_first(self._handler.on_stop)
+
+
 def run_trials(handler: TrialHandler, *, n_trials: int, folder: Path, name: str) -> None:
     """Run trials until the handler has none left.
 
@@ -112,6 +130,7 @@ def run_trials(handler: TrialHandler, *, n_trials: int, folder: Path, name: str)
             name=name,
             storage_path=str(folder.absolute()),
             verbose=0,
+            callbacks=[StopNoted(handler)],
             failure_config=tune.FailureConfig(max_failures=MAX_FAULTS),
         ),
     )

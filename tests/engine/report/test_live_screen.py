@@ -1,3 +1,5 @@
+import io
+
 import pytest
 from rich.console import Console
 
@@ -42,3 +44,13 @@ def test_machines_are_shown_where_there_are_several_or_one_is_wanted(counts: dic
         console.print(screen._screen())
     assert said in captured.get()
     assert ("machines" in captured.get()) is bool(said)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_is_told_is_said_beside_what_changes(is_terminal: bool) -> None:
+    console = Console(width=80, file=io.StringIO(), force_terminal=is_terminal, record=True)
+    screen = LiveScreen(console, n_total=8)
+    screen.start()
+    screen.tell("stopping [now]")
+    screen.stop()
+    assert console.export_text().count("stopping [now]") == 1

@@ -7,7 +7,7 @@ from types import FrameType
 
 import pytest
 
-from engine.orchestration.cluster.interruption import as_ctrl_c
+from engine.orchestration.cluster.interruption import as_ctrl_c, say_first
 
 
 @contextmanager
@@ -40,3 +40,20 @@ def test_sigterm_goes_to_whoever_handles_ctrl_c() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert heard == [signal.SIGINT]
+
+
+def test_ctrl_c_is_told_before_whoever_handles_it_hears_it() -> None:
+    heard: list[object] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        say_first(lambda: heard.append("told"))
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == ["told", signal.SIGINT]
+
+
+def test_ctrl_c_that_is_ignored_stays_so() -> None:
+    with interrupts_ignored():
+        say_first(lambda: pytest.fail("nobody presses it"))
+        signal.raise_signal(signal.SIGINT)

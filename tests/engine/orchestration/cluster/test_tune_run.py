@@ -68,6 +68,9 @@ class Handler:
     def on_end(self, trial_id: str, *, error: bool) -> None:
         self.ends[self.live.pop(trial_id)] = error
 
+    def on_stop(self) -> None:
+        self.heard["stop"] = []
+
 
 def test_trials_run_in_the_driver_and_each_comes_to_its_own_end(tmp_path, monkeypatch, ray_session) -> None:
     begun, left = [], []
@@ -130,3 +133,4 @@ def test_a_sweep_that_is_interrupted_waits_for_no_trial(tmp_path, monkeypatch, r
         run_trials(handler, n_trials=2, folder=tmp_path, name="sweep")
     assert time.monotonic() - began < 60
     assert sorted(left) == ["one", "other"]
+    assert "stop" in handler.heard, "it is said at once"

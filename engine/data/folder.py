@@ -6,7 +6,6 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from engine.data.checks import check_memory
 from engine.data.dataset import RawData, Split, register_dataset
 from engine.data.listing import shown
+from engine.data.parallel import in_order, n_threads
 from engine.data.parts import Parts, find_parts
 from engine.data.pictures import VERSION, decode, read_extent
 from engine.data.progress import counted
@@ -29,8 +29,7 @@ from engine.settings import DataSettings
 
 T = TypeVar("T")
 Allot = Callable[[str, tuple[int, ...]], np.ndarray]
-_CHUNK = 64
-_BYTES_OF_A_LARGE_FILE = 2**16
+_PIXELS_OF_A_LARGE_PICTURE = 64**2
 """Below that, Python's share of the decoding is so large that threads get into each other's way."""
 
 
@@ -117,7 +116,7 @@ class ImageFolder:
     @cached_property
     def _survey(self) -> Survey:
         with _quiet():
-            return survey((path for _, part in self._parts for path in part.paths), self._total)
+            return survey([path for _, part in self._parts for path in part.paths])
 
     @cached_property
     def _total(self) -> int:
@@ -173,7 +172,7 @@ class ImageFolder:
         return content
 
     def _each(self, work: Callable[[Path], T], paths: Sequence[Path], what: str) -> Iterator[T | PictureError]:
-        """Yield what work gives of each file, in their order, or why it is bad; large files in parallel."""
+        """Yield what work gives of each file, in their order, or why it is bad; large pictures in parallel."""
 
         def attempt(path: Path) -> T | PictureError:
             try:
@@ -181,16 +180,11 @@ class ImageFolder:
             except PictureError as error:
                 return error
 
-        def outcomes() -> Iterator[T | PictureError]:
-            if self._survey.n_bytes < _BYTES_OF_A_LARGE_FILE * self._total:
-                yield from map(attempt, paths)
-                return
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                for first in range(0, len(paths), _CHUNK):  # not all at once: what is decoded waits in memory
-                    yield from pool.map(attempt, paths[first : first + _CHUNK])
-
+        headers = self._survey.headers
+        n_pixels = sum(headers[path].side ** 2 for path in paths)
+        threads = n_threads() if n_pixels >= _PIXELS_OF_A_LARGE_PICTURE * len(paths) else 1
         with _quiet():
-            yield from counted(outcomes(), len(paths), what)
+            yield from counted(in_order(attempt, paths, threads=threads), len(paths), what)
 
     def _note_on_copies(self) -> tuple[str, ...]:
         """Return that test pictures are training pictures too, if any are."""

@@ -133,7 +133,8 @@ def decode(content: bytes, side: int, channels: int, scales: Scales, *, fit: Fit
         image = to_grey(image, scales) if is_wide(image.mode) else image
         if image.mode in _ALPHA or "transparency" in image.info:
             image = _over_black(image)
-        image = image.convert("L" if channels == 1 else "RGB")
+        mode = "L" if channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)  # it would copy what has the mode already
         if turn is not None:
             image = _turned(image, turn)
         if image.size != (side, side):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.data.listing import shown
+from engine.data.parallel import in_order, n_threads
 from engine.data.pictures import Header, read_header
 from engine.data.progress import counted
 from engine.data.wide import PictureError
 from engine.errors import InputError
 
+_READERS = 8
+"""Threads that read files: a header takes so little that more would wait for Python's lock."""
 LISTED = 10
 """How many files an error names; of the rest it tells the number."""
 
@@ -26,27 +29,36 @@ class Survey:
         digests: {file: SHA-256 of its content}, of all that can be read.
         headers: {file: header of its picture}, of all that are pictures.
         bad: {file: why it can't be used}.
-        n_bytes: length of all files.
     """
 
     digests: dict[Path, bytes] = field(default_factory=dict)
     headers: dict[Path, Header] = field(default_factory=dict)
     bad: dict[Path, str] = field(default_factory=dict)
-    n_bytes: int = 0
 
 
-def survey(paths: Iterable[Path], total: int) -> Survey:
+def survey(paths: Sequence[Path]) -> Survey:
     """Return what files say of themselves; bad ones are noted, and raise nothing."""
     found = Survey()
-    for path in counted(paths, total, "reading files"):
-        try:
-            content = read_content(path)
-            found.n_bytes += len(content)
-            found.digests[path] = hashlib.sha256(content).digest()
-            found.headers[path] = read_header(content)
-        except PictureError as error:
-            found.bad[path] = str(error)
+    looks = in_order(_look, paths, threads=min(_READERS, n_threads()))
+    for path, (content_digest, header, why_bad) in zip(paths, counted(looks, len(paths), "reading files"), strict=True):
+        if content_digest is not None:
+            found.digests[path] = content_digest
+        if header is not None:
+            found.headers[path] = header
+        if why_bad is not None:
+            found.bad[path] = why_bad
     return found
+
+
+def _look(path: Path) -> tuple[bytes | None, Header | None, str | None]:
+    """Return a file's digest and header as far as it has them, and why it is bad."""
+    content_digest = None
+    try:
+        content = read_content(path)
+        content_digest = hashlib.sha256(content).digest()
+        return content_digest, read_header(content), None
+    except PictureError as error:
+        return content_digest, None, str(error)
 
 
 def read_content(path: Path) -> bytes:

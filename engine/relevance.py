@@ -134,6 +134,10 @@ def _of_finetuning() -> dict[str, tuple[Condition, ...]]:
     return {path: (*plain.get(path, ()), *labelled.get(path, ()), *own) for path, own in stepped.items()}
 
 
+_ALONG_SEQUENCES = Condition(
+    "`evaluate.sequences` names some", ("evaluate.sequences",), lambda s: bool(s["evaluate.sequences"])
+)
+
 MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "model.weights": (_NOT_RETRAINED,),
     "push_pull.variant": (_INHIBITED,),
@@ -173,6 +177,8 @@ MATTERS_IF: dict[str, tuple[Condition, ...]] = {
     "finetune.select_by": (_TUNED, _LABELLED),
     "finetune.training.": (_TUNED, _NOT_RETRAINED),
     **_of_finetuning(),
+    "data.sequence_files": (_ALONG_SEQUENCES,),
+    "evaluate.difficulty": (_ALONG_SEQUENCES,),
 }
 """{setting, or the beginning of some settings' paths: what must hold for them to matter}; all of a setting's must."""
 

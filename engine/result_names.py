@@ -92,6 +92,8 @@ class ImagesErrors(TypedDict, total=False):
         most_answered: share of the clean images that have the most frequent answer; of test images alone, as all below.
         most_labelled: share of those that have the most frequent label.
         tuned_distortion: error under the distortion that filters were tuned on; None where none were.
+        sequences: [{"sequence", "frames", "difficulty", "flip_probability", "top5_distance", "zipf_distance"}], where
+            answers were to be steady along some.
     """
 
     n_images: int
@@ -101,6 +103,7 @@ class ImagesErrors(TypedDict, total=False):
     most_answered: float
     most_labelled: float
     tuned_distortion: float | None
+    sequences: list[dict[str, Any]]
 
 
 class EvaluationRecord(TypedDict, total=False):
@@ -238,6 +241,10 @@ class Metric:
     CLEAN_BRIER = "score/clean_Brier"
     MEAN_CE = "score/mCE"
     RELATIVE_MEAN_CE = "score/rCE"
+    FLIPS = "score/FP"
+    """Mean flip probability along perturbation sequences of test images, where there are some; so are the next two."""
+    TOP5_DISTANCE = "score/T5D"
+    FLIP_RATE = "score/mFR"
     BEST_OBJECTIVE = "best_objective"
     """Of the sweep's run."""
 
@@ -328,6 +335,11 @@ class Metric:
     def relative_ce(name: str) -> str:
         """Return the metric of a corruption's relative CE."""
         return f"score/rCE/{name}"
+
+    @staticmethod
+    def flips(sequence: str) -> str:
+        """Return the metric of a sequence's flip probability."""
+        return f"score/FP/{sequence}"
 
     @staticmethod
     def stages(count: str) -> str:

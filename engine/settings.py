@@ -55,6 +55,8 @@ class DataSettings:
         split_seed: seed by which validation images are set apart and limits drawn, ≥ 0; trials of a sweep share it.
         corruption_files: a folder in CIFAR-10-C's format that has the corrupted test images; None to make them. Of the
             validation images, corrupted ones are made in any case.
+        sequence_files: a folder in CIFAR-10-P's format that has the perturbation sequences of the test images (see
+            ``evaluate.sequences``); None to make them.
         test_fraction: share of each class's images that are set apart as test images, in (0, 1), drawn by
             ``split_seed``: of a folder that has no ``train/`` and ``test/``. None for a folder that has them, and for
             all other data sets.
@@ -72,6 +74,7 @@ class DataSettings:
     validation_fraction: float = 0.2
     split_seed: int = 0
     corruption_files: str | None = None
+    sequence_files: str | None = None
     test_fraction: float | None = None
     value_range: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
@@ -406,6 +409,10 @@ class EvaluateSettings:
         objective: corruptions of the validation images that trials are compared by; empty for the table's own, or,
             where ``corruptions`` are named, for its own of their kinds (and for those named where a kind has none).
         severities: severities of the corruptions, each in [1, 5].
+        sequences: perturbation sequences of the test images along which answers should stay, as CIFAR-10-P and
+            ImageNet-P have them ("rotate", "gaussian_noise", …), or "p" for the ten of these that are scored; the
+            report alone has their flip probabilities.
+        difficulty: of the sequences, in [1, 3]: how many frames back a frame is compared, and how strong a noise is.
         n_probe: corrupted validation images that every epoch is watched by, at most, ≥ 2: trials are pruned by them.
     """
 
@@ -413,11 +420,14 @@ class EvaluateSettings:
     corruptions: tuple[str, ...] = ()
     objective: tuple[str, ...] = ()
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
+    sequences: tuple[str, ...] = ()
+    difficulty: int = 1
     n_probe: int = 500
 
     def __post_init__(self) -> None:
         valid = bool(self.severities) and all(severity in (1, 2, 3, 4, 5) for severity in self.severities)
         _require(valid, "evaluate.severities", "from 1 to 5", self.severities)
+        _require(self.difficulty in (1, 2, 3), "evaluate.difficulty", "1, 2 or 3", self.difficulty)
         _require(self.n_probe >= 2, "evaluate.n_probe", "≥ 2", self.n_probe)
 
 

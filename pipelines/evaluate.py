@@ -15,8 +15,10 @@ import tyro
 
 from engine import variables
 from engine.conversion import home_found
+from engine.corruption_kinds import C_BAR, kind_of
 from engine.data import DataInfo
 from engine.errors import InputError
+from engine.explanation import as_typed
 from engine.exporting.exported import WEIGHTS, exported_settings, read_config
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
@@ -24,11 +26,14 @@ from engine.metrics import Baseline, corruption_scores, load_baseline
 from engine.metrics.scores import rows_to_table
 from engine.models.libraries import is_of_library
 from engine.report.error_grid import error_grid
+from engine.report.flip_tables import flip_grid
 from engine.report.leaderboard import check_files, check_tested, read_fields, write_leaderboard
+from engine.report.network_summary import summary_rows, summary_table
 from engine.report.terminal import make_console, say
 from engine.settings import TrialConfig
 from engine.stages import check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
 from engine.stages.given_weights import FILES
+from engine.stages.plan_evaluation import left_out
 from engine.store import Store, open_store
 from pipelines._command_line import ComputeOptions, run
 from pipelines._progress import stage_bar, waiting
@@ -93,24 +98,36 @@ def main(options: EvaluateOptions) -> int:
     if options.leaderboard:
         check_tested(info, tested)
     if baseline is not None:
-        baseline.check(tested["corruptions"], tested["severities"])
+        check_baseline(baseline, tested)
     say(
         console,
         f"{options.network}: {config.model.name} on {device.type}; {info.n_test} test images of {info.settings.name}, "
         f"{info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes",
         *notes,
         *info.notes,
+        *left_out(config.evaluate, info),
     )
     with stage_bar(console) as show:
         outcomes = list(run_chain(plan, store, data_getter(info, store, device), device=device, on_progress=show))
     errors = next(done for done in outcomes if done.spec is plan.judged).artifact.json("errors")
-    say(console, error_grid(errors, baseline, is_trial=False))
+    say(console, error_grid(errors, baseline, is_trial=False), *flip_grid(errors, baseline))
+    say(console, summary_table(errors, baseline))
     if options.output is not None:
         write_output(options, config, info, errors, baseline)
         say(console, f"wrote {options.output}")
     if options.leaderboard:
         say(console, *write_leaderboard(leaderboard_files(options), info, errors["test"], fields))
     return 0
+
+
+def check_baseline(baseline: Baseline, tested: Mapping[str, Any]) -> None:
+    """Check that a network can be compared with a baseline; one of before C-bar may lack its corruptions.
+
+    Raises:
+        InputError: it lacks another corruption, or is over other severities.
+    """
+    names = [name for name in tested["corruptions"] if name in baseline.errors or kind_of(name) != C_BAR]
+    baseline.check(names or tested["corruptions"], tested["severities"])
 
 
 def check_options(options: EvaluateOptions) -> dict[str, Any]:
@@ -158,6 +175,7 @@ def network_settings(
     if place.is_dir():
         _refuse_init(options, "an exported network has its own")
         settings = exported_settings(place)
+        _refuse_others(options, given, settings)
         weights = prepare_weights(place / WEIGHTS, store)
         return {**settings, "model.weights": weights.key}, weights.notes
     if place.is_file():
@@ -168,6 +186,7 @@ def network_settings(
                 f"the weights in {place} do not tell which network they are of: give it by name, "
                 f"--network NAME --init {place}"
             )
+        _refuse_others(options, given, weights.settings())
         return weights.settings(given=given), weights.notes
     of_library = is_of_library(options.network)
     if not of_library and (len(place.parts) > 1 or place.suffix in FILES):
@@ -176,6 +195,7 @@ def network_settings(
     if init is None:
         raise InputError(f"network {options.network!r} has no weights of its own: give a file of them by --init")
     weights = prepare_weights(init, store, network=options.network)
+    _refuse_others(options, given, {"model.name": options.network})
     named = {**given, "model.name": options.network}
     return {**weights.settings(given=named), "model.name": options.network}, weights.notes
 
@@ -183,6 +203,17 @@ def network_settings(
 def _refuse_init(options: EvaluateOptions, reason: str) -> None:
     if options.init is not None:
         raise InputError(f"`--init {options.init}` gives weights to {options.network}, but {reason}")
+
+
+def _refuse_others(options: EvaluateOptions, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` if a setting says of the network what its name, file or folder says otherwise."""
+    config = TrialConfig().with_settings(own).flat()
+    for path, value in TrialConfig().with_settings(given).flat().items():
+        if path in given and path in own and path.partition(".")[0] in ("model", "push_pull") and value != config[path]:
+            raise InputError(
+                f"`--network {options.network}` is a network whose {path} is {as_typed(config[path])}, but --set says "
+                f"{path}={as_typed(value)}: give one of the two"
+            )
 
 
 def check_shape(network: str, info: DataInfo) -> None:
@@ -216,7 +247,12 @@ def write_output(
         write_errors(dict(errors), options.output)
         return
     test = errors["test"]
-    scores = corruption_scores(rows_to_table(test["corrupted"]), test["clean"], baseline)
+    table = rows_to_table(test["corrupted"])
+    scores = corruption_scores(table, test["clean"])
+    if baseline is not None:
+        compared = {cell: error for cell, error in table.items() if cell[0] in baseline.errors}
+        ratios = corruption_scores(compared, test["clean"], baseline)
+        scores = dataclasses.replace(ratios, E=scores.E, E_by_corruption=scores.E_by_corruption)
     flat = config.flat()
     value = {
         "network": options.network,
@@ -226,6 +262,7 @@ def write_output(
         "test": test,
         "baseline": None if baseline is None else baseline.source,
         "scores": dataclasses.asdict(scores),
+        "summary": summary_rows(errors, baseline),
     }
     try:
         options.output.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")

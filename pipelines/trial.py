@@ -20,9 +20,10 @@ from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
-from engine.metrics import errors_as_csv, load_baseline
+from engine.metrics import errors_as_csv, flips_as_csv, load_baseline
 from engine.relevance import conditions_of
 from engine.report.error_grid import error_grid
+from engine.report.flip_tables import flip_grid
 from engine.report.terminal import make_console, say
 from engine.settings import TrialConfig
 from engine.spaces import load_space
@@ -38,6 +39,7 @@ from engine.stages import (
 )
 from engine.stages.budget import HELD_OUT, NoisyBudget
 from engine.stages.numerics import Numerics
+from engine.stages.plan_evaluation import left_out
 from engine.store import Store, open_store
 from engine.training import recipe_settings
 from pipelines._command_line import ComputeOptions, run
@@ -113,6 +115,7 @@ def main(options: TrialOptions) -> int:
         f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
         f"{plan.config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
         *info.notes,
+        *left_out(plan.config.evaluate, info),
         *without_effect(parse_settings(options.settings), plan.config),
     )
     start = time.perf_counter()
@@ -122,7 +125,7 @@ def main(options: TrialOptions) -> int:
             outcomes.append(outcome)
             say(console, describe_stage(outcome))
     errors = next(done for done in outcomes if done.spec is plan.judged).artifact.json("errors")
-    say(console, error_grid(errors, baseline))
+    say(console, error_grid(errors, baseline), *flip_grid(errors, baseline))
     if options.errors is not None:
         write_errors(errors, options.errors)
         say(console, f"wrote {options.errors}")
@@ -209,10 +212,12 @@ def describe_stage(outcome: StageOutcome) -> str:
 
 
 def write_errors(errors: dict, path: Path) -> None:
-    """Write the raw table of the test errors."""
+    """Write the raw table of the test errors, and beside it what was measured along perturbation sequences."""
     test = errors["test"]
     try:
         path.write_text(errors_as_csv(test["corrupted"], test["clean"], test.get("calibration")))
+        if test.get("sequences"):
+            path.with_name(f"{path.stem}-flips{path.suffix}").write_text(flips_as_csv(test["sequences"]))
     except OSError as error:
         raise InputError(f"the table cannot be written: {path} ({error.strerror})") from error
 

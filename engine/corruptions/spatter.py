@@ -12,7 +12,7 @@ from engine.corruptions.edges import box_sum, canny, chamfer_distance, equalize_
 from engine.corruptions.image_filters import correlate, gaussian_filter
 from engine.corruptions.pixels import to_bytes, to_unit
 
-_WATER = (175 / 255, 238 / 255, 238 / 255)
+WATER = (175 / 255, 238 / 255, 238 / 255)
 _MUD = (63 / 255, 42 / 255, 20 / 255)
 _FARTHEST = 20
 # Light from the upper left corner.
@@ -37,7 +37,7 @@ def spatter(images: torch.Tensor, constants: tuple, draws: Draws) -> torch.Tenso
         covered = gaussian_filter((layer > threshold).double(), last, rounded_to=torch.float32).unsqueeze(1).float()
         covered = covered.where(covered >= 0.8, 0)
         return to_bytes(values * (1 - covered) + covered * tint(_MUD, values))
-    return to_bytes(values + water(layer.where(layer >= threshold, 0), last).unsqueeze(1) * tint(_WATER, values))
+    return to_bytes(values + water(layer.where(layer >= threshold, 0), last).unsqueeze(1) * tint(WATER, values))
 
 
 def water(layer: torch.Tensor, strength: float) -> torch.Tensor:

@@ -60,7 +60,7 @@ class CorruptionFiles:
         missing = [name for name in wanted if not (folder / name).is_file()]
         if missing or len(wanted) == 1:
             raise InputError(f"folder of corrupted images {folder} lacks {', '.join(missing) or 'corruptions'}")
-        labels = _mapped(folder / LABELS, (None,))
+        labels = mapped(folder / LABELS, (None,))
         self._n, rest = divmod(len(labels), N_SEVERITIES)
         if rest:
             raise InputError(f"{folder / LABELS} must have the labels {N_SEVERITIES} times, got {len(labels)} in all")
@@ -69,7 +69,7 @@ class CorruptionFiles:
         self._check_labels(labels)
         _, channels, side, _ = clean.images.shape
         shape = (N_SEVERITIES * self._n, side, side, channels)
-        self._files = {name: _mapped(folder / f"{name}.npy", shape) for name in names}
+        self._files = {name: mapped(folder / f"{name}.npy", shape) for name in names}
 
     def split(self, name: str, severity: int) -> Split:
         """Return the images of one corruption at one severity, read from the disk now: uint8 (n, c, side, side).
@@ -206,7 +206,7 @@ def _images_done(folder: Path, name: str, note: Mapping[str, Any], shape: tuple[
             return 0
         path = part
     try:
-        _mapped(path, shape)
+        mapped(path, shape)
     except InputError as error:
         raise InputError(f"{error}; remove it to begin it anew") from error
     return shape[0] if path is not part else min(int(done), shape[0])
@@ -215,7 +215,7 @@ def _images_done(folder: Path, name: str, note: Mapping[str, Any], shape: tuple[
 def _write_labels(path: Path, labels: np.ndarray) -> None:
     """Write labels, unless they are there."""
     with contextlib.suppress(InputError):  # there are none, or damaged ones
-        if np.array_equal(_mapped(path, labels.shape), labels):
+        if np.array_equal(mapped(path, labels.shape), labels):
             return
     np.save(path, labels)
 
@@ -259,7 +259,7 @@ def _check_space(folder: Path, n_bytes: int) -> None:
         raise InputError(f"{folder} needs {n_bytes / 1e9:.2f} GB of space, its disk has {free / 1e9:.2f} GB")
 
 
-def _mapped(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
+def mapped(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
     """Return a file's array, mapped; None in the shape is any length."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)

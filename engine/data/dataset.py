@@ -97,6 +97,7 @@ class DataSet:
 
     Attributes:
         corruption_folder: where the corrupted test images lie, if they are not made.
+        sequence_folder: where their perturbation sequences lie, if they are not made.
     """
 
     name: str
@@ -106,6 +107,7 @@ class DataSet:
     class_names: tuple[str, ...]
     severity_table: str
     corruption_folder: str | None = None
+    sequence_folder: str | None = None
 
     @property
     def n_classes(self) -> int:
@@ -147,6 +149,8 @@ class DataInfo:
         n_test: test images.
         corruption_folder: where the corrupted test images lie, absolute; None if they are made.
         corruption_files: {corruption: content hash of its file there}.
+        sequence_folder: where the test images' perturbation sequences lie, absolute; None if they are made.
+        sequence_files: {file there, without its ending: its content hash}.
         notes: what a person should know of the images, a sentence each; no key depends on them.
     """
 
@@ -163,6 +167,8 @@ class DataInfo:
     n_test: int
     corruption_folder: str | None = None
     corruption_files: Mapping[str, str] = field(default_factory=dict)
+    sequence_folder: str | None = None
+    sequence_files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

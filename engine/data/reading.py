@@ -59,7 +59,7 @@ def outline_data(settings: DataSettings) -> DataInfo | None:
     try:
         open_reader(settings)
     except MissingFilesError:
-        if settings.corruption_files is None:
+        if settings.corruption_files is None and settings.sequence_files is None:
             return READERS[settings.name.partition(":")[0]].outline(settings)
     return None
 

@@ -5,12 +5,14 @@ from engine._lazy import lazy_names
 _MODULES = {
     "Baseline": "engine.metrics.scores",
     "Calibration": "engine.metrics.calibration",
+    "FlipScores": "engine.metrics.flip_rates",
     "ErrorTable": "engine.metrics.scores",
     "MEASURES": "engine.metrics.scores",
     "Measured": "engine.metrics.calibration",
     "NAMED_BASELINES": "engine.metrics.baselines",
     "PairedDifference": "engine.metrics.statistics",
     "ResponseStability": "engine.metrics.stability",
+    "Steadiness": "engine.metrics.flips",
     "Scores": "engine.metrics.scores",
     "as_input": "engine.metrics.classification",
     "by_cell": "engine.metrics.table",
@@ -22,6 +24,8 @@ _MODULES = {
     "error_table": "engine.metrics.table",
     "errors_as_csv": "engine.metrics.baselines",
     "errors_by_cell": "engine.metrics.table",
+    "flip_scores": "engine.metrics.flip_rates",
+    "flips_as_csv": "engine.metrics.baselines",
     "load_baseline": "engine.metrics.baselines",
     "mean_by_corruption": "engine.metrics.scores",
     "mean_calibration": "engine.metrics.scores",
@@ -30,6 +34,7 @@ _MODULES = {
     "paired_difference": "engine.metrics.statistics",
     "predict": "engine.metrics.classification",
     "response_stability": "engine.metrics.stability",
+    "steadiness": "engine.metrics.flips",
     "table_baseline": "engine.metrics.baselines",
 }
 

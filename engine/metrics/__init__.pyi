@@ -1,8 +1,10 @@
 """The names of engine.metrics, for editors and type checkers: `python -m tests.test_stubs`."""
 
-from engine.metrics.baselines import NAMED_BASELINES, errors_as_csv, load_baseline, table_baseline
+from engine.metrics.baselines import NAMED_BASELINES, errors_as_csv, flips_as_csv, load_baseline, table_baseline
 from engine.metrics.calibration import Calibration, Measured, measure, measured
 from engine.metrics.classification import as_input, classification_error, error_and_loss, predict
+from engine.metrics.flip_rates import FlipScores, flip_scores
+from engine.metrics.flips import Steadiness, steadiness
 from engine.metrics.scores import (
     MEASURES,
     Baseline,
@@ -22,10 +24,12 @@ __all__ = [
     "Baseline",
     "Calibration",
     "ErrorTable",
+    "FlipScores",
     "Measured",
     "PairedDifference",
     "ResponseStability",
     "Scores",
+    "Steadiness",
     "as_input",
     "by_cell",
     "classification_error",
@@ -36,6 +40,8 @@ __all__ = [
     "error_table",
     "errors_as_csv",
     "errors_by_cell",
+    "flip_scores",
+    "flips_as_csv",
     "load_baseline",
     "mean_by_corruption",
     "mean_calibration",
@@ -44,5 +50,6 @@ __all__ = [
     "paired_difference",
     "predict",
     "response_stability",
+    "steadiness",
     "table_baseline",
 ]

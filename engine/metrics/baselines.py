@@ -7,10 +7,12 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, unknown_name
+from engine.metrics.flip_rates import SEQUENCE_COLUMNS, checked_rows
 from engine.metrics.scores import MEASURES, Baseline, ErrorTable, mean_by_corruption
 
 _COLUMNS = ["corruption", "severity", "error"]
@@ -78,7 +80,8 @@ def load_baseline(name: str | os.PathLike[str]) -> Baseline:
 
     Args:
         name: of `NAMED_BASELINES`; or a file: .csv as ``errors.csv`` of a trial, or .json as ``errors.json`` of an
-            evaluation or {"clean": error, "errors": {corruption: mean error over the severities}}; all fractions.
+            evaluation or {"clean": error, "errors": {corruption: mean error over the severities}}; all fractions. Flip
+            probabilities are in an evaluation's .json alone.
 
     Raises:
         InputError: no such name or file, or what is wrong in the file.
@@ -132,6 +135,15 @@ def errors_as_csv(
     return text.getvalue()
 
 
+def flips_as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return an evaluation's rows of perturbation sequences as text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, SEQUENCE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def _from_csv(text: str, source: str) -> Baseline:
     lines = csv.reader(text.splitlines())
     first = next(lines, None) or []
@@ -162,7 +174,8 @@ def _from_json(text: str, source: str) -> Baseline:
         if "test" in content:
             test = content["test"]
             table = {(row["corruption"], int(row["severity"])): float(row["error"]) for row in test["corrupted"]}
-            return table_baseline(table, float(test["clean"]), source)
+            found = table_baseline(table, float(test["clean"]), source)
+            return replace(found, sequences=checked_rows(test.get("sequences", ()), source))
         errors = {str(name): float(error) for name, error in content["errors"].items()}
         return Baseline(source, errors, float(content["clean"]))
     except json.JSONDecodeError as error:

@@ -26,6 +26,7 @@ class Baseline:
         errors: {corruption: mean error over the severities}, fractions above 0.
         clean_error: fraction.
         severities: what the means are over; () if it is not known.
+        sequences: rows of an evaluation's perturbation sequences, where they were measured.
 
     Raises:
         InputError: an error that is no fraction, or 0.
@@ -35,6 +36,7 @@ class Baseline:
     errors: Mapping[str, float]
     clean_error: float
     severities: tuple[int, ...] = ()
+    sequences: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.errors:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
 
 from engine.errors import InputError, unknown_name
-from engine.metrics import Baseline, Scores, corruption_scores, load_baseline, table_baseline
+from engine.metrics import Baseline, Scores, corruption_scores, flip_scores, load_baseline, table_baseline
 from engine.metrics.scores import ErrorTable
 from engine.report.columns import MOST, batched
+from engine.report.groups import GroupSummary
 from engine.report.results import Results
 from engine.report.text_tables import Part, Table, percent_text
 from engine.report.trial_results import TrialResult
@@ -45,7 +48,24 @@ def arm_baseline(name: str, results: Results) -> Baseline:
     tables = [_table_of(trial, results.tested) for trial in groups[wanted].trials]
     mean = {cell: statistics.fmean(table[cell] for table, _ in tables) for cell in tables[0][0]}
     clean = statistics.fmean(clean_error for _, clean_error in tables)
-    return table_baseline(mean, clean, f"baseline arm {wanted}")
+    found = table_baseline(mean, clean, f"baseline arm {wanted}")
+    return replace(found, sequences=_mean_sequences([_sequences_of(trial) for trial in groups[wanted].trials]))
+
+
+def _sequences_of(trial: TrialResult) -> list[dict[str, Any]]:
+    return (trial.errors or {"test": {}})["test"].get("sequences", [])
+
+
+def _mean_sequences(trials: Sequence[Sequence[dict[str, Any]]]) -> tuple[dict[str, Any], ...]:
+    """Return the rows of sequences that all trials have alike, with the means of what was measured."""
+    key = ("sequence", "frames", "difficulty")
+    by_trial = [{tuple(row[name] for name in key): row for row in rows} for rows in trials]
+    shared = [of for of in by_trial[0] if all(of in rows for rows in by_trial)]
+    return tuple(
+        dict(zip(key, of, strict=True))
+        | {name: statistics.fmean(rows[of][name] for rows in by_trial) for name in by_trial[0][of] if name not in key}
+        for of in shared
+    )
 
 
 def check_arm(name: str, space: Space) -> None:
@@ -71,10 +91,30 @@ def score_tables(results: Results, baseline: Baseline) -> list[Part]:
     counts = {group.name: group.count for group in groups}
     parts: list[Part] = [_overall(scored, counts, baseline)]
     parts += [_by_corruption(dict(some)) for some in batched(scored.items(), MOST)]
+    parts += _flip_rates(groups, baseline)
     reasons = {reason for found in scored.values() for scores in found for reason in scores.reasons.values()}
     if reasons:
         parts.append("rCE is undefined: " + "; ".join(sorted(reasons)))
     return parts
+
+
+def _flip_rates(groups: Sequence[GroupSummary], baseline: Baseline) -> list[Part]:
+    """Return the groups' flip rates, where answers were to be steady along sequences."""
+    scored = {
+        group.name: [flip_scores(rows, baseline) for trial in group.trials if (rows := _sequences_of(trial))]
+        for group in groups
+    }
+    found = [one for some in scored.values() for one in some]
+    if not found:
+        return []
+    if any(one.mFR is None for one in found):
+        return [f"no mFR: {next(one.reason for one in found if one.mFR is None)}"]
+    lines = [
+        (name, str(len(some)), percent_text([one.mFR for one in some]), percent_text([one.mT5D for one in some]))
+        for name, some in scored.items()
+    ]
+    title = f"Flip rates in %, mean ±std over seeds; 100: as the {baseline.source}"
+    return [Table(title, ("", "n", "mFR", "mT5D"), lines, align="lrrr")]
 
 
 def _table_of(trial: TrialResult, corruptions: Collection[str]) -> tuple[ErrorTable, float]:

@@ -26,7 +26,8 @@ def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool
     clean, tuned = errors["test"]["clean"], errors["test"]["tuned_distortion"]
     title = f"test error in %   clean {clean:.2%}" + ("" if tuned is None else f"   distortion tuned on {tuned:.2%}")
     means = corruption_scores(rows_to_table(rows), clean)
-    scores = None if baseline is None else corruption_scores(rows_to_table(rows), clean, baseline)
+    compared = [] if baseline is None else [row for row in rows if row["corruption"] in baseline.errors]
+    scores = corruption_scores(rows_to_table(compared), clean, baseline) if compared else None
     overall = mean_calibration(rows)
     columns, lines = ["corruption", *map(str, severities), "mean", *(MEASURES[name] for name in overall)], []
     if is_trial:
@@ -36,6 +37,8 @@ def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool
     if baseline is not None and scores is not None:
         columns += ["CE", "rCE"]
         ratios = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
+        lacking = len({row["corruption"] for row in rows}) - len(scores.E_by_corruption)
+        ratios += f", which has no error for {lacking} of the corruptions" if lacking else ""
         caption = "\n".join([caption, ratios, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
     clean_calibration = errors["test"].get("calibration", {})
     if overall or clean_calibration:

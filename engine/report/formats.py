@@ -12,7 +12,17 @@ from engine.report.latex import as_latex
 from engine.report.page.page_parts import Remake
 from engine.report.page.report_page import as_page
 from engine.report.page.stored_values import StoredValues
-from engine.report.records import GROUP_COLUMNS, TRIAL_COLUMNS, as_csv, as_json, group_rows, table_csv, trial_rows
+from engine.report.records import (
+    FLIP_COLUMNS,
+    GROUP_COLUMNS,
+    TRIAL_COLUMNS,
+    as_csv,
+    as_json,
+    group_rows,
+    sequence_rows,
+    table_csv,
+    trial_rows,
+)
 from engine.report.results import Results
 from engine.report.study_report import running_lines, study_report
 from engine.report.terminal import as_text
@@ -85,8 +95,15 @@ def _csv(answer: Answer) -> Files:
     return {
         "": as_csv(trial_rows(results), TRIAL_COLUMNS),
         "-groups": as_csv(group_rows(results), GROUP_COLUMNS),
+        **_flips(results),
         **_view_tables(answer),
     }
+
+
+def _flips(results: Results) -> Files:
+    """Return the flip probabilities of all trials, where some were measured."""
+    rows = sequence_rows(results)
+    return {"-flips": as_csv(rows, FLIP_COLUMNS)} if rows else {}
 
 
 def _view_tables(answer: Answer) -> Files:

@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.corruption_kinds import CLEAN
 from engine.metrics import MEASURES
+from engine.metrics.flip_rates import SEQUENCE_COLUMNS
 from engine.metrics.inference import evidence
 from engine.report.groups import GroupSummary
 from engine.report.results import Results
@@ -38,6 +39,8 @@ TRIAL_COLUMNS = (
     "reason",
 )
 """Columns of ``trial_rows``, before those of the settings."""
+FLIP_COLUMNS = ("study", "trial", "group", "seed", *SEQUENCE_COLUMNS)
+"""Columns of ``sequence_rows``."""
 GROUP_COLUMNS = ("study", "group", "errors", "n", "n_seeds", "failed", "missing", "dead", "mean", "std", "low", "high")
 
 
@@ -74,6 +77,15 @@ def _cells(trial: TrialResult) -> list[Row]:
     test = trial.errors["test"]
     clean = {"corruption": CLEAN, "severity": 0, "error": test["clean"], **test.get("calibration", {})}
     return [{name: cell.get(name) for name in OF_A_CELL} for cell in (clean, *test["corrupted"])]
+
+
+def sequence_rows(results: Results) -> list[Row]:
+    """Return a row for every trial and perturbation sequence along which it was measured."""
+    rows = []
+    for trial in results.trials:
+        known = {"study": results.study, "trial": trial.number, "group": trial.group, "seed": trial.seed}
+        rows += [{**known, **row} for row in (trial.errors or {"test": {}})["test"].get("sequences", ())]
+    return rows
 
 
 def _cell(value: Any) -> Any:

@@ -11,6 +11,7 @@ from engine.explanation import set_words
 from engine.report.columns import corruption_columns, kind_columns, merged_kinds
 from engine.report.comparisons import declared_table, difference_table, error_table, measured_table
 from engine.report.failures import failure_lines
+from engine.report.flip_tables import group_flip_tables
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.reasons import Reason
 from engine.report.results import Results
@@ -50,6 +51,7 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
     if groups:
         tables = {"": kind_columns(results.tested)} if by == "kind" else _opened_up(results)
         parts += [error_table(groups, columns, of) for of, columns in tables.items()]
+        parts += group_flip_tables(groups, by=by)
         parts += [*group_lines(groups), *left_out_lines(results, merged=by == "kind"), *arm_lines(results)]
         measured = measured_table(groups)
         parts += [measured] if measured is not None else []
@@ -76,6 +78,7 @@ def closing_report(results: Results, *, by: str = "kind") -> list[Part]:
     parts: list[Part] = [*running_lines(results), *verdict_lines(found)]
     if groups:
         parts += [error_table(groups, columns, of) for of, columns in tables.items()]
+        parts += group_flip_tables(groups, by=by)
         parts += [*group_lines(groups), *left_out_lines(results, merged=False)]
         differences = [difference_table(results, groups, columns, of) for of, columns in tables.items()]
         parts += [table for table in differences if table is not None and not found]

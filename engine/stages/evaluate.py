@@ -22,6 +22,7 @@ from engine.metrics import (
     predict,
 )
 from engine.metrics.scores import table_to_rows
+from engine.stages.along_sequences import n_frames, sequence_rows
 from engine.stages.context import StageContext
 from engine.stages.noisy import distorted
 from engine.stages.planning import Planning
@@ -56,10 +57,10 @@ def evaluate(context: StageContext) -> None:
 
     Files: ``errors.json``: {"objective", "validation": {"n_images", "clean", "calibration", "corrupted": rows}, "test":
     {"n_images", "clean", "calibration", "most_answered", "most_labelled", "tuned_distortion", "corrupted": rows},
-    "labelled_noisy"}. Each row has the calibration beside its error; "calibration" is that of the clean images. The
-    shares of the clean images that have the most frequent answer and label show a network that is dead;
-    "labelled_noisy" is the noisy images that the network was tuned or trained on and its epoch chosen by, as
-    ``NoisyBudget.to_json`` has them, or None.
+    "labelled_noisy"}; with "sequences" under "test" where answers are to be steady along some. Each row has the
+    calibration beside its error; "calibration" is that of the clean images. The shares of the clean images that have
+    the most frequent answer and label show a network that is dead; "labelled_noisy" is the noisy images that the
+    network was tuned or trained on and its epoch chosen by, as ``NoisyBudget.to_json`` has them, or None.
     """
     settings = context.spec.settings
     network = context.network()
@@ -87,10 +88,26 @@ def evaluate(context: StageContext) -> None:
                 "most_labelled": _largest_share(test.labels),
                 "tuned_distortion": tuned_error,
                 "corrupted": measured_rows(on_test),
+                **_along_sequences(context, network),
             },
             "labelled_noisy": None if tuned is None else _labelled_noisy(context),
         },
     )
+
+
+def _along_sequences(context: StageContext, network: nn.Module) -> dict[str, Any]:
+    """Return {"sequences": rows} of the test images' perturbation sequences, or nothing where none is asked for."""
+    asked = context.spec.settings.get("sequences")
+    if asked is None:
+        return {}
+    done = _n_cells(context, "objective", "corruptions")
+
+    def progress(n_frames: int) -> None:
+        nonlocal done
+        done += n_frames
+        context.progress(done, _n_sets(context))
+
+    return {"sequences": sequence_rows(network, context.data, asked, corruption_seed(TEST), progress)}
 
 
 def _of_clean(clean: Measured) -> dict[str, Any]:
@@ -128,9 +145,14 @@ def _n_cells(context: StageContext, *names: str) -> int:
     return sum(len(settings[name]) for name in names) * len(settings["severities"])
 
 
+def _n_sets(context: StageContext) -> int:
+    """Return how many sets of images a network is tested on: cells, and frames of sequences."""
+    return _n_cells(context, "objective", "corruptions") + n_frames(context.spec.settings)
+
+
 def _watched(context: StageContext, splits: Iterator[tuple[tuple[str, int], Split]]) -> Iterator[Any]:
     """Yield the test's corrupted sets, and say after each how far the stage is."""
-    before, total = _n_cells(context, "objective"), _n_cells(context, "objective", "corruptions")
+    before, total = _n_cells(context, "objective"), _n_sets(context)
     for n_done, split in enumerate(splits, start=1):
         yield split
         context.progress(before + n_done, total)
@@ -153,7 +175,7 @@ def _tell_cells(context: StageContext, network: nn.Module) -> MeasuredTable:
         splits = ((cell, corrupted_split(validation, cell, seed=seed, table=settings["table"])) for cell in batch)
         found |= by_cell(network, splits, measure)
         rows = table_to_rows({cell: found[cell].error for cell in batch})
-        context.progress(len(found), _n_cells(context, "objective", "corruptions"))
+        context.progress(len(found), _n_sets(context))
         context.tell({"batch": first // n_batch + 1, "first": first + 1, "cells": rows})
     return {cell: found[cell] for cell in cells}
 

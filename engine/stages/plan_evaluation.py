@@ -12,6 +12,7 @@ from engine.corruptions.tables import AUTOMATIC, OBJECTIVES, REPORTED, SUITES, t
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
 from engine.settings import EvaluateSettings
+from engine.stages.along_sequences import check_sequences, plan_sequences
 
 
 def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
@@ -41,6 +42,19 @@ def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
     if data.corruption_folder is not None and missing:
         files = ", ".join(f"{name}.npy" for name in missing)
         raise InputError(f"folder of corrupted images {data.corruption_folder} lacks {files}")
+    check_sequences(evaluate, table, data)
+
+
+def left_out(evaluate: EvaluateSettings, data: DataInfo) -> list[str]:
+    """Return a sentence for each corruption of a suite, or of the usual ones, that the images cannot have."""
+    table = _table(evaluate, data)
+    usual = REPORTED.get(table, table_corruptions(table))
+    lines = []
+    for name in with_suites(evaluate.corruptions, table) or usual:
+        why_not = why_impossible(name, table, data.channels, data.image_size)
+        if why_not is not None:
+            lines.append(f"left out: {why_not}")
+    return lines
 
 
 def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any]:
@@ -59,6 +73,7 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
         **table_source(table),
         **({"files": files} if files else {}),
         **corruption_sources(objective if files else (*corruptions, *objective)),
+        **plan_sequences(evaluate, table, data),
     }
 
 

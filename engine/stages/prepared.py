@@ -13,9 +13,11 @@ from engine.conversion import build
 from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
 from engine.data.checks import notes_on_values
 from engine.data.reading import Reader
+from engine.data.sequence_files import sequence_hashes
 from engine.data.streamed import StreamedImages, whole
 from engine.errors import InputError
 from engine.settings import DataSettings
+from engine.stages.along_sequences import begins_with_the_picture
 from engine.stages.runner import find_anew, find_whole
 from engine.store.artifact import Artifact, CorruptArtifactError
 from engine.store.store import Store
@@ -42,7 +44,7 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
     artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader)
     raw = _load_raw(artifact)
     data = split_data(raw, settings)
-    folder = None if settings.corruption_files is None else str(Path(settings.corruption_files).expanduser().absolute())
+    folder, sequences = _absolute(settings.corruption_files), _absolute(settings.sequence_files)
     files = {} if folder is None else CorruptionFiles(Path(folder), data.test).content_hashes()
     info = DataInfo(
         key=split_key(raw_key, data, settings),
@@ -58,9 +60,11 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
         n_test=len(data.test),
         corruption_folder=folder,
         corruption_files=files,
+        sequence_folder=sequences,
+        sequence_files={} if sequences is None else sequence_hashes(sequences, data.test, begins_with_the_picture),
         notes=(*getattr(reader, "notes", ()), *raw.notes),
     )
-    return info, replace(data, corruption_folder=folder)
+    return info, replace(data, corruption_folder=folder, sequence_folder=sequences)
 
 
 def data_from_store(info: DataInfo, store: Store) -> DataSet:
@@ -72,7 +76,8 @@ def data_from_store(info: DataInfo, store: Store) -> DataSet:
     artifact = find_anew(store, info.raw_key)
     if artifact is None:
         raise MissingDataError(f"the store has no data set {info.raw_key} ({info.settings.name})")
-    return replace(split_data(_load_raw(artifact), info.settings), corruption_folder=info.corruption_folder)
+    data = split_data(_load_raw(artifact), info.settings)
+    return replace(data, corruption_folder=info.corruption_folder, sequence_folder=info.sequence_folder)
 
 
 def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[[str], DataSet]:
@@ -109,6 +114,10 @@ def stored_class_names(settings: DataSettings, training_key: str, store: Store) 
             if split_key(stored.key, data, settings, with_test=False) == training_key:
                 return raw.class_names
     return None
+
+
+def _absolute(folder: str | None) -> str | None:
+    return None if folder is None else str(Path(folder).expanduser().absolute())
 
 
 def info_to_json(info: DataInfo) -> dict[str, Any]:

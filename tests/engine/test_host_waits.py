@@ -9,6 +9,7 @@ import torch
 
 from engine.corruption_kinds import KINDS
 from engine.corruptions import CORRUPTIONS, DISTORTIONS, apply, corrupt, default_levels, distort
+from engine.corruptions.perturbed_frames import perturbation_frames
 from engine.data import Split
 from engine.layers import insert_push_pull
 from engine.metrics import by_cell, corrupted_splits, measure
@@ -181,6 +182,17 @@ def test_a_corruption_on_the_device_equals_that_on_the_cpu(name):
     for severity in (1, 3, 5):
         here = corrupt(split.images, name, severity, seed=7)
         assert torch.equal(on_host(corrupt(on_device(split.images), name, severity, seed=7)), here)
+
+
+def test_sequences_wait_for_no_image_and_are_those_of_the_cpu():
+    split = make_split(3, 16)
+    for name in ("gaussian_noise", "zoom_blur", "translate", "tilt"):  # the others are made in the same ways
+        here = list(perturbation_frames(split.images, name, seed=7))
+        for _ in range(2):  # a table is made once
+            with counting() as counts:
+                there = list(perturbation_frames(on_device(split.images), name, seed=7))
+        assert all(torch.equal(on_host(one), other) for one, other in zip(there, here, strict=True)), name
+        assert counts.n_waits == 0, (name, counts.waits)
 
 
 @pytest.mark.parametrize("name", DISTORTIONS)

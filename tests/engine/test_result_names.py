@@ -75,7 +75,10 @@ def test_no_other_file_of_the_engine_writes_tags_metrics_or_attributes_out() -> 
 
 def test_what_stages_tell_and_end_with_has_the_documented_shape(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
-    done = {outcome.spec.stage: outcome.artifact for outcome in workshop.run(workshop.plan())}
+    done = {
+        outcome.spec.stage: outcome.artifact
+        for outcome in workshop.run(workshop.plan(evaluate__sequences=["translate"]))
+    }
     by_trial = {"stage", "step", "value", "own", "own_watch"}  # are added on the way to the study
     for stage in ("pretrain", "finetune"):
         for number, record in enumerate(done[stage].history, start=1):

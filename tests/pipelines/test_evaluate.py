@@ -100,6 +100,44 @@ def test_an_exported_network_has_the_errors_that_it_makes(evaluate, exported, tm
     assert written["settings"]["push_pull.where"] == "conv1,layer2.0.conv1"
 
 
+def cells(printed, name):
+    """Return the cells of a line of a table that is called so."""
+    lines = [re.split(r"\s*│\s*|\s{2,}", line.strip(" │")) for line in printed.splitlines()]
+    return next(line[1:] for line in lines if line and line[0] == name)
+
+
+def test_one_table_has_clean_images_both_suites_and_sequences_against_a_baseline(evaluate, exported, tmp_path):
+    settings = ("data.n_test=20", "data.n_validation=10", "evaluate.table=cifar-c", "evaluate.severities=1")
+    settings += ("evaluate.corruptions=contrast,c-bar", "evaluate.sequences=translate", "evaluate.difficulty=3")
+    code, first, errors = evaluate("--network", exported, "--output", tmp_path / "it.json", settings=settings)
+    assert (code, errors) == (0, "")
+    left_out = "left out: corruption 'transverse_chromatic_abberation' needs images of 3 channels, got 1"
+    assert first.count("left out: ") == 1
+    assert left_out in first
+    written = json.loads((tmp_path / "it.json").read_text())
+    (row,) = written["test"]["sequences"]
+    assert (row["sequence"], row["frames"], row["difficulty"]) == ("translate", 16, 3)
+    assert 0 < row["flip_probability"] < 1
+    images, kinds = [one["images"] for one in written["summary"]], ["error", "error", "error", "flips"]
+    assert images == ["clean", "C, 1 corruption", "C-bar, 9 corruptions", "P, 1 sequence"]
+    shown = [f"{100 * one[kind]:.1f}" for one, kind in zip(written["summary"], kinds, strict=True)]
+    assert all(value in cells(first, name) for name, value in zip(images, shown, strict=True))
+    code, printed, errors = evaluate(
+        "--network", exported, "--baseline", tmp_path / "it.json", "--output", tmp_path / "it.csv", settings=settings
+    )
+    assert (code, errors) == (0, "")
+    assert "mFR 100.0   mT5D 100.0   in % of baseline" in printed
+    assert cells(printed, "P, 1 sequence")[-1] == "100.0"
+    assert (tmp_path / "it-flips.csv").read_text().splitlines()[1].startswith("translate,16,3,")
+    lines = (tmp_path / "it.csv").read_text().splitlines()
+    (tmp_path / "it.csv").write_text("\n".join(lines[:3]) + "\n")  # of before C-bar
+    code, printed, _ = evaluate("--network", exported, "--baseline", tmp_path / "it.csv", settings=settings)
+    assert "mCE 100.0" in printed
+    assert "it.csv, which has no error for 9 of the corruptions" in printed
+    assert "no mFR: baseline" in printed
+    assert "it.csv has no flip probabilities, as an evaluation's .json has them" in printed
+
+
 def test_a_network_by_name_is_compared_with_what_was_written_of_another(evaluate, tmp_path):
     for seed, file in ((0, "first"), (5, "second")):
         network = answering(build_network({**NETWORK, "push_pull": None}, seed=seed))
@@ -145,6 +183,17 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_computed(evaluate, 
     code, _, errors = evaluate("--network", exported, settings=(*SETTINGS, "data.image_size=24"))
     assert code == 2
     assert "takes images of 1×16×16 and has 10 classes, but digits has 1×24×24 and 10" in errors
+    for network, setting, sentence in (
+        (
+            ("resnet-8", "--init", tmp_path / "other.safetensors"),
+            "model.name=resnet-14",
+            "whose model.name is resnet-8",
+        ),
+        ((exported,), "push_pull.h=2", "whose push_pull.h is 1.5, but --set says push_pull.h=2: give one of the two"),
+    ):
+        code, _, errors = evaluate("--network", *network, settings=(*SETTINGS, setting))
+        assert code == 2
+        assert f"`--network {network[0]}` is a network {sentence}" in errors
     code, _, errors = evaluate("--network", exported, settings=("finetune.which=most",))
     assert code == 2
     assert "the setting 'finetune.which' says nothing here, where nothing is trained" in errors

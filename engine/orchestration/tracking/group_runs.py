@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from engine.corruption_kinds import TUNED_ON
 from engine.errors import InputError
 from engine.metrics import Baseline, paired_difference
-from engine.orchestration.tracking.trial_metrics import calibration_metrics, score_metrics
+from engine.orchestration.tracking.trial_metrics import calibration_metrics, flip_metrics, score_metrics
 from engine.report.columns import kind_columns
 from engine.report.groups import GroupSummary
 from engine.report.results import Results
@@ -47,7 +47,11 @@ def _measured(group: GroupSummary, baseline: Baseline | None) -> dict[str, list[
     objectives = [trial.objective for trial in group.trials if trial.objective is not None]
     values = {Metric.OBJECTIVE: objectives} if objectives else {}
     values |= {Metric.of_column(column): list(errors) for column, errors in group.errors.items()}
-    rows = [{**trial.metrics, **calibration_metrics(trial.errors)} for trial in group.trials if trial.errors]
+    rows = [
+        {**trial.metrics, **calibration_metrics(trial.errors), **flip_metrics(trial.errors)}
+        for trial in group.trials
+        if trial.errors
+    ]
     if baseline is not None:
         for row, trial in zip(rows, group.trials, strict=True):
             assert trial.errors is not None

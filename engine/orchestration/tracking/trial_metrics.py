@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.metrics import Baseline, corruption_scores, mean_by_corruption, mean_calibration
+from engine.metrics import Baseline, corruption_scores, flip_scores, mean_by_corruption, mean_calibration
 from engine.metrics.scores import rows_to_table
 from engine.result_names import Metric
 
@@ -25,6 +25,7 @@ def final_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
         Metric.CLEAN: errors["test"]["clean"],
         **errors.get("metrics", {}),
         **calibration_metrics(errors),
+        **flip_metrics(errors),
     }
     if errors["test"]["tuned_distortion"] is not None:
         metrics[Metric.TUNED_DISTORTION] = errors["test"]["tuned_distortion"]
@@ -50,6 +51,17 @@ def calibration_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def flip_metrics(errors: Mapping[str, Any]) -> dict[str, float]:
+    """Return how steady a network's answers are along perturbation sequences as MLflow metrics; none where nothing was
+    measured."""
+    rows = errors["test"].get("sequences")
+    if not rows:
+        return {}
+    scores = flip_scores(rows)
+    by_sequence = {Metric.flips(row["sequence"]): row["flip_probability"] for row in rows}
+    return {Metric.FLIPS: scores.FP, Metric.TOP5_DISTANCE: scores.T5D, **by_sequence}
+
+
 def score_metrics(errors: Mapping[str, Any], baseline: Baseline) -> dict[str, float]:
     """Return a trial's scores as MLflow metrics, ratios; the relative ones where the baseline does worse than on clean
     images.
@@ -60,5 +72,7 @@ def score_metrics(errors: Mapping[str, Any], baseline: Baseline) -> dict[str, fl
     scores = corruption_scores(rows_to_table(errors["test"]["corrupted"]), errors["test"]["clean"], baseline)
     found = {Metric.MEAN_CE: scores.mCE, Metric.RELATIVE_MEAN_CE: scores.rCE}
     found |= {Metric.ce(name): ratio for name, ratio in (scores.CE or {}).items()}
+    if errors["test"].get("sequences"):
+        found[Metric.FLIP_RATE] = flip_scores(errors["test"]["sequences"], baseline).mFR
     found |= {Metric.relative_ce(name): ratio for name, ratio in (scores.rCE_by_corruption or {}).items()}
     return {name: value for name, value in found.items() if value is not None}

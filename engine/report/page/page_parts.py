@@ -14,6 +14,7 @@ from engine.explanation import as_typed
 from engine.report.columns import corruption_columns, kind_columns
 from engine.report.commands import network_command
 from engine.report.comparisons import declared_table, difference_table, interval_table, measured_table
+from engine.report.flip_tables import group_flip_tables
 from engine.report.groups import GroupSummary
 from engine.report.page.drawing import Picture
 from engine.report.page.filter_figures import (
@@ -195,6 +196,7 @@ def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[P
         section.parts.append(interval_table(groups, columns))
         opened = corruption_columns(results.tested) if by == "corruption" else {}
         section.parts += [interval_table(groups, some, of) for of, some in opened.items()]
+        section.parts += group_flip_tables(groups, by=by)
         compared = list(dict.fromkeys([columns[-1], *columns]))[:MOST_COMPARED]
         section.parts.append(groups_forest(groups, compared))
         if hidden := [column for column in columns if column not in compared]:

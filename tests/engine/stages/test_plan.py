@@ -223,6 +223,8 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "evaluate.corruptions": (ALL, ["gaussian_noise"], ("evaluate",)),  # of the objective's kind
     "evaluate.objective": (ALL, ["contrast"], ("evaluate",)),
     "evaluate.severities": (ALL, [1, 5], ("evaluate",)),
+    "evaluate.sequences": (ALL, ["translate"], ("evaluate",)),
+    "evaluate.difficulty": ({**ALL, "evaluate.sequences": ["translate"]}, 2, ("evaluate",)),
 }
 """{setting: (context in which it matters, another value, the stages whose keys change)}."""
 
@@ -239,6 +241,7 @@ IN_THE_DATA = {
     "data.classes": "which files of a folder are used: in its fingerprint",
     "data.value_range": "how the images are decoded: in a folder's fingerprint",
     "data.corruption_files": "the files' content is in the evaluation's settings: see test_corruption_files.py",
+    "data.sequence_files": "the files' content is in the evaluation's settings: see test_sequence_files.py",
 }
 """{setting: why no stage has it}; the tests of `engine.data` change each of them."""
 

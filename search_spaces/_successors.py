@@ -63,6 +63,7 @@ _ON_DIGITS = (
     *("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
     *("gaussian_blur", "motion_blur", "contrast", "pixelate"),
 )
+_ON_FEW_OF_CIFAR = ("gaussian_noise", "shot_noise", "impulse_noise", "gaussian_blur", "contrast", "pixelate")
 RATE = "finetune.training.learning_rate"
 TUNED_ON = "gaussian_noise"
 """The corruption that is tuned on: the distortion "awgn" of the level of one of its severities."""
@@ -87,6 +88,18 @@ def base_on_digits() -> TrialConfig:
         distortion=DistortionSettings(name="awgn", level=51.0, n_images=200),
         finetune=_tuning(epochs=12, batch_size=32),
         evaluate=EvaluateSettings(corruptions=_ON_DIGITS, n_probe=60),
+    )
+
+
+def base_on_few_of_cifar() -> TrialConfig:
+    """Return the same question on few images of CIFAR-10: a small ResNet, σ 0.1, 400 noisy images."""
+    return TrialConfig(
+        data=DataSettings(name="cifar10", n_train=2000, n_validation=400, n_test=500),
+        model=ModelSettings(name="resnet-8", width=16),
+        pretrain=TrainingSettings(epochs=12, batch_size=64, learning_rate=3e-3, schedule="one-cycle"),
+        distortion=DistortionSettings(name="awgn", level=25.5, n_images=400),
+        finetune=_tuning(epochs=10, batch_size=32),
+        evaluate=EvaluateSettings(corruptions=_ON_FEW_OF_CIFAR, severities=(1, 3, 5), n_probe=60),
     )
 
 

@@ -21,8 +21,8 @@ NAME = "successors-rates"
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
 
-def _base(config: TrialConfig, severity: int) -> TrialConfig:
-    """Return a base that is judged by the noise that is tuned on alone."""
+def judged_by_noise(config: TrialConfig, severity: int) -> TrialConfig:
+    """Return a base that is judged by the noise that is tuned on alone, that of a severity."""
     judged = {"evaluate.corruptions": [TUNED_ON], "evaluate.objective": [TUNED_ON], "evaluate.severities": [severity]}
     return config.with_settings(judged)
 
@@ -30,7 +30,7 @@ def _base(config: TrialConfig, severity: int) -> TrialConfig:
 SPACE = Space(
     name=NAME,
     description="Which learning rate suits each way of tuning?",
-    base=_base(base_on_cifar(), 5),
+    base=judged_by_noise(base_on_cifar(), 5),
     arms=tuple(
         Arm(f"{tuning} at {rate:g}", {**NETWORKS["plain"], **settings, RATE: rate})
         for tuning, settings in STEPPED.items()
@@ -40,7 +40,7 @@ SPACE = Space(
     view=NAME,
 )
 
-ON = {"digits": replace(SPACE, base=_base(base_on_digits(), 4))}
+ON = {"digits": replace(SPACE, base=judged_by_noise(base_on_digits(), 4))}
 
 
 @register_view(NAME)

@@ -13,8 +13,10 @@ from engine.report.text_tables import Table
 from engine.report.views import Shown, view_parts
 from engine.spaces import load_space
 from pipelines.sweep import command_line
-from search_spaces._successors import AUGMENTED
-from search_spaces.successors import COLUMNS, NETWORKS, RATES, TUNINGS, errors_apart
+from search_spaces import successors, successors_cifar
+from search_spaces._successors import AUGMENTED, NETWORKS, RATE
+from search_spaces._successors_arms import TUNINGS
+from search_spaces._successors_view import COLUMNS, errors_apart
 from search_spaces.successors_rates import RATES as TRIED
 from tests.pipelines.swept import sweep_here
 
@@ -42,13 +44,22 @@ def test_its_plan_at_full_scale_needs_no_images(name, tmp_path, monkeypatch):
     assert f"{len(space.arms) * space.n_seeds} trials" in out.getvalue()
 
 
-def test_every_network_is_tuned_in_every_way_by_a_rate_that_was_tried():
-    for dataset, augmented in ((None, AUGMENTED), ("digits", [""])):
-        space = load_space("successors", dataset)
-        trained = [f"{network}{added}" for added in augmented for network in NETWORKS]
-        ways = {f"{network}, {way}" for network in trained for way in TUNINGS}
-        assert {arm.name for arm in space.arms} == {*ways, "control for push-pull"}
-    assert set(RATES.values()) <= set(TRIED)
+@pytest.mark.parametrize(
+    ("name", "dataset", "rates"),
+    [
+        ("successors", None, successors.RATES),
+        ("successors", "digits", successors.RATES),
+        ("successors-cifar", None, successors_cifar.RATES),
+    ],
+)
+def test_every_network_is_trained_and_tuned_in_every_way_by_a_rate_that_was_tried(name, dataset, rates):
+    space = load_space(name, dataset)
+    trained = [f"{network}{added}" for added in AUGMENTED for network in NETWORKS]
+    ways = {f"{network}, {way}" for network in trained for way in TUNINGS}
+    assert {arm.name for arm in space.arms} == {*ways, "control for push-pull"}
+    used = {arm.name: arm.settings.get(RATE) for arm in space.arms}
+    assert {way: used[f"push-pull 2024 + noise, {way}"] for way in TUNINGS if way in rates} == rates
+    assert set(rates.values()) <= set(TRIED)
 
 
 @pytest.mark.slow
@@ -57,6 +68,11 @@ def test_it_runs_on_digits_and_keeps_what_was_tuned_on_apart(tmp_path):
     torch.set_num_threads(1)
     try:
         space = dataclasses.replace(load_space("successors", "digits").with_base(TINY), n_seeds=2)
+        trained_as_it_is = tuple(
+            arm for arm in space.arms if "+" not in arm.name and arm.name != "control for push-pull"
+        )
+        declared = tuple(one for one in space.comparisons if "+" not in one.arm + one.reference)
+        space = dataclasses.replace(space, arms=trained_as_it_is, comparisons=declared)
         sweep_here(space, home=tmp_path, study="tiny", n_trials=50, sampler="random", pruner="none")
         results = read_results(f"sqlite:///{tmp_path / 'optuna.db'}", "tiny")
         parts = view_parts(Shown(results))

@@ -10,7 +10,7 @@ from search_spaces._successors import base_on_few_of_cifar
 from search_spaces._successors_arms import successors_space
 from search_spaces._successors_view import VIEW
 
-RATES = {"most": 3e-3, "random": 3e-3, "first block": 3e-3, "all": 1e-3, "auto-rgn": 3e-3, "tent": 1e-2}
+RATES = {"most": 3e-4, "random": 3e-3, "first block": 3e-4, "all": 3e-4, "auto-rgn": 3e-4, "tent": 1e-4}
 """{way of tuning: its learning rate}: what ``successors-cifar-rates`` says."""
 
 SPACE = successors_space(

@@ -15,6 +15,7 @@ from engine.corruptions.apply import register_corruption
 from engine.corruptions.draws import Draws
 from engine.corruptions.image_filters import correlate, gaussian_filter, line_blur, zoom
 from engine.corruptions.pixels import divide, to_bytes, to_unit
+from engine.errors import InputError
 
 _SMALL_DISK = 8
 """Radius up to which a disk's square is as large as this one's, and what softens it 3×3."""
@@ -85,6 +86,9 @@ def glass_blur(
     """
     sigma, n_passes, *others = constants
     (reach,) = others or (1,)
+    if reach != int(reach) or reach < 1:
+        raise InputError(f"a step of glass_blur must reach a whole number of pixels ≥ 1, got {reach}")
+    reach = int(reach)
     n_images, n_channels, height, width = images.shape
     blurred = to_bytes(gaussian_filter(to_unit(images), sigma)).flatten(2)
     moving = (max(height - 2 * reach, 0), max(width - 2 * reach, 0))
@@ -147,6 +151,8 @@ def zoom_blur(images: torch.Tensor, constants: int | tuple[int, float], draws: D
         draws: unused.
     """
     n_zooms, step = constants if isinstance(constants, tuple) else (constants, 0.01)
+    if step <= 0:
+        raise InputError(f"the step of zoom_blur from one zoom to the next must be > 0, got {step}")
     values = to_unit(images.permute(2, 3, 0, 1), torch.float32).contiguous()
     exact = values.double()
     total = torch.zeros_like(values)

@@ -10,14 +10,18 @@ from engine.errors import InputError
 
 
 def checked_constants(
-    table: str, constants: Mapping[str, Sequence[object]], examples: Mapping[str, Sequence[object]], n_severities: int
+    table: str,
+    constants: Mapping[str, Sequence[object]],
+    examples: Sequence[Mapping[str, Sequence[object]]],
+    n_severities: int,
 ) -> dict[str, tuple]:
     """Return a table's constants as tuples.
 
     Args:
         table: its name, for what is said.
         constants: {corruption: what it gets at each severity}.
-        examples: the engine's own constants of its corruptions: what others give must have their structure.
+        examples: the engine's own tables of its corruptions' constants: what others give must have the structure of one
+            of them.
         n_severities: how many there must be of each corruption.
 
     Raises:
@@ -30,13 +34,22 @@ def checked_constants(
             f"{n_severities} constants}}, got {constants!r}"
         )
     return {
-        name: _of_corruption(f"severity table {table!r}", name, values, examples.get(name, ()), n_severities)
+        name: _of_corruption(f"severity table {table!r}", name, values, _forms(name, examples), n_severities)
         for name, values in constants.items()
     }
 
 
+def _forms(name: str, tables: Sequence[Mapping[str, Sequence[object]]]) -> list[Sequence[object]]:
+    """Return the constants of a corruption in the tables that have it, of those that are built alike the first."""
+    forms: list[Sequence[object]] = []
+    for examples in (table[name] for table in tables if name in table):
+        if not any(_has_structure(examples[0], form) for form in forms):
+            forms.append(examples)
+    return forms
+
+
 def _of_corruption(
-    where: str, name: str, values: object, examples: Sequence[object], n_severities: int
+    where: str, name: str, values: object, forms: Sequence[Sequence[object]], n_severities: int
 ) -> tuple[object, ...]:
     if not isinstance(values, list | tuple):
         raise InputError(f"{where} needs {n_severities} constants of {name!r}, one a severity, got {values!r}")
@@ -44,9 +57,10 @@ def _of_corruption(
         raise InputError(f"{where} needs {n_severities} constants of {name!r}, got {len(values)}")
     found = tuple(_frozen(value) for value in values)
     for severity, value in enumerate(found, start=1):
-        allowed = examples or found[:1]
-        if not _is_finite(value) or not _has_structure(value, allowed):
-            what = _structure(allowed) if examples or severity > 1 else "a finite number, a word, or a tuple of them"
+        allowed = forms or [found[:1]]
+        if not _is_finite(value) or not any(_has_structure(value, form) for form in allowed):
+            unknown = not forms and severity == 1
+            what = "a finite number, a word, or a tuple of them" if unknown else " or ".join(map(_structure, allowed))
             raise InputError(f"{where}: the constant of {name!r} at severity {severity} must be {what}, got {value!r}")
     return found
 

@@ -144,7 +144,8 @@ def add_severity_table(name: str, constants: Mapping[str, Sequence[object]]) -> 
     Raises:
         InputError: another one has the name, or its constants cannot be a corruption's (see ``checked_constants``).
     """
-    table = checked_constants(name, constants, SEVERITY_TABLES["cifar-c"], N_SEVERITIES)
+    examples = [SEVERITY_TABLES["cifar-c"], SEVERITY_TABLES["imagenet-c"]]
+    table = checked_constants(name, constants, examples, N_SEVERITIES)
     if name == AUTOMATIC or SEVERITY_TABLES.get(name, table) != table:
         raise InputError(f"a severity table called {name!r} is there already")
     SEVERITY_TABLES[name] = table

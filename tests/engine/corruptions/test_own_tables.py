@@ -5,6 +5,7 @@ import torch
 
 from engine import corrupt, register_severity_table
 from engine.corruptions import table_corruptions
+from engine.corruptions.imagenet_c_tables import IMAGENET_C
 from engine.data import DataInfo
 from engine.errors import InputError
 from engine.settings import DataSettings, TrialConfig
@@ -49,6 +50,18 @@ def test_its_constants_are_what_a_corruption_gets():
     mild, strong = (corrupt(images, "gaussian_noise", level, seed=0, table="mine").float().std() for level in (1, 5))
     assert float(mild) == pytest.approx(2.55, rel=0.2)
     assert float(strong) == pytest.approx(12.75, rel=0.2)
+
+
+def test_glass_reaches_and_zooms_step_as_far_as_it_says():
+    own = {"glass_blur": ((0.7, 2), *IMAGENET_C["glass_blur"][1:]), "zoom_blur": (12, *IMAGENET_C["zoom_blur"][1:])}
+    register_severity_table("mine", own)
+    images = torch.randint(0, 256, (2, 1, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for name in own:
+        for severity in range(1, 6):  # the first says less, and means the same
+            found, expected = (corrupt(images, name, severity, seed=0, table=of) for of in ("mine", "imagenet-c"))
+            assert torch.equal(found, expected), (name, severity)
+    settings = plan(**{"evaluate.objective": ["glass_blur"]}).judged.settings
+    assert settings["corruptions"] == ["glass_blur", "zoom_blur"]
 
 
 def test_it_says_what_trials_are_compared_by_and_tested_on():
@@ -101,7 +114,13 @@ def test_the_same_table_again_is_a_module_that_is_loaded_again():
             "mine",
             {"glass_blur": (1, 2, 3, 4, 5)},
             {},
-            "'glass_blur' at severity 1 must be a tuple of 2 finite numbers, got 1",
+            "'glass_blur' at severity 1 must be a tuple of 2 finite numbers or a tuple of 3 finite numbers, got 1",
+        ),
+        (
+            "mine",
+            {"zoom_blur": (7, (7, 0.02), (7, 0.02, 1), 7, 7)},
+            {},
+            r"'zoom_blur' at severity 3 must be a finite number or a tuple of 2 finite numbers, got \(7, 0.02, 1\)",
         ),
         ("mine", {"fog": ((1, 2, 3),) * 5}, {}, "'fog' at severity 1 must be a tuple of 2 finite numbers"),
         ("mine", {"fog": ((1, float("nan")),) * 5}, {}, "'fog' at severity 1 must be a tuple of 2 finite numbers"),
@@ -145,6 +164,8 @@ def test_a_table_that_nobody_registered_is_named():
             {"zoom_blur": (2, 3.5, 4, 5, 6)},
             "'zoom_blur' fails with the constant 3.5 of severity table 'mine' at sev.* 2",
         ),
+        ({"zoom_blur": ((2, 0),) * 5}, r"constant \(2, 0\) .* the step of zoom_blur .* must be > 0, got 0"),
+        ({"glass_blur": ((1, 1, 0.5),) * 5}, r"\(1, 1, 0.5\) .*: a step of glass_blur must reach a whole number of"),
         ({"defocus_blur": ((1, 0),) * 5}, r"'defocus_blur' fails with the constant \(1, 0\) of severity table 'mine'"),
         ({"gaussian_blur": (1, 1, -1, 1, 1)}, "'gaussian_blur' fails with the constant -1 of severity table 'mine'"),
     ],

@@ -56,7 +56,7 @@ def _with_interval(values: Sequence[float]) -> str:
     found = paired_difference(values, [0.0] * len(values))
     return (
         f"{100 * found.mean:.1f} ±{100 * statistics.stdev(values):.1f}\n"
-        f"[{100 * max(0.0, found.low):.1f}, {100 * min(1.0, found.high):.1f}]"
+        f"[{100 * found.low:.1f}, {100 * found.high:.1f}]"
     )
 
 

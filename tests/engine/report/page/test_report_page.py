@@ -18,6 +18,7 @@ from engine.report.page.page_parts import PageContent, Remake
 from engine.report.page.report_page import as_page
 from engine.report.page.stored_values import StoredValues, Strengths, TunedFilters
 from engine.report.results import Results
+from engine.report.text_tables import Table
 from engine.spaces import Arm, Comparison, Space
 from tests.engine.orchestration.spaces import TINY
 from tests.engine.report.page.large import large_study
@@ -212,6 +213,18 @@ def test_the_forests_numbers_are_those_of_the_json(large):
         shown = [float(cell) / 100 for cell in (mean, low, high)]
         assert shown == pytest.approx([row["mean"], row["low"], row["high"]], abs=1e-5)
         assert len(seeds.split()) == row["n"] == 6
+
+
+def test_an_interval_is_the_same_in_the_table_and_in_the_figure():
+    """Two seeds far apart have one that reaches beyond 100 %."""
+    space = Space(name="s", base=TINY, arms=(Arm("plain", {}),), n_seeds=2)
+    parts = section(study(space, {"plain": [0.70, 0.99]}), "Arms").parts
+    table = next(part for part in parts if isinstance(part, Table))
+    forest = next(part for part in parts if isinstance(part, Picture))
+    cell = dict(zip(table.columns, table.rows[0], strict=True))["all"]
+    low, high = next((row[3], row[4]) for row in forest.data.rows if row[0] == "all")
+    assert cell.splitlines()[1] == f"[{float(low):.1f}, {float(high):.1f}]"
+    assert float(high) > 100
 
 
 def test_the_heat_map_has_the_mean_of_every_cell(large):

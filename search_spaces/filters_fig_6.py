@@ -41,15 +41,9 @@ def show(shown: Shown) -> Iterator[ViewPart]:
     """Yield the sums of the disparity beside the baseline's, and the maps of the first test image and seed."""
     from engine.figures.disparity_maps import disparity_figure
     from engine.report.disparity_table import BASELINE, disparity_table
+    from engine.report.network_disparity import disparity_maps, filter_counts, sums_of, test_images
     from engine.report.text_tables import Table
-    from search_spaces._disparity import (
-        disparity_maps,
-        distortion_of,
-        filter_counts,
-        networks_by_seed,
-        sums_of,
-        test_images,
-    )
+    from search_spaces._disparity import distortion_of, networks_by_seed
 
     networks = networks_by_seed(shown, WHICH)
     if not networks:

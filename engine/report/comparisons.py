@@ -55,8 +55,7 @@ def _with_interval(values: Sequence[float]) -> str:
         return percent_text(values)
     found = paired_difference(values, [0.0] * len(values))
     return (
-        f"{100 * found.mean:.1f} ±{100 * statistics.stdev(values):.1f}\n"
-        f"[{100 * found.low:.1f}, {100 * found.high:.1f}]"
+        f"{100 * found.mean:.1f} ±{100 * statistics.stdev(values):.1f}\n[{100 * found.low:.1f}, {100 * found.high:.1f}]"
     )
 
 

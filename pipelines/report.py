@@ -133,7 +133,7 @@ def stored_beside(results: Results, store: Store | None, options: ReportOptions)
     """Return what the store says beside a study; where there is none, that there is none."""
     if store is None:
         return StoredValues(missing=(f"there is no store in {options.home / 'store'}",))
-    return stored_or_why(results, store)
+    return stored_or_why(results, store, run_networks=True)
 
 
 def remade(results: Results, options: ReportOptions) -> Remake:

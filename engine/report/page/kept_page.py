@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.report.page.filter_disparity import disparity_or_why
 from engine.report.page.page_parts import Remake
 from engine.report.page.report_page import as_page
 from engine.report.page.stored_values import StoredValues, read_stored
@@ -49,9 +51,19 @@ def keep_page(
     return text
 
 
-def stored_or_why(results: Results, store: Store) -> StoredValues:
-    """Return what a store says beside a study; where it refuses, what it says."""
+def stored_or_why(results: Results, store: Store, *, run_networks: bool = False) -> StoredValues:
+    """Return what a store says beside a study; where it refuses, what it says.
+
+    Args:
+        results: of the study.
+        store: its store; nothing in it is changed.
+        run_networks: whether some tuned networks are run on test images: that takes seconds.
+    """
     try:
-        return read_stored(results, store)
+        found = read_stored(results, store)
     except (InputError, StoreFaultError, CorruptArtifactError, OSError) as error:
         return StoredValues(missing=(f"the store {store.address} cannot be read: {error}",))
+    if not run_networks:
+        return found
+    disparity, why = disparity_or_why(results, store, found.filters)
+    return replace(found, disparity=disparity, missing=[*found.missing, *([why] if why else [])])

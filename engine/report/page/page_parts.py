@@ -29,7 +29,7 @@ from engine.report.page.forest import declared_forest, groups_forest
 from engine.report.page.search_figures import history, parallel_coordinates, pruning, timeline, trials_table
 from engine.report.page.severity_figures import cells_of, heat_maps, severity_lines, shown_groups
 from engine.report.page.shared_stages import costs_table, environments_table, sharing_sentence, stage_costs, stage_tree
-from engine.report.page.stored_values import StoredValues, TunedFilters
+from engine.report.page.stored_values import SWITCHED, StoredValues, TunedFilters
 from engine.report.results import Results
 from engine.report.study_report import arm_lines, best_parts, ended_lines, group_lines, left_out_lines
 from engine.report.text_tables import Part, Table, visible
@@ -294,16 +294,16 @@ def _filters(results: Results, stored: StoredValues, remake: Remake) -> Section:
         lambda: tuning_lines(points),
         ("all trials that tuned filters had the same number of noisy images: error by noisy images cannot be shown"),
     )
-    section.missing.append(
-        "where noise switches filters on or off, before and after the tuning, is in no artifact: `python -m "
-        "pipelines.disparity` computes and draws it from the networks"
-    )
+    if stored.disparity is not None:
+        section.parts.append(_drawn(stored.disparity))
     if tuned := [one for one in stored.filters if one.chosen]:
         section.parts += [
-            "Where in an image noise switches filters on or off, before and after the tuning, this computes and draws "
-            f"from the networks of trial {tuned[0].trial.number}:",
+            "Where in images noise switches filters on or off, before and after the tuning, this computes from the "
+            f"networks of trial {tuned[0].trial.number}, over more images and with other choices of filters:",
             Command(_disparity_command(results, tuned[0], remake.place)),
         ]
+        if stored.disparity is None and not any(sentence.startswith(SWITCHED) for sentence in stored.missing):
+            section.missing.append(f"{SWITCHED}: `pipelines.report --format page` runs the networks, and shows it")
     return section
 
 

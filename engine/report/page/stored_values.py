@@ -13,10 +13,13 @@ from engine.report.trial_results import TrialResult
 from engine.store.artifact import CorruptArtifactError
 
 if TYPE_CHECKING:
+    from engine.report.views import Plot
     from engine.store import Artifact, Store
 
 PATIENCE_S = 4.0
 """How long stages are looked up: those of a study of 1,000 trials in a folder take less, a bucket's may take more."""
+SWITCHED = "where noise switches filters on or off"
+"""How sentences on the maps of Fig. 6 begin."""
 MOST_NETWORKS = 12
 """Networks that are loaded for their strengths, and rankings that are read."""
 
@@ -66,6 +69,7 @@ class StoredValues:
         made_on: {key: what it was made with, as in its manifest}.
         filters: of some trials whose filters were ranked.
         strengths: of some trials that have learned them.
+        disparity: where noise switches filters of some networks on or off; None where no network was run.
         missing: a sentence for each thing that could not be read.
     """
 
@@ -73,6 +77,7 @@ class StoredValues:
     made_on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     filters: Sequence[TunedFilters] = ()
     strengths: Sequence[Strengths] = ()
+    disparity: Plot | None = None
     missing: Sequence[str] = ()
 
 
@@ -84,7 +89,7 @@ def read_stored(results: Results, store: Store) -> StoredValues:
     missing += [lacking] if lacking else []
     strengths, why = _strengths(_learning(results), store)
     missing += [why] if why else []
-    return StoredValues(seconds, made_on, filters, strengths, missing)
+    return StoredValues(seconds, made_on, filters, strengths, missing=missing)
 
 
 def _manifests(results: Results, store: Store) -> tuple[dict[str, float], dict[str, Mapping[str, Any]], str]:

@@ -10,16 +10,21 @@ import pytest
 import torch
 
 from engine.layers import PushPull2d
+from engine.ranking import activation_maps
+from engine.report.page.filter_disparity import UNTUNED
 from engine.report.page.filter_figures import distance_bars, tuned_points
-from engine.report.page.kept_page import keep_page, page_place
+from engine.report.page.kept_page import keep_page, page_place, stored_or_why
 from engine.report.page.page_parts import Remake
-from engine.report.page.stored_values import MOST_NETWORKS, read_stored
+from engine.report.page.report_page import as_page
+from engine.report.page.stored_values import MOST_NETWORKS, SWITCHED, read_stored
 from engine.report.results import Results
 from engine.report.trial_results import TrialResult
+from engine.report.views import Shown
 from engine.spaces import Arm, Space
 from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.made_network import made_network
 from engine.stages.network import restore_network
+from engine.stages.noisy import distorted
 from engine.store import open_store
 from pipelines import disparity
 from tests.engine.orchestration.spaces import TINY
@@ -115,6 +120,33 @@ def test_the_page_s_command_for_the_rest_of_it_finds_its_networks(swept, tmp_pat
     assert disparity.command_line([*shlex.split(command)[3:], "--n-images", "4"]) == 0, capsys.readouterr().err
     torch.set_num_threads(threads)
     assert set(store.keys()) == before
+
+
+def test_where_noise_switches_filters_is_measured_where_networks_may_run(swept, tmp_path):
+    results, folder = swept
+    store, trial = open_store(str(folder / "store"), read_only=True), results.trials[0]
+    plot = stored_or_why(results, store, run_networks=True).disparity
+    network = restore_network(made_network(trial.stages, store, of="it"), torch.device("cpu"))
+    image = Shown(results, store).data().test.take(torch.arange(1))
+    noisy = distorted(image, {"name": TINY.distortion.name, "level": TINY.distortion.level}, seed=1)
+    layer = next(iter(read_stored(results, store).filters[0].chosen))
+    on = [next(activation_maps(network, one.images, [layer]))[layer] > 0 for one in (image, noisy)]
+    tuned = next(row for row in plot.data.rows if row[:2] == ("learning", layer))
+    assert tuned[3] == f"{int((on[0] != on[1]).sum()):,}"
+    assert [row[0] for row in plot.data.rows] == [UNTUNED, "learning"]
+    page = as_page(results, stored_or_why(results, store, run_networks=True))
+    assert f'alt="{plot.data.title}"' in page
+    assert SWITCHED not in page.split("What this page does not show")[-1]
+
+
+def test_why_nothing_is_measured_of_networks_is_said(swept, tmp_path):
+    results, folder = swept
+    shutil.copytree(folder / "store", tmp_path / "store")
+    shutil.rmtree(next((tmp_path / "store").rglob(results.trials[0].stages["pretrain"])))
+    found = stored_or_why(results, open_store(str(tmp_path / "store"), read_only=True), run_networks=True)
+    assert found.disparity is None
+    assert any(said.startswith(f"{SWITCHED}: what pretrain of trial 0 made is needed") for said in found.missing)
+    assert SWITCHED in as_page(results, read_stored(results, open_store(str(folder / "store"), read_only=True)))
 
 
 def test_the_page_of_it_shows_them(swept, tmp_path):

@@ -214,19 +214,23 @@ class PerturbationSettings:
     """What pretraining images undergo behind ``pretrain.augmentation``, so that a network holds up.
 
     Attributes:
-        kind: "none", "noise" (a part of each batch gets Gaussian noise) or "augmix" (the network sees each image and
-            two mixtures of chains of operations on it, and is to answer alike: three passes a step).
+        kind: "none", "noise" (a part of each batch gets Gaussian noise), "augmix" (the network sees each image and two
+            mixtures of chains of operations on it, and is to answer alike: three passes a step) or "prime" (the same by
+            random filters, colours and deformations).
         sigmas: standard deviations of the noise (images in 0…1), each > 0; every noisy image draws one.
         share: share of a batch that gets noise, in (0, 1].
         severity: the highest level of AugMix's operations, in [0.1, 10]; published are 3 for CIFAR and 1 for ImageNet.
-        consistency: weight of AugMix's Jensen–Shannon divergence, ≥ 0; 0 for one mixture in the place of the image.
+        consistency: weight of AugMix's and PRIME's Jensen–Shannon divergence, ≥ 0; 0 for one mixture in the place of
+            the image.
+        strengths: of PRIME's transforms, as published for "cifar" or for "imagenet".
     """
 
-    kind: Literal["none", "noise", "augmix"] = "none"
+    kind: Literal["none", "noise", "augmix", "prime"] = "none"
     sigmas: tuple[float, ...] = (0.1,)
     share: float = 0.5
     severity: float = 3.0
     consistency: float = 12.0
+    strengths: Literal["cifar", "imagenet"] = "cifar"
 
     def __post_init__(self) -> None:
         valid = bool(self.sigmas) and all(math.isfinite(sigma) and sigma > 0 for sigma in self.sigmas)

@@ -167,7 +167,12 @@ def relevant_training(training: TrainingSettings, n_images: int | None = None) -
 
 def relevant_perturbation(perturbation: PerturbationSettings) -> dict[str, Any]:
     """Return {"perturbation": its settings that matter}, as JSON, or nothing where images are left as they are."""
-    used = {"none": (), "noise": ("sigmas", "share"), "augmix": ("severity", "consistency")}[perturbation.kind]
+    used = {
+        "none": (),
+        "noise": ("sigmas", "share"),
+        "augmix": ("severity", "consistency"),
+        "prime": ("strengths", "consistency"),
+    }[perturbation.kind]
     found = {name: getattr(perturbation, name) for name in used}
     if "sigmas" in found:
         found["sigmas"] = list(found["sigmas"])

@@ -152,7 +152,7 @@ class Trainer:
             if crops is not None:
                 images = apply_crop_flips(images, crops[step])
             if self.perturbation is not None:
-                images = self.perturbation.views(images, positions, epoch)
+                images = self.perturbation.views(images, positions, epoch, step)
             total += self._step(images, self.split.labels[positions], rate) * len(positions)
         if self.capturing is not None:
             self.capturing.leave(self.module, self.optimizer)

@@ -1,7 +1,7 @@
-"""What a training does to its images beside cropping and flipping, so that a network holds up: noise, or AugMix.
+"""What a training does to its images beside cropping and flipping, so that a network holds up: noise, AugMix or PRIME.
 
 All of it is drawn on the images' device from (seed, epoch, the image's place in the training set): no step waits for
-the host, and an image suffers the same in whichever batch it is.
+the host, and an image suffers the same in whichever batch it is, but for what PRIME draws for a batch as a whole.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from engine.data.operations import OPERATIONS, Operation
 from engine.metrics import as_input
 from engine.seeds import derive_seed
 from engine.training.consistency import jensen_shannon
+from engine.training.mixing import each, equal_shares
+from engine.training.prime import Prime
 
 _WIDTH, _DEPTH = 3, 3
 _ELEMENTS_AT_A_TIME = {"cpu": 1 << 20, "cuda": 1 << 26}
@@ -25,13 +27,14 @@ _ELEMENTS_AT_A_TIME = {"cpu": 1 << 20, "cuda": 1 << 26}
 class Perturbation(Protocol):
     """What happens to a batch, and what a loss says of it beside the labels'."""
 
-    def views(self, images: Tensor, places: Tensor, epoch: int) -> Tensor:
+    def views(self, images: Tensor, places: Tensor, epoch: int, step: int) -> Tensor:
         """Return what a network is given: float images (k·n, c, h, w) in [0, 1], the labelled ones first.
 
         Args:
             images: uint8 (n, c, h, w).
             places: of the images in the training set, int64 (n,), on their device.
             epoch: counted from 0.
+            step: of the epoch, counted from 0: only what a whole batch has in common may depend on it.
         """
 
     def penalty(self, logits: Sequence[Tensor]) -> Tensor | None:
@@ -50,7 +53,7 @@ class Noise:
     def __init__(self, *, sigmas: tuple[float, ...], share: float, seed: int) -> None:
         self._sigmas, self._share, self._seed = sigmas, share, seed
 
-    def views(self, images: Tensor, places: Tensor, epoch: int) -> Tensor:
+    def views(self, images: Tensor, places: Tensor, epoch: int, step: int) -> Tensor:
         """Return the batch, its first images noisy: the order of an epoch is drawn, so any image may be one of them."""
         values = as_input(images)
         n_noisy = round(self._share * len(images))
@@ -60,7 +63,7 @@ class Noise:
         which = draws.integers("sigma", 0, len(self._sigmas), ())
         sigmas = sum(torch.where(which == number, sigma, 0.0) for number, sigma in enumerate(self._sigmas))
         assert isinstance(sigmas, Tensor)
-        noise = draws.normal("noise", images.shape[1:]).float() * _each(sigmas.float())
+        noise = draws.normal("noise", images.shape[1:]).float() * each(sigmas.float())
         return torch.cat([(values[:n_noisy] + noise).clamp(0, 1), values[n_noisy:]])
 
     def penalty(self, logits: Sequence[Tensor]) -> None:
@@ -82,19 +85,17 @@ class AugMix:
     def __init__(self, *, severity: float, consistency: float, seed: int) -> None:
         self._severity, self._consistency, self._seed = severity, consistency, seed
 
-    def views(self, images: Tensor, places: Tensor, epoch: int) -> Tensor:
+    def views(self, images: Tensor, places: Tensor, epoch: int, step: int) -> Tensor:
         """Return the images and two mixtures of each; without the loss one mixture of each."""
         clean, draws = as_input(images), Draws(self._seed, ("augmix", epoch), places)
         n_views = 2 if self._consistency else 1
         chains = self._chains(images, draws, n_views).reshape(len(images), n_views, _WIDTH, *images.shape[1:])
-        cuts = draws.uniform("weights", (n_views, _WIDTH - 1)).sort(2).values
-        ends = torch.zeros_like(cuts[..., :1]), torch.ones_like(cuts[..., :1])
-        weights = torch.diff(cuts, prepend=ends[0], append=ends[1]).float()
+        weights = equal_shares(draws, "weights", n_views, _WIDTH)
         shares = draws.uniform("mixture", (n_views,)).float()
         mixed = []
         for view in range(n_views):
-            parts = (as_input(chains[:, view, chain]) * _each(weights[:, view, chain]) for chain in range(_WIDTH))
-            share = _each(shares[:, view])
+            parts = (as_input(chains[:, view, chain]) * each(weights[:, view, chain]) for chain in range(_WIDTH))
+            share = each(shares[:, view])
             mixed.append((1 - share) * clean + share * sum(parts))
         return torch.cat([clean, *mixed]) if self._consistency else mixed[0]
 
@@ -114,11 +115,6 @@ class AugMix:
     def penalty(self, logits: Sequence[Tensor]) -> Tensor | None:
         """Return the weighted divergence of the answers to the three views."""
         return self._consistency * jensen_shannon(logits) if self._consistency else None
-
-
-def _each(values: Tensor) -> Tensor:
-    """Return a number for each image, (n,), so that it meets images (n, c, h, w)."""
-    return values[:, None, None, None]
 
 
 def apply_chosen(images: Tensor, chosen: Tensor, levels: Tensor, signs: Tensor) -> Tensor:
@@ -142,7 +138,7 @@ def apply_chosen(images: Tensor, chosen: Tensor, levels: Tensor, signs: Tensor) 
                 changed[places] = _in_parts(operation, images[places], levels[places], signs[places])
         else:
             done = _in_parts(operation, images, levels, signs)
-            changed = torch.where(_each(is_chosen), done, changed)
+            changed = torch.where(each(is_chosen), done, changed)
     return changed
 
 
@@ -158,6 +154,9 @@ _KINDS: Mapping[str, Callable[..., Perturbation]] = {
     "noise": lambda settings, seed: Noise(sigmas=tuple(settings["sigmas"]), share=settings["share"], seed=seed),
     "augmix": lambda settings, seed: AugMix(
         severity=settings["severity"], consistency=settings["consistency"], seed=seed
+    ),
+    "prime": lambda settings, seed: Prime(
+        strengths=settings["strengths"], consistency=settings["consistency"], seed=seed
     ),
 }
 

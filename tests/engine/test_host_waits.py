@@ -124,6 +124,7 @@ TRAININGS = {
         perturbed(kind="noise", sigmas=[0.1, 0.3], share=0.5),
     ),
     "augmix": (lambda network: network, {}, perturbed(kind="augmix", severity=3.0, consistency=12.0)),
+    "prime": (lambda network: network, {}, perturbed(kind="prime", strengths="cifar", consistency=0.0)),
 }
 AN_EPOCH = 5
 """The order and the crops go to the device; the training's loss, the validation's error with its loss, and the probe's

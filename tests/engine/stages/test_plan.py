@@ -197,6 +197,7 @@ RELEVANT: dict[str, tuple[dict[str, Any], Any, tuple[str, ...]]] = {
     "perturbation.share": ({**ALL, "perturbation.kind": "noise"}, 1.0, STAGES),
     "perturbation.severity": ({**ALL, "perturbation.kind": "augmix"}, 1.0, STAGES),
     "perturbation.consistency": ({**ALL, "perturbation.kind": "augmix"}, 0.0, STAGES),
+    "perturbation.strengths": ({**ALL, "perturbation.kind": "prime"}, "imagenet", STAGES),
     "finetune.layers": (ALL, "first", DOWN_FROM_RANK),
     "finetune.fraction": (ALL, 0.5, DOWN_FROM_FINETUNE),
     "finetune.count": (ALL, 3, DOWN_FROM_FINETUNE),

@@ -37,6 +37,7 @@ VARIED: tuple[dict[str, Any], ...] = (
     {"pretrain.schedule": "step", "finetune.training.schedule": "step"},
     {"perturbation.kind": "noise"},
     {"perturbation.kind": "augmix"},
+    {"perturbation.kind": "prime"},
 )
 WHICH = ("none", "most", "random", "all")
 METHODS = ("filters", "correction", "network", "classifier", "retrain", "statistics", "tent")

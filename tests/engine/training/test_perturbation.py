@@ -86,21 +86,21 @@ def test_what_an_image_suffers_depends_on_seed_epoch_and_place_alone():
         lambda seed: AugMix(severity=3, consistency=12, seed=seed),
         lambda seed: Noise(sigmas=(0.1, 0.4), share=1.0, seed=seed),
     ):
-        whole = make(0).views(images, places, 2)
+        whole = make(0).views(images, places, 2, 0)
         n_views = len(whole) // 24
         some = torch.tensor([5, 0, 17])
-        part = make(0).views(images[some], places[some], 2)
+        part = make(0).views(images[some], places[some], 2, 0)
         assert torch.equal(part.reshape(n_views, 3, 3, 32, 32), whole.reshape(n_views, 24, 3, 32, 32)[:, some])
         assert (whole.min(), whole.max()) >= (0, 0)
         assert whole.max() <= 1
-        for other in (make(1).views(images, places, 2), make(0).views(images, places, 3)):
+        for other in (make(1).views(images, places, 2, 0), make(0).views(images, places, 3, 0)):
             assert not torch.equal(whole, other)
             assert n_views == 1 or torch.equal(whole[:24], other[:24]), "the image itself comes first"
 
 
 def test_a_share_of_each_batch_gets_noise_of_each_of_the_deviations():
     images = torch.full((40, 3, 16, 16), 128, dtype=torch.uint8)
-    found = Noise(sigmas=(0.05, 0.2), share=0.75, seed=0).views(images, torch.arange(40), 0) - 128 / 255
+    found = Noise(sigmas=(0.05, 0.2), share=0.75, seed=0).views(images, torch.arange(40), 0, 0) - 128 / 255
     deviations = found.std(dim=(1, 2, 3))
     assert (deviations[30:] == 0).all()
     low, high = deviations[:30] < 0.1, deviations[:30] >= 0.1
@@ -111,7 +111,7 @@ def test_a_share_of_each_batch_gets_noise_of_each_of_the_deviations():
 
 def test_mixtures_lie_between_the_image_and_its_chains():
     images = make_images()
-    view = AugMix(severity=3, consistency=0, seed=0).views(images, torch.arange(24), 0)
+    view = AugMix(severity=3, consistency=0, seed=0).views(images, torch.arange(24), 0, 0)
     assert view.shape == images.shape
     assert not torch.equal(view[1:], images[1:].float() / 255)
     gaps = (view - images.float() / 255).abs().mean(dim=(1, 2, 3))
@@ -124,6 +124,8 @@ def test_mixtures_lie_between_the_image_and_its_chains():
         {"kind": "augmix", "severity": 3.0, "consistency": 12.0},
         {"kind": "augmix", "severity": 3.0, "consistency": 0.0},
         {"kind": "noise", "sigmas": [0.2], "share": 0.5},
+        {"kind": "prime", "strengths": "cifar", "consistency": 12.0},
+        {"kind": "prime", "strengths": "imagenet", "consistency": 0.0},
     ],
 )
 def test_a_training_that_goes_on_ends_with_the_same_bits_and_another_than_without(settings):

@@ -13,6 +13,7 @@ import torch
 
 from engine.corruptions.apply import register_corruption
 from engine.corruptions.draws import Draws
+from engine.corruptions.exact import exp
 from engine.corruptions.image_filters import correlate, gaussian_filter, line_blur, zoom
 from engine.corruptions.pixels import divide, to_bytes, to_unit
 from engine.errors import InputError
@@ -50,7 +51,7 @@ def disk(radius: float, sigma: float) -> np.ndarray:
     offsets = np.arange(-reach, reach + 1)
     kernel = (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.float32)
     kernel /= kernel.sum()
-    sides = np.exp(-0.5 / sigma**2 * np.arange(2 if radius <= _SMALL_DISK else 3) ** 2)
+    sides = exp(-0.5 / (sigma * sigma) * np.arange(2 if radius <= _SMALL_DISK else 3) ** 2)
     weights = (sides / (sides[0] + 2 * sides[1:].sum())).astype(np.float32)
     for axis in (1, 0):
         soft = weights[0] * kernel

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from engine.corruptions.counter import random_words, words_to_normal, words_to_uniform
+from engine.corruptions.exact import poisson_masses
 from engine.seeds import derive_seed
 
 _GUIDE_BITS = 10
@@ -91,12 +92,7 @@ def _poisson_tables(photons: float, device: torch.device) -> tuple[torch.Tensor,
         place in that table where a search for the part's beginning ends, int64 (256·2**10,); k.
     """
     n_counts = int(photons + 12 * math.sqrt(photons) + 32)
-    counts = np.arange(n_counts)
-    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(counts[1:]))])
-    means = np.arange(256)[:, None] * photons / 255
-    masses = np.zeros((256, n_counts))
-    masses[0, 0] = 1.0
-    masses[1:] = np.exp(counts * np.log(means[1:]) - means[1:] - log_factorials)
+    masses = poisson_masses(np.arange(256) * photons / 255, n_counts)
     cumulative = np.minimum(np.cumsum(masses, axis=1), 1.0)
     cumulative[:, -1] = 1.0
     table = (cumulative + np.arange(256)[:, None]).ravel()

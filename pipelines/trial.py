@@ -71,6 +71,9 @@ class NetworkOptions(ComputeOptions):
     """On GPUs, repeat every stage to the bit, and refuse what cannot; a part of the keys."""
     capture_steps: bool = False
     """On GPUs, record a training's step once and replay it; a part of the keys. Never tried on a real GPU yet."""
+    compile_steps: bool = False
+    """Have torch.compile compile a training's passes; a part of the keys. For long trainings: the first of a network
+    waits for the compiler. Never tried on a real GPU yet."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
         variables.STORE, variables.path
     )
@@ -78,7 +81,9 @@ class NetworkOptions(ComputeOptions):
 
     def numerics(self, device: str) -> Numerics:
         """Return what stages' numbers depend on beside settings, on a type of device."""
-        return Numerics(device, torch.get_num_threads(), self.precision, self.strict, self.capture_steps)
+        return Numerics(
+            device, torch.get_num_threads(), self.precision, self.strict, self.capture_steps, self.compile_steps
+        )
 
 
 @dataclass(kw_only=True)
@@ -183,6 +188,13 @@ def without_effect(given: Iterable[str], config: TrialConfig) -> list[str]:
     return [f"without effect: {', '.join(paths)}, unless {words}" for words, paths in idle.items()]
 
 
+def _of_passes(passes: Mapping[str, Any] | None) -> str:
+    """Return what a training's line says of compiled passes."""
+    if passes is None:
+        return ""
+    return f"; compiled in {passes['cold_s']:.1f} s" if passes["compiled"] else f"; not compiled: {passes['reason']}"
+
+
 def describe_stage(outcome: StageOutcome) -> str:
     """Return a line on a stage: its key, its time, and what it came to."""
     manifest = outcome.artifact.manifest
@@ -202,6 +214,7 @@ def describe_stage(outcome: StageOutcome) -> str:
         line += "" if budget is None else f"; {budget}"
         steps = result.get("steps", {})
         line += "" if steps.get("captured", True) else f"; steps are not captured: {steps['reason']}"
+        line += _of_passes(result.get("passes"))
     if "parts.json" in manifest["files"]:
         parts = outcome.artifact.json("parts")
         line += "" if list(parts) == ["all"] else f"; tuned: {', '.join(parts)}"

@@ -130,6 +130,10 @@ class SweepOptions:
     capture_steps: bool = False
     """On GPUs, record a training's step once and replay it. A part of the keys. Never tried on a real GPU yet, and so
     off by itself; what cannot be recorded is computed as without."""
+    compile_steps: bool = False
+    """Have torch.compile compile a training's passes through its network. A part of the keys. For long trainings: the
+    first of each network in a process waits for the compiler, for the seconds that its result says. Never tried on a
+    real GPU yet, and so off by itself; what cannot be compiled is computed as without."""
     mps: bool = False
     """Let slots that share a GPU compute on it at once, through NVIDIA's multi-process service, which is started for
     this sweep on this machine. Never tried on a real GPU yet, and so off by itself."""
@@ -278,7 +282,7 @@ class SweepOptions:
 
     def numerics(self, device: str) -> Numerics:
         """Return what stages' numbers depend on beside settings, on a type of device."""
-        return Numerics(device, self.cpus_per_slot, self.precision, self.strict, self.capture_steps)
+        return Numerics(device, self.cpus_per_slot, self.precision, self.strict, self.capture_steps, self.compile_steps)
 
     @property
     def slot_request(self) -> SlotRequest:

@@ -15,6 +15,7 @@ from engine.stages.context import StageContext
 from engine.stages.probe import make_judge, watched_splits
 from engine.training import Trainer
 from engine.training.captured import Capturing
+from engine.training.compiled import Compiling
 from engine.training.loop import Judge, Loss
 from engine.training.perturbation import Perturbation
 from engine.training.relative_rates import RelativeRates
@@ -61,6 +62,7 @@ def train(
         seed=seed,
         judge=judge,
         capturing=Capturing(architecture) if context.spec.numerics.get("captured") else None,
+        compiling=Compiling(architecture) if context.spec.numerics.get("compiled") else None,
         rates=rates,
         loss=loss,
         perturbation=perturbation,
@@ -91,7 +93,8 @@ def result_of(trainer: Trainer, context: StageContext, budget: NoisyBudget | Non
     "labelled_noisy" is the noisy images that it used, None where it used none.
     """
     steps = {} if trainer.capturing is None else {"steps": trainer.capturing.described()}
-    return {**result_of_epoch(trainer.state.best_epoch, trainer.module, context, budget), **steps}
+    passes = {} if trainer.compiling is None else {"passes": trainer.compiling.described()}
+    return {**result_of_epoch(trainer.state.best_epoch, trainer.module, context, budget), **steps, **passes}
 
 
 def result_of_epoch(kept: int, module: nn.Module, context: StageContext, budget: NoisyBudget | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Numerics:
         precision: of networks' passes, "fp32", "tf32" or "bf16".
         strict: whether a GPU repeats all to the bit; what it cannot is refused.
         captured: whether a training's steps on a GPU are recorded once and replayed (``engine.training.captured``).
+        compiled: whether a training's passes through its network are compiled (``engine.training.compiled``).
     """
 
     device: str = "cpu"
@@ -30,6 +31,7 @@ class Numerics:
     precision: str = "fp32"
     strict: bool = False
     captured: bool = False
+    compiled: bool = False
 
     def check(self) -> None:
         """Check that the kind of device can do what is asked of it.
@@ -41,13 +43,19 @@ class Numerics:
         for asked, flag in ((self.strict, "--strict"), (self.captured, "--capture-steps")):
             if asked and self.device == "cpu":
                 raise InputError(f"{flag} is for GPUs: on CPUs the same key gives the same bits as it is")
+        if self.strict and self.compiled:
+            raise InputError(
+                "--strict and --compile-steps exclude each other: whether what is compiled repeats to the bit "
+                "is not known"
+            )
 
     def to_key(self) -> dict[str, Any]:
-        """Return what of this is in keys: on CPUs fp32 goes without saying, and the last two are for GPUs alone."""
+        """Return what of this is in keys: on CPUs fp32 goes without saying, and what is for GPUs alone is left out."""
         if self.device == "cpu":
             precision = {} if self.precision == "fp32" else {"precision": self.precision}
-            return {"device": self.device, "threads": self.threads, **precision}
-        flags = {name: True for name in ("strict", "captured") if getattr(self, name)}
+            compiled = {"compiled": True} if self.compiled else {}
+            return {"device": self.device, "threads": self.threads, **precision, **compiled}
+        flags = {name: True for name in ("strict", "captured", "compiled") if getattr(self, name)}
         return {"device": self.device, "precision": self.precision, **flags}
 
     @classmethod

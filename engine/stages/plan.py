@@ -69,6 +69,7 @@ def plan_trial(
     precision: str = "fp32",
     strict: bool = False,
     captured: bool = False,
+    compiled: bool = False,
     check: bool = True,
 ) -> TrialPlan:
     """Return a trial's stages.
@@ -82,12 +83,13 @@ def plan_trial(
         precision: of networks' passes, "fp32", "tf32" or "bf16".
         strict: whether a GPU repeats all to the bit.
         captured: whether the steps of trainings on a GPU are recorded and replayed.
+        compiled: whether the passes of trainings are compiled.
         check: whether the settings are checked. A trial that was planned before, for another device, need not be.
 
     Raises:
         InputError: settings that cannot work together, or with the network or the data.
     """
-    numerics = Numerics(device, threads, precision, strict, captured).to_key()
+    numerics = Numerics(device, threads, precision, strict, captured, compiled).to_key()
     planning = Planning.of(config, data)
     if check:
         _check_trial(planning)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from itertools import chain
 
 import torch
@@ -43,13 +43,22 @@ class CapturedStep:
         settings: how; learning rate and weight decay may be others later.
         images: a batch as every one will be, on the GPU.
         labels: its labels.
+        passes: makes what images go through of the copy; the copy itself if not given.
 
     Raises:
         Exception: it cannot be recorded: the forward pass asks for a value on the host, say.
     """
 
-    def __init__(self, module: nn.Module, settings: TrainingSettings, images: Tensor, labels: Tensor) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        settings: TrainingSettings,
+        images: Tensor,
+        labels: Tensor,
+        passes: Callable[[nn.Module], Callable[[Tensor], Tensor]] | None = None,
+    ) -> None:
         self._module = copy.deepcopy(module).train(module.training)
+        self._passes = self._module if passes is None else passes(self._module)
         self._smoothing, self._longest = settings.label_smoothing, settings.max_gradient_norm
         self._images, self._labels = images.clone(), labels.clone()
         self._rate, self._decay = (torch.zeros((), device=images.device) for _ in range(2))
@@ -82,7 +91,7 @@ class CapturedStep:
 
     def _step(self) -> Tensor:
         with network_pass(self._labels.device):
-            logits = self._module(as_input(self._images))
+            logits = self._passes(as_input(self._images))
         loss = F.cross_entropy(in_full(logits), self._labels, label_smoothing=self._smoothing)
         loss.backward()
         shorten_gradients(self._optimizer, self._longest)
@@ -150,10 +159,12 @@ class Capturing:
 
     Attributes:
         reason: why steps are taken eagerly; "" while they are not.
+        passes: as of ``CapturedStep``; whoever has them compiled says so before the first step.
     """
 
     def __init__(self, architecture: str | None = None) -> None:
         self.reason = ""
+        self.passes: Callable[[nn.Module], Callable[[Tensor], Tensor]] | None = None
         self._architecture = architecture
         self._step: CapturedStep | None = None
         self._is_ahead = False
@@ -197,16 +208,16 @@ class Capturing:
         if images.device.type != "cuda":
             raise ValueError(f"steps are recorded on GPUs alone, got {images.device.type}")
         if self._architecture is None:
-            return CapturedStep(module, settings, images, labels)
+            return CapturedStep(module, settings, images, labels, self.passes)
         key = (
             self._architecture,
             (images.shape, images.dtype, images.stride(), str(images.device)),
             (settings.optimizer, settings.momentum if settings.optimizer == "sgd" else None),
             (settings.label_smoothing, settings.max_gradient_norm, settings.weight_decay > 0),
-            (current_precision(), torch.are_deterministic_algorithms_enabled()),
+            (current_precision(), torch.are_deterministic_algorithms_enabled(), self.passes is None),
         )
         if key not in _kept:
-            _kept[key] = CapturedStep(module, settings, images, labels)
+            _kept[key] = CapturedStep(module, settings, images, labels, self.passes)
             while len(_kept) > _N_KEPT:
                 _kept.popitem(last=False)
         _kept.move_to_end(key)

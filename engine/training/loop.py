@@ -26,6 +26,7 @@ from engine.precision import in_full, network_pass
 from engine.seeds import generator, global_draws
 from engine.settings import TrainingSettings
 from engine.training.captured import Capturing
+from engine.training.compiled import Compiling, Passes, compiled
 from engine.training.optimizers import make_optimizer, shorten_gradients
 from engine.training.perturbation import Perturbation
 from engine.training.relative_rates import N_BATCHES, RelativeRates
@@ -70,6 +71,7 @@ class Trainer:
         judge: measures the module after an epoch; "validation_error" decides which epoch is best (ties by
             "validation_loss", then the earlier one).
         capturing: has steps replayed on a GPU; None where all are taken eagerly.
+        compiling: has passes through the module compiled; None where none are.
         rates: gives parts of the module learning rates of their own; None for one rate.
         loss: of logits and labels, in the place of the cross-entropy; None for that.
         perturbation: what the images undergo behind crops and flips; None for nothing.
@@ -84,6 +86,7 @@ class Trainer:
         seed: int,
         judge: Judge,
         capturing: Capturing | None = None,
+        compiling: Compiling | None = None,
         rates: RelativeRates | None = None,
         loss: Loss | None = None,
         perturbation: Perturbation | None = None,
@@ -94,6 +97,7 @@ class Trainer:
         self.seed = seed
         self.judge = judge
         self.capturing = capturing
+        self.compiling = compiling
         self.rates = rates
         self.loss = loss
         self.perturbation = perturbation
@@ -161,13 +165,15 @@ class Trainer:
     def _step(self, images: Tensor, labels: Tensor, rate: float) -> Tensor:
         """Take a step on a batch; return its mean loss."""
         settings = self.settings
+        passes = self._compiled(images)
         if self.capturing is not None:
+            self.capturing.passes = None if passes is None else compiled
             loss = self.capturing.take(self.module, self.optimizer, settings, (images, labels), rate)
             if loss is not None:
                 return loss
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._loss(self._forward(images), labels)
+        loss = self._loss(self._forward(images, passes), labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         shorten_gradients(self.optimizer, settings.max_gradient_norm)
@@ -213,8 +219,20 @@ class Trainer:
         drawn = draw_crop_flips(sizes, self.split.images.shape[3], generator=draws, flip=flips)
         return drawn.to(self.split.labels.device).split(sizes)
 
-    def _forward(self, images: Tensor) -> Tensor:
-        """Return the logits of a batch; the first one shows whether the others' convolutions need to be watched too."""
+    def _compiled(self, images: Tensor) -> Passes | None:
+        """Return the compiled passes of a batch, or None where it is to go through the module as it is."""
+        if self.compiling is None:
+            return None
+        return self.compiling.passes(self.module, images, self.settings.batch_size)
+
+    def _forward(self, images: Tensor, passes: Passes | None = None) -> Tensor:
+        """Return the logits of a batch.
+
+        The first one shows whether the others' convolutions need to be watched too; of compiled passes none do.
+        """
+        if passes is not None:
+            with network_pass(images.device):
+                return in_full(passes(as_input(images)))
         with self._watch as watch, network_pass(images.device):
             logits: Tensor = self.module(as_input(images))
         if watch is not None and not watch.n_found:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.data.shards import ShardedImages
+from engine.data.streamed import Images
 from engine.errors import InputError
 
 _FEW_LEVELS = 32
@@ -16,7 +18,7 @@ _PIXELS_AT_ONCE = 2**24
 """Values that are looked at together; what is compared takes as many bytes again."""
 
 
-def check_split(part: str, images: Tensor, labels: Tensor, indices: Tensor, n_classes: int) -> None:
+def check_split(part: str, images: Tensor | ShardedImages, labels: Tensor, indices: Tensor, n_classes: int) -> None:
     """Raise ``InputError`` unless these are images, and a class for each.
 
     Args:
@@ -70,7 +72,7 @@ def check_memory(n_images: int, channels: int, side: int) -> None:
         )
 
 
-def all_alike(images: Tensor | np.ndarray) -> bool:
+def all_alike(images: Tensor | ShardedImages | np.ndarray) -> bool:
     """Return whether all images (n, …) are the first one; most often the second one ends the search."""
     size = _images_at_once(images)
     starts = (1, *range(2, len(images), size))
@@ -82,7 +84,7 @@ def all_alike(images: Tensor | np.ndarray) -> bool:
     )
 
 
-def notes_on_values(*parts: Tensor) -> tuple[str, ...]:
+def notes_on_values(*parts: Images) -> tuple[str, ...]:
     """Return what a person should know of a set's images (n, c, h, w), a sentence each: flat ones, a narrow range."""
     notes = []
     total = sum(map(len, parts))
@@ -101,5 +103,5 @@ def notes_on_values(*parts: Tensor) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _images_at_once(images: Tensor | np.ndarray) -> int:
+def _images_at_once(images: Images | ShardedImages | np.ndarray) -> int:
     return max(1, _PIXELS_AT_ONCE // math.prod(images.shape[1:]))

@@ -21,6 +21,8 @@ from engine.data.parallel import in_order, n_threads
 from engine.data.parts import Parts, find_parts
 from engine.data.pictures import VERSION, decode, read_extent
 from engine.data.progress import counted
+from engine.data.shards import ShardedImages
+from engine.data.streamed import StreamedImages
 from engine.data.survey import Survey, common_side, notes_on_shape, read_content, refuse, survey
 from engine.data.wide import Extent, PictureError, Scales, choose_scales
 from engine.digest import digest
@@ -28,7 +30,7 @@ from engine.errors import InputError
 from engine.settings import DataSettings
 
 T = TypeVar("T")
-Allot = Callable[[str, tuple[int, ...]], np.ndarray]
+Allot = Callable[[str, tuple[int, ...]], ShardedImages]
 _PIXELS_OF_A_LARGE_PICTURE = 64**2
 """Below that, Python's share of the decoding is so large that threads get into each other's way."""
 
@@ -103,13 +105,14 @@ class ImageFolder:
         splits = []
         for part, files in self._parts:
             shape = (len(files.paths), channels, side, side)
-            images = np.zeros(shape, np.uint8) if allot is None else allot(part, shape)
+            images: np.ndarray | ShardedImages = np.zeros(shape, np.uint8) if allot is None else allot(part, shape)
             for place, found in enumerate(self._each(decoder, files.paths, f"decoding {part} pictures")):
                 if isinstance(found, PictureError):
                     bad[files.paths[place]] = str(found)
                 else:
                     images[place] = found
-            splits.append(Split(torch.from_numpy(images), torch.tensor(files.labels), torch.tensor(files.indices)))
+            pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else StreamedImages.of(images)
+            splits.append(Split(pixels, torch.tensor(files.labels), torch.tensor(files.indices)))
         refuse(bad, self._total)
         return RawData(splits[0], splits[1], tuple(map(shown, self._parts.class_names)), notes=scales.notes)
 

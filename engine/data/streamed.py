@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.data.scratch import scratch
+from engine.data.shards import ShardedImages
 
 PIXELS_A_BATCH = 2**21
 """Of what is only run through a network: 41 images of 224 pixels. A network's maps take some hundred bytes a pixel."""
@@ -30,22 +31,22 @@ class StreamedImages:
     """Images uint8 (n, c, side, side), of which a part is a tensor once it is asked for.
 
     Attributes:
-        stored: uint8 (N, c, side, side): a file that is mapped, or a copy on a device.
+        stored: uint8 (N, c, side, side): files that are mapped, or a copy on a device.
         rows: int64 (n,) on the CPU: which of them these are.
         device: where parts come to.
         change: what becomes of each part; None for nothing.
         indices: int64 (n,): by which ``change`` draws; None where nothing changes.
     """
 
-    stored: Tensor
+    stored: Tensor | ShardedImages
     rows: Tensor
     device: torch.device
     change: Change | None = None
     indices: Tensor | None = None
 
     @classmethod
-    def of(cls, stored: Tensor) -> StreamedImages:
-        """Return all images of a tensor."""
+    def of(cls, stored: Tensor | ShardedImages) -> StreamedImages:
+        """Return all images of a tensor, or of shards."""
         return cls(stored, torch.arange(len(stored)), stored.device)
 
     def __len__(self) -> int:

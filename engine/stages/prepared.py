@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engine.errors import InputError
 from engine.settings import DataSettings
 from engine.stages.along_sequences import begins_with_the_picture
 from engine.stages.runner import find_anew, find_whole
+from engine.stages.stored_shards import allotted, layouts, note_on_copies, shard_files, shards_of
 from engine.store.artifact import Artifact, CorruptArtifactError
 from engine.store.store import Store
 
@@ -42,7 +44,7 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
     reader = open_reader(settings, download=download)
     raw_key = reader.fingerprint()
     artifact = find_whole(store, raw_key) or _store_raw(store, raw_key, reader)
-    raw = _load_raw(artifact)
+    raw = _load_raw(artifact, store)
     data = split_data(raw, settings)
     folder, sequences = _absolute(settings.corruption_files), _absolute(settings.sequence_files)
     files = {} if folder is None else CorruptionFiles(Path(folder), data.test).content_hashes()
@@ -62,7 +64,7 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
         corruption_files=files,
         sequence_folder=sequences,
         sequence_files={} if sequences is None else sequence_hashes(sequences, data.test, begins_with_the_picture),
-        notes=(*getattr(reader, "notes", ()), *raw.notes),
+        notes=(*getattr(reader, "notes", ()), *raw.notes, *note_on_copies(artifact)),
     )
     return info, replace(data, corruption_folder=folder, sequence_folder=sequences)
 
@@ -76,7 +78,7 @@ def data_from_store(info: DataInfo, store: Store) -> DataSet:
     artifact = find_anew(store, info.raw_key)
     if artifact is None:
         raise MissingDataError(f"the store has no data set {info.raw_key} ({info.settings.name})")
-    data = split_data(_load_raw(artifact), info.settings)
+    data = split_data(_load_raw(artifact, store), info.settings)
     return replace(data, corruption_folder=info.corruption_folder, sequence_folder=info.sequence_folder)
 
 
@@ -137,20 +139,32 @@ def _store_raw(store: Store, key: str, reader: Reader) -> Artifact:
         raw = reader.read()  # what is wrong with the images is said before anything is begun
     with store.attempt(key) as attempt:
         if is_mapped:
-            raw = reader.read(lambda part, shape: attempt.map_images(f"{part}-images", shape))  # type: ignore[call-arg]
+            raw = reader.read(partial(allotted, attempt))  # type: ignore[call-arg]
         for part, split in (("train", raw.train), ("test", raw.test)):
             pixels = {} if is_mapped else {"images": whole(split.images)}
             attempt.write_tensors(part, {**pixels, "labels": split.labels, "indices": split.indices})
-        notes = [*raw.notes, *notes_on_values(whole(raw.train.images), whole(raw.test.images))]
+        notes = [*raw.notes, *notes_on_values(raw.train.images, raw.test.images)]
+        shards = layouts(raw) if is_mapped else {}
         classes = {"names": list(raw.class_names), "severity_table": raw.severity_table, "notes": notes}
-        attempt.write_json("classes", {**classes, **({"is_mapped": True} if is_mapped else {})})
-        return store.publish(attempt, {"history": [], "spec": {"stage": "data"}})
+        attempt.write_json("classes", {**classes, **({"shards": shards} if shards else {})})
+        named = {"shards": shard_files(shards)} if shards else {}
+        return store.publish(attempt, {"history": [], "spec": {"stage": "data"}, **named})
 
 
-def _load_raw(artifact: Artifact) -> RawData:
-    """Return a data set's images; those of a file of their own are mapped, and read when they are asked for."""
+def _load_raw(artifact: Artifact, store: Store | None = None) -> RawData:
+    """Return a data set's images; those in files of their own are mapped, and read when they are asked for.
+
+    Args:
+        artifact: of the data set.
+        store: where it is put aside if a file turns out to be damaged; None where that is nobody's business.
+    """
     classes = artifact.json("classes")
-    if classes.get("is_mapped"):
+    if "shards" in classes:
+        train, test = (
+            Split(StreamedImages.of(shards_of(artifact, classes["shards"], part, store)), **artifact.tensors(part))
+            for part in ("train", "test")
+        )
+    elif classes.get("is_mapped"):  # of before there were shards
         train, test = (
             Split(StreamedImages.of(artifact.tensors(f"{part}-images")["images"]), **artifact.tensors(part))
             for part in ("train", "test")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +29,25 @@ class Artifact:
         folder: where they are on this machine.
         manifest: see below.
         fetch: where they have to be brought here: does so with one, and returns its path, its checksum verified.
+        most_bytes: how much may be brought here.
 
     Attributes:
         folder: where they are on this machine.
-        manifest: the stage's key, its spec, its files' checksums, its history, and what it ran on.
+        manifest: the stage's key, its spec, its files' checksums, its history, and what it ran on; "shards" are those
+            of its files that are brought here when something of them is asked for, and checked then.
+        most_bytes: how much may be brought here; None where the files are here anyway.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], fetch: Callable[[str, str], Path] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: dict[str, Any],
+        fetch: Callable[[str, str], Path] | None = None,
+        most_bytes: float | None = None,
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.most_bytes = most_bytes
         self._fetch = fetch
 
     def tensors(self, name: str) -> dict[str, Tensor]:
@@ -44,15 +56,31 @@ class Artifact:
         Raises:
             CorruptArtifactError: the file is missing or its checksum differs.
         """
+        return self._load(self.path_of(f"{name}.safetensors"))
+
+    def _load(self, path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file  # here, so that light processes can read manifests without torch
 
-        path = self.path_of(f"{name}.safetensors")
         try:
             return load_file(path)
         except Exception as error:  # safetensors and torch have errors of their own for a file that is gone
             if isinstance(error, FileNotFoundError) or "No such file" in str(error):
                 raise self._lacks(path.name) from None
             raise
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[dict[str, Tensor]]:
+        """Give the tensors of ``name``.safetensors; meanwhile nobody removes this machine's copy of a bucket's file.
+
+        Raises:
+            CorruptArtifactError: the file is missing or its checksum differs.
+        """
+        path = self.path_of(f"{name}.safetensors")
+        with ExitStack() as stack:
+            while self._fetch is not None and not stack.enter_context(held_file(path)):
+                stack.close()  # it was removed in this moment
+                path = self.path_of(f"{name}.safetensors")
+            yield self._load(path)
 
     def json(self, name: str) -> Any:
         """Return the value of ``name``.json.
@@ -72,13 +100,14 @@ class Artifact:
         return self.manifest["history"]
 
     def verify(self) -> None:
-        """Check every file.
+        """Check every file; of those that would have to be brought here no shard.
 
         Raises:
             CorruptArtifactError: one is missing or its checksum differs.
         """
         for name in self.manifest["files"]:
-            self.path_of(name)
+            if self._fetch is None or name not in self.manifest.get("shards", ()):
+                self.path_of(name)
 
     def path_of(self, name: str) -> Path:
         """Return where a file is on this machine.
@@ -159,6 +188,21 @@ def why_corrupt(folder: Path, key: str) -> str:
     except OSError as error:
         return f"artifact {key}: {error.strerror or error}"
     return ""
+
+
+@contextmanager
+def held_file(path: Path) -> Iterator[bool]:
+    """Keep a file of this machine's cache from being removed; whether it is still there is what is given."""
+    import fcntl  # here: not every system has it, and a store in a folder does without
+
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield False
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield os.fstat(file.fileno()).st_nlink > 0
 
 
 def checksum(path: Path) -> str:

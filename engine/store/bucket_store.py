@@ -406,7 +406,7 @@ class BucketStore(Store):
                 raise CorruptArtifactError(f"artifact {key} has no file {name}")
             return path
 
-        return Artifact(self._cache.folder_of(attempt), manifest, fetch)
+        return Artifact(self._cache.folder_of(attempt), manifest, fetch, self._cache.max_bytes)
 
     def _put_manifest(self, key: str, text: bytes) -> bool:
         """Put a manifest into its place; return whether it is there now, and not another attempt's.

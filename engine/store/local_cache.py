@@ -1,8 +1,9 @@
 """Files of a bucket's artifacts on this machine: fetched once for all its processes, bounded, never seen half.
 
 The folder is that of ``ROBUSTUNE_CACHE``, or one of the user's own among the machine's temporary files; it keeps what
-was used last, up to ``ROBUSTUNE_CACHE_GB`` gigabytes. What was used in the last minute stays whatever the bound. It is
-only a copy: whoever removes it while nothing runs loses nothing.
+was used last, up to ``ROBUSTUNE_CACHE_GB`` gigabytes. What was used in the last minute stays whatever the bound, and so
+does a shard of images as long as a process has it mapped. It is only a copy: whoever removes it while nothing runs
+loses nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -32,6 +34,8 @@ RECENT_S = 60.0
 CHECK_S = 5.0
 """How often the size is looked at, at most."""
 _N_LOCKS = 256
+_SHARD = re.compile(r".*-[0-9]{5}\.safetensors")
+"""Files that are held while they are mapped, and need no minute of grace."""
 
 
 class LocalCache:
@@ -48,7 +52,7 @@ class LocalCache:
         base = os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"robustune-cache-{os.getuid()}"
         self.folder = Path(base).expanduser().absolute()
         self._own = self.folder / hashlib.sha256(address.encode()).hexdigest()[:16]
-        self._max_bytes = _bound_gb() * 1e9
+        self.max_bytes = _bound_gb() * 1e9
         self._next_look = 0.0
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,14 +139,15 @@ class LocalCache:
                 state = path.stat()
                 found.append((state.st_mtime, state.st_size, path))
         n_bytes = sum(size for _, size, _ in found)
-        if n_bytes <= self._max_bytes:
+        if n_bytes <= self.max_bytes:
             return
         for used_at, size, path in sorted(found):
-            if n_bytes <= LOW * self._max_bytes or time.time() - used_at < RECENT_S:
+            if n_bytes <= LOW * self.max_bytes:
                 break
+            if time.time() - used_at < RECENT_S and not _SHARD.fullmatch(path.name):
+                continue
             with contextlib.suppress(OSError):
-                path.unlink()
-                n_bytes -= size
+                n_bytes -= size * _remove_unless_held(path)
                 path.parent.rmdir()  # once it is empty
 
     def _clear_attempts(self) -> None:
@@ -165,6 +170,19 @@ def _bound_gb() -> float:
     if not 0 < bound < float("inf"):
         raise InputError(f"{BOUND} must be a number of gigabytes above 0, got {text!r}")
     return bound
+
+
+def _remove_unless_held(path: Path) -> bool:
+    """Remove a file, unless somebody holds it (see ``held_file``); return whether that was done."""
+    import fcntl
+
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        path.unlink()
+        return True
 
 
 def _is(path: Path, expected: str) -> bool:

@@ -57,7 +57,7 @@ def test_streamed_images_give_the_numbers_of_resident_ones(ways, folder, tmp_pat
         for file in (tmp_path / "streamed" / "store" / "artifacts").rglob("manifest.json")
         if json.loads(file.read_text())["spec"].get("stage") == "data"
     ]
-    assert (data / "train-images.safetensors").stat().st_size > 80 * 3 * 28**2
+    assert (data / "train-images-00000.safetensors").stat().st_size > 80 * 3 * 28**2
     monkeypatch.setattr(StreamedImages, "to", StreamedImages.resident)
     assert run(folder, tmp_path / "resident", "--errors", str(tmp_path / "resident.csv"), settings=settings) == 0
     streamed = (tmp_path / "streamed.csv").read_text()
@@ -68,11 +68,11 @@ def test_streamed_images_give_the_numbers_of_resident_ones(ways, folder, tmp_pat
 def test_damaged_images_in_the_store_are_made_again(folder, tmp_path, capsys):
     few = (*(s for s in SETTINGS if not s.startswith("finetune.which")), "finetune.which=none")
     assert run(folder, tmp_path / "runs", "--errors", str(tmp_path / "first.csv"), settings=few) == 0
-    (file,) = (tmp_path / "runs" / "store" / "artifacts").rglob("test-images.safetensors")
+    (file,) = (tmp_path / "runs" / "store" / "artifacts").rglob("test-images-00000.safetensors")
     content = bytearray(file.read_bytes())
     content[-100:] = bytes(100)
     file.write_bytes(content)
     again = (*few, "seed=1")
     assert run(folder, tmp_path / "runs", "--errors", str(tmp_path / "second.csv"), settings=again) == 0
-    (made,) = (tmp_path / "runs" / "store" / "artifacts").rglob("test-images.safetensors")
+    (made,) = (tmp_path / "runs" / "store" / "artifacts").rglob("test-images-00000.safetensors")
     assert made.read_bytes() != bytes(content)

@@ -1,5 +1,7 @@
 """The benchmarks of large images in their smallest form, and that they do not compare what is not the same."""
 
+import contextlib
+import io
 import re
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import decoding, photographs
+from benchmarks import decoding, large_images, large_set, photographs, streaming
+from engine.data.streamed import StreamedImages
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +47,60 @@ def test_decoding_compares_with_a_loader_and_tells_what_both_share(capsys, monke
 def test_decoding_compares_no_ways_to_other_pixels():
     with pytest.raises(SystemExit, match="the ways decode to other pixels"):
         decoding.check_equal([torch.zeros(2, 3)], [torch.ones(2, 3)])
+
+
+def run_here(main):
+    """Return what runs a command's main in this process, which has its imports done."""
+
+    def run(command):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as undone:
+            undone.setattr(
+                StreamedImages, "to", StreamedImages.to
+            )  # which the benchmark replaces in a process of its own
+            main(command[3:])
+        return printed.getvalue()
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_trial_at_any_size_is_the_same_streamed_and_from_memory(capsys, monkeypatch):
+    monkeypatch.setattr(large_images, "in_own_process", run_here(large_images.main))
+    monkeypatch.setattr(large_images, "CORRUPTIONS", "contrast,gaussian_noise")
+    large_images.main(["--crops", "24", "--side", "32", "--epochs", "1", "--threads", "1"])
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"streamed +[0-9.]+ s end to end, [0-9.]+ s of the p.*; at most [0-9.]+ GB of memory of its own", printed
+    )
+    assert re.search(r"same errors in all 11 cells; streamed at [0-9.]+ of the speed from memory", printed)
+
+
+def test_trials_with_other_errors_are_not_compared():
+    with pytest.raises(SystemExit, match="streamed images come to other errors"):
+        large_images.compare({}, "a,1,0.5", "a,1,0.6")
+
+
+@pytest.mark.slow
+def test_a_set_of_any_size_is_prepared_trained_on_and_ranked(capsys, monkeypatch):
+    monkeypatch.setattr(large_set, "in_own_process", run_here(large_set.main))
+    large_set.main(["--gigabytes", "0.004", "--noisy", "10", "--side", "32", "--threads", "1"])
+    printed = capsys.readouterr().out
+    for what in large_set.WHAT.values():
+        assert re.search(rf"{what}: \d+ s; at most [0-9.]+ GB of memory of its own, [0-9.]+% of the 0.0 GB", printed)
+
+
+def test_streaming_compares_with_memory(capsys):
+    streaming.main(["--images", "6", "--batch-size", "4", "--side", "32", "--threads", "1", "--rounds", "1"])
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"streamed: [0-9.]+ of the speed from memory", printed)) == 2
+    assert len(re.findall(r"streamed, read anew: [0-9.]+ of the speed from memory", printed)) == 2
+
+
+def test_streaming_compares_no_ways_to_other_numbers():
+    ways = {"engine": lambda: 1.0, streaming.MEMORY: lambda: 2.0}
+    with pytest.raises(SystemExit, match="the ways come to other numbers"):
+        streaming.compare(ways, 1)
 
 
 def test_crops_are_the_same_each_time(tmp_path):

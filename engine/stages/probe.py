@@ -84,7 +84,8 @@ def watched_splits(
     probe = {PROBE_ERROR: make_probe(data, watch["probe"])}
     if distortion is None:
         return probe
-    return {**probe, TUNED_ERROR: distorted(_spread(data.validation, watch["probe"]["n_probe"]), distortion, seed=seed)}
+    tuned = distorted(_spread(data.validation, watch["probe"]["n_probe"]), distortion, seed=seed)
+    return {**probe, TUNED_ERROR: tuned.kept()}
 
 
 def make_judge(selecting: Split, watched: Mapping[str, Split]) -> Judge:

@@ -126,6 +126,8 @@ def _zoo() -> dict[str, dict[str, Mapping[str, Any]]]:
         from robustbench.model_zoo import model_dicts
     except ImportError as error:
         package = (error.name or LIBRARY).partition(".")[0]
+        if not isinstance(error, ModuleNotFoundError) or error.name != package:  # what is there is of another version
+            raise InputError(f"the installed package {LIBRARY} cannot be imported: {error}") from error
         needed = "" if package == LIBRARY else f", which needs {package}"
         raise InputError(
             f"networks of {LIBRARY} need the package {LIBRARY}{needed}, which is not installed: pip install {package}"

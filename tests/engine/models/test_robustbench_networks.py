@@ -1,5 +1,7 @@
 """Networks of RobustBench's zoo, by a stand-in with its interface: normalised once, loaded as it loads them."""
 
+import sys
+
 import pytest
 import torch
 
@@ -120,7 +122,36 @@ def test_the_digest_follows_layers_and_builders(models):
     assert len(digests) == 2, "one is a class, the other is put together in the zoo"
 
 
+class Hidden:
+    """Finds no package of the name, though there may be one."""
+
+    def find_spec(self, name, *_):
+        if name == "robustbench":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def test_what_needs_robustbench_says_so(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "robustbench", None)
+    monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
     with pytest.raises(InputError, match="need the package robustbench, which is not installed: pip install robustben"):
+        build_model("robustbench:Standard", num_classes=10)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "import gone_with_the_wind",
+            "robustbench, which needs gone_with_the_wind, which is not installed: pip install g",
+        ),
+        (
+            "from torch.nn import Gone",
+            "the installed package robustbench cannot be imported: cannot import name 'Gone'",
+        ),
+        ("import torch.gone", "the installed package robustbench cannot be imported: No module named 'torch.gone'"),
+    ],
+)
+def test_a_package_that_is_not_whole_says_what_is_missing(models, line, sentence):
+    file = models.parent / "robustbench" / "__init__.py"
+    file.write_text(f"{line}\n")
+    with pytest.raises(InputError, match=sentence):
         build_model("robustbench:Standard", num_classes=10)

@@ -4,9 +4,9 @@
 
 The JPEGs are crops of photographs, as large as most of ImageNet's (500×375). Both ways give the same bytes, which is
 checked first. The engine's way is all that ``imagefolder:PATH`` does to a folder: every file is read, hashed and looked
-at, so that what is wrong is told before anything is decoded, and then decoded into a file that is mapped. The other one
-is an ``ImageFolder`` with ``Resize``, ``CenterCrop`` and ``PILToTensor`` behind a DataLoader whose batches are copied
-into a tensor. Timed beside them, in the same turns and as many threads as the engine has, is what both run in any case:
+at, so that what is wrong is told before anything is decoded, and then decoded into shards that are mapped. The other
+one is an ``ImageFolder`` with ``Resize``, ``CenterCrop`` and ``PILToTensor`` behind a DataLoader whose batches go into
+a tensor. Timed beside them, in the same turns and as many threads as the engine has, is what both run in any case:
 libjpeg alone, and libjpeg with Pillow's resizing, alone. No way to the same bytes with them takes less.
 
 Last comes what libjpeg's own halving (Pillow's draft mode) would save, and which pixels it would change. It is for
@@ -40,8 +40,11 @@ from engine.data.parallel import in_order, n_threads
 from engine.data.pictures import fit_as_usual
 from engine.data.streamed import whole
 from engine.settings import DataSettings
+from engine.stages.stored_shards import allotted
+from engine.store import open_store
 
 PARTS = ("train", "val")
+_KEY = "0123456789abcdef" * 2
 _USUAL = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(SIDE), transforms.PILToTensor()])
 
 
@@ -61,11 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         paths = sorted(folder.rglob("*.jpg"))
         n_bytes = sum(path.stat().st_size for path in paths) / len(paths)
         print(f"{len(paths):,} JPEGs of 500×375, {n_bytes / 1000:.0f} kB each", flush=True)
-        decoded = Path(home, "decoded")
-        check_equal(by_engine(folder, decoded), by_loader(folder, 0))
+        check_equal(by_engine(folder, Path(home), asked=True), by_loader(folder, 0))
         usual = f"DataLoader, {options.workers} workers"
         ways: dict[str, Work] = {
-            "engine": partial(by_engine, folder, decoded),
+            "engine": partial(by_engine, folder, Path(home)),
             usual: partial(by_loader, folder, options.workers),
             "libjpeg alone": partial(alone, paths, loaded),
             "libjpeg and resizing alone": partial(alone, paths, fitted),
@@ -77,15 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(describe_machine())
 
 
-def by_engine(folder: Path, decoded: Path) -> list[Tensor]:
-    """Return a folder's images as the engine decodes them into mapped files, of each part uint8 (n, 3, side, side)."""
+def by_engine(folder: Path, home: Path, *, asked: bool = False) -> list[Tensor]:
+    """Decode a folder's images as the engine does, into shards of a store.
 
-    def allot(part: str, shape: tuple[int, ...]) -> np.ndarray:
-        decoded.mkdir(exist_ok=True)
-        return np.memmap(decoded / part, np.uint8, "w+", shape=shape)
-
-    raw = open_reader(DataSettings(name=f"imagefolder:{folder}")).read(allot)  # type: ignore[call-arg]
-    return [whole(raw.train.images), whole(raw.test.images)]
+    Returns:
+        Those of each part, uint8 (n, 3, side, side), if they are asked for.
+    """
+    with open_store(home / "store").attempt(_KEY) as attempt:
+        raw = open_reader(DataSettings(name=f"imagefolder:{folder}")).read(partial(allotted, attempt))  # type: ignore[call-arg]
+        return [whole(raw.train.images), whole(raw.test.images)] if asked else []
 
 
 def by_loader(folder: Path, n_workers: int) -> list[Tensor]:

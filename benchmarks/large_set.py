@@ -35,6 +35,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.memory import MemoryMeter
 from engine.data import DataSet, RawData, Split, register_dataset
 from engine.data.image_net_folder import SIDE
+from engine.data.shards import ShardedImages
+from engine.data.streamed import StreamedImages
 from engine.errors import InputError
 from engine.models import build_model
 from engine.settings import DataSettings, TrainingSettings
@@ -54,7 +56,7 @@ _TOLD = re.compile(r"seconds ([0-9.]+), own (\d+), images (\d+)")
 
 @register_dataset("synthetic")
 class Synthetic:
-    """The reader of ``synthetic:GIGABYTES``: images of which every 500th has pixels, in a file that is mapped."""
+    """The reader of ``synthetic:GIGABYTES``: images of which every 500th has pixels, in shards of the store."""
 
     is_mapped = True
 
@@ -70,7 +72,7 @@ class Synthetic:
         """Return a hash of how many images there are, and how large."""
         return hashlib.sha256(f"synthetic {self._n} {self._side}".encode()).hexdigest()[:32]
 
-    def read(self, allot: Callable[[str, tuple[int, ...]], np.ndarray] | None = None) -> RawData:
+    def read(self, allot: Callable[[str, tuple[int, ...]], ShardedImages] | None = None) -> RawData:
         """Return the images."""
         assert allot is not None
         draws = np.random.default_rng(0)
@@ -79,7 +81,7 @@ class Synthetic:
             images = allot(part, (n, 3, self._side, self._side))
             for place in range(0, n, _EVERY):
                 images[place] = draws.integers(0, 256, images.shape[1:], dtype=np.uint8)
-            splits.append(Split(torch.from_numpy(images), torch.arange(n) % N_CLASSES, torch.arange(n)))
+            splits.append(Split(StreamedImages.of(images), torch.arange(n) % N_CLASSES, torch.arange(n)))
         return RawData(splits[0], splits[1], tuple(f"class {number}" for number in range(N_CLASSES)))
 
 

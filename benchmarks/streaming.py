@@ -2,36 +2,38 @@
 
     python -m benchmarks.streaming [--images 96] [--batch-size 16] [--threads 2] [--rounds 3]
 
-A ResNet-18 of torchvision's at 224 pixels. What is streamed is what ``imagefolder:PATH`` leaves in a store: a file that
-is mapped, of which a batch is read while the one before it is worked on. Beside it the same images lie in memory, as
-one tensor. "Read anew" is the same file with none of it in memory when an epoch begins, as it is with more images than
-memory holds. The losses and errors of all ways must be the same to the bit.
+A ResNet-18 of torchvision's at 224 pixels. What is streamed is what ``imagefolder:PATH`` leaves in a store: shards that
+are mapped, of which a batch is read while the one before it is worked on. Beside it the same images lie in memory, as
+one tensor. "Read anew" are shards that nobody has open, and of which memory has nothing when an epoch begins, as it is
+with more images than memory holds: they are read from the disk, and checked. The losses and errors of all ways must be
+the same to the bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from benchmarks.corruptions import smooth_images
 from benchmarks.machine import describe_machine
 from benchmarks.training import Taken, Work, time_in_turns
 from engine.data import Split
+from engine.data.shards import ShardedImages, images_a_shard
 from engine.data.streamed import StreamedImages
 from engine.metrics import error_table
 from engine.models import build_model
 from engine.settings import TrainingSettings
-from engine.store import open_store
+from engine.stages.stored_shards import allotted, shards_of
+from engine.store import Store, open_store
+from engine.store.artifact import Artifact
 from engine.training import Trainer
 
 MEMORY, COLD = "from memory", "read anew"
@@ -51,54 +53,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     print(f"{describe_machine()}, torch {torch.__version__}, {options.threads} thread(s)", flush=True)
     with tempfile.TemporaryDirectory() as home:
-        file = store_images(Path(home), options.images, options.side)
+        store = open_store(Path(home, "store"))
+        mapped, anew = (store_images(store, digit * 32, options.images, options.side) for digit in "01")
         for what, ways in (
-            (f"training, batch {options.batch_size}", training_ways(file, options.batch_size)),
-            (f"testing under {', '.join(CORRUPTIONS)}", testing_ways(file)),
+            (f"training, batch {options.batch_size}", training_ways(mapped, anew, options.batch_size)),
+            (f"testing under {', '.join(CORRUPTIONS)}", testing_ways(mapped, anew)),
         ):
             print(f"\nResNet-18, {what}, {options.images} images of {options.side} pixels", flush=True)
             compare(ways, options.rounds)
     print(describe_machine())
 
 
-def store_images(home: Path, n: int, side: int) -> Path:
-    """Return the file of images that lie in a store as ``imagefolder:PATH`` has them there."""
-    store = open_store(home / "store")
-    with store.attempt("0123456789abcdef" * 2) as attempt:
-        mapped = attempt.map_images("train-images", (n, 3, side, side))
-        mapped[:] = smooth_images(n, side).numpy()
-        mapped.flush()  # type: ignore[no-untyped-call]
+def store_images(store: Store, key: str, n: int, side: int) -> Shards:
+    """Return images that lie in a store as ``imagefolder:PATH`` has them there, in shards."""
+    shape = (n, 3, side, side)
+    with store.attempt(key) as attempt:
+        images = allotted(attempt, "train", shape)
+        for place, image in enumerate(smooth_images(n, side).numpy()):
+            images[place] = image
         artifact = store.publish(attempt, {"spec": {"stage": "data"}})
-    return artifact.path_of("train-images.safetensors")
+    return Shards(
+        artifact, shards_of(artifact, {"train": {"shape": shape, "a_shard": images_a_shard(shape)}}, "train", None)
+    )
+
+
+class Shards(NamedTuple):
+    """Images in shards, and the artifact that these belong to."""
+
+    artifact: Artifact
+    images: ShardedImages
+
+    def split(self) -> Split:
+        """Return the images, streamed."""
+        return split_of(StreamedImages.of(self.images))
+
+    def forgotten(self) -> Split:
+        """Return the images, streamed, of which nothing is in memory any more."""
+        self.images.close()
+        for file in self.artifact.folder.glob("*.safetensors"):
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+        return self.split()
 
 
 def split_of(images: torch.Tensor | StreamedImages) -> Split:
     """Return images with labels and indices."""
     return Split(images, torch.arange(len(images)) % N_CLASSES, torch.arange(len(images)))
-
-
-def streamed(file: Path) -> Split:
-    """Return the images of a file, which is mapped."""
-    return split_of(StreamedImages.of(load_file(file)["images"]))
-
-
-def in_memory(file: Path) -> Split:
-    """Return the images of a file as a tensor in memory."""
-    return split_of(load_file(file)["images"].clone())
-
-
-def resident(file: Path) -> Split:
-    """Return the images of a file in memory, to be worked on in as many parts as streamed ones are."""
-    return split_of(StreamedImages.of(load_file(file)["images"].clone()))
-
-
-def forgotten(file: Path) -> Path:
-    """Return a file of which nothing is in memory any more; nobody may have it mapped."""
-    descriptor = os.open(file, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(descriptor)
-    return file
 
 
 def make_network(side: int) -> nn.Module:
@@ -108,7 +110,7 @@ def make_network(side: int) -> nn.Module:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def training_ways(file: Path, batch_size: int) -> dict[str, Work]:
+def training_ways(mapped: Shards, anew: Shards, batch_size: int) -> dict[str, Work]:
     """Return what trains an epoch in each way, and gives its loss."""
     settings = TrainingSettings(
         epochs=1_000,
@@ -119,46 +121,33 @@ def training_ways(file: Path, batch_size: int) -> dict[str, Work]:
         augmentation="none",
     )
 
-    def epoch(trainer: Trainer, source: Callable[[], Split] | None = None) -> float:
-        if source is None:
+    def epochs_on(source: Callable[[], Split]) -> Work:
+        network = make_network(mapped.images.shape[2])
+        trainer = Trainer(network, source(), settings, seed=0, judge=lambda module: {"validation_error": 0.5})
+
+        def epoch() -> float:
+            trainer.split = source()
             return float(trainer.train_epoch()["loss"])
-        trainer.split = source()
-        loss = float(trainer.train_epoch()["loss"])
-        trainer.split = replace(trainer.split, images=torch.empty(0))  # the file is mapped no longer
-        return loss
 
-    def trainer_of(split: Split) -> Trainer:
-        network = make_network(split.images.shape[2])
-        return Trainer(network, split, settings, seed=0, judge=lambda module: {"validation_error": 0.5})
+        return epoch
 
-    copied = copy_of(file)
-    return {
-        "engine": partial(epoch, trainer_of(streamed(file))),
-        MEMORY: partial(epoch, trainer_of(in_memory(file))),
-        COLD: partial(epoch, trainer_of(in_memory(file)), lambda: streamed(forgotten(copied))),
-    }
+    copy = split_of(mapped.images[:])
+    return {"engine": epochs_on(mapped.split), MEMORY: epochs_on(lambda: copy), COLD: epochs_on(anew.forgotten)}
 
 
-def testing_ways(file: Path) -> dict[str, Work]:
+def testing_ways(mapped: Shards, anew: Shards) -> dict[str, Work]:
     """Return what tests a network in each way, and gives its errors."""
-    network = make_network(streamed(file).images.shape[2])
+    network = make_network(mapped.images.shape[2])
 
     def errors(source: Callable[[], Split]) -> object:
         return error_table(network, source(), corruptions=CORRUPTIONS, severities=[3], seed=0, table="imagenet-c")
 
-    copied, mapped, copy = copy_of(file), streamed(file), resident(file)
+    copy = split_of(StreamedImages.of(mapped.images[:]))  # as many at a time as of streamed ones
     return {
-        "engine": partial(errors, lambda: mapped),
+        "engine": partial(errors, mapped.split),
         MEMORY: partial(errors, lambda: copy),
-        COLD: partial(errors, lambda: streamed(forgotten(copied))),
+        COLD: partial(errors, anew.forgotten),
     }
-
-
-def copy_of(file: Path) -> Path:
-    """Return a copy of a file that nobody has mapped."""
-    copied = file.with_name("copied.safetensors")
-    shutil.copy(file, copied)
-    return copied
 
 
 def compare(ways: Mapping[str, Work], rounds: int) -> None:

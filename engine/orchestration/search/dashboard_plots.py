@@ -84,7 +84,7 @@ def _declared(results: Results) -> Figure | None:
         return None
     data = []
     for outcome in dict.fromkeys(one.outcome for one in found):
-        some = [(one.contrast.name, one.evidence) for one in found if one.outcome == outcome]
+        some = [(f"{one.contrast.name}, {outcome}", one.evidence) for one in found if one.outcome == outcome]
         points = _points(
             [100 * one.mean for _, one in some if one is not None],
             [name for name, _ in some],
@@ -93,8 +93,8 @@ def _declared(results: Results) -> Figure | None:
         )
         reach = [100 * (one.high - one.mean) for _, one in some if one is not None]
         data.append(points | {"error_x": {"type": "data", "array": reach}})
-    title = "Declared comparisons: difference with its 95 % interval (below 0: fewer errors)"
-    figure = _figure(title, data, "difference in points", reverse=True)
+    title = "Declared comparisons with 95 % intervals"
+    figure = _figure(title, data, "difference in points (below 0: fewer errors)", reverse=True)
     figure["layout"]["shapes"] = [
         {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot"}}
     ]
@@ -111,10 +111,11 @@ def _corruptions(groups: Sequence[GroupSummary], tested: Sequence[str]) -> Figur
         "y": names,
         "z": rows,
         "colorscale": "YlOrRd",
+        "reversescale": True,
         "texttemplate": "%{z:.1f}",
         "colorbar": {"title": {"text": "%"}},
     }
-    return _figure("Mean test error in % by corruption, over all severities and seeds", [data], "", reverse=True)
+    return _figure("Mean test error in % by corruption", [data], "", reverse=True)
 
 
 def _severities(groups: Sequence[GroupSummary], tested: Sequence[str]) -> Figure:

@@ -11,6 +11,7 @@ from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
 from engine.orchestration.search import SweepStudy, dashboard, read_results
+from engine.orchestration.search.dashboard_plots import figures_of
 from engine.orchestration.search.optuna_internals import noted_trial, storage_of, study_id, trial_id
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import parse_pruner
@@ -19,9 +20,11 @@ from engine.report.comparisons import error_table
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from engine.result_names import OfTrial
+from engine.spaces import Arm, Comparison, Space
 from tests.engine.orchestration.spaces import SPACE
 from tests.engine.orchestration.studies import make_sweep_study
 from tests.engine.report.studies import complete
+from tests.engine.report.studies import study as study_of
 
 N_TRIALS = 14
 
@@ -110,12 +113,25 @@ def test_its_figures_show_what_the_report_says(shown: Shown) -> None:
     assert {name.removeprefix("robustune-") for name in figures} == names
     groups = shown.results.groups()
     heat = figures["robustune-corruptions"]["data"][0]
+    assert heat["reversescale"], "plotly's scale is palest where it is highest"
     assert heat["y"] == [group.name for group in groups]
     for group, row in zip(groups, heat["z"], strict=True):
         assert row == pytest.approx([100 * group.mean_and_std(name)[0] for name in heat["x"]], abs=0.01)
     dots = figures["robustune-groups"]["data"][0]
     assert sorted(dots["x"]) == pytest.approx(sorted(100 * v for group in groups for v in group.values("all")))
     assert "complete proposals alone" in figures["robustune-importance"]["layout"]["title"]["text"]
+
+
+def test_each_declared_comparison_has_a_row_of_its_own() -> None:
+    """On one row intervals hide each other."""
+    space = Space(
+        name="s",
+        arms=(Arm("plain", {}), Arm("push-pull", {"push_pull.where": "first"})),
+        comparisons=(Comparison("push-pull", "plain", ("noise", "clean")),),
+    )
+    results = study_of(space, {"plain": [0.4, 0.5, 0.6], "push-pull": [0.2, 0.3, 0.3]})
+    traces = json.loads(figures_of(results, [])["robustune-declared"].to_json())["data"]
+    assert [name for trace in traces for name in trace["y"]] == ["push-pull − plain, noise", "push-pull − plain, clean"]
 
 
 def test_importance_counts_no_arm_and_no_repeat(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:

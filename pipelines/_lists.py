@@ -10,6 +10,7 @@ from rich.console import Console
 
 from engine.corruptions import SEVERITY_TABLES, default_levels, table_corruptions
 from engine.corruptions.distortions import DISTORTION_REGISTRY
+from engine.corruptions.sequence_tables import SCORED, SEQUENCES, P
 from engine.corruptions.tables import SUITES
 from engine.data import READERS
 from engine.errors import unknown_name
@@ -88,6 +89,8 @@ def _names() -> Iterator[Table]:
             for table, suites in SUITES.items()
             for suite, names in suites.items()
         },
+        "perturbation sequences (evaluate.sequences)": SEQUENCES,
+        f"of these all that {P} stands for": SCORED,
     }
     yield Table("Registered names", ("what", "names"), [(kind, ", ".join(known)) for kind, known in registered.items()])
 

@@ -32,6 +32,8 @@ from engine.corruptions.distortions import (
 )
 from engine.corruptions.draws import Draws
 from engine.corruptions.frost_pictures import FrostSource, frost_source
+from engine.corruptions.perturbed_frames import perturbation_frames
+from engine.corruptions.sequence_tables import SEQUENCES
 from engine.corruptions.tables import CORRUPTIONS, SEVERITY_TABLES
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "CORRUPTION_REGISTRY",
     "DISTORTIONS",
     "DISTORTION_REGISTRY",
+    "SEQUENCES",
     "SEVERITY_TABLES",
     "Draws",
     "FrostSource",
@@ -56,6 +59,7 @@ __all__ = [
     "distort",
     "frost_source",
     "noise",
+    "perturbation_frames",
     "register_corruption",
     "register_distortion",
     "register_severity_table",

@@ -8,6 +8,7 @@ from typing import Any
 from engine.corruption_kinds import C_BAR, kind_of
 from engine.corruptions import check_constants, frost_source, table_corruptions, why_impossible
 from engine.corruptions.apply import CORRUPTION_REGISTRY
+from engine.corruptions.sequence_tables import P
 from engine.corruptions.tables import AUTOMATIC, OBJECTIVES, REPORTED, SUITES, table_digest, with_suites
 from engine.data import DataInfo
 from engine.errors import InputError, unknown_name
@@ -26,6 +27,8 @@ def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
     covered = table_corruptions(table)
     named = with_suites((*evaluate.corruptions, *evaluate.objective), table)
     for name in named:
+        if name == P:
+            raise InputError(f"{P!r} is no suite of corruptions but of perturbation sequences: evaluate.sequences={P}")
         if name not in covered:
             known = (*covered, *SUITES.get(table, ()))
             raise unknown_name("corruption", name, known, of=f"severity table {table!r}")

@@ -76,5 +76,7 @@ def test_files_that_are_not_of_the_test_images_are_refused(workshop: Workshop, t
         workshop.plan(**SMALL, data__sequence_files=str(folder), evaluate__sequences=NAMES, evaluate__difficulty=2)
     with pytest.raises(InputError, match="folder of perturbation sequences does not exist: /nowhere"):
         workshop.plan(data__sequence_files="/nowhere")
+    with pytest.raises(InputError, match=r"'p' is no suite of corruptions .*: evaluate.sequences=p"):
+        workshop.plan(evaluate__corruptions=["p"])
     with pytest.raises(InputError, match="unknown perturbation sequence 'roll'"):
         workshop.plan(evaluate__sequences=["roll"])

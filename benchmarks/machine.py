@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-_SAMPLE_S = 2.0
+_SAMPLE_S = 1.0
 
 for _name, _value in (  # what the command line sets, before Ray is imported
     ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"),
@@ -44,6 +45,7 @@ class CpuMeter:
     Attributes:
         driver_s: of this process.
         all_s: of all, as far as they lived longer than a sample's distance.
+        samples: [(moment, in seconds since 1970; of all until then)].
     """
 
     def __enter__(self) -> CpuMeter:
@@ -51,6 +53,7 @@ class CpuMeter:
         self._started = time.process_time()
         self._before = descendants_cpu_s()
         self._seconds: dict[int, float] = {}
+        self.samples: list[tuple[float, float]] = [(time.time(), 0.0)]
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -60,14 +63,26 @@ class CpuMeter:
         self._closed.set()
         self._thread.join()
         self.driver_s = time.process_time() - self._started - self._own_s
-        grown = (seconds - self._before.get(process, 0.0) for process, seconds in self._seconds.items())
-        self.all_s = self.driver_s + sum(grown)
+        self.all_s = self.samples[-1][1]
+
+    def until(self, moment: float) -> float:
+        """Return the seconds of all until a moment, in seconds since 1970, between two samples in proportion."""
+        for (before, low), (after, high) in itertools.pairwise(self.samples):
+            if moment <= after:
+                return low + (high - low) * max(0.0, moment - before) / (after - before)
+        return self.samples[-1][1]
 
     def _watch(self) -> None:
         while not self._closed.wait(_SAMPLE_S):
-            self._seconds |= descendants_cpu_s()
+            self._sample()
+        self._sample()
+
+    def _sample(self) -> None:
         self._seconds |= descendants_cpu_s()
         self._own_s = time.thread_time()  # the meter's own work is not the driver's
+        driver_s = time.process_time() - self._started - self._own_s
+        grown = (seconds - self._before.get(process, 0.0) for process, seconds in self._seconds.items())
+        self.samples.append((time.time(), driver_s + sum(grown)))
 
 
 def descendants_cpu_s() -> Mapping[int, float]:

@@ -4,7 +4,8 @@ The least is a bare script, in the same run: it imports torch and Ray Tune, star
 torch. The sweep is three short trials of a small network, run as a person would, by its command; what of it lies before
 the first stage and after the last one follows from the times in its store. Both are run in turns, and the least and the
 median of each are shown, with the processor's seconds of all their processes: other work on the machine makes both
-slower, and the ratio of the seconds of the processor less so.
+slower, and the ratio of the seconds of the processor less so. What the libraries alone take of both, each in a process
+of its own, is shown beside.
 
 Run: python -m benchmarks.startup [--rounds 3]
 """
@@ -47,6 +48,31 @@ SWEEP = [
     *("--set", "data.n_train=64", "data.n_validation=40", "data.n_test=40", "model.name=resnet-8"),
     *("pretrain.epochs=2", "finetune.training.epochs=1", "distortion.n_images=20"),
 ]
+PARTS = {
+    "torch, imported": "import torch",
+    "Ray Tune, imported": "from ray import tune",
+    "Ray, started and ended": """
+import logging, ray
+ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+ray.shutdown()
+""",
+    "Optuna, imported, and a study in a new file": """
+import optuna, sys
+optuna.create_study(storage=f"sqlite:///{sys.argv[1]}/optuna.db")
+""",
+    "MLflow, imported, and its tables in a new file": """
+import sys
+from mlflow import MlflowClient
+MlflowClient(f"sqlite:///{sys.argv[1]}/mlflow.db").search_experiments()
+""",
+    "what the engine imports for a sweep": "import pipelines.sweep, engine.orchestration.sweep",
+    "the same, and all checks before a sweep (--dry-run)": """
+import sys
+from pipelines.sweep import command_line
+command_line(["--dry-run", "--home", *sys.argv[1:]])
+""",
+}
+"""{what is measured alone: the program}; each is given a new folder, and the sweep's options."""
 TARGET_BEFORE = 1.25
 TARGET_AFTER_S = 3.0
 
@@ -66,9 +92,12 @@ def main() -> None:
     options = parser.parse_args()
     print(describe_machine(), flush=True)
     bare, sweeps = [], []
+    parts: dict[str, list[tuple[float, float]]] = {name: [] for name in PARTS}
     for _ in range(options.rounds):
         bare.append(run_bare())
         sweeps.append(run_sweep())
+        for name, program in PARTS.items():
+            parts[name].append(run_part(program))
         print(f"bare {bare[-1]}, sweep {sweeps[-1]}", flush=True)
     print(describe_machine())
     for name, of in (("median", statistics.median), ("least", min)):
@@ -79,6 +108,20 @@ def main() -> None:
             f"{TARGET_AFTER_S:g} s); processor {of(run.cpu_s for run in sweeps):.1f} s, the bare script's "
             f"{of(run.cpu_s for run in bare):.1f} s"
         )
+
+    for name, runs in parts.items():
+        passed_s, used_s = (statistics.median(values) for values in zip(*runs, strict=True))
+        print(
+            f"{name}: {passed_s:.1f} s, of the processor {used_s:.1f} s (medians, Python's own start and end included)"
+        )
+
+
+def run_part(program: str) -> tuple[float, float]:
+    """Run a program by itself; return the seconds that passed, and those of the processor."""
+    with tempfile.TemporaryDirectory(prefix="robustune-startup-", ignore_cleanup_errors=True) as folder:
+        started, before = time.perf_counter(), children_cpu_s()
+        subprocess.run([sys.executable, "-c", program, folder, *SWEEP], check=True, capture_output=True)
+        return time.perf_counter() - started, children_cpu_s() - before
 
 
 def run_bare() -> Run:

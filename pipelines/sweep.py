@@ -6,7 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from engine.leaving import leaving_with, prepare_to_leave
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads must not spin beside the workers
+if __name__ == "__main__":
+    prepare_to_leave()
 
 from engine.orchestration.options import SweepOptions
 from engine.report.terminal import make_console
@@ -52,4 +56,4 @@ def command_line(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line())
+    sys.exit(leaving_with(command_line()))

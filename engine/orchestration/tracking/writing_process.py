@@ -38,7 +38,13 @@ _LOOK_S = 0.1
 _NEAR = "the end is near"
 _WITH_NETWORK = "the end is near, and has a network"
 """What the driver says once, when the last trial has begun."""
-_START = "from engine.orchestration.tracking.writing_process import main; main()"
+_START = """
+from engine.leaving import leaving_with, prepare_to_leave
+prepare_to_leave()
+from engine.orchestration.tracking.writing_process import main
+main()
+leaving_with(0)
+"""
 
 Result = TypeVar("Result")
 

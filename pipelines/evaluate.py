@@ -186,7 +186,8 @@ def network_settings(
                 f"the weights in {place} do not tell which network they are of: give it by name, "
                 f"--network NAME --init {place}"
             )
-        _refuse_others(options, given, weights.settings())
+        if given.get("model.name") in (None, weights.settings().get("model.name")):  # else it is a person's own network
+            _refuse_others(options, given, weights.settings())
         return weights.settings(given=given), weights.notes
     of_library = is_of_library(options.network)
     if not of_library and (len(place.parts) > 1 or place.suffix in FILES):

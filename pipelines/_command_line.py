@@ -59,8 +59,10 @@ class ComputeOptions:
         """
         import torch  # here: commands that compute nothing should start quickly
 
+        from engine.heap import keep_freed_memory
         from engine.precision import make_repeatable
 
+        keep_freed_memory()
         import_modules(self.imports)
         if self.threads is not None and self.threads < 1:
             raise InputError(f"`--threads` must be ≥ 1, got {self.threads}")

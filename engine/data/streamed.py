@@ -129,10 +129,15 @@ class StreamedImages:
 
     def _fit(self, device: torch.device) -> bool:
         """Return whether a GPU's free memory takes them easily."""
-        return device.type == "cuda" and self.shape.numel() <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+        return device.type == "cuda" and fits(self.shape.numel(), device)
 
 
 Images = Tensor | StreamedImages
+
+
+def fits(n_bytes: int, device: torch.device) -> bool:
+    """Return whether a device takes so much easily; a CPU's memory is not asked."""
+    return device.type == "cpu" or n_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def whole(images: Images) -> Tensor:

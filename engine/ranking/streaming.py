@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from engine.data.scratch import scratch
-from engine.data.streamed import Images
+from engine.data.streamed import Images, fits
 from engine.data.streamed import batch_size as batch_size_for
 from engine.errors import InputError
 from engine.ranking.distances import DISTANCES, layers_distances
@@ -175,15 +175,17 @@ def map_features(
         batch_size: images in a batch.
 
     Returns:
-        ``(n, f·h·w)`` on the CPU, float or bool.
+        ``(n, f·h·w)``, float or bool, on the maps' device where its free memory takes them easily, else on the CPU.
     """
     features: torch.Tensor | None = None
     done = 0
     for maps in activation_maps(model, images, layer, at=at, batch_size=batch_size):
         lines = maps[layer].flatten(1)
-        lines = (lines > 0 if positive else lines).cpu()
+        lines = lines > 0 if positive else lines
         if features is None:
-            features = scratch((len(images), lines.shape[1]), lines.dtype)
+            n_bytes = len(images) * lines.shape[1] * lines.element_size()
+            place = lines.device if fits(n_bytes, lines.device) else "cpu"
+            features = scratch((len(images), lines.shape[1]), lines.dtype, place)
         features[done : done + len(lines)] = lines
         done += len(lines)
     assert features is not None  # an empty set of images was refused

@@ -30,6 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from engine.data import Split
 
 DEVICE = torch.device("cuda:0")
+MEMORY = 2**30
+"""Bytes that it says are free."""
 HOST = torch.device("cpu")
 _ENGINE = str(Path(__file__).parents[2] / "engine")
 
@@ -294,6 +296,7 @@ def pretend_device() -> Iterator[None]:
     try:
         with (
             patch("torch.cuda._lazy_init", lambda: None),
+            patch("torch.cuda.mem_get_info", lambda device=None: (MEMORY, MEMORY)),
             patch("torch.cuda.random._lazy_init", lambda: None),
             patch("torch.cuda.default_generators", (torch.Generator(),)),
             patch.object(optimizers, "_foreach_supported_types", [*known_types, OnDevice]),

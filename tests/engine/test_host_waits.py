@@ -14,7 +14,7 @@ from engine.data import Split
 from engine.layers import insert_push_pull
 from engine.metrics import by_cell, corrupted_splits, measure
 from engine.models import build_model
-from engine.ranking import DISTANCES, filter_layers, paired_distances
+from engine.ranking import DISTANCES, filter_layers, find_exemplar, map_features, paired_distances
 from engine.settings import TrainingSettings, TrialConfig
 from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.probe import make_judge
@@ -22,7 +22,7 @@ from engine.store import Store
 from engine.training import CorrectedFilters, SelectiveFilters, Trainer, WholeNetwork
 from engine.training.adapted import AdaptedNetwork, entropy
 from engine.training.perturbation import make_perturbation
-from tests.engine.pretend_device import DEVICE, HOST, Counts, counting, on_device, on_host, pretend_device
+from tests.engine.pretend_device import DEVICE, HOST, MEMORY, Counts, counting, on_device, on_host, pretend_device
 from tests.engine.stages.conftest import TINY
 
 N_CLASSES, SIDE, BATCH = 10, 16, 8
@@ -231,6 +231,19 @@ def test_a_batch_of_a_ranking_waits_once_to_hear_that_its_maps_are_finite(distan
         waits.append(counts.n_waits)
     assert waits[1] - 2 * A_RANKING_BATCH <= 1, "and then what was found comes back"
     assert waits[2] - waits[1] <= 2 * A_RANKING_BATCH, counts.waits
+
+
+@pytest.mark.parametrize("free", [MEMORY, 0])
+def test_features_of_unpaired_images_stay_on_the_device_while_its_memory_takes_them(monkeypatch, free):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (free, MEMORY))
+    network, images = on_device(make_network()), on_device(make_split(8)).images
+    with counting() as counts:
+        features = map_features(network, images, "conv1", batch_size=4)
+    assert counts.n_waits == (0 if free else 2), counts.waits
+    found = [find_exemplar(features, "euclidean"), find_exemplar(features, "hamming", 2)]
+    here = map_features(make_network(), make_split(8).images, "conv1", batch_size=8)
+    expected = [find_exemplar(here, "euclidean"), find_exemplar(here, "hamming", 2)]
+    assert [positions.tolist() for positions in found] == [positions.tolist() for positions in expected]
 
 
 def test_the_sinkhorn_distance_waits_once_in_some_rounds():

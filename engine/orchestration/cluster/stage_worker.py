@@ -79,11 +79,13 @@ class StageWorker:
         import ray
         import torch
 
+        from engine.heap import keep_freed_memory
         from engine.orchestration.cluster.worker_device import WorkerDevice
         from engine.stages import data_getter, info_from_json
         from engine.store import open_store
 
         name_node(node)
+        keep_freed_memory()
         torch.set_num_threads(self._threads)
         if self._admission is not None:
             self._admission.check_code(self._imports)

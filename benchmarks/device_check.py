@@ -10,6 +10,7 @@ written after each part, so that a check that is ended early leaves what it has.
 - losses: of the first 20 steps of a training, the largest relative difference from the CPU's, in fp32;
 - captured: the same between steps that are recorded and replayed and eager ones, on the GPU;
 - steps: milliseconds of a step in each precision, eager and captured;
+- compiled: the same with compiled passes that are captured, in fp32, and the seconds that their compiler takes;
 - evaluation: seconds of corrupting and testing, in each precision.
 """
 
@@ -37,6 +38,7 @@ from engine.precision import PRECISIONS, computing_in
 from engine.settings import TrainingSettings
 from engine.training import Trainer
 from engine.training.captured import Capturing, forget_captured
+from engine.training.compiled import Compiling
 
 BUDGET_S = 230.0
 N_STEPS = 20
@@ -214,6 +216,24 @@ def steps(check: Check) -> Found:
     return found
 
 
+def compiled(check: Check) -> Found:
+    """Return {network: {"cold_s", or why it is not compiled; "step": milliseconds}}."""
+    n_steps = 1 if check.smoke else 50
+    found: Found = {}
+    for name in NETWORKS:
+        forget_captured()
+        compiling = Compiling(name)
+        split = make_split(n_steps * batch_of(check))
+        trainer = make_trainer(check, name, split, check.device, Capturing(name), compiling)
+        with computing_in("fp32", check.device.type):
+            trainer.train_epoch()
+            taken = timed(check, trainer.train_epoch)
+        found[name] = {**compiling.described(), "step": round(1e3 * taken / n_steps, 3)}
+        if not found[name]["compiled"]:
+            check.faults.append(f"passes of {name} cannot be compiled: {found[name]['reason']}")
+    return found
+
+
 def evaluation(check: Check) -> Found:
     """Return {precision: seconds of corrupting and testing some sets}."""
     names = list(CORRUPTIONS)[: 2 if check.smoke else None]
@@ -233,7 +253,12 @@ def evaluation(check: Check) -> Found:
 
 
 def make_trainer(
-    check: Check, name: str, split: Split, device: torch.device, capturing: Capturing | None = None
+    check: Check,
+    name: str,
+    split: Split,
+    device: torch.device,
+    capturing: Capturing | None = None,
+    compiling: Compiling | None = None,
 ) -> Trainer:
     """Return a training whose every epoch is a pass over a split, with crops and flips and without validation."""
     settings = TrainingSettings(
@@ -251,6 +276,7 @@ def make_trainer(
         seed=0,
         judge=lambda module: {"validation_error": 0.5},
         capturing=capturing,
+        compiling=compiling,
     )
 
 
@@ -282,6 +308,7 @@ PARTS: Mapping[str, Callable[[Check], Found]] = {
     "captured": captured,
     "steps": steps,
     "evaluation": evaluation,
+    "compiled": compiled,
 }
 
 if __name__ == "__main__":

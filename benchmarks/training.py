@@ -36,6 +36,7 @@ from engine.metrics import as_input
 from engine.models import build_model
 from engine.settings import TrainingSettings
 from engine.training import Trainer
+from engine.training.compiled import Compiling
 
 SIDE, N_CLASSES, MARGIN = 32, 10, 4
 NETWORKS: Mapping[str, dict[str, Any] | None] = {
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=8, help="of an epoch")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="time the engine's compiled passes as well")
     options = parser.parse_args(arguments)
     print(f"{describe_machine()}, torch {torch.__version__}", flush=True)
     split = make_split(options.steps * options.batch_size)
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for threads in options.threads:
         torch.set_num_threads(threads)
         for name in options.networks:
-            compare(name, split, options.batch_size, options.workers, options.rounds)
+            compare(name, split, options.batch_size, options.workers, options.rounds, compile_=options.compile)
     print(describe_machine())
 
 
@@ -150,9 +152,14 @@ def check_equal(name: str, split: Split) -> None:
     print(f"{name}: same pixels, crops and flips; loss of a step {losses[0]:.6f} and {losses[1]:.6f}", flush=True)
 
 
-def compare(name: str, split: Split, batch_size: int, workers: Iterable[int], rounds: int) -> None:
+def compare(
+    name: str, split: Split, batch_size: int, workers: Iterable[int], rounds: int, *, compile_: bool = False
+) -> None:
     """Print what an epoch of each loop takes, in turns, and how much longer the usual one takes than the engine's."""
     ways: dict[str, Work] = {"engine": engine_loop(name, split, batch_size)}
+    compiling = Compiling(name)
+    if compile_:
+        ways["engine, compiled"] = engine_loop(name, split, batch_size, compiling)
     for n_workers in workers:
         for last in (False, True):
             ways[f"DataLoader, {n_workers} workers{CHANNELS_LAST * last}"] = usual_loop(
@@ -160,8 +167,14 @@ def compare(name: str, split: Split, batch_size: int, workers: Iterable[int], ro
             )
     print(f"\n{name}, {torch.get_num_threads()} thread(s), batch {batch_size}, {len(split)} images an epoch")
     medians = time_in_turns(ways, rounds)
+    if compile_:
+        print(f"  compiled: {compiling.described()}")
     for layout in ("", CHANNELS_LAST):
-        show_best(medians, [way for way in ways if way != "engine" and (CHANNELS_LAST in way) == bool(layout)], layout)
+        show_best(
+            medians,
+            [way for way in ways if not way.startswith("engine") and (CHANNELS_LAST in way) == bool(layout)],
+            layout,
+        )
 
 
 def time_in_turns(ways: Mapping[str, Work], rounds: int) -> dict[str, Taken]:
@@ -188,7 +201,7 @@ def show_best(medians: Mapping[str, Taken], usual: Sequence[str], what: str = ""
     print(f"  best{what}: {ratios[0]:.2f} of the engine's time, {ratios[1]:.2f} of its processor's ({best})")
 
 
-def engine_loop(name: str, split: Split, batch_size: int) -> Work:
+def engine_loop(name: str, split: Split, batch_size: int, compiling: Compiling | None = None) -> Work:
     """Return an epoch of the engine's, as a stage takes it, without the validation after it."""
     settings = TrainingSettings(
         epochs=1_000,
@@ -199,7 +212,14 @@ def engine_loop(name: str, split: Split, batch_size: int) -> Work:
         weight_decay=5e-4,
         augmentation="crop-flip",
     )
-    trainer = Trainer(make_network(name), split, settings, seed=0, judge=lambda module: {"validation_error": 0.5})
+    trainer = Trainer(
+        make_network(name),
+        split,
+        settings,
+        seed=0,
+        judge=lambda module: {"validation_error": 0.5},
+        compiling=compiling,
+    )
 
     def epoch() -> None:
         keep_freed_memory()  # as workers and commands do

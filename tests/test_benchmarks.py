@@ -2,12 +2,14 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import device_check, evaluation, training
+from benchmarks import device_check, evaluation, many, training
 from engine.data import apply_crop_flips
+from engine.store import open_store
 from tests.engine.pretend_device import DEVICE, pretend_device
 
 
@@ -50,7 +52,8 @@ def test_evaluation_compares_no_ways_that_come_to_other_logits(monkeypatch):
 RAMP = torch.arange(4 * 3 * 32 * 32).reshape(4, 3, 32, 32).to(torch.uint8)
 
 
-def test_a_device_is_checked_on_a_cpu_and_what_was_found_is_written(tmp_path, capsys):
+def test_a_device_is_checked_on_a_cpu_and_what_was_found_is_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda module, **options: module)  # its compiler takes a minute
     assert device_check.main(["--smoke", "--out", str(tmp_path / "found.json")]) == 0
     written = json.loads((tmp_path / "found.json").read_text())
     assert list(written["found"]) == list(device_check.PARTS)
@@ -72,3 +75,49 @@ def test_a_device_that_computes_otherwise_is_said_to(monkeypatch, capsys):
     assert any("levels by which gaussian_noise's bytes differ" in fault for fault in check.faults)
     assert check.faults[-1] == "broken failed: ZeroDivisionError: division by zero"
     assert "Traceback" in capsys.readouterr().err, "where a part failed is told while there is a device to look at"
+
+
+class OneSweep:
+    """What the benchmark takes for a sweep: leaves two stages in the store, of 4 s and 2 s, the second 3 s later."""
+
+    def __init__(self, prepared, console):
+        self._home = prepared.home
+
+    def run(self):
+        store = open_store(self._home / "store")
+        for number, (began, seconds) in enumerate(((100.0, 4.0), (103.0, 2.0))):
+            with store.attempt(f"{number}a" * 16) as attempt:
+                attempt.write_json("x", {})
+                manifest = {"history": [], "spec": {"stage": "pretrain"}, "started_at": began, "seconds": seconds}
+                store.publish(attempt, manifest)
+        trials = [SimpleNamespace(slot="arm/alone/1", errors=[0.5])]
+        return SimpleNamespace(with_state=lambda state: ["", ""], trials=trials)
+
+
+def test_many_trials_are_timed_by_what_their_stages_say(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(many, "prepare", lambda options, space: asked.append(options) or options)
+    monkeypatch.setattr(many, "Sweep", OneSweep)
+    many.main(["--smoke", "--slots", "1", "2", "--rounds", "2"])
+    assert [(one.slots, one.gpus_per_slot, one.n_trials, one.mps) for one in asked] == [
+        (1, 0, 2, False),
+        (2, 0, 2, False),
+    ] * 2
+    lines = capsys.readouterr().out.splitlines()
+    assert "all ways came to the same errors" in lines
+    assert [line.split() for line in lines[-2:]] == [
+        ["1", "slot", "5.0", "1440", "1.00", "3.00"],
+        ["2", "slots", "5.0", "1440", "1.00", "3.00"],
+    ]
+
+
+def test_many_leaves_out_what_would_take_too_long_and_compares_no_ways_that_differ(monkeypatch, capsys):
+    works = iter([many.Work(5.0, 6.0, 1.0, {"a": 1}), many.Work(2.5, 6.0, 1_000.0, {"a": 2})])
+    monkeypatch.setattr(many, "run", lambda *given, **others: next(works))
+    with pytest.raises(SystemExit, match="the ways came to other errors"):
+        many.main(["--slots", "1", "2", "4", "--budget", "100.5"])
+    assert "4 slots: left out of round 1, 100.5 s would be over" in capsys.readouterr().out
+
+
+def test_many_runs_several_slots_with_and_without_mps():
+    assert [str(way) for way in many.ways_of([1, 4], mps=True)] == ["1 slot", "4 slots", "4 slots, MPS"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,6 +67,7 @@ class RawData:
         class_names: one for each label.
         severity_table: the table of corruption severities that suits these images.
         notes: what a person should know of them, a sentence each.
+        are_limits_balanced: whether a limit takes equally many images of each class, as far as there are so many.
 
     Raises:
         InputError: one class, images that are not uint8 (n, 1 or 3, side, side), that are all the same, or labels that
@@ -77,6 +79,7 @@ class RawData:
     class_names: tuple[str, ...]
     severity_table: str = "cifar-c"
     notes: tuple[str, ...] = ()
+    are_limits_balanced: bool = False
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
@@ -98,6 +101,7 @@ class DataSet:
     Attributes:
         corruption_folder: where the corrupted test images lie, if they are not made.
         sequence_folder: where their perturbation sequences lie, if they are not made.
+        balanced: the splits ("train", …) that a limit left equally many images of each class.
     """
 
     name: str
@@ -108,6 +112,7 @@ class DataSet:
     severity_table: str
     corruption_folder: str | None = None
     sequence_folder: str | None = None
+    balanced: tuple[str, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -187,7 +192,8 @@ def split_key(raw_key: str, data: DataSet, settings: DataSettings, *, with_test:
         settings: how that was done.
         with_test: whether the test images count: how many there are changes nothing for a stage that never sees them.
     """
-    how = [len(data.train), len(data.validation), settings.validation_fraction, settings.split_seed]
+    how: list[Any] = [len(data.train), len(data.validation), settings.validation_fraction, settings.split_seed]
+    how += [part for part in data.balanced if with_test or part != "test"]
     return digest(["data", raw_key, how, len(data.test)] if with_test else ["training data", raw_key, how])[:32]
 
 
@@ -195,22 +201,26 @@ def split_data(raw: RawData, settings: DataSettings) -> DataSet:
     """Set validation images apart from the training images and apply the limits.
 
     The split is a permutation drawn from ``split_seed`` for each class, so that each split has the classes in the
-    proportions of the whole; a limit takes the first of it.
+    proportions of the whole; a limit takes the first of it, or, where limits are balanced, the first of each class.
 
     Raises:
         InputError: a class has too few images to be in both training and validation.
     """
     train, validation = _stratified_positions(raw.train.labels, raw.class_names, settings)
-    test = torch.arange(len(raw.test))
-    if settings.n_test is not None and settings.n_test < len(test):
-        test = _shuffled(test, settings.split_seed, "test")[: settings.n_test].sort().values
+    test = _shuffled(torch.arange(len(raw.test)), settings.split_seed, "test")
+    parts = {
+        "train": (raw.train, train, settings.n_train),
+        "validation": (raw.train, validation, settings.n_validation),
+        "test": (raw.test, test, settings.n_test),
+    }
+    cut = [part for part, (_, positions, limit) in parts.items() if limit is not None and limit < len(positions)]
+    balanced = tuple(cut) if raw.are_limits_balanced else ()
+    taken = {
+        part: of.take(_limited(_in_turns(positions, of.labels) if part in balanced else positions, limit))
+        for part, (of, positions, limit) in parts.items()
+    }
     return DataSet(
-        name=settings.name,
-        train=raw.train.take(_limited(train, settings.n_train)),
-        validation=raw.train.take(_limited(validation, settings.n_validation)),
-        test=raw.test.take(test),
-        class_names=raw.class_names,
-        severity_table=raw.severity_table,
+        settings.name, **taken, class_names=raw.class_names, severity_table=raw.severity_table, balanced=balanced
     )
 
 
@@ -253,6 +263,15 @@ def _stratified_positions(labels: Tensor, class_names: Sequence[str], settings: 
 def _shuffled(positions: Tensor, seed: int, *purpose: object) -> Tensor:
     order = torch.randperm(len(positions), generator=generator(seed, "split", *purpose))
     return positions[order]
+
+
+def _in_turns(positions: Tensor, labels: Tensor) -> Tensor:
+    """Return positions so that classes take turns, each with its own in their order."""
+    own = labels[positions]
+    by_class, counts = own.argsort(stable=True), own.bincount()
+    turn = torch.empty_like(own)
+    turn[by_class] = torch.arange(len(own)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    return positions[turn.argsort(stable=True)]
 
 
 def _limited(positions: Tensor, limit: int | None) -> Tensor:

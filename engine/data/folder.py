@@ -54,6 +54,7 @@ class ImageFolder:
     kind: ClassVar = "folder"
     own_settings: ClassVar[tuple[str, ...]] = ("test_fraction", "value_range", "classes")
     _fit: ClassVar[Any] = None
+    _are_limits_balanced: ClassVar = False
 
     def __init__(self, argument: str | None, settings: DataSettings) -> None:
         if not argument:
@@ -114,7 +115,8 @@ class ImageFolder:
             pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else StreamedImages.of(images)
             splits.append(Split(pixels, torch.tensor(files.labels), torch.tensor(files.indices)))
         refuse(bad, self._total)
-        return RawData(splits[0], splits[1], tuple(map(shown, self._parts.class_names)), notes=scales.notes)
+        names = tuple(map(shown, self._parts.class_names))
+        return RawData(*splits, names, notes=scales.notes, are_limits_balanced=self._are_limits_balanced)
 
     @cached_property
     def _survey(self) -> Survey:

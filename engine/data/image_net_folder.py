@@ -19,7 +19,8 @@ class ImageNetFolder(ImageFolder):
 
     ``val/`` has the test images; validation images are set apart from ``train/``. Pictures are brought to 224 pixels
     (or ``image_size``) as networks for ImageNet are tested on them: see ``fit_as_usual``. One that has that size
-    already stays as it is. They are decoded once, into a file of the store that every process maps.
+    already stays as it is. They are decoded once, into shards of the store that every process maps. Limits take equally
+    many images of each class.
 
     Args:
         argument: the path.
@@ -34,6 +35,7 @@ class ImageNetFolder(ImageFolder):
     own_settings: ClassVar = ("value_range", "classes")
     is_mapped: ClassVar = True
     _fit: ClassVar = staticmethod(fit_as_usual)
+    _are_limits_balanced: ClassVar = True
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -146,7 +146,8 @@ def _store_raw(store: Store, key: str, reader: Reader) -> Artifact:
         notes = [*raw.notes, *notes_on_values(raw.train.images, raw.test.images)]
         shards = layouts(raw) if is_mapped else {}
         classes = {"names": list(raw.class_names), "severity_table": raw.severity_table, "notes": notes}
-        attempt.write_json("classes", {**classes, **({"shards": shards} if shards else {})})
+        balanced = {"are_limits_balanced": True} if raw.are_limits_balanced else {}
+        attempt.write_json("classes", {**classes, **balanced, **({"shards": shards} if shards else {})})
         named = {"shards": shard_files(shards)} if shards else {}
         return store.publish(attempt, {"history": [], "spec": {"stage": "data"}, **named})
 
@@ -172,4 +173,5 @@ def _load_raw(artifact: Artifact, store: Store | None = None) -> RawData:
     else:
         train, test = (Split(**artifact.tensors(part)) for part in ("train", "test"))
     notes = tuple(classes.get("notes", ()))
-    return RawData(train, test, tuple(classes["names"]), classes["severity_table"], notes)
+    balanced = classes.get("are_limits_balanced", False)
+    return RawData(train, test, tuple(classes["names"]), classes["severity_table"], notes, balanced)

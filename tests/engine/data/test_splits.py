@@ -53,6 +53,32 @@ def test_splits_keep_images_labels_and_indices_together():
     assert (len(data.train), len(data.validation), len(data.test)) == (37, 11, 9)
 
 
+def test_balanced_limits_take_as_many_of_each_class_as_there_are():
+    raw = replace(make_raw(), are_limits_balanced=True)
+    settings = DataSettings(n_train=51, n_validation=6, n_test=7)
+    data = split_data(raw, settings)
+    assert torch.bincount(data.train.labels).tolist() == [18, 17, 16]  # of the last there are no more
+    assert torch.bincount(data.validation.labels).tolist() == [2, 2, 2]
+    assert sorted(torch.bincount(data.test.labels).tolist()) == [2, 2, 3]
+    for part in ("train", "validation", "test"):
+        smaller = split_data(raw, replace(settings, n_train=20, n_validation=4, n_test=5))
+        assert indices(smaller, part) < indices(data, part)
+        assert indices(data, part) <= indices(split_data(make_raw(), DataSettings()), part)
+
+
+def test_keys_tell_balanced_limits_from_others_where_they_take_other_images():
+    def keys(balanced, **limits):
+        settings = DataSettings(**limits)
+        data = split_data(replace(make_raw(), are_limits_balanced=balanced), settings)
+        return [split_key("raw", data, settings, with_test=with_test) for with_test in (True, False)]
+
+    assert keys(True) == keys(False) == keys(True, n_train=1000)
+    assert not set(keys(True, n_train=20)) & set(keys(False, n_train=20))
+    with_test, without = zip(keys(True, n_test=20), keys(False, n_test=20), strict=True)
+    assert with_test[0] != with_test[1]
+    assert without[0] == without[1]
+
+
 def test_limits_are_nested_and_mix_the_classes():
     whole = split_data(make_raw(), DataSettings())
     for part, limit in (("train", "n_train"), ("validation", "n_validation"), ("test", "n_test")):

@@ -58,3 +58,14 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"setting {path!r} has two values, got {settings[path]!r} and {value!r}")
         settings[path] = value
     return settings
+
+
+def chosen_data(dataset: str | None, classes: Sequence[str]) -> dict[str, Any]:
+    """Return {dotted path: value} of what options of their own say of the data, as far as they are given.
+
+    Args:
+        dataset: its name; None if it is not given.
+        classes: of a folder's those that are used; none if they are not given.
+    """
+    named = {} if dataset is None else {"data.name": dataset}
+    return named | ({"data.classes": tuple(classes)} if classes else {})

@@ -16,7 +16,7 @@ import tyro
 from engine import variables
 from engine.conversion import home_found
 from engine.errors import InputError, unknown_name
-from engine.extensions import import_modules
+from engine.extensions import chosen_data, import_modules
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.databases.patience import RefusedError
 from engine.redaction import hide_credentials
@@ -39,6 +39,8 @@ class ComputeOptions:
     """digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or folder:PATH with train/ and test/,
     a folder per class in each (or to be split: --set data.test_fraction=0.2); imagefolder:PATH has train/ and val/, and
     is read as networks for ImageNet are tested, at 224 pixels."""
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Which classes of a folder (folder:PATH, imagefolder:PATH) are used, by their names; all, if none is given."""
     download: bool = False
     """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     home: Path = variables.or_variable(variables.HOME, variables.path, Path("runs"))
@@ -50,6 +52,10 @@ class ComputeOptions:
     digits: what a sweep has stored is found with as many as its slots have (--cpus-per-slot, 1 if not given)."""
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE ...")] = field(default=())
     """Modules of yours that register models, data sets, corruptions, distances and so on."""
+
+    def data_settings(self) -> dict[str, object]:
+        """Return the settings of the data that have options of their own, by dotted path, as far as they are given."""
+        return chosen_data(self.dataset, self.classes)
 
     def set_up(self) -> torch.device:
         """Import the user's modules, set the threads, and return the device.

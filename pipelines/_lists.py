@@ -76,7 +76,7 @@ def _recipes() -> Iterator[Table]:
 
 def _names() -> Iterator[Table]:
     registered: dict[str, Iterable[str]] = {
-        "data sets (--dataset)": [name if name != "folder" else "folder:PATH" for name in READERS],
+        "data sets (--dataset)": [f"{name}:PATH" if name in ("folder", "imagefolder") else name for name in READERS],
         "models (model.name)": model_names(),
         "networks of libraries (model.name)": library_forms(),
         "distances (rank.distance)": DISTANCES,

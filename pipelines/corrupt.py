@@ -65,9 +65,7 @@ def main(options: CorruptOptions) -> int:
     others = [path for path in settings if not path.startswith("data.")]
     if others:
         raise InputError(f"only settings of the data can be changed here, got {', '.join(others)}")
-    config = TrialConfig().with_settings(
-        {**settings, **({} if options.dataset is None else {"data.name": options.dataset})}
-    )
+    config = TrialConfig().with_settings({**settings, **options.data_settings()})
     store = open_store(options.home / "store")
     with waiting(console, "reading the data set"):
         info, _ = prepare_data(config.data, store, download=options.download)

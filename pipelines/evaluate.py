@@ -143,8 +143,7 @@ def check_options(options: EvaluateOptions) -> dict[str, Any]:
                 f"the setting {path!r} says nothing here, where nothing is trained: those of {', '.join(SECTIONS)} do; "
                 "pipelines.trial takes all"
             )
-    if options.dataset is not None:
-        given["data.name"] = options.dataset
+    given |= options.data_settings()
     if options.output is not None:
         if options.output.suffix not in FORMATS:
             raise InputError(f"`--output` must end in {' or '.join(FORMATS)}, got {options.output}")

@@ -168,8 +168,7 @@ def make_config(options: NetworkOptions, default: Mapping[str, Any] = MappingPro
             if options.arm not in arms:
                 raise unknown_name("arm", options.arm, arms, of=f"space {space.name!r}")
             settings = {**arms[options.arm].settings, **settings}
-    if options.dataset is not None:
-        settings["data.name"] = options.dataset
+    settings |= options.data_settings()
     if options.seed is not None:
         settings["seed"] = options.seed
     return config.with_settings({**default, **recipe, **settings})

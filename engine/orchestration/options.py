@@ -58,6 +58,8 @@ class SweepOptions:
     """Data set, if not the space's own: digits; mnist, cifar10 or cifar100 (or cifar10:FOLDER, see ROBUSTUNE_DATA); or
     folder:PATH with train/ and test/, a folder per class in each (or to be split: --set data.test_fraction=0.2);
     imagefolder:PATH has train/ and val/, and is read as networks for ImageNet are tested, at 224 pixels."""
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Which classes of a folder (folder:PATH, imagefolder:PATH) are used, by their names; all, if none is given."""
     download: bool = False
     """Fetch the files of mnist, cifar10 or cifar100 first, unless they are there."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

@@ -13,7 +13,7 @@ from engine import variables
 from engine.corruption_kinds import TUNED_ON
 from engine.data import DataInfo, outline_data
 from engine.errors import DataLimitError, InputError
-from engine.extensions import import_modules, parse_settings
+from engine.extensions import chosen_data, import_modules, parse_settings
 from engine.metrics import Baseline
 from engine.orchestration.cluster.mps import check_mps
 from engine.orchestration.cluster.slots import SlotPlan, plan_slots
@@ -272,9 +272,7 @@ def base_settings(options: SweepOptions) -> dict[str, Any]:
     settings |= parse_settings(options.settings)
     if "seed" in settings:
         raise InputError("a sweep derives the seeds of its trials: not --set seed, but --seed is the study's")
-    if options.dataset is not None:
-        settings["data.name"] = options.dataset
-    return settings
+    return settings | chosen_data(options.dataset, options.classes)
 
 
 def check_axes(prepared: Prepared) -> None:

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from engine.data.streamed import StreamedImages
+from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import base_settings
 from pipelines.trial import command_line
 
 SETTINGS = (
@@ -63,6 +65,14 @@ def test_streamed_images_give_the_numbers_of_resident_ones(ways, folder, tmp_pat
     streamed = (tmp_path / "streamed.csv").read_text()
     assert streamed == (tmp_path / "resident.csv").read_text()
     assert len(set(streamed.split())) > 3, "errors that are all the same show nothing"
+
+
+def test_classes_are_named_by_an_option(folder, tmp_path, capsys):
+    assert run(folder, tmp_path, "--classes", "n01", "n0") == 2
+    assert "train: unknown class 'n0' (did you mean " in capsys.readouterr().err
+    chosen = base_settings(SweepOptions(dataset="imagefolder:x", classes=("n01", "n02")))
+    assert chosen == {"data.name": "imagefolder:x", "data.classes": ("n01", "n02")}
+    assert "data.classes" not in base_settings(SweepOptions())
 
 
 def test_damaged_images_in_the_store_are_made_again(folder, tmp_path, capsys):

@@ -220,7 +220,13 @@ def split_data(raw: RawData, settings: DataSettings) -> DataSet:
         for part, (of, positions, limit) in parts.items()
     }
     return DataSet(
-        settings.name, **taken, class_names=raw.class_names, severity_table=raw.severity_table, balanced=balanced
+        settings.name,
+        taken["train"],
+        taken["validation"],
+        taken["test"],
+        raw.class_names,
+        raw.severity_table,
+        balanced=balanced,
     )
 
 

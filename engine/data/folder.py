@@ -116,7 +116,8 @@ class ImageFolder:
             splits.append(Split(pixels, torch.tensor(files.labels), torch.tensor(files.indices)))
         refuse(bad, self._total)
         names = tuple(map(shown, self._parts.class_names))
-        return RawData(*splits, names, notes=scales.notes, are_limits_balanced=self._are_limits_balanced)
+        balanced = self._are_limits_balanced
+        return RawData(splits[0], splits[1], names, notes=scales.notes, are_limits_balanced=balanced)
 
     @cached_property
     def _survey(self) -> Survey:

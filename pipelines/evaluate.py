@@ -37,7 +37,7 @@ from engine.stages.plan_evaluation import left_out
 from engine.store import Store, open_store
 from pipelines._command_line import ComputeOptions, run
 from pipelines._progress import stage_bar, waiting
-from pipelines.trial import write_errors
+from pipelines.trial import without_effect, write_errors
 
 SECTIONS = ("data", "evaluate", "model", "push_pull")
 """Whose settings matter to a network that is only tested."""
@@ -106,6 +106,7 @@ def main(options: EvaluateOptions) -> int:
         *notes,
         *info.notes,
         *left_out(config.evaluate, info),
+        *without_effect(given, config),
     )
     with stage_bar(console) as show:
         outcomes = list(run_chain(plan, store, data_getter(info, store, device), device=device, on_progress=show))

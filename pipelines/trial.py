@@ -105,6 +105,8 @@ def main(options: TrialOptions) -> int:
     device = options.set_up()
     baseline = None if options.baseline is None else load_baseline(options.baseline)
     if options.errors is not None:
+        if options.errors.suffix != ".csv":
+            raise InputError(f"`--errors` must end in .csv, as a baseline does, got {options.errors}")
         require_folder(options.errors, "the table")
     config = make_config(options)
     store = open_store(options.store or options.home / "store")

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 
 def require_folder(path: Path, what: str) -> None:
-    """Raise ``InputError`` unless the folder that a file goes into exists."""
+    """Raise ``InputError`` unless the folder that a file goes into exists, and no folder has the file's own name."""
     if not path.parent.is_dir():
         raise InputError(f"{what}'s folder does not exist: {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{what} must be a file, got a folder: {path}")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

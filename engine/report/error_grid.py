@@ -43,6 +43,7 @@ def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool
     clean_calibration = errors["test"].get("calibration", {})
     if overall or clean_calibration:
         caption += f"\n{_calibration_line(clean_calibration, overall)}"
+    caption += _not_finite(clean_calibration, rows)
     for name in dict.fromkeys(row["corruption"] for row in rows):
         own = [row for row in rows if row["corruption"] == name]
         cells, calibrated = [row["error"] for row in own], mean_calibration(own)
@@ -62,6 +63,16 @@ def _calibration_line(clean: Mapping[str, Any], corrupted: Mapping[str, Any]) ->
         if values
     }
     return "calibration: " + "; ".join(f"{words} {images}" for images, words in said.items()) + " (ECE in %)"
+
+
+def _not_finite(clean: Mapping[str, Any], rows: list[dict]) -> str:
+    """Return a line on where answers are no finite numbers; nothing of calibration that was never measured."""
+    n_cells = sum(1 for row in rows if None in (row.get(name, 0) for name in MEASURES))
+    places = ["on clean images"] if None in clean.values() else []
+    places += [f"in {n_cells} of {len(rows)} cells"] if n_cells else []
+    if not places:
+        return ""
+    return f"\nanswers are not finite {' and '.join(places)}: no calibration there, and of NaN no error either"
 
 
 def _measure(name: str, value: float | None) -> str:

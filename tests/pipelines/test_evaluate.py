@@ -144,10 +144,10 @@ def test_a_network_by_name_is_compared_with_what_was_written_of_another(evaluate
         save_file(network.state_dict(), tmp_path / f"{file}.safetensors")
     named = ("--network", "resnet-8", "--init")
     model = (*SETTINGS, "model.width=4")
-    code, _, errors = evaluate(
-        *named, tmp_path / "first.safetensors", "--output", tmp_path / "first.csv", settings=model
-    )
+    first = (*named, tmp_path / "first.safetensors", "--output", tmp_path / "first.csv")
+    code, printed, errors = evaluate(*first, settings=(*model, "evaluate.difficulty=2"))
     assert (code, errors) == (0, "")
+    assert "without effect: evaluate.difficulty, unless" in printed
     arguments = ("--baseline", tmp_path / "first.csv", "--output", tmp_path / "second.json")
     code, printed, errors = evaluate(*named, tmp_path / "second.safetensors", *arguments, settings=model)
     assert (code, errors) == (0, "")
@@ -163,6 +163,7 @@ def test_a_network_by_name_is_compared_with_what_was_written_of_another(evaluate
 
 def test_what_cannot_be_evaluated_is_said_before_anything_is_computed(evaluate, exported, tmp_path):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.json").mkdir()
     save_file({"other.weight": torch.ones(2, 2)}, tmp_path / "other.safetensors")
     cases = {
         ("resnet-8",): "network 'resnet-8' has no weights of its own: give a file of them by --init",
@@ -174,11 +175,12 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_computed(evaluate, 
         (tmp_path / "other.safetensors",): "do not tell which network they are of: give it by name, --network NAME",
         (exported, "--init", tmp_path / "other.safetensors"): "but an exported network has its own",
         (exported, "--output", "errors.txt"): "`--output` must end in .csv or .json, got errors.txt",
+        (exported, "--output", tmp_path / "folder.json"): "the table must be a file, got a folder: ",
         (exported, "--baseline", "nobody"): "unknown baseline",
     }
     for (network, *others), sentence in cases.items():
-        code, _, errors = evaluate("--network", network, *others)
-        assert code == 2, network
+        code, printed, errors = evaluate("--network", network, *others)
+        assert (code, printed) == (2, ""), network
         assert sentence in errors, network
     code, _, errors = evaluate("--network", exported, settings=(*SETTINGS, "data.image_size=24"))
     assert code == 2

@@ -156,6 +156,7 @@ def test_a_single_command_computes_on_all_cores_unless_told(monkeypatch):
         (("--baseline", "alexnet"), (), "unknown baseline (or a .csv or .json file of errors) 'alexnet'"),
         (("--baseline", "alexnet-paper"), (), "baseline alexnet-paper is over the severities 1, 2, 3, 4, 5, not"),
         (("--errors", "/nowhere/errors.csv"), (), "the table's folder does not exist: /nowhere"),
+        (("--errors", "errors.txt"), (), "`--errors` must end in .csv, as a baseline does, got errors.txt"),
         (("--device", "tpu"), (), "unknown device on this machine 'tpu'"),
         (("--threads", "0"), (), "`--threads` must be ≥ 1, got 0"),
         (("--seed", "-1"), (), "`seed` must be in [0, 2**63), got -1"),

@@ -125,7 +125,8 @@ def make_weights(train: Path, place: Path, *, side: int, epochs: int) -> None:
             wrong += int((logits.argmax(1) != labels).sum())
     torch.save(network.state_dict(), place)
     seconds = time.perf_counter() - started
-    print(f"weights of {epochs} epochs at {side} pixels: {wrong} of {len(pictures)} wrong in the last, {seconds:.0f} s")
+    last = f"{wrong} of {len(pictures)} wrong in the last"
+    print(f"weights of {epochs} epochs at {side} pixels: {last}, {seconds:.0f} s", flush=True)
 
 
 def run_trial(options: Any) -> None:

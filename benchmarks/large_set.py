@@ -33,7 +33,7 @@ from torchvision import models
 from benchmarks.large_images import in_own_process
 from benchmarks.machine import describe_machine
 from benchmarks.memory import MemoryMeter
-from engine.data import DataSet, RawData, Split, register_dataset
+from engine.data import READERS, DataSet, RawData, Split, register_dataset
 from engine.data.image_net_folder import SIDE
 from engine.data.shards import ShardedImages
 from engine.data.streamed import StreamedImages
@@ -44,6 +44,7 @@ from engine.stages import prepare_data
 from engine.store import open_store
 from engine.training import Trainer
 
+NAME = "synthetic"
 N_CLASSES, N_TEST = 10, 64
 WHAT = {
     "prepare": "putting it into the store",
@@ -54,7 +55,6 @@ _EVERY = 500
 _TOLD = re.compile(r"seconds ([0-9.]+), own (\d+), images (\d+)")
 
 
-@register_dataset("synthetic")
 class Synthetic:
     """The reader of ``synthetic:GIGABYTES``: images of which every 500th has pixels, in shards of the store."""
 
@@ -88,6 +88,8 @@ class Synthetic:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print what each process held."""
     options = _parser().parse_args(arguments)
+    if NAME not in READERS:
+        register_dataset(NAME)(Synthetic)
     if options.part is not None:
         run_part(options)
         return

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.corruptions import tables
+from engine.data.dataset import READERS
 from engine.extensions import import_modules
 from engine.models.model_names import _EXAMPLES, MODELS
 from engine.relevance import MATTERS_IF
@@ -16,7 +17,7 @@ from engine.sections import SECTIONS
 from engine.stages import STAGES
 from tests.documents import blocks, module_name
 
-_REGISTRIES = (STAGES, MODELS)
+_REGISTRIES = (STAGES, MODELS, READERS)
 _TABLES = (
     *(known for registry in _REGISTRIES for known in (registry._entries, registry._origins, registry._sources)),
     *(_EXAMPLES, SECTIONS, MATTERS_IF, tables.SEVERITY_TABLES),
@@ -26,7 +27,7 @@ _CHOICES = (tables.OBJECTIVES, tables.REPORTED)
 
 @contextmanager
 def taken_back() -> Iterator[None]:
-    """Forget, at the end, the stages, their settings, models and severity tables that were registered meanwhile."""
+    """Forget, at the end, what was registered meanwhile: stages, settings, models, data sets, severity tables."""
     registered = (*_TABLES, *_CHOICES)
     before = [dict(known) for known in registered]
     try:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from benchmarks import decoding, large_images, large_set, photographs, streaming
 from engine.data.streamed import StreamedImages
+from tests.registered import taken_back
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +85,8 @@ def test_trials_with_other_errors_are_not_compared():
 @pytest.mark.slow
 def test_a_set_of_any_size_is_prepared_trained_on_and_ranked(capsys, monkeypatch):
     monkeypatch.setattr(large_set, "in_own_process", run_here(large_set.main))
-    large_set.main(["--gigabytes", "0.004", "--noisy", "10", "--side", "32", "--threads", "1"])
+    with taken_back():
+        large_set.main(["--gigabytes", "0.004", "--noisy", "10", "--side", "32", "--threads", "1"])
     printed = capsys.readouterr().out
     for what in large_set.WHAT.values():
         assert re.search(rf"{what}: \d+ s; at most [0-9.]+ GB of memory of its own, [0-9.]+% of the 0.0 GB", printed)

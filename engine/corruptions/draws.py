@@ -11,6 +11,7 @@ import torch
 
 from engine.corruptions.counter import random_words, words_to_normal, words_to_uniform
 from engine.corruptions.exact import poisson_masses
+from engine.errors import InputError
 from engine.seeds import derive_seed
 
 _GUIDE_BITS = 10
@@ -91,6 +92,8 @@ def _poisson_tables(photons: float, device: torch.device) -> tuple[torch.Tensor,
         value + P(count ≤ j | value), ascending, float64 (256·k,); for each value and each of 2**10 parts of (0, 1) the
         place in that table where a search for the part's beginning ends, int64 (256·2**10,); k.
     """
+    if not photons > 0:
+        raise InputError(f"photons at full scale must be > 0, got {photons:g}")
     n_counts = int(photons + 12 * math.sqrt(photons) + 32)
     masses = poisson_masses(np.arange(256) * photons / 255, n_counts)
     cumulative = np.minimum(np.cumsum(masses, axis=1), 1.0)

@@ -94,9 +94,9 @@ def test_a_driver_elsewhere_that_beats_no_more_is_replaced(storage: str, monkeyp
 
 
 def test_a_driver_elsewhere_whose_clock_is_late_holds_the_study(storage: str, monkeypatch) -> None:
-    monkeypatch.setattr(lease, "BEAT_S", 0.6)
     claim_as(storage, ELSEWHERE, beat=time.time() - 2 * lease.DEAD_S)
-    threading.Timer(0.3, lambda: claim_as(storage, ELSEWHERE, beat=time.time() - 1.9 * lease.DEAD_S)).start()
+    beat = time.time() - 1.9 * lease.DEAD_S
+    monkeypatch.setattr(lease.time, "sleep", lambda _: claim_as(storage, ELSEWHERE, beat=beat))
     with pytest.raises(InputError, match="by process 77 on elsewhere"):
         DriverLease(open_study(storage)).__enter__()
 

@@ -6,15 +6,15 @@ process, however that ends. It lies in the folder for temporary files (``TMPDIR`
 
 from __future__ import annotations
 
-import errno
 import math
 import mmap
-import os
 import tempfile
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from engine.reservation import reserve
 
 IN_MEMORY_BYTES = 2**28
 """Tensors that take more are in a file."""
@@ -37,22 +37,8 @@ def scratch(shape: Sequence[int], dtype: torch.dtype, device: torch.device | str
     folder = tempfile.gettempdir()
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
-            _reserve(file.fileno(), n_bytes)
+            reserve(file.fileno(), n_bytes)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise OSError(
-                error.errno, f"{reason}: {n_bytes / 1e9:.1f} GB are wanted in {folder} (TMPDIR says where else)"
-            ) from error
+            raise OSError(error.errno, f"{error.strerror} in {folder} (TMPDIR says where else)") from error
         mapped = mmap.mmap(file.fileno(), n_bytes)
     return torch.frombuffer(mapped, dtype=dtype).view(tuple(shape))
-
-
-def _reserve(file: int, n_bytes: int) -> None:
-    """Give a file its size, and blocks of the disk: a mapped file that finds the disk full ends the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, n_bytes)
-        return
-    free = os.fstatvfs(file)
-    if free.f_bavail * free.f_frsize < n_bytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.truncate(file, n_bytes)

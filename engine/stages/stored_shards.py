@@ -28,10 +28,16 @@ _MAPPED_SHARE = 0.125
 
 
 def allotted(attempt: Attempt, part: str, shape: tuple[int, ...]) -> ShardedImages:
-    """Return the shards of an attempt that a part's images are to be put into."""
+    """Return the shards of an attempt that a part's images are to be put into.
+
+    Whoever puts an image there gets a StoreFaultError where the disk has no room for its shard.
+    """
 
     def made(number: int, own: tuple[int, ...]) -> AbstractContextManager[Tensor]:
-        return nullcontext(torch.from_numpy(attempt.map_images(_name(part, number), own)))
+        try:
+            return nullcontext(torch.from_numpy(attempt.map_images(_name(part, number), own)))
+        except StoreFaultError as error:
+            raise StoreFaultError(f"{error}; all images of {part!r} take {math.prod(shape) / 1e9:.3g} GB") from error
 
     return ShardedImages(shape, images_a_shard(shape), made)
 

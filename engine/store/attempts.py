@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.reservation import reserve
 from engine.store.artifact import MANIFEST, checksum
 from engine.store.holders import is_mark_of_the_dead, process_mark
 
@@ -48,7 +49,10 @@ class Attempt:
         """Return the bytes of ``name``.safetensors to be filled: uint8 of a shape, the file mapped into memory.
 
         What is put there is on the disk; it holds the one tensor "images", and is written by whoever has more of them
-        than memory.
+        than memory. The disk has the space then: one that turned out to be full would end the process.
+
+        Raises:
+            StoreFaultError: it lacks the space, or refuses; the message says how much is wanted.
         """
         path = self.folder / _file_name(name, ".safetensors")
         size = math.prod(shape)
@@ -56,9 +60,9 @@ class Attempt:
         head = json.dumps(entry).encode()
         head += b" " * (-len(head) % 8)
         with faults_named(f"writing {path.name} of {self.key}", self.folder):
-            with path.open("wb") as file:
+            with path.open("w+b") as file:
+                reserve(file.fileno(), 8 + len(head) + size)
                 file.write(len(head).to_bytes(8, "little") + head)
-                file.truncate(8 + len(head) + size)
             return np.memmap(path, np.uint8, "r+", offset=8 + len(head), shape=tuple(shape))
 
     def write_json(self, name: str, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Images in shards of a store: a machine fetches those of a bucket that it needs, and keeps them within its bound."""
 
+import errno
 import os
 
 import numpy as np
@@ -124,3 +125,22 @@ def test_shards_of_a_folder_are_mapped_in_place_and_many_images_have_larger_ones
     assert np.array_equal(raw.train.images.whole().numpy(), pixels("train"))
     assert len(list((tmp_path / "store").rglob("train-images-*.safetensors"))) == 5
     assert note_on_copies(store.find(KEY)) == []
+
+
+def test_a_disk_that_is_full_while_images_are_decoded_is_a_sentence(tmp_path, monkeypatch):
+    store, reserved = open_store(tmp_path / "store"), []
+
+    def nearly_full(_, start, n_bytes):
+        reserved.append(start + n_bytes)
+        if len(reserved) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", nearly_full, raising=False)
+    with pytest.raises(
+        StoreFaultError,
+        match=r"writing train-images-00002.safetensors of a+: No space left on device: 0\.002\d* MB are wanted "
+        rf"\({tmp_path}.*\); all images of 'train' take 1\.82e-05 GB",
+    ):
+        _store_raw(store, KEY, Pictures())
+    assert all(n_bytes > A_SHARD * 3 * 8 * 8 for n_bytes in reserved)
+    assert store.find(KEY) is None

@@ -62,5 +62,13 @@ def classification_error(model: nn.Module, split: Split) -> float:
 
 
 def share_wrong(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the share of logits (n, classes) whose largest is not the label's, on their device."""
-    return (logits.argmax(1) != labels).float().mean()
+    """Return the share of logits (n, classes) whose largest is not the label's, on their device; of NaN none is."""
+    return (answered(logits) != labels).float().mean()
+
+
+def answered(logits: Tensor) -> Tensor:
+    """Return the class that logits (…, classes) answer, int64 (…); -1, which is none, where one of them is NaN.
+
+    ``argmax`` alone would take NaN for the largest: a network that answers nothing else would be right about class 0.
+    """
+    return logits.argmax(-1).masked_fill(logits.amax(-1).isnan(), -1)

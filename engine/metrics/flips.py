@@ -1,11 +1,12 @@
 """How steady a network's answers are on perturbation sequences: flip probability, top-5 and Zipf distance.
 
 Hendrycks and Dietterich, ICLR 2019, section 4.3. Ranks are from 1, the largest logit first; of equal ones the lower
-class.
+class. An answer with NaN in it is none: what is compared with it has flipped, and no class has a place there.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -56,15 +57,16 @@ def steadiness_sums(logits: Tensor, *, from_first: bool, difficulty: int) -> tup
         raise InputError(
             f"logits must be (sequences, frames, classes) with more than {back} frames, got {tuple(logits.shape)}"
         )
-    ranks = ranks_of(logits)
-    later = ranks[:, back:]
-    former = ranks[:, :1].expand_as(later) if from_first else ranks[:, :-back]
+    ranks, is_none = ranks_of(logits).double(), logits.isnan().any(-1, keepdim=True)
+    first_former = slice(0, 1) if from_first else slice(0, -back)
+    former = ranks[:, first_former].expand_as(ranks[:, back:])
+    later = ranks[:, back:].masked_fill(is_none[:, back:] | is_none[:, first_former], math.inf)
     is_top = former <= _TOP
     places = (former.clamp(max=_TOP + 1) - later.clamp(max=_TOP + 1)).abs()
-    inverse, changed = former.double().reciprocal(), later.double().reciprocal()
+    inverse, changed = former.reciprocal(), later.reciprocal()
     sums = (
         ((former == 1) & (later != 1)).sum().double(),
-        places.where(is_top, 0).sum().double(),
+        places.where(is_top, 0).sum(),
         ((inverse - changed).abs() * inverse).sum(),
     )
     return torch.stack(sums), later.shape[0] * later.shape[1]

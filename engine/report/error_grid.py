@@ -72,7 +72,8 @@ def _not_finite(clean: Mapping[str, Any], rows: list[dict]) -> str:
     places += [f"in {n_cells} of {len(rows)} cells"] if n_cells else []
     if not places:
         return ""
-    return f"\nanswers are not finite {' and '.join(places)}: no calibration there, and of NaN no error either"
+    where = " and ".join(places)
+    return f"\nanswers are not finite {where}: no calibration there, and an image whose answer is NaN counts as wrong"
 
 
 def _measure(name: str, value: float | None) -> str:

@@ -21,6 +21,7 @@ from engine.metrics import (
     measured,
     predict,
 )
+from engine.metrics.classification import answered
 from engine.metrics.scores import table_to_rows
 from engine.stages.along_sequences import n_frames, sequence_rows
 from engine.stages.context import StageContext
@@ -84,7 +85,7 @@ def evaluate(context: StageContext) -> None:
             "test": {
                 "n_images": len(test),
                 **_of_clean(measured(logits, test.labels)),
-                "most_answered": _largest_share(logits.argmax(1)),
+                "most_answered": _largest_share(answered(logits) + 1),  # 0: no answer at all
                 "most_labelled": _largest_share(test.labels),
                 "tuned_distortion": tuned_error,
                 "corrupted": measured_rows(on_test),

@@ -5,6 +5,7 @@ from torch import nn
 
 from engine.data import Split
 from engine.metrics import as_input, classification_error, error_and_loss, predict
+from engine.metrics.classification import answered, share_wrong
 
 
 class Brightness(nn.Module):
@@ -33,6 +34,15 @@ def test_error_and_loss_by_hand():
     margins = torch.tensor([1.0, 1.0, -0.2, 0.6])  # the right class's logit over the other's
     assert loss == pytest.approx(float(torch.log1p(torch.exp(-margins)).mean()), rel=1e-6)
     assert classification_error(Brightness(), split) == 0.25
+
+
+def test_an_answer_that_is_no_number_is_wrong_whatever_the_label():
+    nan, inf = float("nan"), float("inf")
+    logits = torch.tensor([[nan, nan], [nan, 1.0], [1.0, nan], [inf, 1.0], [0.0, -inf], [0.0, 1.0]])
+    assert answered(logits).tolist() == [-1, -1, -1, 0, 0, 1]
+    assert answered(logits[None]).tolist() == [[-1, -1, -1, 0, 0, 1]]
+    assert [float(share_wrong(logits[:3], torch.full((3,), label))) for label in (0, 1)] == [1, 1]
+    assert float(share_wrong(logits, torch.tensor([0, 0, 1, 0, 0, 1]))) == 0.5
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, None])

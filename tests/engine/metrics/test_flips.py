@@ -57,6 +57,21 @@ def test_measures_equal_a_loop_over_frames(n_classes, from_first, difficulty):
         steadiness(logits, difficulty=6)
 
 
+@pytest.mark.parametrize("n_classes", [3, 7])
+@pytest.mark.parametrize("from_first", [False, True])
+def test_an_answer_that_is_no_number_is_a_flip_and_has_no_class_in_any_place(n_classes, from_first):
+    logits = torch.arange(n_classes).repeat(1, 5, 1).float()  # the same answer all along
+    assert asdict(steadiness(logits, from_first=from_first)) == dict.fromkeys(MEASURES, 0)
+    top, zipf = sum((5, 4, 3, 2, 1)[:n_classes]), sum(1 / place**2 for place in range(1, n_classes + 1))
+    logits[0, 3, 1] = float("nan")
+    share = 1 / 4 if from_first else 2 / 4  # from one frame to the next it is met twice
+    assert list(asdict(steadiness(logits, from_first=from_first)).values()) == pytest.approx(
+        [share, top * share, zipf * share]
+    )
+    logits[:] = float("nan")
+    assert list(asdict(steadiness(logits, from_first=from_first)).values()) == pytest.approx([1, top, zipf])
+
+
 def row(name, flips, places, difficulty=1):
     return {
         "sequence": name,

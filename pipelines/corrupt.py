@@ -14,10 +14,10 @@ import tyro
 from rich.console import Console
 
 from engine.corruptions import check_constants, corrupt, frost_source, table_corruptions, why_impossible
-from engine.corruptions.tables import SUITES, with_suites
+from engine.corruptions.tables import SUITES, not_in_table, tables_with, with_suites
 from engine.data import DataInfo, Split, write_corruption_files
 from engine.data.streamed import whole
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder, save_figure
 from engine.report.terminal import make_console, progress_bar, say
@@ -105,7 +105,8 @@ def asked_corruptions(options: CorruptOptions) -> tuple[str, ...]:
     asked = with_suites(options.corruptions, options.table)
     for name in asked:
         if name not in known:
-            raise unknown_name("corruption", name, (*known, *suites), of=f"table {options.table!r}")
+            other = next(iter(tables_with(name)), None)
+            raise not_in_table(name, options.table, (*known, *suites), other, "--table ")
     return asked or suites.get("c", known)
 
 

@@ -9,7 +9,7 @@ of 224 pixels. The benchmarks' two have C-bar's corruptions as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from engine.corruptions.c_bar_tables import CIFAR_C_BAR, FOR_CIFAR, FOR_IMAGENET, IMAGENET_C_BAR
 from engine.corruptions.constants import checked_constants
@@ -136,6 +136,30 @@ def with_suites(names: Sequence[str], table: str) -> tuple[str, ...]:
     """Return names of corruptions, each once, in which a suite of the table is replaced by what it stands for."""
     suites = SUITES.get(table, {})
     return tuple(dict.fromkeys(name for word in names for name in suites.get(word, (word,))))
+
+
+def tables_with(word: str) -> list[str]:
+    """Return the severity tables that have a corruption, or a suite of some, of a name."""
+    return [table for table, constants in SEVERITY_TABLES.items() if word in constants or word in SUITES.get(table, {})]
+
+
+def not_in_table(word: str, table: str, known: Iterable[str], other: str | None, option: str) -> InputError:
+    """Return the error for a corruption, or a suite of some, that a severity table has not.
+
+    Args:
+        word: what was asked for.
+        table: the table.
+        known: the corruptions and suites that it has.
+        other: a table that has the word; None for none.
+        option: what chooses a table, to be read before its name ("evaluate.table=").
+    """
+    if other is None:
+        return unknown_name("corruption", word, known, of=f"severity table {table!r}")
+    what = "corruption" if word in SEVERITY_TABLES[other] else "suite of corruptions"
+    return InputError(
+        f"severity table {table!r} has no {what} {word!r}, but {other!r} has: {option}{other}; known: "
+        + ", ".join(sorted(known))
+    )
 
 
 def add_severity_table(name: str, constants: Mapping[str, Sequence[object]]) -> None:

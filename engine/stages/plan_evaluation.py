@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.corruption_kinds import C_BAR, kind_of
 from engine.corruptions import check_constants, frost_source, table_corruptions, why_impossible
 from engine.corruptions.apply import CORRUPTION_REGISTRY
+from engine.corruptions.frost_pictures import FrostPicturesError
 from engine.corruptions.sequence_tables import P
-from engine.corruptions.tables import AUTOMATIC, OBJECTIVES, REPORTED, SUITES, table_digest, with_suites
+from engine.corruptions.tables import (
+    AUTOMATIC,
+    OBJECTIVES,
+    REPORTED,
+    SUITES,
+    not_in_table,
+    table_digest,
+    tables_with,
+    with_suites,
+)
 from engine.data import DataInfo
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError
 from engine.settings import EvaluateSettings
 from engine.stages.along_sequences import check_sequences, plan_sequences
 
@@ -31,7 +42,7 @@ def check_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> None:
             raise InputError(f"{P!r} is no suite of corruptions but of perturbation sequences: evaluate.sequences={P}")
         if name not in covered:
             known = (*covered, *SUITES.get(table, ()))
-            raise unknown_name("corruption", name, known, of=f"severity table {table!r}")
+            raise not_in_table(name, table, known, _table_with(name, data), "evaluate.table=")
     chosen = (*OBJECTIVES.get(table, covered), *REPORTED.get(table, covered))
     for name in dict.fromkeys((*named, *chosen)):
         check_constants(name, table, sorted(set(evaluate.severities)), data.channels, data.image_size)
@@ -83,6 +94,17 @@ def plan_evaluation(evaluate: EvaluateSettings, data: DataInfo) -> dict[str, Any
 def _table(evaluate: EvaluateSettings, data: DataInfo) -> str:
     """Return the severity table: the data set's own where none is named."""
     return data.severity_table if evaluate.table == AUTOMATIC else evaluate.table
+
+
+def _table_with(word: str, data: DataInfo) -> str | None:
+    """Return a table that has a corruption, or a suite of some, which the images can have: the data set's own first."""
+    found = tables_with(word)
+    usual = [data.severity_table] if data.severity_table in found else []
+    for table in (*usual, *found):
+        with contextlib.suppress(FrostPicturesError):
+            if any(_is_possible(name, table, data) for name in with_suites((word,), table)):
+                return table
+    return None
 
 
 def _tested_on(evaluate: EvaluateSettings, data: DataInfo) -> Sequence[str]:

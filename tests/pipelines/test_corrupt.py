@@ -82,6 +82,10 @@ def test_a_damaged_picture_of_frost_is_named_before_anything_is_written(tmp_path
     [
         (("--corruptions", "contrasst"), "did you mean 'contrast'?"),
         (("--table", "cifar"), "severity table"),
+        (
+            ("--table", "digits", "--corruptions", "c"),
+            "no suite of corruptions 'c', but 'cifar-c' has: --table ci",
+        ),
         (("--set", "pretrain.epochs=3"), "only settings of the data can be changed here, got pretrain.epochs"),
         (("--threads", "0"), "`--threads` must be ≥ 1, got 0"),
         (("--image", "12", *DATA), "`--image` must be from 0 to 11, got 12"),

@@ -517,7 +517,15 @@ def test_the_pictures_of_frost_are_in_the_keys_that_they_matter_to(info, monkeyp
         ({**ALL, "distortion.n_images": 959}, "at most the 958 training images, got 959"),
         ({**UNPAIRED, "distortion.n_images": 957, "rank.n_exemplars": 2}, "needs at least 2 clean images"),
         ({"evaluate.table": "digit"}, r"unknown severity table 'digit' \(did you mean 'digits'\?\)"),
-        ({"evaluate.corruptions": ["fog"]}, "severity table 'digits': unknown corruption 'fog'"),
+        (
+            {"evaluate.corruptions": ["fog"]},
+            "severity table 'digits' has no corruption 'fog', but 'cifar-c' has: evaluate.table=cifar-c; known: bright",
+        ),
+        (
+            {"evaluate.objective": ["c-bar"]},
+            "severity table 'digits' has no suite of corruptions 'c-bar', but 'cifar-c' has: evaluate.table=cifar-c;",
+        ),
+        ({"evaluate.corruptions": ["saturate"]}, "severity table 'digits': unknown corruption 'saturate'"),  # grey
         ({"evaluate.objective": ["gausian_noise"]}, r"did you mean 'gaussian_noise'"),
     ],
     ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",

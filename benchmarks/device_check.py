@@ -11,7 +11,8 @@ written after each part, so that a check that is ended early leaves what it has.
 - captured: the same between steps that are recorded and replayed and eager ones, on the GPU;
 - steps: milliseconds of a step in each precision, eager and captured;
 - compiled: the same with compiled passes that are captured, in fp32, and the seconds that their compiler takes;
-- evaluation: seconds of corrupting and testing, in each precision.
+- evaluation: seconds of corrupting and testing, in each precision;
+- folded: the largest difference that folding makes to answers, and milliseconds of a pass as it is and folded.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.training import NETWORKS, make_network, make_split
 from engine.corruptions import CORRUPTIONS, corrupt
 from engine.data import Split
-from engine.metrics import error_table
+from engine.layers.folding import fold_batch_norm
+from engine.metrics import as_input, error_table
 from engine.precision import PRECISIONS, computing_in
 from engine.settings import TrainingSettings
 from engine.training import Trainer
@@ -47,6 +49,8 @@ MOST_BYTES = 1e-3
 """Share of a corruption's bytes that may differ, and by one level at most."""
 MOST_LOSS = 1e-4
 """Relative difference of a step's loss between devices, and between captured and eager steps."""
+MOST_FOLDED = 1e-4
+"""Difference that folding may make to an answer, as a share of the largest one."""
 CORRUPTED_SEVERITIES = (1, 3, 5)
 
 Found = dict[str, Any]
@@ -252,6 +256,27 @@ def evaluation(check: Check) -> Found:
     return found
 
 
+@torch.no_grad()
+def folded(check: Check) -> Found:
+    """Return {network: {"apart", and milliseconds of a pass of each way}}."""
+    images = as_input(make_split(8 if check.smoke else 2048).images.to(check.device))
+    found: Found = {}
+    for name in NETWORKS:
+        network = make_network(name, depth=depth_of(check)).to(check.device).eval()
+        ways = {"as it is": network, "folded": fold_batch_norm(network)[0]}
+        with computing_in("fp32", check.device.type):
+            plain, other = (one(images) for one in ways.values())
+            apart = float((plain - other).abs().max() / plain.abs().max())
+            taken = {way: [] for way in ways}
+            for _ in range(1 if check.smoke else 20):
+                for way, one in ways.items():
+                    taken[way].append(timed(check, lambda one=one: one(images)))  # type: ignore[misc]
+        medians = {way: round(1e3 * statistics.median(of), 3) for way, of in taken.items()}
+        found[name] = {"apart": apart, **medians}
+        check.hold(f"answers of {name}, folded", apart, MOST_FOLDED)
+    return found
+
+
 def make_trainer(
     check: Check,
     name: str,
@@ -308,6 +333,7 @@ PARTS: Mapping[str, Callable[[Check], Found]] = {
     "captured": captured,
     "steps": steps,
     "evaluation": evaluation,
+    "folded": folded,
     "compiled": compiled,
 }
 

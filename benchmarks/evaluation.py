@@ -2,7 +2,7 @@
 
     python -m benchmarks.evaluation [--images 1000] [--threads 1 2] [--workers 0 1 2]
 
-Two things are timed, each with its usual way in the same run and in turns.
+Two things are timed, each with its usual way in the same run and in turns; and what folding saves.
 
 - Sets that are ready: a network's passes over corrupted sets that are there as bytes, against a DataLoader that turns
   one picture after the other into a tensor. Every number of worker processes is tried, and the best one is what the
@@ -10,6 +10,8 @@ Two things are timed, each with its usual way in the same run and in turns.
 - Sets that have to be made: corruption and passes, against functions of NumPy and Pillow, an image at a time, in a data
   set that a DataLoader reads. Those functions give the same bytes for the same draws (``benchmarks.corruptions``
   checks it); what is timed has draws of NumPy's own, as such a program would.
+- Networks whose batch normalisations are in their convolutions (``--fold-batch-norm`` of a sweep), against the same
+  ones as they are, over the sets that are ready.
 """
 
 from __future__ import annotations
@@ -25,12 +27,16 @@ from torchvision.transforms import functional as TF
 
 from benchmarks.machine import describe_machine
 from benchmarks.plain_corruptions import PLAIN, NumpyDraws, has_plain
-from benchmarks.training import Work, make_network, make_split, show_best, time_in_turns
+from benchmarks.training import N_CLASSES, NETWORKS, SIDE, Work, make_network, make_split, show_best, time_in_turns
 from engine.corruptions import severity_constants
 from engine.data import Split
+from engine.layers.folding import fold_batch_norm
 from engine.metrics import classification_error, corrupted_split, error_table, predict
+from engine.models import build_model
 
 SEVERITY = 3
+MOST_APART = 1e-4
+"""Of a folded network's logits, as a share of the largest one."""
 
 
 class Ready(Dataset[tuple[Tensor, int]]):
@@ -67,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", type=int, default=3, help="corruptions of the sets that are ready")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="of the usual way")
+    parser.add_argument("--networks", nargs="+", default=[*NETWORKS, "densenet-bc-40-12"], help="that are folded")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     print(f"{describe_machine()}, torch {torch.__version__}", flush=True)
@@ -87,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             loaders = [DataLoader(Made(few, name), 256, num_workers=n_workers) for name in names]
             ways[f"DataLoader, {n_workers} workers"] = usual(network, loaders)
         compare(f"{len(names)} sets of {options.made_images} images that have to be made", ways, options.rounds)
+        compare_folded(options.networks, ready, options.rounds)
     print(describe_machine())
 
 
@@ -134,6 +142,37 @@ def usual(network: nn.Module, loaders: Iterable[DataLoader[Any]]) -> Work:
         return found
 
     return errors
+
+
+def compare_folded(names: Iterable[str], splits: Sequence[Split], rounds: int) -> None:
+    """Print what passes of folded networks take, of what those of the networks as they are do.
+
+    Raises:
+        SystemExit: they come to other logits.
+    """
+    for name in names:
+        network = (make_network(name) if name in NETWORKS else make_other(name)).eval()
+        folded, layers = fold_batch_norm(network)
+        plain, found = (predict(one, splits[0].images) for one in (network, folded))
+        apart = float((found - plain).abs().max() / plain.abs().max())
+        if not apart <= MOST_APART:
+            raise SystemExit(f"a folded {name} comes to other logits: they differ by {apart:.1e} of the largest one")
+        ways: dict[str, Work] = {
+            "engine": lambda network=network: [classification_error(network, split) for split in splits],  # type: ignore[misc]
+            "engine, folded": lambda folded=folded: [classification_error(folded, split) for split in splits],  # type: ignore[misc]
+        }
+        print(
+            f"\n{name}, {len(layers)} normalisations folded, {torch.get_num_threads()} thread(s), "
+            f"{len(splits)} sets of {len(splits[0])} images; logits differ by {apart:.1e} of the largest one at most"
+        )
+        time_in_turns(ways, rounds)
+
+
+def make_other(name: str) -> nn.Module:
+    """Return a network of another family, laid out as the engine has them."""
+    torch.manual_seed(0)
+    network = build_model(name, num_classes=N_CLASSES, image_size=SIDE)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def compare(what: str, ways: Mapping[str, Work], rounds: int) -> None:

@@ -74,6 +74,9 @@ class NetworkOptions(ComputeOptions):
     compile_steps: bool = False
     """Have torch.compile compile a training's passes; a part of the keys. For long trainings: the first of a network
     waits for the compiler. Never tried on a real GPU yet."""
+    fold_batch_norm: bool = False
+    """Test the network with its batch normalisations in the convolutions before them; a part of the test's key. Never
+    tried on a real GPU yet."""
     store: Annotated[Path | None, tyro.conf.arg(metavar="PLACE")] = variables.or_variable(
         variables.STORE, variables.path
     )
@@ -82,7 +85,13 @@ class NetworkOptions(ComputeOptions):
     def numerics(self, device: str) -> Numerics:
         """Return what stages' numbers depend on beside settings, on a type of device."""
         return Numerics(
-            device, torch.get_num_threads(), self.precision, self.strict, self.capture_steps, self.compile_steps
+            device,
+            torch.get_num_threads(),
+            self.precision,
+            self.strict,
+            self.capture_steps,
+            self.compile_steps,
+            self.fold_batch_norm,
         )
 
 

@@ -37,8 +37,10 @@ def test_training_compares_no_loops_that_crop_otherwise(monkeypatch):
 
 
 def test_evaluation_compares_ready_and_made_sets(capsys):
-    evaluation.main(["--images", "4", "--made-images", "2", "--threads", "1", "--workers", "0", "--rounds", "1"])
+    small = ["--images", "4", "--made-images", "2", "--threads", "1", "--workers", "0", "--rounds", "1"]
+    evaluation.main([*small, "--networks", "resnet-20-PP"])
     printed = capsys.readouterr().out
+    assert re.search(r"resnet-20-PP, 21 normalisations folded.*\n.*\n +engine .*\n +engine, folded ", printed)
     assert len(re.findall(r"best: [0-9.]+ of the engine's time, [0-9.]+ .* \(DataLoader, 0 workers\)", printed)) == 2
 
 

@@ -135,6 +135,19 @@ class PushPull2d(nn.Conv2d):
         with torch.autocast(device, enabled=False):
             return self._invert_and_upsample()
 
+    @property
+    def pull_padding(self) -> tuple[int, int]:
+        """The pull kernel's padding in pixels, above and below, left and right."""
+        sides = []
+        for axis in (0, 1):
+            size, dilation = self.kernel_size[axis], self.dilation[axis]
+            if isinstance(self.padding, str):
+                padding = dilation * (size - 1) // 2 if self.padding == "same" else 0
+            else:
+                padding = self.padding[axis]
+            sides.append(padding + dilation * (self.pull_kernel_size[axis] - size) // 2)
+        return sides[0], sides[1]
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the inhibited response maps."""
         push = self._conv_forward(images, self.weight, self.bias)
@@ -164,7 +177,7 @@ class PushPull2d(nn.Conv2d):
         return (upsampled * (-1 / self._step_divisor)).unflatten(2, self.pull_kernel_size)
 
     def _respond_to_pull(self, images: Tensor) -> Tensor:
-        vertical, horizontal = self._pull_padding()
+        vertical, horizontal = self.pull_padding
         bias = None if self.bias is None else -self.bias
         if self.padding_mode != "zeros":
             self._check_reach(images, vertical, horizontal)
@@ -191,18 +204,6 @@ class PushPull2d(nn.Conv2d):
                 f"pixels as far as the pull kernel reaches, got {height}×{width}; "
                 "use larger maps, a smaller `h` or another padding mode"
             )
-
-    def _pull_padding(self) -> tuple[int, int]:
-        """Return the pull kernel's padding in pixels, above and below, left and right."""
-        sides = []
-        for axis in (0, 1):
-            size, dilation = self.kernel_size[axis], self.dilation[axis]
-            if isinstance(self.padding, str):
-                padding = dilation * (size - 1) // 2 if self.padding == "same" else 0
-            else:
-                padding = self.padding[axis]
-            sides.append(padding + dilation * (self.pull_kernel_size[axis] - size) // 2)
-        return sides[0], sides[1]
 
     def _add_strength(self) -> None:
         self.raw_alpha: nn.Parameter | None

@@ -136,6 +136,10 @@ class SweepOptions:
     """Have torch.compile compile a training's passes through its network. A part of the keys. For long trainings: the
     first of each network in a process waits for the compiler, for the seconds that its result says. Never tried on a
     real GPU yet, and so off by itself; what cannot be compiled is computed as without."""
+    fold_batch_norm: bool = False
+    """Test networks with their batch normalisations in the convolutions before them, which comes to other last digits.
+    A part of the keys of tests. Never tried on a real GPU yet, and so off by itself; a network that cannot be folded is
+    tested as it is, and the reason is in its errors.json."""
     mps: bool = False
     """Let slots that share a GPU compute on it at once, through NVIDIA's multi-process service, which is started for
     this sweep on this machine. Never tried on a real GPU yet, and so off by itself."""
@@ -284,7 +288,15 @@ class SweepOptions:
 
     def numerics(self, device: str) -> Numerics:
         """Return what stages' numbers depend on beside settings, on a type of device."""
-        return Numerics(device, self.cpus_per_slot, self.precision, self.strict, self.capture_steps, self.compile_steps)
+        return Numerics(
+            device,
+            self.cpus_per_slot,
+            self.precision,
+            self.strict,
+            self.capture_steps,
+            self.compile_steps,
+            self.fold_batch_norm,
+        )
 
     @property
     def slot_request(self) -> SlotRequest:

@@ -25,6 +25,7 @@ from engine.metrics.classification import answered
 from engine.metrics.scores import table_to_rows
 from engine.stages.along_sequences import n_frames, sequence_rows
 from engine.stages.context import StageContext
+from engine.stages.folded import tested_network
 from engine.stages.noisy import distorted
 from engine.stages.planning import Planning
 from engine.stages.probe import TEST, VALIDATION, corruption_seed
@@ -61,10 +62,11 @@ def evaluate(context: StageContext) -> None:
     "labelled_noisy"}; with "sequences" under "test" where answers are to be steady along some. Each row has the
     calibration beside its error; "calibration" is that of the clean images. The shares of the clean images that have
     the most frequent answer and label show a network that is dead; "labelled_noisy" is the noisy images that the
-    network was tuned or trained on and its epoch chosen by, as ``NoisyBudget.to_json`` has them, or None.
+    network was tuned or trained on and its epoch chosen by, as ``NoisyBudget.to_json`` has them, or None. "passes" says
+    what of the network was folded, where that was asked for.
     """
     settings = context.spec.settings
-    network = context.network()
+    network, passes = tested_network(context)
     validation, test = context.data.validation, context.data.test
     on_validation = _tell_cells(context, network)
     on_test = by_cell(network, _watched(context, _corrupted_test(context)), measure)
@@ -92,6 +94,7 @@ def evaluate(context: StageContext) -> None:
                 **_along_sequences(context, network),
             },
             "labelled_noisy": None if tuned is None else _labelled_noisy(context),
+            **passes,
         },
     )
 

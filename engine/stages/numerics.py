@@ -24,6 +24,8 @@ class Numerics:
         strict: whether a GPU repeats all to the bit; what it cannot is refused.
         captured: whether a training's steps on a GPU are recorded once and replayed (``engine.training.captured``).
         compiled: whether a training's passes through its network are compiled (``engine.training.compiled``).
+        folded: whether a network is tested with its batch normalisations in its convolutions
+            (``engine.layers.folding``).
     """
 
     device: str = "cpu"
@@ -32,6 +34,7 @@ class Numerics:
     strict: bool = False
     captured: bool = False
     compiled: bool = False
+    folded: bool = False
 
     def check(self) -> None:
         """Check that the kind of device can do what is asked of it.
@@ -49,13 +52,18 @@ class Numerics:
                 "is not known"
             )
 
-    def to_key(self) -> dict[str, Any]:
-        """Return what of this is in keys: on CPUs fp32 goes without saying, and what is for GPUs alone is left out."""
+    def to_key(self, *, tests: bool = True) -> dict[str, Any]:
+        """Return what of this is in keys: on CPUs fp32 goes without saying, and what is for GPUs alone is left out.
+
+        Args:
+            tests: whether the stage tests a network; in keys of another one nothing says how that is done.
+        """
+        asked = ("compiled", *(("folded",) if tests else ()))
         if self.device == "cpu":
             precision = {} if self.precision == "fp32" else {"precision": self.precision}
-            compiled = {"compiled": True} if self.compiled else {}
-            return {"device": self.device, "threads": self.threads, **precision, **compiled}
-        flags = {name: True for name in ("strict", "captured", "compiled") if getattr(self, name)}
+            flags = {name: True for name in asked if getattr(self, name)}
+            return {"device": self.device, "threads": self.threads, **precision, **flags}
+        flags = {name: True for name in ("strict", "captured", *asked) if getattr(self, name)}
         return {"device": self.device, "precision": self.precision, **flags}
 
     @classmethod

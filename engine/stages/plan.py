@@ -8,9 +8,8 @@ are paired. What is only watched while a stage runs, the probe, changes no key e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from engine.data import DataInfo
 from engine.digest import canonical_json
@@ -70,6 +69,7 @@ def plan_trial(
     strict: bool = False,
     captured: bool = False,
     compiled: bool = False,
+    folded: bool = False,
     check: bool = True,
 ) -> TrialPlan:
     """Return a trial's stages.
@@ -84,12 +84,13 @@ def plan_trial(
         strict: whether a GPU repeats all to the bit.
         captured: whether the steps of trainings on a GPU are recorded and replayed.
         compiled: whether the passes of trainings are compiled.
+        folded: whether the network is tested with its batch normalisations in its convolutions.
         check: whether the settings are checked. A trial that was planned before, for another device, need not be.
 
     Raises:
         InputError: settings that cannot work together, or with the network or the data.
     """
-    numerics = Numerics(device, threads, precision, strict, captured, compiled).to_key()
+    numerics = Numerics(device, threads, precision, strict, captured, compiled, folded)
     planning = Planning.of(config, data)
     if check:
         _check_trial(planning)
@@ -112,7 +113,7 @@ def _check_trial(planning: Planning) -> None:
         check_noisy_images(planning.config, planning.data)
 
 
-def _asked(stage: Stage, planning: Planning, numerics: Mapping[str, Any], *, check: bool) -> StageSpec | None:
+def _asked(stage: Stage, planning: Planning, numerics: Numerics, *, check: bool) -> StageSpec | None:
     """Return a stage's spec, or None where the trial does not want it."""
     if STAGES.source_digest(stage.name) is None:
         return _planned(stage, planning, numerics, check=check)
@@ -125,7 +126,7 @@ def _asked(stage: Stage, planning: Planning, numerics: Mapping[str, Any], *, che
         raise InputError(f"stage {stage.name!r} cannot be planned: {type(error).__name__}: {error}") from error
 
 
-def _planned(stage: Stage, planning: Planning, numerics: Mapping[str, Any], *, check: bool) -> StageSpec | None:
+def _planned(stage: Stage, planning: Planning, numerics: Numerics, *, check: bool) -> StageSpec | None:
     if not stage.wanted(planning):
         return None
     if check:
@@ -133,7 +134,7 @@ def _planned(stage: Stage, planning: Planning, numerics: Mapping[str, Any], *, c
     return _spec(stage, planning, numerics)
 
 
-def _spec(stage: Stage, planning: Planning, numerics: Mapping[str, Any]) -> StageSpec:
+def _spec(stage: Stage, planning: Planning, numerics: Numerics) -> StageSpec:
     """Return what a stage says of itself for a trial."""
     own_source = STAGES.source_digest(stage.name)
     return StageSpec(
@@ -143,7 +144,7 @@ def _spec(stage: Stage, planning: Planning, numerics: Mapping[str, Any]) -> Stag
         inputs={**stage.given(planning), **_inputs(stage, planning)},
         data=planning.data.key if stage.sees_test_images else planning.data.training_key,
         seed=planning.config.seed if stage.seeded else None,
-        numerics=numerics,
+        numerics=numerics.to_key(tests=stage.gives_errors),
         watch={
             **(planning.probe() if stage.epochs is not None else {}),
             **({"cells": planning.measured_on()} if stage.tells_cells else {}),

@@ -12,7 +12,8 @@ from engine.corruptions import CORRUPTIONS, DISTORTIONS, apply, corrupt, default
 from engine.corruptions.perturbed_frames import perturbation_frames
 from engine.data import Split
 from engine.layers import insert_push_pull
-from engine.metrics import by_cell, corrupted_splits, measure
+from engine.layers.folding import fold_batch_norm
+from engine.metrics import as_input, by_cell, corrupted_splits, measure
 from engine.models import build_model
 from engine.ranking import DISTANCES, filter_layers, find_exemplar, map_features, paired_distances
 from engine.settings import TrainingSettings, TrialConfig
@@ -219,6 +220,18 @@ def test_waits_of_an_evaluation():
 
 ASKING_ONCE = ("emd_1d", "l1", "l2", "cosine", "sliced_emd")
 A_RANKING_BATCH = 1
+
+
+def test_passes_of_a_folded_network_wait_for_nothing_and_are_those_of_the_cpu():
+    images = as_input(make_split(BATCH).images)
+    here, there = (fold_batch_norm(network.eval())[0] for network in (make_network(), on_device(make_network())))
+    moved = on_device(images)
+    with torch.no_grad():
+        expected = here(images)
+        with counting() as counts:
+            found = there(moved)
+    assert counts.n_waits == 0
+    torch.testing.assert_close(on_host(found), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("distance", ASKING_ONCE)

@@ -24,6 +24,7 @@ SPACES = "search_spaces."
 
 for name in (*NAMES, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
     os.environ.pop(name, None)  # tests say themselves where everything is
+os.environ["ROBUSTUNE_SETS_GB"] = "0"  # and keep sets for each other where they say so
 
 _make = Registry.__init__
 _registries: weakref.WeakSet[Registry] = weakref.WeakSet()

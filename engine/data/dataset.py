@@ -27,11 +27,13 @@ class Split:
         labels: int64 (n,), classes counted from 0.
         indices: int64 (n,), each image's position in its source (the training or the test files): what the
             randomness of a corruption is drawn by, so that it does not depend on how images are batched.
+        origin: hash of what decides the images and their order; None where nobody has said.
     """
 
     images: Images
     labels: Tensor
     indices: Tensor
+    origin: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,7 +56,7 @@ class Split:
 
     def to(self, device: torch.device | str) -> Split:
         """Return the split on a device."""
-        return Split(self.images.to(device), self.labels.to(device), self.indices.to(device))
+        return Split(self.images.to(device), self.labels.to(device), self.indices.to(device), self.origin)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from engine import variables
 from engine.corruption_kinds import TUNED_ON
 from engine.data import DataInfo, outline_data
+from engine.data.machine_sets import sets_bound
 from engine.errors import DataLimitError, InputError
 from engine.extensions import chosen_data, import_modules, parse_settings
 from engine.metrics import Baseline
@@ -127,6 +128,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
         InputError: what is wrong.
     """
     options.check()
+    sets_bound()
     import_modules(options.imports)
     options.check_names()
     baseline = options.load_baseline()

@@ -15,8 +15,6 @@ from engine.metrics import (
     Measured,
     by_cell,
     classification_error,
-    corrupted_split,
-    corrupted_splits,
     measure,
     measured,
     predict,
@@ -25,8 +23,8 @@ from engine.metrics.classification import answered
 from engine.metrics.scores import table_to_rows
 from engine.stages.along_sequences import n_frames, sequence_rows
 from engine.stages.context import StageContext
+from engine.stages.corrupted_sets import corrupted_set, distorted_set
 from engine.stages.folded import tested_network
-from engine.stages.noisy import distorted
 from engine.stages.planning import Planning
 from engine.stages.probe import TEST, VALIDATION, corruption_seed
 from engine.stages.registration import register_stage
@@ -74,7 +72,7 @@ def evaluate(context: StageContext) -> None:
     tuned = settings.get("distortion")
     tuned_error = None
     if tuned is not None:
-        tuned_error = classification_error(network, distorted(test, tuned, seed=corruption_seed(TEST)))
+        tuned_error = classification_error(network, distorted_set(test, tuned, seed=corruption_seed(TEST)))
     context.attempt.write_json(
         "errors",
         {
@@ -134,8 +132,8 @@ def _corrupted_test(context: StageContext) -> Iterator[tuple[tuple[str, int], Sp
     """Yield ((corruption, severity), the test images under it), one set at a time, from files if they are given."""
     settings, data = context.spec.settings, context.data
     if "files" not in settings:
-        cells = settings["corruptions"], settings["severities"]
-        yield from corrupted_splits(data.test, *cells, seed=corruption_seed(TEST), table=settings["table"])
+        for cell in itertools.product(settings["corruptions"], settings["severities"]):
+            yield cell, corrupted_set(data.test, cell, seed=corruption_seed(TEST), table=settings["table"])
         return
     assert data.corruption_folder is not None
     files = CorruptionFiles(Path(data.corruption_folder), data.test, settings["corruptions"])
@@ -176,7 +174,7 @@ def _tell_cells(context: StageContext, network: nn.Module) -> MeasuredTable:
     for first in range(0, len(shuffled), n_batch):
         batch = shuffled[first : first + n_batch]
         seed = corruption_seed(VALIDATION)
-        splits = ((cell, corrupted_split(validation, cell, seed=seed, table=settings["table"])) for cell in batch)
+        splits = ((cell, corrupted_set(validation, cell, seed=seed, table=settings["table"])) for cell in batch)
         found |= by_cell(network, splits, measure)
         rows = table_to_rows({cell: found[cell].error for cell in batch})
         context.progress(len(found), _n_sets(context))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engine.conversion import build
 from engine.data import CorruptionFiles, DataInfo, DataSet, RawData, Split, open_reader, split_data, split_key
 from engine.data.checks import notes_on_values
+from engine.data.machine_sets import MachineSets, machine_sets
 from engine.data.reading import Reader
 from engine.data.sequence_files import sequence_hashes
-from engine.data.streamed import StreamedImages, whole
+from engine.data.streamed import Images, StreamedImages, whole
+from engine.digest import digest
 from engine.errors import InputError
 from engine.settings import DataSettings
 from engine.stages.along_sequences import begins_with_the_picture
@@ -69,8 +73,13 @@ def prepare_data(settings: DataSettings, store: Store, *, download: bool = False
     return info, replace(data, corruption_folder=folder, sequence_folder=sequences)
 
 
-def data_from_store(info: DataInfo, store: Store) -> DataSet:
+def data_from_store(info: DataInfo, store: Store, sets: MachineSets | None = None) -> DataSet:
     """Return a prepared data set.
+
+    Args:
+        info: which.
+        store: where its images are.
+        sets: where the images as they are set apart are kept for all processes of this machine; None for nowhere.
 
     Raises:
         MissingDataError: the store does not have it.
@@ -78,8 +87,43 @@ def data_from_store(info: DataInfo, store: Store) -> DataSet:
     artifact = find_anew(store, info.raw_key)
     if artifact is None:
         raise MissingDataError(f"the store has no data set {info.raw_key} ({info.settings.name})")
-    data = split_data(_load_raw(artifact, store), info.settings)
+    data = _set_apart(_load_raw(artifact, store), info, artifact.manifest["files"], sets)
     return replace(data, corruption_folder=info.corruption_folder, sequence_folder=info.sequence_folder)
+
+
+def _set_apart(raw: RawData, info: DataInfo, checksums: Mapping[str, str], sets: MachineSets | None) -> DataSet:
+    """Return what ``split_data`` does; of images that are in memory, the splits have their origin."""
+    if isinstance(raw.train.images, StreamedImages):
+        return split_data(raw, info.settings)
+    data = split_data(replace(raw, train=_unread(raw.train), test=_unread(raw.test)), info.settings)
+    train, test = checksums["train.safetensors"], checksums["test.safetensors"]
+    return replace(
+        data,
+        train=_read(data.train, train, sets),
+        validation=_read(data.validation, train, sets),
+        test=_read(data.test, test, sets),
+    )
+
+
+def _unread(split: Split) -> Split:
+    """Return a split of which nothing is read before it is set apart."""
+    assert isinstance(split.images, Tensor)
+    return replace(split, images=StreamedImages.of(split.images))
+
+
+def _read(split: Split, source: str, sets: MachineSets | None) -> Split:
+    """Return a split in memory, that of this process or of all that this machine has.
+
+    Args:
+        split: unread.
+        source: checksum of the file that it is from.
+        sets: where it is kept.
+    """
+    images = split.images
+    assert isinstance(images, StreamedImages)
+    origin = digest(["split", source, sha256(images.rows.numpy().tobytes()).hexdigest()])[:32]
+    made = images.whole() if sets is None else sets.made(origin, images.shape, images.whole)
+    return replace(split, images=made, origin=origin)
 
 
 def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[[str], DataSet]:
@@ -90,7 +134,8 @@ def data_getter(info: DataInfo, store: Store, device: torch.device) -> Callable[
         if key not in (info.key, info.training_key):
             raise LookupError(f"this process has the data set {info.key}, not {key}")
         if not resident:
-            resident.append(data_from_store(info, store).to(device))
+            sets = machine_sets() if device.type == "cpu" else None
+            resident.append(data_from_store(info, store, sets).to(device))
         return resident[0]
 
     return get
@@ -160,18 +205,16 @@ def _load_raw(artifact: Artifact, store: Store | None = None) -> RawData:
         store: where it is put aside if a file turns out to be damaged; None where that is nobody's business.
     """
     classes = artifact.json("classes")
-    if "shards" in classes:
-        train, test = (
-            Split(StreamedImages.of(shards_of(artifact, classes["shards"], part, store)), **artifact.tensors(part))
-            for part in ("train", "test")
-        )
-    elif classes.get("is_mapped"):  # of before there were shards
-        train, test = (
-            Split(StreamedImages.of(artifact.tensors(f"{part}-images")["images"]), **artifact.tensors(part))
-            for part in ("train", "test")
-        )
-    else:
-        train, test = (Split(**artifact.tensors(part)) for part in ("train", "test"))
+    parts = {part: artifact.tensors(part) for part in ("train", "test")}
+    images: dict[str, Images] = {}
+    for part, tensors in parts.items():
+        if "shards" in classes:
+            images[part] = StreamedImages.of(shards_of(artifact, classes["shards"], part, store))
+        elif classes.get("is_mapped"):  # of before there were shards
+            images[part] = StreamedImages.of(artifact.tensors(f"{part}-images")["images"])
+        else:
+            images[part] = tensors["images"]
+    train, test = (Split(images[part], of["labels"], of["indices"]) for part, of in parts.items())
     notes = tuple(classes.get("notes", ()))
     balanced = classes.get("are_limits_balanced", False)
     return RawData(train, test, tuple(classes["names"]), classes["severity_table"], notes, balanced)

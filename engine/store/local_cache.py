@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,11 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.machine_cache import FOLDER, bound_bytes, cache_folder, is_anothers
 from engine.store.artifact import checksum
 from engine.store.attempts import is_of_the_dead
 
-FOLDER, BOUND = "ROBUSTUNE_CACHE", "ROBUSTUNE_CACHE_GB"
-"""Variables that say where the cache is, and how large it may be."""
+BOUND = "ROBUSTUNE_CACHE_GB"
+"""The variable that says how large the cache may be."""
 DEFAULT_GB = 20.0
 LOW = 0.9
 """Share of the bound that is cleaned down to."""
@@ -49,16 +49,15 @@ class LocalCache:
     """
 
     def __init__(self, address: str) -> None:
-        base = os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"robustune-cache-{os.getuid()}"
-        self.folder = Path(base).expanduser().absolute()
+        self.folder = cache_folder()
         self._own = self.folder / hashlib.sha256(address.encode()).hexdigest()[:16]
-        self.max_bytes = _bound_gb() * 1e9
+        self.max_bytes = bound_bytes(BOUND, DEFAULT_GB)
         self._next_look = 0.0
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("files", "attempts", "locks"):
                 (self._own / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not os.environ.get(FOLDER) and self.folder.stat().st_uid != os.getuid():
+            if is_anothers(self.folder):
                 raise InputError(f"the local cache is another user's: {self.folder}; {FOLDER} names another folder")
             self._clear_attempts()
         except OSError as error:
@@ -159,17 +158,6 @@ class LocalCache:
                 with contextlib.suppress(FileNotFoundError):  # a neighbour has just finished it
                     if time.time() - path.stat().st_mtime > 86400.0:
                         path.unlink()
-
-
-def _bound_gb() -> float:
-    text = os.environ.get(BOUND) or str(DEFAULT_GB)
-    try:
-        bound = float(text)
-    except ValueError:
-        bound = 0.0
-    if not 0 < bound < float("inf"):
-        raise InputError(f"{BOUND} must be a number of gigabytes above 0, got {text!r}")
-    return bound
 
 
 def _remove_unless_held(path: Path) -> bool:

@@ -32,7 +32,7 @@ from engine.report.network_summary import summary_rows, summary_table
 from engine.report.terminal import make_console, say
 from engine.settings import TrialConfig
 from engine.stages import check_weights, data_getter, plan_trial, prepare_data, prepare_weights, run_chain
-from engine.stages.given_weights import FILES
+from engine.stages.given_weights import FILES, networks_of
 from engine.stages.plan_evaluation import left_out
 from engine.store import Store, open_store
 from pipelines._command_line import ComputeOptions, run
@@ -182,10 +182,7 @@ def network_settings(
         _refuse_init(options, "the file has them")
         weights = prepare_weights(place, store)
         if not weights.facts and "model.name" not in given:
-            raise InputError(
-                f"the weights in {place} do not tell which network they are of: give it by name, "
-                f"--network NAME --init {place}"
-            )
+            raise InputError(_untold(place, networks_of(weights, store)))
         if given.get("model.name") in (None, weights.settings().get("model.name")):  # else it is a person's own network
             _refuse_others(options, given, weights.settings())
         return weights.settings(given=given), weights.notes
@@ -199,6 +196,19 @@ def network_settings(
     _refuse_others(options, given, {"model.name": options.network})
     named = {**given, "model.name": options.network}
     return {**weights.settings(given=named), "model.name": options.network}, weights.notes
+
+
+def _untold(place: Path, found: Sequence[str]) -> str:
+    """Return what is said of a file of weights that could be of many networks, or is of some libraries'."""
+    if not found:
+        return (
+            f"the weights in {place} do not tell which network they are of: give it by name, "
+            f"--network NAME --init {place}"
+        )
+    return (
+        f"the weights in {place} are, by names and shapes, those of {' or '.join(found)}: give it by name, "
+        f"--network {found[0]} --init {place}"
+    )
 
 
 def _refuse_init(options: EvaluateOptions, reason: str) -> None:

@@ -6,10 +6,11 @@ their input is normalised by is a layer ``normalise`` of theirs, unless the libr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -78,6 +79,26 @@ def published_weights(name: str, entry: str) -> Published:
     """
     library, own_name = _split(name)
     return library.published(own_name, entry)
+
+
+def networks_with(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the networks of libraries that weights are of, by names and shapes, whatever the number of classes.
+
+    Of a library that cannot tell, or is not installed, there are none.
+    """
+    found: list[str] = []
+    for module in LIBRARIES.values():
+        library = importlib.import_module(module)
+        if hasattr(library, "matching"):
+            with contextlib.suppress(ImportError):
+                found += [f"{library.LIBRARY}:{name}" for name in library.matching(weights)]
+    return found
+
+
+def said_of(weights: Mapping[str, Tensor]) -> str:
+    """Return what stands behind an error about weights that are those of a library's network; else ""."""
+    found = networks_with(weights)
+    return f"; by names and shapes they are those of {' or '.join(found)}" if found else ""
 
 
 @lru_cache(maxsize=64)

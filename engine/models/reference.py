@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.models.build import build_model
 from engine.models.checkpoint import Checkpoint, read_checkpoint
+from engine.models.libraries import said_of
 from engine.models.weights import N_NAMED_KEYS, load_weights
 
 # Mean and standard deviation of CIFAR-10's channels, as the authors normalise (in units of the [0, 1] range).
 CIFAR_MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)
 CIFAR_STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
+
+_OF_OTHERS = ("layer4.", "layer1.0.conv3.", "features.denseblock4.")
+"""How names begin that networks for larger images have, and residual ones of other blocks."""
 
 
 def load_reference_checkpoint(
@@ -49,6 +53,7 @@ def load_reference_checkpoint(
         some = ", ".join(list(checkpoint.weights)[:N_NAMED_KEYS])
         raise InputError(
             f"{path} holds neither a CIFAR ResNet nor a DenseNet-BC; its weights begin with: {some or 'none'}"
+            + said_of(checkpoint.weights)
         )
     model = build_model(**{name: info[name] for name in ("name", "num_classes", "in_channels", "width", "push_pull")})
     load_weights(model, with_cifar_statistics(checkpoint.weights, info), source=str(path))
@@ -92,8 +97,10 @@ def with_cifar_statistics(weights: Mapping[str, Tensor], info: Mapping[str, Any]
 def recognise(weights: Mapping[str, Tensor]) -> tuple[str, Tensor, Tensor] | None:
     """Return a model's name, read off the names and shapes of weights, its first kernels and its classifier's weights.
 
-    None where they are neither a CIFAR ResNet's nor a DenseNet-BC's.
+    None where they are neither a CIFAR ResNet's nor a DenseNet-BC's: both have three stages of plain blocks.
     """
+    if any(name.startswith(_OF_OTHERS) for name in weights):
+        return None
     n_blocks = _count(weights, "layer1.{}.conv1.weight")
     head = _head(weights, "fc.weight")
     if n_blocks and head is not None and "conv1.weight" in weights:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from engine.errors import InputError, unknown_name
+from engine.models.checkpoint import COUNTER
 from engine.models.published import Published, hub_file
+from engine.models.weights import OPTIONAL
 
 LIBRARY = "torchvision"
 FORM = "torchvision:NAME"
 CHANNELS = 3
+_CLASSES, _SIDE = 1000, 224
+"""ImageNet's classes, and the pixels of a side that positions are for where a network has such."""
 _OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False, "init_weights": False, "transform_input": True},
     "inception_v3": {"aux_logits": False, "init_weights": False, "transform_input": True},
@@ -21,6 +29,7 @@ _OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
 """Both have further classifiers for their training, which end in other values than logits alone."""
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """Of the files of densely connected networks, which were written before a name could have no dot."""
+_NOT_TRAINED = ("running_mean", "running_var", "relative_position_index", "relative_coords_table")
 _FURTHER = re.compile(r"(?:AuxLogits|aux1|aux2)\.")
 
 
@@ -81,6 +90,46 @@ def published(name: str, entry: str) -> Published:
         said=f"{shape.crop_size[0]} pixels of {shape.resize_size[0]}{share}",
         renamed=_renamed,
     )
+
+
+def matching(weights: Mapping[str, Tensor]) -> list[str]:
+    """Return the classifiers whose weights have these names and shapes, but for the number of classes."""
+    given, possible = _shapes(_renamed(weights)), _counts(_shapes(weights))
+    return [name for name in names() if _may_be(name, possible) and _is_alike(_own_shapes(name), given)]
+
+
+def _may_be(name: str, counts: Set[int]) -> bool:
+    """Return whether one of the counts is published as that of a classifier's numbers: to build all takes seconds."""
+    from torchvision import models
+
+    return name in _OWN_ARGUMENTS or any(entry.meta["num_params"] in counts for entry in models.get_model_weights(name))
+
+
+def _counts(given: Mapping[str, tuple[int, ...]]) -> set[int]:
+    """Return how many numbers would be trained with ImageNet's classes, whichever weights are the classifier's."""
+    sizes = {name: math.prod(shape) for name, shape in given.items() if not name.endswith(_NOT_TRAINED)}
+    heads = {(given[name][0], size // given[name][0]) for name, size in sizes.items() if len(given[name]) > 1 and size}
+    return {sum(sizes.values()) + (_CLASSES - n_classes) * (of_one + 1) for n_classes, of_one in heads}
+
+
+@cache
+def _own_shapes(name: str) -> Mapping[str, tuple[int, ...]]:
+    """Return {name: shape} of a classifier's weights; nothing of one that cannot be built without values."""
+    with contextlib.suppress(NotImplementedError), torch.device("meta"):
+        return _shapes(build(name, num_classes=_CLASSES, in_channels=CHANNELS, image_size=_SIDE).state_dict())
+    return {}
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return {name: shape}, but of counters, which old files lack, and of what the input is normalised by."""
+    return {name: tuple(value.shape) for name, value in weights.items() if not name.endswith((COUNTER, *OPTIONAL))}
+
+
+def _is_alike(own: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> bool:
+    if not own or own.keys() != given.keys():
+        return False
+    others = [(shape, given[name]) for name, shape in own.items() if shape != given[name]]
+    return all(shape[:1] == (_CLASSES,) and shape[1:] == other[1:] for shape, other in others)
 
 
 def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from engine.digest import digest
 from engine.errors import InputError
 from engine.models.checkpoint import Checkpoint, read_checkpoint
-from engine.models.libraries import is_of_library, published_weights
+from engine.models.libraries import is_of_library, networks_with, published_weights, said_of
 from engine.models.model_names import model_source_digest
 from engine.models.published import Published, fetch
 from engine.models.reference import describe, with_cifar_statistics
@@ -221,7 +221,10 @@ def check_weights(plan: TrialPlan, store: Store) -> tuple[str, ...]:
             head = head_of(network)
             n_others = None if head is None else n_other_classes(network, shapes, head)
             where = f"{source} for a network {settings['name']}"
-            check_fit(network, shapes, source=where, head=head)
+            try:
+                check_fit(network, shapes, source=where, head=head)
+            except InputError as error:
+                raise InputError(f"{error}{said_of(shapes)}") from error
             if n_others is not None:
                 notes = _new_classifier(plan, head, f"the classifier {head!r} in {where}", n_others)
     return notes
@@ -245,6 +248,11 @@ def _trains_classifier(plan: TrialPlan, head: str | None) -> bool:
     whole = [name for spec in plan for name in spec.settings.get("parameters", ())]
     as_part = finetune.method == "filters" and (finetune.train_classifier or f"{head}.weight" in whole)
     return finetune.method in ("network", "classifier") or as_part
+
+
+def networks_of(weights: InitialWeights, store: Store) -> list[str]:
+    """Return the networks of libraries that weights in the store are of, by names and shapes."""
+    return networks_with(_shapes(store, weights.key)[0])
 
 
 def _check_only_tested(plan: TrialPlan, source: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import resnet18
 
 from engine import load_exported
 from engine.corruptions import corrupt
@@ -161,11 +162,22 @@ def test_a_network_by_name_is_compared_with_what_was_written_of_another(evaluate
     assert json.loads((tmp_path / "itself.json").read_text())["scores"]["mCE"] == pytest.approx(1)
 
 
+def of_resnet18():
+    """Return weights of torchvision's, all 0, that take no space in a file."""
+    with torch.device("meta"):
+        network = resnet18(num_classes=10)
+    return {name: torch.zeros(()).expand(value.shape) for name, value in network.state_dict().items()}
+
+
 def test_what_cannot_be_evaluated_is_said_before_anything_is_computed(evaluate, exported, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.json").mkdir()
     save_file({"other.weight": torch.ones(2, 2)}, tmp_path / "other.safetensors")
+    torch.save(of_resnet18(), tmp_path / "resnet18.pth")
     cases = {
+        (tmp_path / "resnet18.pth",): "are, by names and shapes, those of torchvision:resnet18: give it by name, "
+        f"--network torchvision:resnet18 --init {tmp_path / 'resnet18.pth'}",
+        ("resnet-8", "--init", tmp_path / "resnet18.pth"): "more; by names and shapes they are those of torchvision:re",
         ("resnet-8",): "network 'resnet-8' has no weights of its own: give a file of them by --init",
         ("resnet-8", "--init", "gone.pth"): "there is no checkpoint file gone.pth",
         ("resnt-8", "--init", tmp_path / "other.safetensors"): "unknown model 'resnt-8' (did you mean 'resnet-8'?)",

@@ -10,8 +10,9 @@ from engine.errors import InputError
 from engine.layers import PushPull2d
 from engine.models import build_model
 from engine.models.checkpoint import read_checkpoint
-from engine.models.libraries import architecture_digest, published_weights
+from engine.models.libraries import architecture_digest, networks_with, published_weights
 from engine.models.published import fetch
+from engine.models.reference import recognise
 from engine.models.weights import load_weights
 from engine.ranking import filter_units
 from engine.training.frozen import cut_network
@@ -29,6 +30,18 @@ CLASSIFIERS = {
     "vit_b_16": "heads.head",
 }
 """One of each family whose classifier has another name."""
+
+
+@pytest.mark.parametrize("name", [*CLASSIFIERS, "resnet50", "densenet121"])
+def test_weights_tell_the_network_of_torchvision_that_they_are_of(name):
+    with torch.device("meta"):
+        own = {"aux_logits": True, "init_weights": False} if name == "googlenet" else {}
+        weights = torchvision.models.get_model(name, num_classes=7, **own).state_dict()
+    assert recognise(weights) is None, "they are no CIFAR ResNet's"
+    assert networks_with(weights) == [f"torchvision:{name}"]
+    last = list(weights)[-1]
+    assert networks_with({key: value for key, value in weights.items() if key != last}) == []
+    assert networks_with({**weights, last: torch.empty(9, 9, device="meta")}) == []
 
 
 @pytest.mark.parametrize(("name", "classifier"), CLASSIFIERS.items())

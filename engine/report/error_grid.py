@@ -8,7 +8,7 @@ from typing import Any
 from engine.metrics import MEASURES, Baseline, corruption_scores, mean_calibration
 from engine.metrics.scores import rows_to_table
 from engine.report.measurement import recorded_measurement
-from engine.report.text_tables import Table
+from engine.report.text_tables import Table, number_text
 
 
 def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool = True) -> Table:
@@ -80,7 +80,7 @@ def _measure(name: str, value: float | None) -> str:
     """Return a measure as it is shown: ECE in %, as errors are."""
     if value is None:
         return "–"
-    return f"{100 * value:.1f}" if name == "ece" else f"{value:.2f}"
+    return f"{100 * value:.1f}" if name == "ece" else number_text(value)
 
 
 def _percent(ratio: float | None) -> str:

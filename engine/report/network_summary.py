@@ -8,7 +8,7 @@ from typing import Any
 from engine.corruption_kinds import C_BAR, KINDS, kind_of
 from engine.metrics import MEASURES, Baseline, corruption_scores, flip_scores, mean_calibration
 from engine.metrics.scores import rows_to_table
-from engine.report.text_tables import Table
+from engine.report.text_tables import Table, number_text
 
 _RATIOS = ("mCE", "rCE", "mFR")
 _COLUMNS = ("error", *MEASURES.values(), "mCE", "rCE", "flips", "T5D", "mFR")
@@ -77,5 +77,5 @@ def _cell(name: str, value: float | None) -> str:
     if value is None:
         return ""
     if name in ("NLL", "Brier", "T5D"):
-        return f"{value:.2f}"
+        return number_text(value)
     return f"{100 * value:.1f}"

@@ -38,6 +38,15 @@ def visible(text: str) -> str:
     return text.translate(_CONTROLS).encode("utf-8", "replace").decode("utf-8")
 
 
+_MOST_IN_FULL = 1e5
+"""From here on a number is written with its power of ten."""
+
+
+def number_text(value: float) -> str:
+    """Return a number ≥ 0 with two digits behind the point, "0.52"; one that has no end of digits as "2.0e+37"."""
+    return f"{value:.2f}" if value < _MOST_IN_FULL else f"{value:.1e}"
+
+
 def percent_text(values: Sequence[float | None]) -> str:
     """Return "12.3 ±4.5", mean and standard deviation of fractions in percent.
 

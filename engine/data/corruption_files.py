@@ -28,7 +28,7 @@ from engine.errors import InputError, unknown_name
 N_SEVERITIES = 5
 LABELS = "labels.npy"
 NOTE = "robustune.json"
-"""What was written by whom: beside the files of the format, which readers of the format do not look at."""
+"""What was written by whom, of which test images: beside the files of the format, whose readers do not look at it."""
 _CHUNK = 1000
 
 
@@ -109,7 +109,21 @@ class CorruptionFiles:
         return hashes
 
     def _find_places(self) -> np.ndarray:
-        """Return where in a severity's images those of the clean ones are: all, or by their indices."""
+        """Return where in a severity's images those of the clean ones are: all, or by their indices.
+
+        The folder's note has the indices of its images, where they do not count up from 0.
+        """
+        noted = _noted_indices(self.folder, self._n)
+        if noted is not None:
+            places = {index: place for place, index in enumerate(noted)}
+            wanted = self._clean.indices.tolist()
+            lacking = [index for index in wanted if index not in places]
+            if lacking:
+                raise InputError(
+                    f"{self.folder} was written of {self._n} test images, and {len(lacking)} of the {len(wanted)} that "
+                    f"are wanted were not among them, the first of these is test image {lacking[0]}"
+                )
+            return np.array([places[index] for index in wanted])
         if len(self._clean) == self._n:
             return np.arange(self._n)
         indices = self._clean.indices.cpu().numpy()
@@ -144,7 +158,7 @@ def write_corruption_files(
     """Write corrupted images in the published format, going on where an earlier call was interrupted.
 
     A file has its name once it is whole; until then it is ``.NAME.npy.part``, and a note in the folder says how many
-    of its images are on the disk. Images are corrupted a thousand at a time.
+    of its images are on the disk, and which of the test images they are. Images are corrupted a thousand at a time.
 
     Args:
         folder: where to; it is made.
@@ -166,6 +180,9 @@ def write_corruption_files(
     if int(clean.labels.max()) > 255:
         raise InputError(f"the format has labels from 0 to 255, these go to {int(clean.labels.max())}")
     note = _open_note(folder, about)
+    if clean.indices.tolist() != list(range(n)):
+        note["indices"] = clean.indices.tolist()
+        _write_note(folder, note)
     shape = (total, side, side, channels)
     left = [name for name in names if not (folder / f"{name}.npy").is_file()]
     found = {name: _images_done(folder, name, note, shape) for name in names}
@@ -247,9 +264,30 @@ def _open_note(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
+def _noted_indices(folder: Path, n: int) -> list[int] | None:
+    """Return the indices of a folder's images in the test images, as its note has them; None where it has none.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    note = folder / NOTE
+    if not note.is_file():
+        return None
+    try:
+        found = json.loads(note.read_text())
+        indices = found.get("indices") if isinstance(found, dict) else None
+        if indices is None:
+            return None
+        if isinstance(indices, list) and len(indices) == n and all(type(index) is int for index in indices):
+            return indices
+    except (OSError, ValueError):
+        pass
+    raise InputError(f"{note}, which says of which {n} test images the folder is, is damaged")
+
+
 def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
     scratch = folder / f".{NOTE}.part"
-    scratch.write_text(json.dumps(note, indent=1))
+    scratch.write_text(json.dumps(note))
     scratch.replace(folder / NOTE)
 
 

@@ -86,14 +86,14 @@ def test_an_interrupted_folder_is_gone_on_with(tmp_path: Path) -> None:
     assert write(tmp_path / "c", corrupt=breaks) == [(name, 5 * N, 5 * N) for name in NAMES]
 
 
-def interrupt(folder: Path) -> None:
+def interrupt(folder: Path, clean: Split | None = None) -> None:
     def breaks(images, name, severity, indices):
         if (name, severity) == ("fog", 3):
             raise KeyboardInterrupt
         return shifted(images, name, severity, indices)
 
     with pytest.raises(KeyboardInterrupt):
-        write(folder, corrupt=breaks)
+        write(folder, clean, corrupt=breaks)
 
 
 def cut(path: Path, n_bytes: int) -> None:
@@ -219,6 +219,28 @@ def test_some_of_the_test_images_are_found_by_their_indices(tmp_path: Path) -> N
     beyond = Split(some.images, some.labels, some.indices + 1)
     with pytest.raises(InputError, match="has 7 images a severity, too few: test image 7 is wanted"):
         CorruptionFiles(tmp_path / "c", beyond)
+
+
+def test_images_of_a_set_s_own_indices_are_found_by_what_the_note_has(tmp_path: Path) -> None:
+    clean = clean_split()
+    subset = Split(clean.images, clean.labels, torch.tensor([3, 17, 4, 90, 91, 40, 8]))
+    interrupt(tmp_path / "c", subset)  # what was written of before indices were noted is gone on with
+    note = json.loads((tmp_path / "c" / "robustune.json").read_text())
+    (tmp_path / "c" / "robustune.json").write_text(json.dumps({**note, "indices": None}))
+    write(tmp_path / "c", subset)
+    whole = CorruptionFiles(tmp_path / "c", subset)
+    some = subset.take(torch.tensor([6, 1, 3]))
+    part = CorruptionFiles(tmp_path / "c", some)
+    assert torch.equal(whole.split("fog", 2).images, shifted(subset.images, "fog", 2, subset.indices))
+    assert torch.equal(part.split("fog", 2).images, whole.split("fog", 2).images[[6, 1, 3]])
+    with pytest.raises(InputError, match=r"of 7 test images, and 2 of the 3 .* the first of these is test image 9"):
+        CorruptionFiles(tmp_path / "c", Split(some.images, some.labels, torch.tensor([9, 17, 91 + 1])))
+    for wrong in ("{", '{"indices": [1, 2]}', '{"indices": 7}'):
+        (tmp_path / "c" / "robustune.json").write_text(wrong)
+        with pytest.raises(InputError, match=r"robustune\.json, which says of which 7 test images .* is damaged"):
+            CorruptionFiles(tmp_path / "c", subset)
+    (tmp_path / "c" / "robustune.json").unlink()
+    assert torch.equal(CorruptionFiles(tmp_path / "c", subset).split("fog", 2).images, whole.split("fog", 2).images)
 
 
 def test_content_hashes_follow_the_pixels(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from engine.errors import InputError
+from engine.out_of_memory import is_out_of_memory
 from engine.store.artifact import CorruptArtifactError
 from engine.store.attempts import StoreFaultError
 
@@ -34,12 +35,6 @@ _OF_MACHINES = frozenset(getattr(errno, name) for name in _REFUSALS if hasattr(e
 """Their numbers; macOS has no EREMOTEIO."""
 _STAYS = frozenset({errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM})
 """What stays so until a person does something."""
-_NO_MEMORY = re.compile(
-    r"out of memory|ALLOC_FAILED|ALLOCATION_FAILED|STATUS_NOT_INITIALIZED|can't allocate memory|not enough memory",
-    re.IGNORECASE,
-)
-"""How torch, CUDA, cuBLAS, cuDNN and the CPU's allocator say that memory is lacking, not all of them by a kind of error
-of their own: cuBLAS and cuDNN cannot even be initialised then."""
 _NUMBER = re.compile(r"os error (\d+)")
 
 
@@ -82,22 +77,6 @@ def failure_of(stage: str, key: str, error: Exception) -> dict[str, Any]:
     if isinstance(error, StoreFaultError) or number in _OF_MACHINES:
         return {"reason": named, "infrastructure": True, "passing": number not in _STAYS}
     return {"reason": named}
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error, or what it was raised from, says that memory is lacking: the GPU's or the machine's."""
-    import torch
-
-    one: BaseException | None = error
-    while one is not None:
-        if isinstance(one, torch.OutOfMemoryError | MemoryError):
-            return True
-        if isinstance(one, OSError) and one.errno == errno.ENOMEM:
-            return True
-        if type(one) in (RuntimeError, torch.AcceleratorError) and _NO_MEMORY.search(str(one)):
-            return True
-        one = one.__cause__
-    return False
 
 
 def _number(error: Exception) -> int | None:

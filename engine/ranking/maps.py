@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import nn
@@ -43,17 +44,36 @@ def activation_maps(
         InputError: an unknown layer or place, no images, images of another shape, or a layer that the forward pass
             does not reach.
     """
-    if at not in PLACES:
-        raise unknown_name("place for activation maps", at, PLACES)
     if batch_size < 1:
         raise InputError(f"`batch_size` must be ≥ 1, got {batch_size}")
+    read = map_reader(model, images, layers, at=at)
+    return (read(batch) for batch in images.split(batch_size))
+
+
+def map_reader(
+    model: nn.Module, images: Images, layers: str | Iterable[str] | None = None, *, at: str = "activation"
+) -> Callable[[torch.Tensor], dict[str, torch.Tensor]]:
+    """Return what gives a batch's activation maps, as ``activation_maps`` does, which says what the arguments are.
+
+    Args:
+        model: as there.
+        images: such as batches are to be of.
+        layers: as there.
+        at: as there.
+
+    Raises:
+        InputError: as there.
+    """
+    if at not in PLACES:
+        raise unknown_name("place for activation maps", at, PLACES)
     check_images(images)
     wanted = wanted_layers(model, layers)
     units = filter_units(model, _model_input(model, images[:1]))
     for layer in wanted:
         if layer not in units:
             raise InputError(f"the model's forward pass does not run layer {layer!r}, so that it has no activation map")
-    return _batches(model, images, {layer: units[layer] for layer in wanted}, at, batch_size)
+    sources = {layer: _source(units[layer], at) for layer in wanted}
+    return partial(_maps, model, sources=sources, at=at)
 
 
 def check_images(images: Images) -> None:
@@ -66,27 +86,21 @@ def check_images(images: Images) -> None:
         raise InputError(f"images must be uint8 or float in [0, 1], got {images.dtype}")
 
 
-def _batches(
-    model: nn.Module, images: Images, units: dict[str, FilterUnit], at: str, batch_size: int
-) -> Iterator[dict[str, torch.Tensor]]:
-    sources = {layer: _source(unit, at) for layer, unit in units.items()}
-
+def _maps(model: nn.Module, batch: torch.Tensor, *, sources: dict[str, str], at: str) -> dict[str, torch.Tensor]:
     def complete(seen: dict[str, Sighting]) -> bool:
         return all(layer in seen and place in seen[layer].maps for layer, place in sources.items())
 
-    for batch in images.split(batch_size):
-        trace = ForwardTrace(model, tuple(units), keep=sources, complete=complete)
-        with evaluating(model):
-            try:
-                with trace.watch(), network_pass(batch.device):
-                    model(_model_input(model, batch))
-            except ForwardStopError:
-                pass
-        maps = {layer: in_full(trace.seen[layer].maps[place]) for layer, place in sources.items()}
-        yield {
-            layer: found.relu_() if at == "activation" and sources[layer] != at else found
-            for layer, found in maps.items()
-        }
+    trace = ForwardTrace(model, tuple(sources), keep=sources, complete=complete)
+    with evaluating(model):
+        try:
+            with trace.watch(), network_pass(batch.device):
+                model(_model_input(model, batch))
+        except ForwardStopError:
+            pass
+    maps = {layer: in_full(trace.seen[layer].maps[place]) for layer, place in sources.items()}
+    return {
+        layer: found.relu_() if at == "activation" and sources[layer] != at else found for layer, found in maps.items()
+    }
 
 
 def place_of_maps(at: str, units: Iterable[FilterUnit]) -> str:

@@ -11,9 +11,10 @@ from engine.data.scratch import scratch
 from engine.data.streamed import Images, fits
 from engine.data.streamed import batch_size as batch_size_for
 from engine.errors import InputError
+from engine.ranking.batches import Batches
 from engine.ranking.distances import DISTANCES, layers_distances
 from engine.ranking.filters import wanted_layers
-from engine.ranking.maps import BATCH, activation_maps, check_images
+from engine.ranking.maps import BATCH, activation_maps, check_images, map_reader
 
 
 def check_distance(
@@ -52,7 +53,7 @@ def paired_distances(
     *,
     distance: str = "emd_1d",
     at: str = "activation",
-    batch_size: int = BATCH,
+    batch_size: int | Batches = BATCH,
 ) -> dict[str, torch.Tensor]:
     """Return the distances between each clean image's activation maps and its noisy one's.
 
@@ -63,7 +64,7 @@ def paired_distances(
         layers: names, or None for all that can be ranked.
         distance: a name in ``DISTANCES``.
         at: the place where the maps are taken.
-        batch_size: images in a batch.
+        batch_size: images in a batch, of which ``Batches`` may make fewer.
 
     Returns:
         ``{layer: (n, f)}``, float64, on the CPU.
@@ -81,11 +82,14 @@ def paired_distances(
         )
     wanted = wanted_layers(model, layers)
     rows: dict[str, list[torch.Tensor]] = {layer: [] for layer in wanted}
-    clean_batches = activation_maps(model, clean, wanted, at=at, batch_size=batch_size)
-    noisy_batches = activation_maps(model, noisy, wanted, at=at, batch_size=batch_size)
-    for clean_maps, noisy_maps in zip(clean_batches, noisy_batches, strict=True):
-        for layer, found in layers_distances(clean_maps, noisy_maps, distance).items():
+    of_clean, of_noisy = (map_reader(model, images, wanted, at=at) for images in (clean, noisy))
+
+    def compare(start: int, end: int) -> None:
+        maps = of_clean(clean[start:end]), of_noisy(noisy[start:end])
+        for layer, found in layers_distances(*maps, distance).items():
             rows[layer].append(found)
+
+    Batches.of(batch_size).over(len(clean), compare)
     return _on_host({layer: torch.cat(found) for layer, found in rows.items()})
 
 
@@ -106,7 +110,7 @@ def exemplar_distances(
     *,
     distance: str = "emd_1d",
     at: str = "activation",
-    batch_size: int = BATCH,
+    batch_size: int | Batches = BATCH,
 ) -> dict[str, torch.Tensor]:
     """Return the distances between the activation maps of clean and of noisy exemplars, ``{layer: (f,)}``, float64.
 
@@ -159,7 +163,7 @@ def map_features(
     *,
     positive: bool = False,
     at: str = "activation",
-    batch_size: int = BATCH,
+    batch_size: int | Batches = BATCH,
 ) -> torch.Tensor:
     """Return one layer's activation maps, each image's in one line, as features for ``find_exemplar``.
 
@@ -178,15 +182,18 @@ def map_features(
         ``(n, f·h·w)``, float or bool, on the maps' device where its free memory takes them easily, else on the CPU.
     """
     features: torch.Tensor | None = None
-    done = 0
-    for maps in activation_maps(model, images, layer, at=at, batch_size=batch_size):
-        lines = maps[layer].flatten(1)
+    read = map_reader(model, images, layer, at=at)
+
+    def keep(start: int, end: int) -> None:
+        nonlocal features
+        lines = read(images[start:end])[layer].flatten(1)
         lines = lines > 0 if positive else lines
         if features is None:
             n_bytes = len(images) * lines.shape[1] * lines.element_size()
             place = lines.device if fits(n_bytes, lines.device) else "cpu"
             features = scratch((len(images), lines.shape[1]), lines.dtype, place)
-        features[done : done + len(lines)] = lines
-        done += len(lines)
+        features[start:end] = lines
+
+    Batches.of(batch_size).over(len(images), keep)
     assert features is not None  # an empty set of images was refused
     return features

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from engine.data import Split
-from engine.data.streamed import batch_size
+from engine.data.streamed import Images
 from engine.digest import canonical_json
 from engine.errors import InputError, unknown_name
 from engine.ranking import (
@@ -26,9 +27,10 @@ from engine.ranking import (
     random_exemplars,
     rank_filters,
 )
+from engine.ranking.batches import Batches, ranking_batches
 from engine.ranking.elections import counts_places
 from engine.ranking.exemplars import MAX_CLUSTERED
-from engine.ranking.maps import BATCH, place_of_maps
+from engine.ranking.maps import place_of_maps
 from engine.ranking.medoids import k_medoids_package
 from engine.stages.by_gradients import check_measured, gradient_settings, measured
 from engine.stages.context import StageContext
@@ -165,6 +167,8 @@ def rank(context: StageContext) -> None:
     "units" also ``units.json``: the same of whole layers or blocks, an image's distance of one being the mean over its
     filters.
 
+    Where a GPU's memory took no batches as large as they should be, "memory.json" is {"batch_size", "halvings"}.
+
     With "by" it is not the maps that rank, but the gradients of the loss on the labelled noisy images: of parts there
     is then their own ranking alone, in both files.
     """
@@ -175,10 +179,14 @@ def rank(context: StageContext) -> None:
         return
     network = context.network()
     noisy, paired_clean, other_clean = noisy_and_clean(context.data, settings["distortion"], seed=seed)
+    maps = _Maps(network, settings["at"])
     if settings["pairing"] == "paired":
-        distances = _paired(network, paired_clean, noisy, settings)
+        distances = _paired(maps, paired_clean, noisy, settings)
     else:
-        distances = _of_exemplars(network, other_clean, noisy, settings, seed=seed)
+        distances = _of_exemplars(maps, other_clean, noisy, settings, seed=seed)
+    if maps.n_halved:
+        smallest = min(batches.size for batches in maps.used)
+        context.attempt.write_json("memory", {"batch_size": smallest, "halvings": maps.n_halved})
     rankings = {layer: _elect(found, settings) for layer, found in distances.items()}
     context.attempt.write_json("ranking", {layer: ranking_to_json(found) for layer, found in rankings.items()})
     if settings.get("across_layers"):
@@ -217,38 +225,63 @@ def _elect(distances: Tensor, settings: Mapping[str, Any]) -> FilterRanking:
     return rank_filters(distances, rule=settings["election"], top=settings.get("top", 1))
 
 
-def _paired(network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+@dataclass
+class _Maps:
+    """The network whose maps rank, the place where they are taken, and the batches that they were made in."""
+
+    network: nn.Module
+    at: str
+    used: list[Batches] = field(default_factory=list)
+
+    def batches(self, images: Images, layers: Sequence[str]) -> Batches:
+        """Return the batches of some images."""
+        self.used.append(ranking_batches(self.network, images, layers, at=self.at))
+        return self.used[-1]
+
+    @property
+    def n_halved(self) -> int:
+        """Return how often memory was lacking."""
+        return sum(batches.n_halved for batches in self.used)
+
+
+def _paired(maps: _Maps, clean: Split, noisy: Split, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the distances between all clean images and their noisy versions, {layer: (n, f)}."""
     return paired_distances(
-        network,
+        maps.network,
         clean.images,
         noisy.images,
         settings["layers"],
         distance=settings["distance"],
-        at=settings["at"],
-        batch_size=batch_size(clean.images, BATCH),
+        at=maps.at,
+        batch_size=maps.batches(clean.images, settings["layers"]),
     )
 
 
 def _of_exemplars(
-    network: nn.Module, clean: Split, noisy: Split, settings: Mapping[str, Any], *, seed: int
+    maps: _Maps, clean: Split, noisy: Split, settings: Mapping[str, Any], *, seed: int
 ) -> dict[str, Tensor]:
     """Return the distances of the clean set's exemplars to the noisy set's, {layer: (f,)}."""
     found = {}
     for layer in settings["layers"]:
         of_clean, of_noisy = (
-            split.images[_exemplars(network, split, layer, settings, seed=seed, purpose=purpose)]
+            split.images[_exemplars(maps, split, layer, settings, seed=seed, purpose=purpose)]
             for split, purpose in ((clean, "clean"), (noisy, "noisy"))
         )
         distances = exemplar_distances(
-            network, of_clean, of_noisy, layer, distance=settings["distance"], at=settings["at"]
+            maps.network,
+            of_clean,
+            of_noisy,
+            layer,
+            distance=settings["distance"],
+            at=maps.at,
+            batch_size=maps.batches(of_clean, [layer]),
         )
         found[layer] = distances[layer]
     return found
 
 
 def _exemplars(
-    network: nn.Module, split: Split, layer: str, settings: Mapping[str, Any], *, seed: int, purpose: str
+    maps: _Maps, split: Split, layer: str, settings: Mapping[str, Any], *, seed: int, purpose: str
 ) -> Tensor:
     """Return the positions of a set's exemplars by the wanted features and metric, or of images drawn at random."""
     if settings["features"] == RANDOM:
@@ -259,8 +292,8 @@ def _exemplars(
     else:
         positive = settings["metric"] == "hamming"
         of_layer = layer if settings["features"] == "maps" else settings["features"]
-        size = batch_size(split.images, BATCH)
-        features = map_features(network, split.images, of_layer, positive=positive, at=settings["at"], batch_size=size)
+        size = maps.batches(split.images, [of_layer])
+        features = map_features(maps.network, split.images, of_layer, positive=positive, at=maps.at, batch_size=size)
     positions = find_exemplar(
         features,
         settings["metric"],

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from engine.corruption_kinds import RESERVED
+from engine.corruptions.constant_limits import cannot_be, check_limits
 from engine.corruptions.constants import checked_names
 from engine.corruptions.draws import Draws
 from engine.corruptions.frost_pictures import FrostPicturesError
@@ -203,7 +204,7 @@ def check_constants(name: str, table: str, severities: Iterable[int], channels: 
         side: of the images, in pixels.
 
     Raises:
-        InputError: it fails with a constant, or gives something else than images.
+        InputError: a constant has no meaning, or it fails with one, or gives something else than images.
         FrostPicturesError: see ``why_impossible``.
     """
     own_corruption = CORRUPTION_REGISTRY.source_digest(name) is not None
@@ -214,6 +215,8 @@ def check_constants(name: str, table: str, severities: Iterable[int], channels: 
         return
     for severity in severities:
         constants = severity_constants(name, severity, table)
+        if not own_corruption:
+            check_limits(table, name, severity, constants)
         tried = (CORRUPTION_REGISTRY[name], severity, repr(constants), channels, side)
         if tried not in _failures:
             _failures[tried] = _failure(name, severity, table, (channels, side))
@@ -222,6 +225,8 @@ def check_constants(name: str, table: str, severities: Iterable[int], channels: 
             continue
         if own_corruption and severity == 1 and isinstance(error, InputError):
             return  # what a corruption says of images that it has no meaning for
+        if not own_corruption and not isinstance(error, InputError):  # what torch says of it helps nobody
+            raise cannot_be(table, name, severity, constants) from error
         of_table = f" of severity table {table!r}" if from_table else ""
         raise InputError(
             f"corruption {name!r} fails with the constant {constants!r}{of_table} at severity {severity}: "

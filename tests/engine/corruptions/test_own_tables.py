@@ -1,11 +1,15 @@
 """A severity table that a module registers: chosen by its name, its constants in the keys."""
 
+import re
+
 import pytest
 import torch
 
 from engine import corrupt, register_severity_table
 from engine.corruptions import table_corruptions
+from engine.corruptions.constant_limits import LIMITS, check_limits
 from engine.corruptions.imagenet_c_tables import IMAGENET_C
+from engine.corruptions.tables import SEVERITY_TABLES
 from engine.data import DataInfo
 from engine.errors import InputError
 from engine.settings import DataSettings, TrialConfig
@@ -150,29 +154,47 @@ def test_a_table_that_nobody_registered_is_named():
 
 
 @pytest.mark.parametrize(
-    ("constants", "sentence"),
+    ("name", "constant", "allowed"),
     [
-        (
-            {"shot_noise": (-5, 50, 20, 10, 5)},
-            "'shot_noise' fails with the constant -5 of severity table 'mine' at sev.* 1",
-        ),
-        (
-            {"shot_noise": (100, 50, 20, 10, 0)},
-            "'shot_noise' fails with the constant 0 of severity table 'mine' at sev.* 5",
-        ),
-        (
-            {"zoom_blur": (2, 3.5, 4, 5, 6)},
-            "'zoom_blur' fails with the constant 3.5 of severity table 'mine' at sev.* 2",
-        ),
-        ({"zoom_blur": ((2, 0),) * 5}, r"constant \(2, 0\) .* the step of zoom_blur .* must be > 0, got 0"),
-        ({"glass_blur": ((1, 1, 0.5),) * 5}, r"\(1, 1, 0.5\) .*: a step of glass_blur must reach a whole number of"),
-        ({"defocus_blur": ((1, 0),) * 5}, r"'defocus_blur' fails with the constant \(1, 0\) of severity table 'mine'"),
-        ({"gaussian_blur": (1, 1, -1, 1, 1)}, "'gaussian_blur' fails with the constant -1 of severity table 'mine'"),
+        ("shot_noise", -5, "photons at full scale must be > 0"),
+        ("shot_noise", 0, "photons at full scale must be > 0"),
+        ("zoom_blur", 3.5, "number of zooms must be a whole number ≥ 1"),
+        ("zoom_blur", (2, 0), "step from one zoom to the next must be > 0"),
+        ("glass_blur", (1, 0.5), "number of passes must be a whole number ≥ 0"),
+        ("glass_blur", (1, 1, 0.5), "reach of a step in pixels must be a whole number ≥ 1"),
+        ("defocus_blur", (1, 0), "blur's sigma must be > 0"),
+        ("motion_blur", (3, 0), "sigma must be > 0"),
+        ("gaussian_blur", -1, "sigma must be ≥ 0"),
+        ("snow", (0.1, 0.2, 0.5, 0.6, 8, 3, 0.95), "zoom must be ≥ 1"),
+        ("fog", (1, 0), "decay of the roughness must be > 0"),
+        ("jpeg_compression", 0, "quality must be from 1 to 100"),
+        ("spatter", (0.6, 0.1, -1, 0.7, 0.5, "mud"), "sigma must be ≥ 0"),
+        ("impulse_noise", 1.5, "share of replaced bytes must be from 0 to 1"),
+        ("lines", 10**6, "magnitude must be from 0 to 10"),
     ],
 )
-def test_what_shows_only_on_images_is_said_when_a_trial_is_planned(constants, sentence):
-    register_severity_table("mine", {**NOISE, **constants}, objective=("contrast",))
-    with pytest.raises(InputError, match=sentence):
+def test_a_constant_that_has_no_meaning_is_named_when_a_trial_is_planned(name, constant, allowed):
+    form = SEVERITY_TABLES["cifar-c"][name]
+    register_severity_table("mine", {**NOISE, name: (*form[:2], constant, *form[3:])}, objective=("contrast",))
+    said = f"severity table 'mine': the constant of {name!r} at severity 3 is {constant!r}, but its {allowed}"
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        plan()
+
+
+@pytest.mark.parametrize("table", SEVERITY_TABLES)
+def test_all_constants_of_the_engine_s_tables_have_a_meaning(table):
+    for name, constants in SEVERITY_TABLES[table].items():
+        for severity, constant in enumerate(constants, start=1):
+            check_limits(table, name, severity, constant)
+            numbers = constant[: 5 if name == "spatter" else None] if isinstance(constant, tuple) else (constant,)
+            assert len(LIMITS.get(name, numbers)) >= len(numbers)
+
+
+def test_what_is_said_by_what_a_corruption_is_computed_with_is_not_shown():
+    register_severity_table("mine", {**NOISE, "shot_noise": (100, 1e6, 50, 20, 10)}, objective=("contrast",))
+    with pytest.raises(
+        InputError, match=r"at severity 2 is 1000000\.0, by which it cannot be computed; it takes: photons .* > 0$"
+    ):
         plan()
 
 

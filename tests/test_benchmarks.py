@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import device_check, evaluation, many, training
+from benchmarks import device_check, evaluation, kept_sets, many, training
 from engine.data import apply_crop_flips
 from engine.store import open_store
 from tests.engine.pretend_device import DEVICE, pretend_device
@@ -49,6 +49,25 @@ def test_evaluation_compares_no_ways_that_come_to_other_logits(monkeypatch):
     network = training.make_network("resnet-20", depth=8)
     with pytest.raises(SystemExit, match="the ways come to other logits: they differ by"):
         evaluation.check_equal(network, [training.make_split(4)])
+
+
+def test_kept_sets_are_compared_with_sets_made_anew(capsys, monkeypatch):
+    monkeypatch.setattr(kept_sets, "grown_in_processes", lambda n, given: [measured_here(*given)] * n)
+    few = ["--images", "4", "--corruptions", "contrast", "--rounds", "1", "--workers", "2", "--train-images", "300"]
+    kept_sets.main(few)
+    printed = capsys.readouterr().out
+    assert re.search(r"same errors; a second trial's evaluation takes [0-9.]+ of the time with sets made anew", printed)
+    grown = r"shared: -?\d+ MB more of its own each, -?\d+ MB more all together, -?[0-9.]+ of the images"
+    assert len(re.findall(grown, printed)) == 2
+
+
+def measured_here(store, info_json):
+    """Return what a worker tells of its memory, which is this process."""
+    told = []
+    end = SimpleNamespace(send=told.append, recv=lambda: None)
+    kept_sets.work(end, store, info_json)
+    assert told[0] == "loaded"
+    return told[1]
 
 
 RAMP = torch.arange(4 * 3 * 32 * 32).reshape(4, 3, 32, 32).to(torch.uint8)

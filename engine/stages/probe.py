@@ -15,10 +15,11 @@ from torch import Tensor
 
 from engine.corruptions import corrupt
 from engine.data import DataSet, Split
+from engine.digest import digest
 from engine.metrics import classification_error
 from engine.metrics.classification import error_and_loss
 from engine.result_names import PROBE_ERROR, TUNED_ERROR, VALIDATION_ERROR, VALIDATION_LOSS
-from engine.stages.noisy import distorted
+from engine.stages.corrupted_sets import distorted_set, made_once, what_corrupts
 from engine.training.loop import Judge
 
 CORRUPTION_SEED = 0
@@ -43,6 +44,7 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
     """
     validation = _spread(data.validation, settings["n_probe"])
     cells = [(name, severity) for name in settings["corruptions"] for severity in settings["severities"]]
+    seed = corruption_seed(VALIDATION)
 
     def change(clean: Tensor, positions: Tensor) -> Tensor:
         images = clean.clone()
@@ -53,20 +55,25 @@ def make_probe(data: DataSet, settings: Mapping[str, Any]) -> Split:
                     clean[chosen],
                     name,
                     severity,
-                    seed=corruption_seed(VALIDATION),
+                    seed=seed,
                     indices=validation.indices[positions[chosen]],
                     table=settings["table"],
                 )
         return images
 
     positions = torch.arange(len(validation), device=validation.labels.device)
-    probe = Split(validation.images, validation.labels, positions).changed(change).kept()
+    clean = Split(validation.images, validation.labels, positions)
+    what = ["probe", cells, seed, *what_corrupts(cells, settings["table"])]
+    probe = made_once(replace(clean, origin=validation.origin), what, lambda: clean.changed(change).kept())
     return replace(probe, indices=validation.indices)
 
 
 def _spread(split: Split, n: int) -> Split:
     """Return ``n`` images at most, evenly spread over a split."""
-    return split if len(split) <= n else split.take(torch.arange(n) * len(split) // n)
+    if len(split) <= n:
+        return split
+    origin = None if split.origin is None else digest(["spread", split.origin, n])
+    return replace(split.take(torch.arange(n) * len(split) // n), origin=origin)
 
 
 def watched_splits(
@@ -84,7 +91,7 @@ def watched_splits(
     probe = {PROBE_ERROR: make_probe(data, watch["probe"])}
     if distortion is None:
         return probe
-    tuned = distorted(_spread(data.validation, watch["probe"]["n_probe"]), distortion, seed=seed)
+    tuned = distorted_set(_spread(data.validation, watch["probe"]["n_probe"]), distortion, seed=seed)
     return {**probe, TUNED_ERROR: tuned.kept()}
 
 

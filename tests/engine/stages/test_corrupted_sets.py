@@ -9,6 +9,7 @@ from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.corruptions.tables import SEVERITY_TABLES
 from engine.data.machine_sets import machine_sets
 from engine.metrics import table
+from engine.stages import probe
 from engine.stages.corrupted_sets import corrupted_set, distorted_set
 from engine.stages.prepared import data_from_store
 from tests.engine.stages.conftest import Workshop
@@ -26,7 +27,10 @@ def kept(tmp_path, monkeypatch):
 
 
 def errors_of(workshop: Workshop, **settings) -> dict:
-    return workshop.run(workshop.plan(**settings))[-1].artifact.json("errors")
+    """Return all errors that a trial tells, those of its probes included."""
+    outcomes = workshop.run(workshop.plan(evaluate__n_probe=20, **settings))
+    told = [record.get("probe_error") for outcome in outcomes for record in outcome.artifact.history]
+    return {**outcomes[-1].artifact.json("errors"), "probe": told}
 
 
 def test_errors_are_the_same_and_the_next_trial_makes_no_set(tmp_path, kept, monkeypatch):
@@ -36,12 +40,13 @@ def test_errors_are_the_same_and_the_next_trial_makes_no_set(tmp_path, kept, mon
     workshop = Workshop(tmp_path / "with")
     assert errors_of(workshop) == without
     n_files, n_cells = len(kept()), sum(len(without[part]["corrupted"]) for part in ("validation", "test"))
-    assert n_files == 3 + n_cells + 1, "three splits, the cells of two of them, what was tuned on"
+    assert n_files == 3 + n_cells + 3, "splits, cells, what was tuned on of the test images and of the probe, the probe"
 
     def refuse(*given, **others):
         raise AssertionError("it is there already")
 
     monkeypatch.setattr(table, "corrupt", refuse)
+    monkeypatch.setattr(probe, "corrupt", refuse)
     monkeypatch.setattr("engine.stages.corrupted_sets.distorted", refuse)
     assert errors_of(workshop, model__width=5) != without
     assert len(kept()) == n_files

@@ -16,7 +16,7 @@ from engine.report.groups import GroupSummary, has_tuned
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from engine.report.text_tables import Part, Table
-from engine.report.trial_results import budget_note, describe_settings
+from engine.report.trial_results import TrialResult, budget_note, describe_settings
 from engine.report.verdicts import findings, verdict_lines
 from engine.spaces.arms import WINNER
 
@@ -209,9 +209,33 @@ def ended_lines(results: Results) -> list[str]:
             f"not counted as done: {n_unknown} trial{'s' * (n_unknown > 1)} that machines, store or network ended; "
             "that says nothing of the settings, and the same command runs them again"
         )
+    lines += no_winner_lines(results)
     if results.trials and not results.with_state("COMPLETE"):
         lines.append("no trial completed: there is nothing to compare")
     return lines
+
+
+def no_winner_lines(results: Results) -> list[str]:
+    """Return why a study whose proposals have ended has no winner, where it has none."""
+    tried = [trial for trial in results.trials if trial.slot.startswith("proposal/")]
+    if not tried or results.is_running or results.proposals() or not all(trial.is_result for trial in tried):
+        return []
+    counts = Counter(_end(trial) for trial in tried)
+    ends = ", ".join(f"{count} {end}" for end, count in counts.items())
+    is_pruned = any(trial.state == "PRUNED" for trial in tried)
+    more = "; with --pruner none and a greater --n-trials further ones are run to their end" if is_pruned else ""
+    return [
+        f"no winner: none of {len(tried)} proposals is complete ({ends}), so that there is none to compute again "
+        f"on the arms' seeds{more}"
+    ]
+
+
+def _end(trial: TrialResult) -> str:
+    if trial.state != "PRUNED":
+        return "failed"
+    if trial.reason is None or trial.reason.kind == "repeat":
+        return "pruned" if trial.reason is None else "repeating pruned ones"
+    return f"pruned by {trial.reason.pruner}" if trial.reason.pruner else "pruned"
 
 
 def _where(reason: Reason | None) -> str:

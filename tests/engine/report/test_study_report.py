@@ -14,7 +14,7 @@ from engine.report.comparisons import format_difference
 from engine.report.failures import failure_lines
 from engine.report.reasons import Reason
 from engine.report.results import Results
-from engine.report.study_report import study_report
+from engine.report.study_report import ended_lines, study_report
 from engine.report.terminal import as_text
 from engine.report.trial_results import TrialResult, objective_values
 from engine.settings import TrialConfig
@@ -119,6 +119,35 @@ def test_the_answer_names_what_a_person_wants_to_know() -> None:
     assert "best proposal: trial 4, objective 5.00%" in text
     assert "pruned: 1 of 10 trials (1 in finetune)" in text
     assert "failed: 1 × loss became nan — proposals 1 (trial 6)" in text
+
+
+def test_a_study_whose_proposals_all_ended_early_says_why_it_has_no_winner() -> None:
+    arms = RESULTS.trials[:2]
+    ended = {"objective": None, "errors": None}
+    by_bound = Reason("pruner", "pretrain", pruner="threshold", epoch=1, step=1, value=0.9, bound=0.5)
+    pruned = [
+        make_trial(2 + k, f"proposal/{k}", "", 5, 0.0, state="PRUNED", reason=by_bound, **ended) for k in range(3)
+    ]
+    repeat = make_trial(5, "proposal/3", "", 5, 0.0, state="PRUNED", reason=Reason("repeat", trial=2), **ended)
+    failed = make_trial(6, "proposal/4", "", 5, 0.0, state="FAIL", reason=Reason("stage", "rank", text="it"), **ended)
+    lost = dataclasses.replace(failed, reason=Reason("process"))
+
+    def said(*proposals: TrialResult, **changes: Any) -> list[str]:
+        lines = ended_lines(dataclasses.replace(RESULTS, trials=(*arms, *proposals), **changes))
+        return [line for line in lines if "no winner" in line]
+
+    assert said(*pruned, repeat, failed) == [
+        "no winner: none of 5 proposals is complete (3 pruned by threshold, 1 repeating pruned ones, 1 failed), so "
+        "that there is none to compute again on the arms' seeds; with --pruner none and a greater --n-trials further "
+        "ones are run to their end"
+    ]
+    assert said(failed)[0].endswith(
+        "none of 1 proposals is complete (1 failed), so that there is none to compute again on the arms' seeds"
+    )
+    assert not said()
+    assert not said(*pruned, make_trial(7, "proposal/5", "", 5, 0.1))
+    assert not said(*pruned, lost), "it is run again"
+    assert not said(*pruned, is_running=True)
 
 
 def test_the_best_settings_can_be_pasted_as_they_are() -> None:

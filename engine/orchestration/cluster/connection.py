@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.orchestration.cluster.failed_start import why_not_started
 from engine.orchestration.cluster.interruption import catch_signals, children_without_terminal
 from engine.orchestration.cluster.node_watch import nodes_of_ray
 from engine.orchestration.cluster.ray_internals import machine_kinds, messages_in
@@ -131,7 +132,7 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
     """Start a Ray of our own, on the loopback alone.
 
     Raises:
-        InputError: the machine does not let it start; mostly its temporary folder is full, or its path too long.
+        InputError: the machine does not let it start: its temporary folder is full, say, or it has too much to do.
     """
     import ray
 
@@ -144,10 +145,7 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
         with suppress(Exception):
             ray.shutdown()  # what had been started
         folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray")
-        raise InputError(
-            f"Ray cannot be started on this machine, with its files in {folder}: {_first_line(error)}; "
-            "RAY_TMPDIR names another folder for them, with room and a short path"
-        ) from error
+        raise InputError(f"Ray cannot be started on this machine: {why_not_started(error, folder)}") from error
 
 
 def _join(address: str, common: dict[str, Any]) -> None:
@@ -215,10 +213,6 @@ def _wait_for_port(address: str) -> None:
     if not host or not port.isdigit():
         raise ValueError("an address is HOST:PORT, or auto for the cluster that this machine is a node of")
     socket.create_connection((host.strip("[]"), int(port)), timeout=_ACCEPT_S).close()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _in_a_line(error: Exception) -> str:

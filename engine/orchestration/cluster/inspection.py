@@ -110,7 +110,7 @@ def inspect_node(folders: Iterable[str | Path] = (), *, imports: Iterable[str] =
     from engine.stages import git_commit
 
     address, node, gpu_ids = _place_in_ray()
-    total_gb, free_gb = _memory_gb()
+    total_gb, free_gb = memory_gb()
     has_gpus = torch.cuda.is_available()
     return NodeFacts(
         host=socket.gethostname(),
@@ -207,7 +207,7 @@ def _place_in_ray() -> tuple[str, str, tuple[str, ...]]:
     return ray.util.get_node_ip_address(), context.get_node_id(), tuple(str(one) for one in gpus)
 
 
-def _memory_gb() -> tuple[float, float]:
+def memory_gb() -> tuple[float, float]:
     """Return the machine's memory, and what of it programs could still have; zeros where the system does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

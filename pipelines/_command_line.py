@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import sys
 import traceback
@@ -104,8 +105,8 @@ def run(
 ) -> int:
     """Parse the options, call ``main`` and return the exit code.
 
-    It is 2, with one sentence, for a caller's mistake, 1 for a training that diverged, a database, a disk or a store
-    that refuses, and 1, with the traceback, for any other error; none shows the credentials that addresses may hold.
+    It is 2, with one sentence, for a caller's mistake, 1 for a training that diverged, a full disk, a database or store
+    that refuses, and 1, with the traceback, for any other error; none shows the credentials that addresses hold.
     """
     sys.path.insert(0, str(Path.cwd()))  # modules of --import and spaces lie where the command is given
     try:
@@ -132,6 +133,10 @@ def run(
 
         if isinstance(error, TrainingDivergedError):
             print(f"error: {error}", file=sys.stderr)
+            return 1
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" ({error.filename})" if error.filename else ""
+            print(hide_credentials(f"error: {error.strerror}{where}"), file=sys.stderr)
             return 1
         print(hide_credentials(traceback.format_exc()), file=sys.stderr, end="")
         return 1

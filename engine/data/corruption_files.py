@@ -24,6 +24,7 @@ from engine.data.dataset import Split
 from engine.data.scratch import scratch
 from engine.data.streamed import like
 from engine.errors import InputError, unknown_name
+from engine.reservation import reserve
 
 N_SEVERITIES = 5
 LABELS = "labels.npy"
@@ -194,7 +195,7 @@ def write_corruption_files(
             yield name, total, total
             continue
         done = found[name]
-        pixels = np.lib.format.open_memmap(part, mode="r+" if done else "w+", dtype=np.uint8, shape=shape)
+        pixels = _mapped_to_write(part, shape, is_new=not done)
         yield name, done, total
         while done < total:
             severity, first = done // n + 1, done % n
@@ -208,6 +209,21 @@ def write_corruption_files(
             yield name, done, total
         del pixels
         part.replace(path)
+
+
+def _mapped_to_write(part: Path, shape: tuple[int, ...], *, is_new: bool) -> np.memmap:
+    """Return a file's array to be filled, whose space on the disk is reserved.
+
+    Raises:
+        InputError: the disk has no room for it.
+    """
+    pixels = np.lib.format.open_memmap(part, mode="w+" if is_new else "r+", dtype=np.uint8, shape=shape)
+    try:
+        with part.open("r+b") as file:
+            reserve(file.fileno(), part.stat().st_size)
+    except OSError as error:
+        raise InputError(f"{part.parent} cannot be written: {error.strerror}") from error
+    return pixels
 
 
 def _images_done(folder: Path, name: str, note: Mapping[str, Any], shape: tuple[int, ...]) -> int:

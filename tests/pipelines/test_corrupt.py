@@ -1,5 +1,6 @@
 """The command that writes CIFAR-10-C's files from any data set."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,15 @@ def test_a_damaged_picture_of_frost_is_named_before_anything_is_written(tmp_path
     assert f"the picture of frost {pictures / 'frost4.jpg'} cannot be read: it is damaged" in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_fills_up_is_a_sentence(tmp_path: Path, capsys, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device: 4.0 GB are wanted in /tmp")
+
+    monkeypatch.setattr("pipelines.corrupt.prepare_data", full)
+    assert command_line(["--output", str(tmp_path / "out"), "--home", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "error: No space left on device: 4.0 GB are wanted in /tmp\n"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Folders of corrupted images: written in the published format, read back, refused where they are damaged."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,6 +151,24 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Pat
     with pytest.raises(InputError, match=r"needs 0.00 GB of space, its disk has 0.00 GB"):
         write(tmp_path / "c", clean_split(40))
     assert not list((tmp_path / "c").glob("*.npy*"))
+
+
+def test_a_disk_that_fills_up_meanwhile_is_a_sentence_and_what_is_written_stays(tmp_path: Path, monkeypatch) -> None:
+    reserved = []
+
+    def full_for_the_second(_, start, n_bytes):
+        reserved.append(n_bytes)
+        if len(reserved) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full_for_the_second, raising=False)
+    with pytest.raises(
+        InputError, match=rf"^{tmp_path}/c cannot be written: No space left on device: 0.00685 MB are w"
+    ):
+        write(tmp_path / "c")
+    assert reserved == [128 + 5 * N * 64 * 3] * 2
+    assert (tmp_path / "c" / "contrast.npy").is_file()
+    assert write(tmp_path / "c")[0] == ("contrast", 5 * N, 5 * N)
 
 
 def test_labels_that_the_format_cannot_hold_are_refused(tmp_path: Path) -> None:

@@ -27,9 +27,20 @@ from torchvision.transforms import functional as TF
 
 from benchmarks.machine import describe_machine
 from benchmarks.plain_corruptions import PLAIN, NumpyDraws, has_plain
-from benchmarks.training import N_CLASSES, NETWORKS, SIDE, Work, make_network, make_split, show_best, time_in_turns
+from benchmarks.training import (
+    BY_ITSELF,
+    N_CLASSES,
+    NETWORKS,
+    SIDE,
+    Work,
+    make_network,
+    make_split,
+    show_best,
+    time_in_turns,
+)
 from engine.corruptions import severity_constants
 from engine.data import Split
+from engine.heap import keep_freed_memory
 from engine.layers.folding import fold_batch_norm
 from engine.metrics import classification_error, corrupted_split, error_table, predict
 from engine.models import build_model
@@ -145,11 +156,12 @@ def usual(network: nn.Module, loaders: Iterable[DataLoader[Any]]) -> Work:
 
 
 def compare_folded(names: Iterable[str], splits: Sequence[Split], rounds: int) -> None:
-    """Print what passes of folded networks take, of what those of the networks as they are do.
+    """Print what passes of folded networks take, of what those of the networks as they are do, in a worker's heap.
 
     Raises:
         SystemExit: they come to other logits.
     """
+    keep_freed_memory()
     for name in names:
         network = (make_network(name) if name in NETWORKS else make_other(name)).eval()
         folded, layers = fold_batch_norm(network)
@@ -166,6 +178,7 @@ def compare_folded(names: Iterable[str], splits: Sequence[Split], rounds: int) -
             f"{len(splits)} sets of {len(splits[0])} images; logits differ by {apart:.1e} of the largest one at most"
         )
         time_in_turns(ways, rounds)
+    keep_freed_memory(BY_ITSELF)
 
 
 def make_other(name: str) -> nn.Module:

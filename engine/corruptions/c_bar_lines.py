@@ -9,6 +9,7 @@ import torch
 from engine.corruptions.apply import register_corruption
 from engine.corruptions.c_bar import levels, side_of, strength
 from engine.corruptions.draws import Draws
+from engine.corruptions.sines import cosine, sine
 
 _GREY = 128
 
@@ -30,7 +31,7 @@ def lines(images: torch.Tensor, magnitude: float, draws: Draws) -> torch.Tensor:
         return images.clone()
     row, column, turn = draws.uniform("lines", (n_lines, 3)).unbind(2)
     row, column, angle = row * side, column * side, direction + 2 * math.pi * variation * (turn - 0.5)
-    down, right = angle.cos() * side, angle.sin() * side
+    down, right = cosine(angle) * side, sine(angle) * side
     ends = [place.trunc().long() for place in (row - down, column - right, row + down, column + right)]
     places, shares = _soft_lines(*ends, side=side)
     values = images.flatten(2)

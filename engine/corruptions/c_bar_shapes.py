@@ -9,6 +9,7 @@ import torch
 from engine.corruptions.apply import register_corruption
 from engine.corruptions.c_bar import coordinates, each, levels, side_of, strength
 from engine.corruptions.draws import Draws
+from engine.corruptions.sines import cosine, sine
 
 _GREY, _WHITE = 128, 255
 _MOST_CELLS = 40
@@ -32,9 +33,9 @@ def checkerboard_cutout(images: torch.Tensor, magnitude: float, draws: Draws) ->
     n_cells = (4 * side / cell).floor().clamp_max(_MOST_CELLS).long()
     is_grey = draws.uniform("grey", (_MOST_CELLS, _MOST_CELLS)) < magnitude / 10
     rows, columns = coordinates(images)
-    cosine, sine, size = each(angle.cos()), each(angle.sin()), each(cell)
-    along = (cosine * rows + sine * columns) / size
-    across = (-sine * rows + cosine * columns) / size
+    along_it, across_it, size = each(cosine(angle)), each(sine(angle)), each(cell)
+    along = (along_it * rows + across_it * columns) / size
+    across = (-across_it * rows + along_it * columns) / size
     row, column = (place.trunc().long().remainder(each(n_cells)) for place in (along, across))
     chosen = is_grey.flatten(1).gather(1, (row * _MOST_CELLS + column).flatten(1)).reshape(along.shape)
     is_other_colour = along.remainder(2).trunc() != across.remainder(2).trunc()

@@ -11,6 +11,7 @@ from engine.corruptions.c_bar import coordinates, each, levels, sample_or_black,
 from engine.corruptions.colour import require_channels
 from engine.corruptions.draws import Draws
 from engine.corruptions.pixels import to_unit
+from engine.corruptions.sines import sine
 from engine.corruptions.splines import sample_spline, spline_coefficients, zoomed_places
 
 _FEW_CELLS, _MANY_CELLS, _MANY_FROM = 3, 5, 128
@@ -72,7 +73,7 @@ def ripple(images: torch.Tensor, magnitude: float, draws: Draws) -> torch.Tensor
     amplitude = strength(magnitude, 0.025) * side
     rows, columns = coordinates(images)
     moved = [
-        place + amplitude * (2 * math.pi * place / each(lengths[:, axis]) + each(phases[:, axis])).sin()
+        place + amplitude * sine(2 * math.pi * place / each(lengths[:, axis]) + each(phases[:, axis]))
         for axis, place in enumerate((rows, columns))
     ]
     shape = (len(images), *images.shape[2:])

@@ -66,7 +66,10 @@ def group_flip_tables(groups: Sequence[GroupSummary], *, by: str = "kind") -> li
         )
         for group in groups
     ]
-    caption = f"Means over {len(names)} perturbation sequences of the test images: {', '.join(names)}."
+    caption = f"Means over {len(names)} perturbation sequence{'s' * (len(names) > 1)} of the test images: "
+    caption += f"{', '.join(names)}; difficulty {_difficulties(measured)}."
+    if any(trial.dead and _rows(trial.errors) for group in groups for trial in group.trials):
+        caption += " Answers of a dead network hardly ever flip: that is no steadiness."
     tables = [Table(TITLE, ("", "n", "flips", "top-5 distance"), lines, align="lrrr", caption=caption)]
     for some in batched(names, MOST) if by == "corruption" else ():
         lines_of = [
@@ -86,6 +89,11 @@ def group_flip_tables(groups: Sequence[GroupSummary], *, by: str = "kind") -> li
 def _rows(errors: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
     """Return {sequence: its row} of a trial's errors."""
     return {row["sequence"]: row for row in (errors or {"test": {}})["test"].get("sequences", ())}
+
+
+def _difficulties(measured: Mapping[str, list[dict[str, Mapping[str, Any]]]]) -> str:
+    found = {row["difficulty"] for trials in measured.values() for rows in trials for row in rows.values()}
+    return " and ".join(map(str, sorted(found)))
 
 
 def _mean(rows: Mapping[str, Mapping[str, Any]], measure: str) -> float:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.report.records import GROUP_COLUMNS, OF_A_CELL, TRIAL_COLUMNS, Row, group_rows, trial_rows
+from engine.report.records import (
+    FLIP_COLUMNS,
+    GROUP_COLUMNS,
+    OF_A_CELL,
+    TRIAL_COLUMNS,
+    Row,
+    group_rows,
+    sequence_rows,
+    trial_rows,
+)
 from engine.report.results import Results
 
 if TYPE_CHECKING:
@@ -23,11 +32,13 @@ class Frames:
             columns otherwise; one without an error for a trial that has none.
         groups: a row a group × column of errors: mean, spread, 95 % interval, and how many seeds it is of, with those
             that failed, are missing or have a dead network.
+        flips: a row a trial × perturbation sequence along which it was tested: flip probability and distances.
     """
 
     trials: pandas.DataFrame
     errors: pandas.DataFrame
     groups: pandas.DataFrame
+    flips: pandas.DataFrame
 
 
 def as_frames(results: Results) -> Frames:
@@ -37,6 +48,7 @@ def as_frames(results: Results) -> Frames:
         _frame(_rows_of_trials(results, cells), [name for name in TRIAL_COLUMNS if name not in OF_A_CELL]),
         _frame(cells, TRIAL_COLUMNS),
         _frame(group_rows(results), GROUP_COLUMNS),
+        _frame(sequence_rows(results), FLIP_COLUMNS),
     )
 
 

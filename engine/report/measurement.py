@@ -23,6 +23,8 @@ class Measurement:
         severities: of both.
         n_validation: how many validation images there are; None if that is not known.
         n_test: how many test images.
+        sequences: perturbation sequences of the test images along which answers are to be steady.
+        difficulty: how many frames back the one is that a frame is compared with; None without sequences.
     """
 
     objective: tuple[str, ...]
@@ -30,6 +32,8 @@ class Measurement:
     severities: tuple[int, ...]
     n_validation: int | None = None
     n_test: int | None = None
+    sequences: tuple[str, ...] = ()
+    difficulty: int | None = None
 
     def sentences(self) -> list[str]:
         """Return in words what decides, what is tested, and which kinds of it have no part in the choice."""
@@ -37,7 +41,7 @@ class Measurement:
             return []
         lines = [
             f"trials are compared by their {self.objective_in_words()}; they are tested on "
-            f"{_images(self.n_test, 'test')} under {_corruptions(self.tested)}"
+            f"{_images(self.n_test, 'test')} under {_corruptions(self.tested)}{self._along()}"
         ]
         decisive = {kind_of(name) for name in self.objective}
         others = [kind for kind in by_kind(self.tested) if kind not in decisive]
@@ -47,6 +51,14 @@ class Measurement:
                 "(`evaluate.objective` names what has)"
             )
         return lines
+
+    def _along(self) -> str:
+        if not self.sequences:
+            return ""
+        n = len(self.sequences)
+        named = f" ({_listed(self.sequences)})" if n <= MOST_NAMES else ""
+        plural = "s" if n > 1 else ""
+        return f", and along {n} perturbation sequence{plural}{named} of these, difficulty {self.difficulty}"
 
     def objective_in_words(self) -> str:
         """Return what the objective is: "mean error on 240 validation images under fog, severities 1 and 5"."""
@@ -69,19 +81,22 @@ def planned_measurement(settings: Mapping[str, Any], *, n_validation: int, n_tes
         n_test: test images.
     """
     objective, tested, severities = (tuple(settings[name]) for name in ("objective", "corruptions", "severities"))
-    return Measurement(objective, tested, severities, n_validation, n_test)
+    along = settings.get("sequences", {"names": (), "difficulty": None})
+    return Measurement(objective, tested, severities, n_validation, n_test, tuple(along["names"]), along["difficulty"])
 
 
 def recorded_measurement(errors: Mapping[str, Any]) -> Measurement:
     """Return the measurement of an evaluation's record."""
     validation, test = errors.get("validation", {}), errors["test"]
-    judged = validation.get("corrupted", [])
+    judged, along = validation.get("corrupted", []), test.get("sequences", [])
     return Measurement(
         tuple(dict.fromkeys(row["corruption"] for row in judged)),
         tuple(dict.fromkeys(row["corruption"] for row in test["corrupted"])),
         tuple(sorted({row["severity"] for row in (*judged, *test["corrupted"])})),
         validation.get("n_images"),
         test.get("n_images"),
+        tuple(row["sequence"] for row in along),
+        along[0]["difficulty"] if along else None,
     )
 
 

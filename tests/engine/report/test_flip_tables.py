@@ -9,6 +9,7 @@ import pytest
 from engine.orchestration.tracking.trial_metrics import final_metrics, score_metrics
 from engine.report.baseline_scores import arm_baseline, score_tables
 from engine.report.formats import FORMATS, Answer
+from engine.report.frames import as_frames
 from engine.report.results import Results
 from engine.report.study_report import closing_report, study_report
 from engine.report.terminal import as_text
@@ -45,6 +46,19 @@ def test_a_study_shows_flips_where_they_were_measured(results):
         assert "Flip probability" not in as_text(report(RESULTS))
     opened = rows(as_text(study_report(results, by="corruption")))
     assert ["plain", "3.0", "±1.4", "6.0", "±2.8"] in opened
+
+
+def test_it_is_said_of_what_flips_are_and_that_those_of_a_dead_network_are_no_steadiness(results):
+    said = " ".join(as_text(study_report(results)).split())
+    assert "perturbation sequences of the test images: rotate, tilt; difficulty 1." in said
+    assert "hardly ever flip" not in said
+    test = {**results.trials[0].errors["test"], "most_answered": 1.0, "most_labelled": 0.1}
+    dead = dataclasses.replace(results.trials[0], errors={**results.trials[0].errors, "test": test})
+    with_dead = dataclasses.replace(results, trials=(dead, *results.trials[1:]))
+    assert "of a dead network hardly ever flip" in " ".join(as_text(study_report(with_dead)).split())
+    flips = as_frames(results).flips
+    assert list(flips[flips.trial == 0].flip_probability) == pytest.approx([0.04, 0.08])
+    assert len(as_frames(RESULTS).flips) == 0
 
 
 def test_flips_are_written_and_compared(results):

@@ -35,6 +35,11 @@ def test_a_record_has_the_yardstick_of_its_plan() -> None:
     assert recorded_measurement(errors).agrees(planned)
     assert recorded_measurement(errors).n_validation == planned.n_validation == 240
     check_comparable("study", [recorded_measurement(errors)], planned)
+    asked = {"names": ["tilt"], "table": "cifar-p", "difficulty": 2}
+    along = planned_measurement({**settings, "sequences": asked}, n_validation=240, n_test=599)
+    test = {**errors["test"], "sequences": [{"sequence": "tilt", "difficulty": 2, "flip_probability": 0.1}]}
+    for found in (along, recorded_measurement({**errors, "test": test})):
+        assert found.sentences()[0].endswith(", and along 1 perturbation sequence (tilt) of these, difficulty 2")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 DISTANCES: Registry[Distance] = Registry("distance")
 
 _VALUES_AT_ONCE = 2**15  # of each map, when sorting: 128 KiB
+_FEW_VALUES = 128  # of a map, that numpy sorts by a network of comparisons, as quickly whatever they are
 
 
 def register_distance(name: str) -> Callable[[Distance], Distance]:
@@ -125,11 +126,11 @@ def _mean_gap_of_sorted(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
 def _sort_into(buffer: np.ndarray, lines: np.ndarray) -> np.ndarray:
     """Return the lines sorted, in the memory of ``buffer``.
 
-    A quicksort is slow on equal values, and half of a map is zeros after a ReLU. So where nothing is negative, zeros
-    are sorted as different negative numbers and put back.
+    A quicksort is slow on equal values, and half of a map is zeros after a ReLU. So in larger maps, where nothing is
+    negative, zeros are sorted as different negative numbers and put back.
     """
     ordered = buffer[: len(lines)]
-    if lines.min() < 0:
+    if lines.shape[1] <= _FEW_VALUES or lines.min() < 0:
         np.copyto(ordered, lines)
         ordered.sort(axis=1)
         return ordered

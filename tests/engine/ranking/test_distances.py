@@ -5,7 +5,7 @@ from scipy.spatial.distance import cosine as scipy_cosine
 from scipy.stats import wasserstein_distance
 
 from engine.errors import InputError
-from engine.ranking import DISTANCES, filter_distances, register_distance
+from engine.ranking import DISTANCES, distances, filter_distances, register_distance
 
 gpu = pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")])
 
@@ -105,6 +105,17 @@ def test_emd_1d_is_scipy_s_wasserstein_distance():
         for x, y in zip(clean, noisy, strict=True)
     ]
     np.testing.assert_allclose(filter_distances(clean, noisy, "emd_1d").numpy(), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("side", [4, 11, 12, 16])
+@pytest.mark.parametrize("lowest", [0.0, -0.3])
+def test_emd_1d_has_the_same_bits_however_maps_are_sorted(side, lowest, monkeypatch):
+    clean, noisy = (maps + lowest for maps in maps_of(12, (3, 4, side, side)))
+    expected = np.abs(np.sort(clean.flatten(2).numpy()) - np.sort(noisy.flatten(2).numpy()))
+    for few in (0, 128, 1024):
+        monkeypatch.setattr(distances, "_FEW_VALUES", few)
+        found = filter_distances(clean, noisy, "emd_1d").numpy()
+        assert np.array_equal(found, expected.mean(axis=2, dtype=np.float64))
 
 
 def test_emd_1d_of_a_worked_example():

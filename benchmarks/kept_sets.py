@@ -1,6 +1,6 @@
 """What a second trial's evaluation takes where corrupted sets were kept, and what workers hold of a data set's images.
 
-    python -m benchmarks.kept_sets [--images 1000] [--severities 3] [--threads 1] [--workers 2] [--train-images 50000]
+    python -m benchmarks.kept_sets [--model resnet-20] [--images 1000] [--severities 3] [--threads 1] [--workers 2]
 
 - Time: a network is tested on all corruptions of CIFAR-10-C, whose sets are kept, made anew, or lie in memory, so that
   nothing is left but the network's passes; in turns, with the same errors.
@@ -30,12 +30,13 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.machine import describe_machine
-from benchmarks.training import SIDE, Work, make_network, make_split, time_in_turns
+from benchmarks.training import N_CLASSES, SIDE, Work, make_network, make_split, time_in_turns
 from engine.corruptions import CORRUPTIONS
 from engine.data import READERS, RawData, Split, register_dataset
 from engine.data.machine_sets import BOUND
 from engine.machine_cache import FOLDER
 from engine.metrics import classification_error, corrupted_split, errors_by_cell
+from engine.models import build_model
 from engine.settings import DataSettings
 from engine.stages import data_getter, info_from_json, info_to_json, prepare_data
 from engine.stages.corrupted_sets import corrupted_set
@@ -68,6 +69,7 @@ class Synthetic:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet-20", help="the network that is tested")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--severities", type=int, nargs="+", default=[3])
     parser.add_argument("--corruptions", nargs="+", default=CORRUPTIONS, help=argparse.SUPPRESS)
@@ -99,7 +101,8 @@ def compare_time(options: Any) -> None:
     Raises:
         SystemExit: the ways come to other errors.
     """
-    network = make_network("resnet-20").eval()
+    torch.manual_seed(0)
+    network = build_model(options.model, num_classes=N_CLASSES, image_size=SIDE).to(memory_format=torch.channels_last)
     split = replace(make_split(options.images), origin="benchmark")
     cells = list(itertools.product(options.corruptions, options.severities))
     in_memory = {cell: corrupted_split(split, cell, seed=0, table=TABLE) for cell in cells}
@@ -114,7 +117,7 @@ def compare_time(options: Any) -> None:
     }
     if len({str(work()) for work in ways.values()}) > 1:
         raise SystemExit("the ways come to other errors")
-    print(f"\na ResNet-20 on {len(cells)} sets of {options.images} images, {options.threads} thread(s)")
+    print(f"\n{options.model} on {len(cells)} sets of {options.images} images, {options.threads} thread(s)")
     medians = time_in_turns(ways, options.rounds)
     kept = medians["engine"]
     of_anew, of_passes = (tuple(map(operator.truediv, kept, medians[way])) for way in (ANEW, PASSES))
@@ -149,10 +152,11 @@ def grown_in_processes(n: int, given: tuple[str, Mapping[str, Any]]) -> list[dic
     processes = [context.Process(target=work, args=(theirs, *given)) for _, theirs in ends]
     for process in processes:
         process.start()
-    for mine, _ in ends:
-        mine.recv()
-    for mine, _ in ends:
-        mine.send("all have loaded it")
+    for _ in range(2):  # all are there, and then all have loaded it
+        for mine, _ in ends:
+            mine.recv()
+        for mine, _ in ends:
+            mine.send("go on")
     found = [mine.recv() for mine, _ in ends]
     for mine, _ in ends:
         mine.send("all have been measured")
@@ -166,6 +170,8 @@ def work(end: Connection, store: str, info_json: Mapping[str, Any]) -> None:
     torch.set_num_threads(1)
     network = make_network("resnet-20").eval()
     test_on(network, replace(make_split(512), origin=None))  # what kernels and passes take anyway
+    end.send("ready")
+    end.recv()
     before = sizes_mb()
     info = info_from_json(dict(info_json))
     data = data_getter(info, open_store(store), torch.device("cpu"))(info.key)

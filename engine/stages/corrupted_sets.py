@@ -1,4 +1,6 @@
-"""Corrupted images that depend on the data and a seed alone: made once on a machine, for all stages that meet them."""
+"""Corrupted images that depend on the data and a seed alone: made once on a machine, or once in a process on a GPU, for
+all stages that meet them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from torch import Tensor
 from engine.corruptions import severity_constants
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.data import Split
+from engine.data.device_sets import device_sets
 from engine.data.machine_sets import machine_sets
 from engine.digest import digest
 from engine.metrics import corrupted_split
@@ -50,8 +53,10 @@ def made_once(split: Split, what: list[Any], make: Callable[[], Split]) -> Split
         make: changes them; to as many images of the same shape.
     """
     images = split.images
-    sets = machine_sets() if isinstance(images, Tensor) and images.device.type == "cpu" else None
-    if sets is None or split.origin is None or not isinstance(images, Tensor):
+    if split.origin is None or not isinstance(images, Tensor):
+        return make()
+    sets = machine_sets() if images.device.type == "cpu" else device_sets(images.device)
+    if sets is None:
         return make()
     key = digest([split.origin, what, torch.get_num_threads(), *_made_with()])[:32]
 

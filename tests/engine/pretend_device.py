@@ -297,6 +297,7 @@ def pretend_device() -> Iterator[None]:
         with (
             patch("torch.cuda._lazy_init", lambda: None),
             patch("torch.cuda.mem_get_info", lambda device=None: (MEMORY, MEMORY)),
+            patch("torch.cuda.get_per_process_memory_fraction", lambda device=None: 1.0),
             patch("torch.cuda.random._lazy_init", lambda: None),
             patch("torch.cuda.default_generators", (torch.Generator(),)),
             patch.object(optimizers, "_foreach_supported_types", [*known_types, OnDevice]),

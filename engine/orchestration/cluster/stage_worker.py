@@ -159,7 +159,9 @@ class StageWorker:
             forget_frames(error)
         else:
             failure = {}
-        if failure:  # the error is gone, and with it what it held of the device's memory
+        if self._device.frees_for(failure):  # the error is gone, and with it what it held of the device's memory
+            return self.run(spec_json, anyway, recent, alone)
+        if failure:
             return {**self._device.after(failure), "state": "failed", "seconds": seconds()}
         if self._device.is_shared:
             self._device.give_back()

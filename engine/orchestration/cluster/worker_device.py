@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from engine.data.device_sets import give_up_device_sets
 from engine.precision import make_repeatable
 from engine.training.captured import forget_captured
 
@@ -59,6 +60,20 @@ class WorkerDevice:
             forget_captured()
             gc.collect()
             torch.cuda.empty_cache()
+
+    def frees_for(self, failure: Mapping[str, Any]) -> bool:
+        """Return whether memory that a stage lacked was freed, which corrupted sets had: it can be tried again at once.
+
+        Nothing may hold the error any more, as for ``after``. It happens once: no sets are kept then.
+        """
+        if not failure.get("out_of_memory") or not give_up_device_sets():
+            return False
+        try:
+            self.give_back()
+        except Exception:  # the device is lost: ``after`` says so
+            traceback.print_exc()
+            return False
+        return True
 
     def after(self, failure: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a stage's failure means for the worker: "broken" where its device does not answer any more.

@@ -8,10 +8,11 @@ from engine.corruptions.apply import CORRUPTION_REGISTRY
 from engine.corruptions.distortions import DISTORTION_REGISTRY
 from engine.corruptions.tables import SEVERITY_TABLES
 from engine.data.machine_sets import machine_sets
-from engine.metrics import table
+from engine.metrics import corrupted_split, table
 from engine.stages import probe
 from engine.stages.corrupted_sets import corrupted_set, distorted_set
 from engine.stages.prepared import data_from_store
+from tests.engine.pretend_device import DEVICE, on_host, pretend_device
 from tests.engine.stages.conftest import Workshop
 from tests.registered import taken_back
 
@@ -107,5 +108,19 @@ def test_images_that_nobody_can_name_are_not_kept(workshop, kept):
     some = data_from_store(workshop.info, workshop.store).test.take(torch.arange(5))
     for split in (workshop.data.test, some):
         corrupted_set(split, CELL, seed=0, table="digits")
+    machine_sets()
+    assert kept() == set()
+
+
+def test_a_gpu_keeps_its_sets_itself(workshop, kept, monkeypatch):
+    monkeypatch.setattr("engine.data.device_sets._of_device", {})
+    workshop.plan()
+    expected = corrupted_split(workshop.data.test, CELL, seed=0, table="digits").images
+    with pretend_device():
+        test = data_from_store(workshop.info, workshop.store).to(DEVICE).test
+        made = corrupted_set(test, CELL, seed=0, table="digits").images
+        monkeypatch.setattr(table, "corrupt", lambda *given, **others: pytest.fail("it is there already"))
+        assert corrupted_set(test, CELL, seed=0, table="digits").images is made
+        assert torch.equal(on_host(made), expected)
     machine_sets()
     assert kept() == set()

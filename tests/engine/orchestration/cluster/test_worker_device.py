@@ -6,8 +6,11 @@ import weakref
 import pytest
 import torch
 
+from engine.data.device_sets import device_sets
+from engine.orchestration.cluster.stage_worker import StageWorker
 from engine.orchestration.cluster.worker_device import WorkerDevice, forget_frames
-from tests.engine.pretend_device import pretend_device
+from engine.stages import StageSpec
+from tests.engine.pretend_device import DEVICE, pretend_device
 
 FAILURE = {"reason": "pretrain: RuntimeError: cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"}
 
@@ -93,3 +96,24 @@ def test_what_an_error_held_is_free_before_memory_is_given_back() -> None:
         assert seen[0]() is None
     finally:
         gc.enable()
+
+
+def test_a_stage_that_lacks_memory_which_sets_have_is_tried_again_once(asked, monkeypatch) -> None:
+    monkeypatch.setenv("ROBUSTUNE_SETS_GB", "1")
+    monkeypatch.setattr("engine.data.device_sets._of_device", {})
+    sets, made = device_sets(DEVICE), torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
+    sets.made("a", made.shape, lambda: made)
+    worker, tried = StageWorker(store="", data={}, broker="", imports=(), device="cuda", threads=1), []
+    worker._device, worker._store, worker._get_data, worker._broker = WorkerDevice("cuda", 1.0), None, None, None
+    monkeypatch.setattr(worker, "ready", lambda: {"fault": ""})
+
+    def fail(*given, **others):
+        tried.append(given)
+        sets.made("a", made.shape, lambda: made)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("engine.stages.obtain_stage", fail)
+    spec = StageSpec("pretrain", 1, {}, {}, "", 0, {})
+    assert worker.run(spec.to_json())["out_of_memory"]
+    assert len(tried) == 2
+    assert not WorkerDevice("cuda", 1.0).frees_for({"out_of_memory": True}), "none is kept any more"

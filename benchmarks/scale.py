@@ -6,6 +6,9 @@ in the median, a tenth of them less than 2 s. Shown are the share of the slots' 
 slots had been busy at once and until the last proposal was started; and what a stage worker takes in memory
 (proportional set size; a worker without torch, see ``benchmarks.sleeping``).
 
+The workers of the sweep import no torch, which those of stages that compute do: what that takes of a core is measured
+beside it, and so how long the machine at hand would be about it.
+
 Then the broker alone: how long a stage takes through its queue, from submitted to done, when it has seen few stages and
 when it has seen thousands.
 
@@ -29,6 +32,8 @@ import asyncio
 import itertools
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -74,6 +79,16 @@ SPACE = Space(
 )
 
 
+WORKER_MODULES = (
+    "ray",
+    "torch",
+    "engine.heap",
+    "engine.stages",
+    "engine.store",
+    "engine.orchestration.cluster.stage_worker",
+    "engine.orchestration.cluster.worker_device",
+)
+"""What a stage worker imports until it is ready."""
 OWN_STAGES = ("rank", "finetune", "evaluate")
 
 
@@ -141,6 +156,7 @@ def main() -> None:
     if options.trials:
         with nullcontext() if options.bucket_ms is None else served(options.bucket_ms) as store:
             measure_sweep(options, store)
+        tell_start(options.nodes * options.slots_per_node)
     if options.stages:
         asyncio.run(measure_queue(options.stages))
     print(describe_machine())
@@ -203,6 +219,21 @@ def measure_sweep(options: argparse.Namespace, store: str | None) -> None:
         )
     for name, sizes in memory.peak_mb.items():
         print(f"memory of {name}: {statistics.median(sizes):.0f} MB each (median of {len(sizes)})")
+
+
+def tell_start(n_slots: int) -> None:
+    """Print what as many workers as there are slots take of the machine before their first stage, if stages compute."""
+    taken = []
+    for _ in range(4):
+        before = os.times()
+        subprocess.run([sys.executable, "-c", f"import {', '.join(WORKER_MODULES)}"], check=True)
+        after = os.times()
+        taken.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    imports_s, n_cores = statistics.median(taken[1:]), len(os.sched_getaffinity(0))
+    print(
+        f"a worker that computes takes {imports_s:.1f} s of a core to import what it needs: {n_slots} of them take "
+        f"{n_cores} cores {n_slots * imports_s / n_cores:.0f} s at least"
+    )
 
 
 async def measure_queue(n_stages: int) -> None:

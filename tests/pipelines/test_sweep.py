@@ -55,7 +55,10 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     home = tmp_path_factory.mktemp("sweep")
     baseline = home / "baseline.json"
     baseline.write_text(json.dumps({"clean": 0.1, "errors": dict.fromkeys(CORRUPTIONS, 0.5)}))
-    return home, run(home, "--baseline", str(baseline)).stdout
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ROBUSTUNE_CACHE", str(home / "cache"))
+        environment.setenv("ROBUSTUNE_SETS_GB", "1")
+        return home, run(home, "--baseline", str(baseline)).stdout
 
 
 def mlflow_runs(home: Path) -> list[Any]:
@@ -160,6 +163,10 @@ def test_a_trial_of_the_sweep_computed_again_alone_gives_the_same_errors(finishe
     finally:
         torch.set_num_threads(threads)
     assert last.artifact.json("errors") == trial.errors
+    kept, making = (list((home / "cache" / "sets" / place).iterdir()) for place in ("kept", "making"))
+    n_cells = sum(len(trial.errors[part]["corrupted"]) for part in ("validation", "test"))
+    assert len(kept) > 3 + n_cells, "the sweep's workers had made the sets once, this process for itself"
+    assert making == []
 
 
 def test_the_report_repeats_the_answer_and_lists_the_studies(finished, capsys) -> None:

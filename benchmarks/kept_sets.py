@@ -1,6 +1,7 @@
 """What a second trial's evaluation takes where corrupted sets were kept, and what workers hold of a data set's images.
 
     python -m benchmarks.kept_sets [--model resnet-20] [--images 1000] [--severities 3] [--threads 1] [--workers 2]
+    python -m benchmarks.kept_sets --device cuda --images 10000 --severities 1 2 3 4 5
 
 - Time: a network is tested on all corruptions of CIFAR-10-C, whose sets are kept, made anew, or lie in memory, so that
   nothing is left but the network's passes; in turns, with the same errors.
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--severities", type=int, nargs="+", default=[3])
     parser.add_argument("--corruptions", nargs="+", default=CORRUPTIONS, help=argparse.SUPPRESS)
+    parser.add_argument("--device", default="cpu", help="where it is tested; memory is measured on CPUs alone")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="whose memory is measured; 0 for none")
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with sets_kept(Path(folder) / "time"):
             compare_time(options)
-        if options.workers:
+        if options.workers and options.device == "cpu":
             compare_memory(options, Path(folder))
     print(describe_machine())
 
@@ -103,7 +105,8 @@ def compare_time(options: Any) -> None:
     """
     torch.manual_seed(0)
     network = build_model(options.model, num_classes=N_CLASSES, image_size=SIDE).to(memory_format=torch.channels_last)
-    split = replace(make_split(options.images), origin="benchmark")
+    network = network.to(options.device)
+    split = replace(make_split(options.images), origin="benchmark").to(options.device)
     cells = list(itertools.product(options.corruptions, options.severities))
     in_memory = {cell: corrupted_split(split, cell, seed=0, table=TABLE) for cell in cells}
 
@@ -117,7 +120,8 @@ def compare_time(options: Any) -> None:
     }
     if len({str(work()) for work in ways.values()}) > 1:
         raise SystemExit("the ways come to other errors")
-    print(f"\n{options.model} on {len(cells)} sets of {options.images} images, {options.threads} thread(s)")
+    where = f"{options.device}, {options.threads} thread(s)"
+    print(f"\n{options.model} on {len(cells)} sets of {options.images} images, {where}")
     medians = time_in_turns(ways, options.rounds)
     kept = medians["engine"]
     of_anew, of_passes = (tuple(map(operator.truediv, kept, medians[way])) for way in (ANEW, PASSES))

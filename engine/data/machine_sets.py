@@ -228,7 +228,10 @@ def machine_sets() -> MachineSets | None:
         InputError: the variable that bounds them is no number of gigabytes.
     """
     most_bytes = sets_bound()
-    return _opened(cache_folder(), most_bytes, os.getpid()) if most_bytes and hasattr(os, "getuid") else None
+    if most_bytes and hasattr(os, "getuid"):
+        with contextlib.suppress(OSError, RuntimeError):  # there is no folder for temporary files, or no home
+            return _opened(cache_folder(), most_bytes, os.getpid())
+    return None
 
 
 @lru_cache(maxsize=1)

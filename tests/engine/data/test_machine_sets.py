@@ -176,6 +176,9 @@ def test_the_environment_says_where_and_how_much(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ROBUSTUNE_CACHE", str(tmp_path / "file" / "below"))
     assert machine_sets() is None
+    monkeypatch.setenv("ROBUSTUNE_CACHE", "")
+    monkeypatch.setattr("engine.machine_cache.tempfile.gettempdir", lambda: os.open("/nowhere", 0))
+    assert machine_sets() is None
     monkeypatch.setenv(module.BOUND, "-1")
     with pytest.raises(InputError, match="ROBUSTUNE_SETS_GB must be a number of gigabytes of at least 0, got '-1'"):
         machine_sets()

@@ -96,9 +96,9 @@ def main() -> None:
     for _ in range(options.rounds):
         bare.append(run_bare())
         sweeps.append(run_sweep())
+        print(f"bare {bare[-1]}, sweep {sweeps[-1]}", flush=True)
         for name, program in PARTS.items():
             parts[name].append(run_part(program))
-        print(f"bare {bare[-1]}, sweep {sweeps[-1]}", flush=True)
     print(describe_machine())
     for name, of in (("median", statistics.median), ("least", min)):
         least, ours = of(run.before_s for run in bare), of(run.before_s for run in sweeps)

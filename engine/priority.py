@@ -38,6 +38,6 @@ def import_beside(modules: Iterable[str]) -> threading.Thread:
             with contextlib.suppress(Exception):  # whoever needs it says so
                 importlib.import_module(module)
 
-    thread = threading.Thread(target=load, name="imports")
+    thread = threading.Thread(target=load, name="imports", daemon=True)  # who is told to end doesn't wait for it
     thread.start()
     return thread

@@ -190,6 +190,8 @@ class Workplace:
             self.python("-m", *small(["pipelines.sweep", "--study", "NAME"]))
         if any(word.endswith(".pth.tar") and not (self.folder / word).is_file() for word in words):
             pytest.skip("the published checkpoints are not on this machine (ROBUSTUNE_REFERENCE)")
+        if "--leaderboard" in words:
+            pytest.skip("an entry is of CIFAR-10-C as it was published, whole: of nothing smaller is one written")
         return self.python("-m", *small(words[2:]))
 
 

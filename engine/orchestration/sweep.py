@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -24,7 +24,7 @@ from engine.orchestration.examination.whereabouts import cluster_source, describ
 from engine.orchestration.options import SweepOptions, as_params, sweep_command
 from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
 from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
-from engine.orchestration.search.driver_lease import DriverLease
+from engine.orchestration.search.driver_lease import DriverLease, is_driven
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.stored_studies import gone_if_refused, open_study, results_of
 from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from engine.orchestration.cluster.connection import Cluster
 
 TRACKING_WAIT_S = 120.0
+_FOR_THE_TRIALS = ("ray", "engine.orchestration.cluster.tune_run", "engine.orchestration.cluster.stage_pool")
+"""What Ray's part of a sweep imports."""
 _FOR_THE_END = (
     "scipy.stats",
     "statsmodels.stats.multitest",
@@ -221,7 +223,9 @@ class Sweep:
         check_comparable(self.name, so_far.measurements, prepared.measurement)
         check_reproduces(so_far, Identities(planned.space, prepared.identity))
         lease = DriverLease(held, wait_s=options.wait_s, say=self._say)
-        with lease, gone_if_refused(held, options.storage_url), self._at_the_store():
+        is_left = remaining_trials(planned, so_far, retry_failed=options.retry_failed).n_left > 0
+        beside = self._ray_imported() if is_left and not is_driven(held) else nullcontext()
+        with beside, lease, gone_if_refused(held, options.storage_url), self._at_the_store():
             study = self._study = SweepStudy(
                 planned,
                 held,
@@ -240,6 +244,15 @@ class Sweep:
                 study.note_command(sweep_command(options))
                 self._run_trials(study, n_done)
             self.complete = study.exhausted and not self.fault
+
+    @contextmanager
+    def _ray_imported(self) -> Iterator[None]:
+        """Import Ray and Tune beside what comes before they are needed: the claim's waiting, and Ray's own start."""
+        from engine.orchestration.cluster.connection import variables_of_ray
+
+        with variables_of_ray():
+            import_beside(_FOR_THE_TRIALS)
+            yield
 
     def _note_refusal(self, error: Exception) -> None:
         """Note what database, disk or store said, and wait for them no more; raise any other error."""
@@ -310,7 +323,9 @@ class Sweep:
         with ExitStack() as written, ExitStack() as ending:  # while the tracking is written Ray ends
             if options.mps:
                 ending.enter_context(mps())
-            cluster = connect(options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log)
+            cluster = connect(
+                options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log, n_ahead=self._n_ahead
+            )
             ending.callback(disconnect)
             slots = (
                 plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
@@ -328,6 +343,14 @@ class Sweep:
                 self._say(note_of_cores_alone(options.slot_request, slots))
             self._say(self._opening(study, n_done, slots))
             self._run_on(study, cluster, slots, n_done=n_done, written=written)
+
+    @property
+    def _n_ahead(self) -> int:
+        """Return how many stage workers are known before Ray is asked, on CPUs."""
+        if not is_private(self.options):
+            return 0
+        slots = slots_of_this_machine(self.options)
+        return slots.n_slots if slots.device == "cpu" else 0
 
     def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int, written: ExitStack) -> None:
         """Start broker, workers, tracking and screen; run the trials; end everything in order."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.orchestration.cluster.ahead import processes_ahead
 from engine.orchestration.cluster.failed_start import why_not_started
 from engine.orchestration.cluster.interruption import catch_signals, children_without_terminal
 from engine.orchestration.cluster.node_watch import nodes_of_ray
@@ -77,13 +78,16 @@ class Cluster:
         return max(1, min(self.n_trial_seats, n_slots + min(n_slots, max(MANY_SLOTS, n_slots // 2))))
 
 
-def connect(address: str | None, *, n_trial_seats: int | None = None, log: Path | None = None) -> Cluster:
+def connect(
+    address: str | None, *, n_trial_seats: int | None = None, log: Path | None = None, n_ahead: int = 0
+) -> Cluster:
     """Connect to Ray.
 
     Args:
         address: of a running cluster; None for a private Ray on this machine.
         n_trial_seats: trials that a private Ray has room for, two a core if None.
         log: the file that gets what Ray has to say, until ``disconnect``; None for the terminal.
+        n_ahead: processes of a private Ray that import ahead what stage workers do.
 
     Raises:
         InputError: nothing answers at the address, or a private Ray cannot be started.
@@ -98,7 +102,8 @@ def connect(address: str | None, *, n_trial_seats: int | None = None, log: Path 
             opened.enter_context(messages_in(log))
         if address is None:
             offered: dict[str, float] = {TRIAL_SEAT: n_trial_seats or 2 * (os.cpu_count() or 1)}
-            _start_private(offered, common)
+            with processes_ahead(n_ahead):
+                _start_private(offered, common)
         else:
             _join(address, common)
         _connected.push(opened.pop_all())

@@ -73,8 +73,7 @@ class StagePool:
         self._slots = slots
         self._elastic = elastic
         self._idle_s = idle_s
-        self.broker: Any = start_broker(name, store)  # Ray's handles have their methods at run time
-        self._class: Any = ray.remote(worker)
+        self._class: Any = ray.remote(worker)  # Ray's handles have their methods at run time
         self._arguments = {
             "store": store,
             "data": dict(data),
@@ -98,8 +97,9 @@ class StagePool:
         self._busy_at = time.monotonic()
         self._n_made = 0
         self._n_unplaced = 0
-        if not elastic:
+        if not elastic:  # first, for the processes that have imported ahead
             self._make_workers(slots.n_slots)
+        self.broker: Any = start_broker(name, store)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._supply, name="stage-pool", daemon=True)
         self._thread.start()
@@ -231,11 +231,14 @@ class StagePool:
             self._faults[name] = f"its process does not live: {reason.strip().partition(chr(10))[0]}"
 
     def _note_unplaced(self) -> None:
-        """Tell the broker how many workers wait for a machine: those that do not answer within one round."""
+        """Tell the broker how many workers wait for a machine: those that do not answer within one round.
+
+        On this machine alone none does: what does not answer yet imports.
+        """
         waiting = list(self._placed.values())
         answered = set(ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]) if waiting else set()
         self._placed = {name: one for name, one in self._placed.items() if one not in answered}
-        self._n_unplaced = len(self._placed)
+        self._n_unplaced = len(self._placed) if self._elastic else 0
         self._ask("note_unplaced", self._n_unplaced)
 
     def _resize(self) -> None:

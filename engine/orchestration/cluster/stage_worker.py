@@ -6,6 +6,7 @@ import importlib
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from engine.errors import InputError
@@ -76,7 +77,6 @@ class StageWorker:
     def _set_up(self, node: str) -> None:
         if self._is_set_up:
             return
-        import ray
         import torch
 
         from engine.heap import keep_freed_memory
@@ -95,8 +95,14 @@ class StageWorker:
         self._device = WorkerDevice(self._device_type, self._gpus)
         self._store = open_store(self._address, patient=True)
         self._get_data = data_getter(info_from_json(self._data), self._store, self._device.device)
-        self._broker = ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
         self._is_set_up = True
+
+    @cached_property
+    def _broker(self) -> Any:
+        """Return the broker, which may start after its workers."""
+        import ray
+
+        return ray.get_actor(self._broker_name, namespace=BROKER_NAMESPACE)
 
     def run(
         self,

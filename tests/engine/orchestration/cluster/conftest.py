@@ -18,7 +18,7 @@ COUNTING = "tests.engine.orchestration.counting_stage"
 def ray_session() -> Iterator[Any]:
     from engine.orchestration.cluster.connection import connect, disconnect
 
-    cluster = connect(None)
+    cluster = connect(None, n_ahead=1)
     yield cluster
     disconnect()
 

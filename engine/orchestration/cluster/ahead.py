@@ -1,0 +1,73 @@
+"""What a process that Ray starts ahead of its work imports for a stage worker, if it has been left a ticket for it.
+
+Ray starts as many processes as there are cores before it is asked for any, and imports in each of them, while it is
+itself still starting, the modules that a variable names. Torch takes more than a second there, which would else begin
+when the first worker is made. Not every process becomes a stage worker: there is a ticket for each that may, a file,
+and who removes it has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TICKETS = "ROBUSTUNE_TICKETS"
+"""The variable that tells the processes of a private Ray in which folder the tickets are."""
+PRELOADED = "RAY_preload_python_modules"
+"""The variable of Ray's: what each process imports before it takes work."""
+_PATH = "PYTHONPATH"
+
+
+@contextmanager
+def processes_ahead(n_workers: int) -> Iterator[None]:
+    """Have so many processes of the Ray that is started meanwhile import what a stage worker does, at once.
+
+    Nothing changes where the variable of Ray's is set already.
+    """
+    if not n_workers or PRELOADED in os.environ:
+        yield
+        return
+    folder = Path(tempfile.mkdtemp(prefix="robustune-tickets-"))
+    for number in range(n_workers):
+        (folder / str(number)).touch()
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), os.environ.get(_PATH))))
+    before = {name: os.environ.get(name) for name in (_PATH, TICKETS, PRELOADED)}
+    os.environ |= {_PATH: path, TICKETS: str(folder), PRELOADED: __name__}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def take_ticket(folder: Path) -> bool:
+    """Return whether this process got one of the tickets in a folder; who gets the last one removes it."""
+    with contextlib.suppress(OSError):
+        for ticket in list(folder.iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # another one was faster
+                ticket.unlink()
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+                return True
+    return False
+
+
+def _import_ahead() -> None:
+    folder = os.environ.pop(TICKETS, "")
+    if folder and take_ticket(Path(folder)):
+        with contextlib.suppress(Exception):  # the worker's own import will say what is wrong
+            import engine.orchestration.cluster.stage_worker
+            import engine.orchestration.cluster.worker_device
+            import engine.stages.catalogue
+            import engine.stages.prepared
+            import engine.stages.runner  # noqa: F401
+
+
+_import_ahead()

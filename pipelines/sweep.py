@@ -30,6 +30,11 @@ def main(options: SweepOptions) -> int:
 
         print_lists(console, options)
         return 0
+    begun = None
+    if __name__ == "__main__":  # who calls this function goes on living, and Ray with it, if the input is wrong
+        from engine.orchestration.early_start import begin_private_ray
+
+        begun = begin_private_ray(options)
     from engine.orchestration.preparation import prepare
     from engine.orchestration.sweep import Sweep
 
@@ -40,6 +45,7 @@ def main(options: SweepOptions) -> int:
         print_dry_run(console, prepared)
         return 0
     sweep = Sweep(prepared, console)
+    sweep.begun = begun
     results = sweep.run()
     if sweep.fault:
         return 1

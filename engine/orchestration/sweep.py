@@ -19,6 +19,7 @@ from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.mps import described, mps
 from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone, plan_cluster_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
+from engine.orchestration.early_start import n_ahead, private_trial_seats
 from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
 from engine.orchestration.options import SweepOptions, as_params, sweep_command
@@ -60,7 +61,7 @@ from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.admission import Admission
-    from engine.orchestration.cluster.connection import Cluster
+    from engine.orchestration.cluster.connection import Cluster, PrivateRay
 
 TRACKING_WAIT_S = 120.0
 _FOR_THE_TRIALS = ("ray", "engine.orchestration.cluster.tune_run", "engine.orchestration.cluster.stage_pool")
@@ -152,9 +153,11 @@ class Sweep:
         fault: what database, disk or store said when they had refused for so long that the sweep stopped; "" if it did
             not.
         worker: the class of its stage workers, where it is not ``StageWorker``.
+        begun: the private Ray, where its start was begun before.
     """
 
     worker: type | None = None
+    begun: PrivateRay | None = None
 
     def __init__(self, prepared: Prepared, console: Console) -> None:
         self.prepared = prepared
@@ -317,14 +320,16 @@ class Sweep:
         from engine.orchestration.cluster.connection import connect, disconnect
 
         options = self.options
-        n_trial_seats = options.trials_in_flight
-        if n_trial_seats is None and is_private(options):
-            n_trial_seats = 2 * slots_of_this_machine(options).n_slots
+        n_trial_seats = private_trial_seats(options) if is_private(options) else options.trials_in_flight
         with ExitStack() as written, ExitStack() as ending:  # while the tracking is written Ray ends
             if options.mps:
                 ending.enter_context(mps())
             cluster = connect(
-                options.cluster_address, n_trial_seats=n_trial_seats, log=self._ray_log, n_ahead=self._n_ahead
+                options.cluster_address,
+                n_trial_seats=n_trial_seats,
+                log=self._ray_log,
+                n_ahead=n_ahead(options),
+                begun=self.begun,
             )
             ending.callback(disconnect)
             slots = (
@@ -343,14 +348,6 @@ class Sweep:
                 self._say(note_of_cores_alone(options.slot_request, slots))
             self._say(self._opening(study, n_done, slots))
             self._run_on(study, cluster, slots, n_done=n_done, written=written)
-
-    @property
-    def _n_ahead(self) -> int:
-        """Return how many stage workers are known before Ray is asked, on CPUs."""
-        if not is_private(self.options):
-            return 0
-        slots = slots_of_this_machine(self.options)
-        return slots.n_slots if slots.device == "cpu" else 0
 
     def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int, written: ExitStack) -> None:
         """Start broker, workers, tracking and screen; run the trials; end everything in order."""

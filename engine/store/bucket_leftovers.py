@@ -61,12 +61,15 @@ class Lying:
 
 
 def unfinished(lying: Lying, local: Callable[[float], float]) -> list[Unfinished]:
-    """Return the checkpoints of stages that nobody is at.
+    """Return the checkpoints of stages that nobody is at and that are not finished.
+
+    Of a finished one there may be some if their removal was lost: they are leftovers.
 
     Args:
         lying: what lies in the bucket.
         local: gives a moment of the bucket's clock by this machine's.
     """
+    finished = {listed.name.removeprefix("artifacts/").removesuffix(".json") for listed in lying.artifacts}
     return [
         Unfinished(
             key,
@@ -76,7 +79,7 @@ def unfinished(lying: Lying, local: Callable[[float], float]) -> list[Unfinished
             any(listed.name.endswith(f"/{ABANDONED}") for listed in found),
         )
         for key, found in lying.checkpoints.items()
-        if key not in lying.live
+        if key not in lying.live and key not in finished
     ]
 
 

@@ -43,9 +43,12 @@ def leftovers(root: Path, *, whole: Collection[str], broken: Collection[str], ke
 
 
 def unfinished(root: Path) -> Iterator[Unfinished]:
-    """Yield the checkpoints of stages that nobody is at; they are worth going on from, but no more than that."""
+    """Yield the checkpoints of stages that nobody is at; they are worth going on from, but no more than that.
+
+    Those of a finished stage are leftovers, of one that was killed before it removed them.
+    """
     for folder in _checkpointed(root):
-        if not _is_live(root, folder):
+        if not _is_live(root, folder) and not artifact_folder(root, folder.name).is_dir():
             is_abandoned = (folder / ABANDONED).exists()
             place = str(folder.relative_to(root))
             yield Unfinished(folder.name, place, tree_bytes(folder), _written_at(folder), is_abandoned)

@@ -8,8 +8,10 @@ and who removes it has it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ def processes_ahead(n_workers: int) -> Iterator[None]:
         yield
         return
     folder = Path(tempfile.mkdtemp(prefix="robustune-tickets-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for number in range(n_workers):
         (folder / str(number)).touch()
     path = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), os.environ.get(_PATH))))

@@ -40,6 +40,8 @@ _VARIABLES = {
     "TUNE_GLOBAL_CHECKPOINT_S": "60",
 }
 """What Ray and Tune are to read, unless a person says otherwise."""
+_COMMON: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
+"""How this project's drivers connect."""
 _PREFIXES = ("RAY_", "TUNE_")
 """Beginnings of the names of their variables."""
 _LONGEST = 300
@@ -79,7 +81,12 @@ class Cluster:
 
 
 def connect(
-    address: str | None, *, n_trial_seats: int | None = None, log: Path | None = None, n_ahead: int = 0
+    address: str | None,
+    *,
+    n_trial_seats: int | None = None,
+    log: Path | None = None,
+    n_ahead: int = 0,
+    begun: PrivateRay | None = None,
 ) -> Cluster:
     """Connect to Ray.
 
@@ -88,11 +95,11 @@ def connect(
         n_trial_seats: trials that a private Ray has room for, two a core if None.
         log: the file that gets what Ray has to say, until ``disconnect``; None for the terminal.
         n_ahead: processes of a private Ray that import ahead what stage workers do.
+        begun: the private Ray, where its start was begun before.
 
     Raises:
         InputError: nothing answers at the address, or a private Ray cannot be started.
     """
-    common: dict[str, Any] = {"namespace": BROKER_NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     with ExitStack() as opened:
         opened.enter_context(variables_of_ray())
         import ray
@@ -100,12 +107,12 @@ def connect(
         warnings.filterwarnings("ignore", module="ray")
         if log is not None:
             opened.enter_context(messages_in(log))
-        if address is None:
-            offered: dict[str, float] = {TRIAL_SEAT: n_trial_seats or 2 * (os.cpu_count() or 1)}
-            with processes_ahead(n_ahead):
-                _start_private(offered, common)
+        if address is not None:
+            _join(address)
+        elif begun is not None:
+            begun.wait()
         else:
-            _join(address, common)
+            _start_private(n_trial_seats or 2 * (os.cpu_count() or 1), n_ahead)
         _connected.push(opened.pop_all())
     catch_signals()
     resources = ray.cluster_resources()
@@ -133,7 +140,47 @@ def variables_of_ray() -> Iterator[None]:
         os.environ.update(before)
 
 
-def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
+class PrivateRay:
+    """A Ray of our own whose start is begun beside what comes before it is needed: checks take as long as it does.
+
+    It ends with the process that has begun it, whether anybody has waited for it or not.
+
+    Args:
+        n_trial_seats: trials that it has room for.
+        n_ahead: its processes that import ahead what stage workers do.
+    """
+
+    def __init__(self, n_trial_seats: int, n_ahead: int) -> None:
+        self._arguments = n_trial_seats, n_ahead
+        self._error: BaseException | None = None
+        self._is_done = threading.Event()
+        _connected.enter_context(variables_of_ray())
+        # Linux ends Ray's processes with the thread that has started them, so that it must stay.
+        threading.Thread(target=self._run, name="private-ray", daemon=True).start()
+
+    def wait(self) -> None:
+        """Return once it is up.
+
+        Raises:
+            InputError: it cannot be started.
+        """
+        self._is_done.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        from engine.orchestration.cluster.ray_internals import messages_in
+
+        try:
+            with messages_in(None):
+                _start_private(*self._arguments)
+        except BaseException as error:  # it is told to who waits, if anybody does
+            self._error = error
+        self._is_done.set()
+        threading.Event().wait()
+
+
+def _start_private(n_trial_seats: int, n_ahead: int = 0) -> None:
     """Start a Ray of our own, on the loopback alone.
 
     Raises:
@@ -143,9 +190,16 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
 
     from engine.orchestration.cluster.ray_internals import in_their_own_group, keeping_signals, on_loopback
 
+    offered: dict[str, float] = {TRIAL_SEAT: n_trial_seats}
     try:
-        with on_loopback(), in_their_own_group(), keeping_signals(), children_without_terminal():
-            ray.init(address="local", resources=resources, include_dashboard=False, **common)
+        with (
+            on_loopback(),
+            in_their_own_group(),
+            keeping_signals(),
+            children_without_terminal(),
+            processes_ahead(n_ahead),
+        ):
+            ray.init(address="local", resources=offered, include_dashboard=False, **_COMMON)
     except Exception as error:  # OSError and ValueError of the folder, RuntimeError and more of its processes
         with suppress(Exception):
             ray.shutdown()  # what had been started
@@ -153,7 +207,7 @@ def _start_private(resources: dict[str, float], common: dict[str, Any]) -> None:
         raise InputError(f"Ray cannot be started on this machine: {why_not_started(error, folder)}") from error
 
 
-def _join(address: str, common: dict[str, Any]) -> None:
+def _join(address: str) -> None:
     """Join a running cluster.
 
     Raises:
@@ -173,7 +227,7 @@ def _join(address: str, common: dict[str, Any]) -> None:
         else:
             ray_internals.use_token()
         with ray_internals.keeping_signals():
-            ray.init(address=address, **common)
+            ray.init(address=address, **_COMMON)
     except ray_internals.NotAdmittedError:
         raise InputError(f"the Ray cluster at {hide_credentials(address)!r} {_wanted_token()}") from None
     except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and more

@@ -190,15 +190,19 @@ def trials_managed_by(manager: TrialsHere) -> Iterator[None]:
 
 
 @contextmanager
-def messages_in(file: Path) -> Iterator[None]:
+def messages_in(file: Path | None) -> Iterator[None]:
     """Have what Ray tells the driver (lost nodes, dead workers, its log) go to a file, and not through the terminal.
+
+    Without a file nothing is kept.
 
     Ray prints what its cluster pushes to a driver, whatever is said of logs, by a function of its own.
     """
     from ray._private import worker
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(file, delay=True)
+    handler: logging.Handler = logging.NullHandler()
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(file, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     log = logging.getLogger("ray")
     before = worker.print_to_stdstream, log.handlers, log.propagate

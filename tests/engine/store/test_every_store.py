@@ -231,6 +231,17 @@ def test_a_stage_that_nobody_wants_is_said_to_be_so(store):
     assert store.latest_checkpoint(A)[1]["epoch"] == 1
 
 
+def test_what_a_finished_stage_has_left_of_its_checkpoints_is_a_leftover(store):
+    publish(store, A)
+    checkpoint(store, 1)  # as if who was to remove it had been killed, or the service been away
+    store.latest_checkpoint(A)  # it is there
+    assert list(store.unfinished()) == []
+    (name,) = clean(store, 10**9).leftovers
+    assert (name.partition("/")[0], name.rpartition("/")[2]) == ("checkpoints", A)
+    assert store.latest_checkpoint(A) is None
+    assert store.find(A) is not None
+
+
 def test_one_of_two_gets_a_stage_and_the_other_sees_who(store):
     other = open_store(store.address)
     lease = store.stage_lease(A, {"pretrain": B})

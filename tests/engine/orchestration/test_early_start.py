@@ -1,0 +1,81 @@
+"""A private Ray that is begun before the input is checked: when it is, and that nothing of it stays."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil  # Ray brings it along
+import pytest
+
+from engine.orchestration.cluster import connection
+from engine.orchestration.early_start import begin_private_ray
+from engine.orchestration.options import SweepOptions
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def begun(monkeypatch) -> list[tuple[int, int]]:
+    """Return the trial seats and workers of every Ray that is begun; none is."""
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(connection, "PrivateRay", lambda seats, workers: found.append((seats, workers)))
+    return found
+
+
+def test_it_is_begun_for_the_first_study_of_a_folder(begun, tmp_path) -> None:
+    begin_private_ray(SweepOptions(home=tmp_path / "new", slots=1, gpus_per_slot=0.0))
+    assert begun == [(2, 1)]
+    begin_private_ray(SweepOptions(home=tmp_path / "new", slots=1, gpus_per_slot=0.0, trials_in_flight=5))
+    assert begun[1:] == [(5, 1)]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"dry_run": True},
+        {"list": "spaces"},
+        {"ray_address": "127.0.0.1:1"},
+        {"storage": "sqlite:////tmp/elsewhere.db"},
+        {"slots": 10_000},
+        {"n_trials": -1},
+    ],
+    ids=str,
+)
+def test_it_is_not_begun_where_it_may_not_be_needed(begun, tmp_path, asked) -> None:
+    begin_private_ray(SweepOptions(home=tmp_path, gpus_per_slot=0.0, **asked))
+    assert begun == []
+
+
+def test_it_is_not_begun_where_there_are_studies(begun, tmp_path) -> None:
+    (tmp_path / "optuna.db").touch()
+    begin_private_ray(SweepOptions(home=tmp_path, gpus_per_slot=0.0))
+    assert begun == []
+
+
+@pytest.mark.slow
+def test_nothing_of_it_stays_where_the_input_is_wrong(tmp_path) -> None:
+    command = [sys.executable, "-m", "pipelines.sweep", "--home", "home", "--set", "model.name=resnet-8"]
+    command += ["finetune.layers=no-such-layer", "--gpus-per-slot", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    seen: dict[int, psutil.Process] = {}
+    while running.poll() is None:
+        try:
+            seen |= {child.pid: child for child in psutil.Process(running.pid).children(recursive=True)}
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.02)
+    said, error = running.communicate()
+    assert running.returncode == 2
+    assert said == ""
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+    assert seen, "Ray was begun"
+    _, alive = psutil.wait_procs(list(seen.values()), timeout=30)
+    assert alive == []
+    assert not list((tmp_path / "home").rglob("*.log"))

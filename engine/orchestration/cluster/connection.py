@@ -188,13 +188,19 @@ def _start_private(n_trial_seats: int, n_ahead: int = 0) -> None:
     """
     import ray
 
-    from engine.orchestration.cluster.ray_internals import in_their_own_group, keeping_signals, on_loopback
+    from engine.orchestration.cluster.ray_internals import (
+        in_their_own_group,
+        keeping_signals,
+        on_loopback,
+        without_observers,
+    )
 
     offered: dict[str, float] = {TRIAL_SEAT: n_trial_seats}
     try:
         with (
             on_loopback(),
             in_their_own_group(),
+            without_observers(),
             keeping_signals(),
             children_without_terminal(),
             processes_ahead(n_ahead),

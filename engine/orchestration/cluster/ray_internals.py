@@ -82,6 +82,32 @@ def in_their_own_group() -> Iterator[None]:
         process.__init__ = before  # type: ignore[method-assign]
 
 
+@contextmanager
+def without_observers() -> Iterator[None]:
+    """Have the Ray that is started go without what only watches it: autoscaler, log monitor, the dashboard's server.
+
+    Nobody asks a sweep's own Ray for these. Each is a process of Python's, and ``ray.init`` waits for the last one for
+    a second. Of what every node has in any case, the agent, the port is any that is free: at the usual one, which
+    another Ray of this machine may have, it would try for four seconds to listen, and Ray wait for it.
+    """
+    from ray._private.node import Node
+
+    names = ("start_monitor", "start_log_monitor", "start_api_server", "start_raylet")
+    before: dict[str, Any] = {name: getattr(Node, name) for name in names}
+
+    def start_raylet(node: Any, *arguments: Any, **named: Any) -> None:
+        node._ray_params.dashboard_agent_listen_port = 0
+        before["start_raylet"](node, *arguments, **named)
+
+    for name in names:
+        setattr(Node, name, start_raylet if name == "start_raylet" else lambda node, **named: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
+
+
 class NotAdmittedError(Exception):
     """A cluster's head node answers, and asks for another token than it is given; the message says which."""
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,14 @@ from engine.orchestration.cluster.connection import connect
 ROOT = Path(__file__).parents[4]
 
 
-def listening(processes) -> dict[str, list[str]]:
-    """Return the addresses that processes listen on, by process."""
+def listening(processes) -> dict[str, list[Any]]:
+    """Return the addresses and ports that processes listen on, by process."""
     import psutil  # Ray brings it along
 
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Any]] = {}
     for process in processes:
         try:
-            addresses = [c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+            addresses = [c.laddr for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
         except psutil.NoSuchProcess:
             continue
         found[f"{process.pid} {process.name()}"] = addresses
@@ -52,9 +53,26 @@ def test_nothing_of_a_private_ray_listens_beyond_this_machine(pool) -> None:
     found = listening([this, *this.children(recursive=True)])
     names = " ".join(found)
     assert all(name in names for name in ("gcs_server", "raylet", "Broker"))
-    addresses = [(name, address) for name, own in found.items() for address in own]
+    addresses = [(name, address.ip) for name, own in found.items() for address in own]
     assert len(addresses) >= 5, "they do listen"
     assert [(name, address) for name, address in addresses if not is_loopback(address)] == []
+
+
+def test_a_private_ray_has_nothing_that_only_watches_it_and_no_fixed_port(ray_session) -> None:
+    """The contract with Ray: what is left out is started by the methods that are put out of action."""
+    import psutil
+    from ray._private.node import Node
+    from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT as USUAL
+
+    processes = psutil.Process(os.getpid()).children(recursive=True)
+    commands = [" ".join(process.cmdline()) for process in processes]
+    assert any("raylet" in command for command in commands)
+    left_out = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
+    assert [command for command in commands if any(name in command for name in left_out)] == []
+    ports = {address.port for addresses in listening(processes).values() for address in addresses}
+    assert ports
+    assert USUAL not in ports
+    assert Node.start_api_server.__module__ == Node.__module__, "another Ray that this process starts has them"
 
 
 def test_a_cluster_that_is_joined_later_is_not_kept_to_this_machine(ray_session) -> None:

@@ -30,14 +30,11 @@ def main(options: SweepOptions) -> int:
 
         print_lists(console, options)
         return 0
-    begun = None
-    if __name__ == "__main__":  # who calls this function goes on living, and Ray with it, if the input is wrong
-        from engine.orchestration.early_start import begin_private_ray
-
-        begun = begin_private_ray(options)
-    from engine.orchestration.preparation import prepare
+    from engine.orchestration.preparation import begin_private_ray, prepare
     from engine.orchestration.sweep import Sweep
 
+    # Who only calls this function goes on living, and so would Ray, if the input is wrong.
+    begun = begin_private_ray(options) if __name__ == "__main__" else None
     prepared = prepare(options)
     if options.dry_run:
         from engine.orchestration.dry_run import print_dry_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -46,6 +46,9 @@ from engine.stages.numerics import Numerics
 from engine.stages.plan_evaluation import plan_evaluation
 from engine.store import Store, open_store
 from engine.training import recipe_settings
+
+if TYPE_CHECKING:
+    from engine.orchestration.cluster.connection import PrivateRay
 
 _MAX_PLANS = 256
 
@@ -343,3 +346,40 @@ def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
         asked = [variables.source_of(options, name) for name in ("slots", "cpus_per_slot", "gpus_per_slot")]
         said = " and ".join(name for name in asked if name)
         raise InputError(f"{error} (as {said} of the environment asks)" if said else str(error)) from None
+
+
+def begin_private_ray(options: SweepOptions) -> PrivateRay | None:
+    """Begin to start the Ray that a sweep's command is going to need, on CPUs, if its input is right.
+
+    That takes as long as the checks do. Nothing of it is seen or left where they refuse the input: Ray's processes end
+    with the command's.
+
+    A study that is there may have nothing left to run, or be another driver's, so that Ray is begun for the first one
+    in a folder alone.
+    """
+    begins_here = options.storage is None and not (options.home / "optuna.db").exists()
+    if options.dry_run or options.list is not None or not is_private(options) or not begins_here:
+        return None
+    try:
+        options.check_values()
+        n_workers = n_ahead(options)
+    except InputError:  # said by the checks
+        return None
+    if not n_workers:
+        return None
+    from engine.orchestration.cluster.connection import PrivateRay
+
+    return PrivateRay(private_trial_seats(options), n_workers)
+
+
+def private_trial_seats(options: SweepOptions) -> int:
+    """Return how many trials a private Ray has room for."""
+    return options.trials_in_flight or 2 * slots_of_this_machine(options).n_slots
+
+
+def n_ahead(options: SweepOptions) -> int:
+    """Return how many stage workers are known before Ray is asked: those of a private one, on CPUs."""
+    if not is_private(options):
+        return 0
+    slots = slots_of_this_machine(options)
+    return slots.n_slots if slots.device == "cpu" else 0

@@ -19,11 +19,18 @@ from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.mps import described, mps
 from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone, plan_cluster_slots
 from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
-from engine.orchestration.early_start import n_ahead, private_trial_seats
 from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
 from engine.orchestration.options import SweepOptions, as_params, sweep_command
-from engine.orchestration.preparation import Prepared, is_private, opening_notes, prepare, slots_of_this_machine
+from engine.orchestration.preparation import (
+    Prepared,
+    is_private,
+    n_ahead,
+    opening_notes,
+    prepare,
+    private_trial_seats,
+    slots_of_this_machine,
+)
 from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.driver_lease import DriverLease, is_driven
 from engine.orchestration.search.remaining_trials import remaining_trials

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.chaos.processes import descendants, wait_until_gone
@@ -115,8 +116,12 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:
     assert len(states(home)) == N_TRIALS
 
 
-def test_sigterm_before_ray_is_up_ends_a_sweep_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_first", [True, False], ids=["beside the checks", "after them"])
+def test_sigterm_before_ray_is_up_ends_a_sweep_and_leaves_nothing(tmp_path: Path, is_first: bool) -> None:
     home, output = tmp_path / "home", tmp_path / "output.txt"
+    if not is_first:  # of a folder that has studies Ray is started after the checks
+        home.mkdir()
+        optuna.create_study(storage=f"sqlite:///{home / 'optuna.db'}", study_name="another")
     with started(command(home), output, start_new_session=True) as driver:
         wait_for(lambda: any("gcs_server" in process.title for process in descendants(driver.pid)), "the first of Ray")
         below = list(descendants(driver.pid))
@@ -124,7 +129,7 @@ def test_sigterm_before_ray_is_up_ends_a_sweep_and_leaves_nothing(tmp_path: Path
         assert driver.wait(60) == 130, output.read_text()
     assert "Traceback" not in output.read_text(), output.read_text()
     assert wait_until_gone(below, 20) == []
-    assert not {"RUNNING", "WAITING"} & set(states(home))
+    assert not {"RUNNING", "WAITING"} & set(states_or_none(home))
 
 
 def test_a_terminal_that_closes_ends_a_sweep_as_ctrl_c_does(tmp_path: Path) -> None:

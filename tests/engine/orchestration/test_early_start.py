@@ -10,8 +10,8 @@ import psutil  # Ray brings it along
 import pytest
 
 from engine.orchestration.cluster import connection
-from engine.orchestration.early_start import begin_private_ray
 from engine.orchestration.options import SweepOptions
+from engine.orchestration.preparation import begin_private_ray
 
 ROOT = Path(__file__).parents[3]
 

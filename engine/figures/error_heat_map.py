@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from engine.figures.lettering import title_lines
+from engine.figures.lettering import font, title_lines
 from engine.figures.panels import LINE_IN, Rows, Template, ceiling
 
 _DPI = 90
@@ -68,18 +67,12 @@ def _heat_map_template(
 
 def _write_numbers(image: Image.Image, axis: Any, values: np.ndarray, top: float) -> None:
     """Write the numbers into the cells: by Pillow, which takes a twentieth of the time that matplotlib's texts take."""
-    drawing, font = ImageDraw.Draw(image), _font()
+    drawing, letters = ImageDraw.Draw(image), font(7, _DPI)
     for (y, x), value in np.ndenumerate(values):
         if not np.isnan(value):
             across, up = axis.transData.transform((x, y))
             colour = "black" if value > 0.6 * top else "white"
-            drawing.text((across, image.height - up), f"{100 * value:.1f}", fill=colour, font=font, anchor="mm")
-
-
-@lru_cache(maxsize=1)
-def _font() -> ImageFont.FreeTypeFont:
-    """Return the figure's own font, in 7 points."""
-    return ImageFont.truetype(findfont(FontProperties()), 7 * _DPI / 72)
+            drawing.text((across, image.height - up), f"{100 * value:.1f}", fill=colour, font=letters, anchor="mm")
 
 
 def _heat_map_width(names: Sequence[str], severities: Sequence[int]) -> float:

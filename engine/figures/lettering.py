@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # slow to import, and only who draws needs it
+    from PIL.ImageFont import FreeTypeFont
 
 LETTERS_PER_INCH = 12.5
 """Of a title in 9 points: mean letters, with some room for wide ones."""
@@ -30,6 +32,15 @@ def title_lines(title: str, width: float) -> list[str]:
 def give_title(figure: Figure, title: str) -> None:
     """Give a figure its title, in as many lines as its width takes."""
     figure.suptitle("\n".join(title_lines(title, figure.get_figwidth())), fontsize=9)
+
+
+@lru_cache(maxsize=4)
+def font(points: float, dpi: float) -> FreeTypeFont:
+    """Return the font of figures, for what Pillow writes into them."""
+    from matplotlib.font_manager import FontProperties, findfont
+    from PIL import ImageFont
+
+    return ImageFont.truetype(findfont(FontProperties()), points * dpi / 72)
 
 
 def as_written(figure: Figure) -> None:

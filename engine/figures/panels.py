@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from engine.figures.lettering import as_written
+from engine.figures.lettering import as_written, font
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 LINE_IN = 0.17
 """Height in inches of a line of a title."""
+TITLE_IN = 0.08
+"""Inches above a title."""
+TITLE_POINTS = 9
+TITLE_SPACING = 1.25
+"""A title's lines, in heights of its letters."""
 CEILINGS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """Where the scale of errors may end: a few, so that figures can be drawn from templates."""
 HEADROOM = 1.2
@@ -46,8 +51,17 @@ class Template:
             artist.axes.draw_artist(artist)
         for cover in self._covers:
             self._canvas.restore_region(cover)
-        self._figure.draw_artist(hang_title(self._figure, title))
-        return as_image(self._canvas)
+        image = as_image(self._canvas)
+        _write_title(image, title, self._figure.dpi)
+        return image
+
+
+def _write_title(image: Image.Image, lines: Sequence[str], dpi: float) -> None:
+    """Write what ``hang_title`` would: by Pillow, which takes a twentieth of the time that matplotlib's texts take."""
+    drawing, letters = ImageDraw.Draw(image), font(TITLE_POINTS, dpi)
+    for number, line in enumerate(lines):
+        place = image.width / 2, TITLE_IN * dpi + number * TITLE_SPACING * TITLE_POINTS / 72 * dpi
+        drawing.text(place, line, fill="black", font=letters, anchor="ma")
 
 
 def ceiling(error: float) -> float:
@@ -69,8 +83,9 @@ def as_image(canvas: FigureCanvasAgg) -> Image.Image:
 
 def hang_title(figure: Figure, lines: Sequence[str]) -> Any:
     """Give a figure a title of some lines, hanging from its upper edge, and return it."""
-    y = 1 - 0.08 / figure.get_figheight()
-    return figure.suptitle("\n".join(lines), fontsize=9, y=y, va="top", linespacing=1.25, parse_math=False)
+    y = 1 - TITLE_IN / figure.get_figheight()
+    text = "\n".join(lines)
+    return figure.suptitle(text, fontsize=TITLE_POINTS, y=y, va="top", linespacing=TITLE_SPACING, parse_math=False)
 
 
 def panels_width(n_panels: int) -> float:

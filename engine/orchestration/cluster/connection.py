@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import signal
 import socket
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,6 +33,8 @@ _ACCEPT_S = 4.0
 """How long a cluster's port may take to accept a connection."""
 _ANSWER_S = 10.0
 """How long what listens there may then take to answer as Ray does; a head node whose cores are busy takes seconds."""
+_END_S = 1.0
+"""How long a private Ray that nobody wants any more may go on being started."""
 _TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """The variables by which Ray finds a token, before it looks at its usual place."""
 _VARIABLES = {
@@ -112,7 +117,7 @@ def connect(
         elif begun is not None:
             begun.wait()
         else:
-            _start_private(n_trial_seats or 2 * (os.cpu_count() or 1), n_ahead)
+            _start_private(n_trial_seats or 2 * (os.cpu_count() or 1), n_ahead, groups=[])
         _connected.push(opened.pop_all())
     catch_signals()
     resources = ray.cluster_resources()
@@ -143,7 +148,7 @@ def variables_of_ray() -> Iterator[None]:
 class PrivateRay:
     """A Ray of our own whose start is begun beside what comes before it is needed: checks take as long as it does.
 
-    It ends with the process that has begun it, whether anybody has waited for it or not.
+    It ends with the process that has begun it, at once if nobody has waited for it.
 
     Args:
         n_trial_seats: trials that it has room for.
@@ -153,7 +158,9 @@ class PrivateRay:
     def __init__(self, n_trial_seats: int, n_ahead: int) -> None:
         self._arguments = n_trial_seats, n_ahead
         self._error: BaseException | None = None
+        self._groups: list[int] = []
         self._is_done = threading.Event()
+        atexit.register(self._end)
         _connected.enter_context(variables_of_ray())
         # Linux ends Ray's processes with the thread that has started them, so that it must stay.
         threading.Thread(target=self._run, name="private-ray", daemon=True).start()
@@ -165,6 +172,7 @@ class PrivateRay:
             InputError: it cannot be started.
         """
         self._is_done.wait()
+        atexit.unregister(self._end)
         if self._error is not None:
             raise self._error
 
@@ -173,15 +181,32 @@ class PrivateRay:
 
         try:
             with messages_in(None):
-                _start_private(*self._arguments)
+                _start_private(*self._arguments, groups=self._groups)
         except BaseException as error:  # it is told to who waits, if anybody does
             self._error = error
         self._is_done.set()
         threading.Event().wait()
 
+    def _end(self) -> None:
+        """End what was started so far, and what is being started: some of it would notice late that it is alone."""
+        end = time.monotonic() + _END_S
+        while True:
+            is_done = self._is_done.is_set()
+            for group in self._groups:
+                with suppress(OSError):
+                    os.killpg(group, signal.SIGKILL)
+            if is_done or time.monotonic() > end:
+                return
+            self._is_done.wait(0.02)
 
-def _start_private(n_trial_seats: int, n_ahead: int = 0) -> None:
+
+def _start_private(n_trial_seats: int, n_ahead: int, groups: list[int]) -> None:
     """Start a Ray of our own, on the loopback alone.
+
+    Args:
+        n_trial_seats: trials that it has room for.
+        n_ahead: its processes that import ahead what stage workers do.
+        groups: the groups of its processes are added to it.
 
     Raises:
         InputError: the machine does not let it start: its temporary folder is full, say, or it has too much to do.
@@ -199,7 +224,7 @@ def _start_private(n_trial_seats: int, n_ahead: int = 0) -> None:
     try:
         with (
             on_loopback(),
-            in_their_own_group(),
+            in_their_own_group(groups),
             without_observers(),
             keeping_signals(),
             children_without_terminal(),

@@ -61,8 +61,10 @@ def on_loopback() -> Iterator[None]:
 
 
 @contextmanager
-def in_their_own_group() -> Iterator[None]:
+def in_their_own_group(groups: list[int]) -> Iterator[None]:
     """Have the processes of the Ray that is started hear no signal that is sent to this process's group.
+
+    The groups that they are put into, with what they start themselves, are added to a list as soon as they are there.
 
     Whoever tells a group to end (``timeout``, a batch system, a closing shell) would otherwise end Ray below the
     driver, which needs it to end in order; the processes end with the driver in any case.
@@ -74,6 +76,7 @@ def in_their_own_group() -> Iterator[None]:
 
     def start(self: Any, *arguments: Any, **named: Any) -> None:
         before(self, *arguments, process_group=0, **named)
+        groups.append(self.pid)
 
     process.__init__ = start  # type: ignore[method-assign]
     try:

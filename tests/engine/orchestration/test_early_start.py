@@ -57,8 +57,8 @@ def test_it_is_not_begun_where_there_are_studies(begun, tmp_path) -> None:
 
 @pytest.mark.slow
 def test_nothing_of_it_stays_where_the_input_is_wrong(tmp_path) -> None:
-    command = [sys.executable, "-m", "pipelines.sweep", "--home", "home", "--set", "model.name=resnet-8"]
-    command += ["finetune.layers=no-such-layer", "--gpus-per-slot", "0"]
+    command = [sys.executable, "-m", "pipelines.sweep", "--home", "home", "--gpus-per-slot", "0"]
+    command += ["--baseline", "arm:no-such-arm"]  # it is among the last that is checked
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"}
     running = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -53,13 +53,14 @@ def test_what_ray_starts_can_be_put_into_a_group_of_its_own() -> None:
     process = getattr(services, "ConsolePopen", None)
     assert process is not None, changed("services.ConsolePopen")
     assert "ConsolePopen(" in inspect.getsource(services.start_ray_process), changed("services.start_ray_process")
-    groups = []
-    for context in (in_their_own_group(), contextlib.nullcontext()):
+    found, groups = [], []
+    for context in (in_their_own_group(groups), contextlib.nullcontext()):
         with context, process(["sleep", "9"]) as started:
-            groups.append((os.getpgid(started.pid), started.pid))
+            found.append((os.getpgid(started.pid), started.pid))
             started.kill()
-    assert groups[0][0] == groups[0][1]
-    assert groups[1][0] == os.getpgid(0)
+    assert found[0][0] == found[0][1]
+    assert groups == [found[0][1]]
+    assert found[1][0] == os.getpgid(0)
 
 
 def test_ray_s_handler_of_sigterm_can_be_left_out() -> None:

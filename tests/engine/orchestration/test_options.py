@@ -360,3 +360,8 @@ def test_another_wait_is_refused(given) -> None:
 def test_on_the_command_line_too(capsys, tmp_path: Path) -> None:
     assert "--wait takes one number of seconds ≥ 0, got 1.0 2.0" in refused(capsys, tmp_path, "--wait", "1", "2")
     assert command_line(["--home", str(tmp_path / "home"), "--wait", "--dry-run"]) == 0
+
+
+def test_a_bound_in_the_environment_that_is_no_number_is_refused(capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("ROBUSTUNE_SETS_GB", "some")
+    assert "ROBUSTUNE_SETS_GB must be a number of gigabytes of at least 0, got 'some'" in refused(capsys, tmp_path)

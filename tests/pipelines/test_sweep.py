@@ -1,6 +1,7 @@
 """The main job as a person runs it: processes, files, servers."""
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -30,6 +31,7 @@ from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE
 
 ROOT = Path(__file__).parents[2]
+ALONG = dataclasses.replace(SPACE, base=SPACE.base.with_settings({"evaluate.sequences": ["translate"]}))
 N_TRIALS = 8
 N_GROUPS = 4
 """Two arms, the proposals, the winner."""
@@ -38,7 +40,7 @@ N_GROUPS = 4
 def command(home: Path, *arguments: str) -> list[str]:
     space = home / "space.json"
     space.parent.mkdir(exist_ok=True)
-    space.write_text(json.dumps(SPACE.to_json()))
+    space.write_text(json.dumps(ALONG.to_json()))
     always = ["--space", str(space), "--home", str(home), "--study", "tiny", "--n-trials", str(N_TRIALS)]
     return [sys.executable, "-m", "pipelines.sweep", *always, *arguments]
 
@@ -86,6 +88,8 @@ def test_a_sweep_prints_the_question_its_answer_and_where_to_look(finished) -> N
     assert re.match(r"private Ray on this machine: 1 node, \d+ cores?, \d+ GPUs?\n", output)
     assert "study tiny: 8 trials (4 of the arms, 2 proposed by tpe, 2 to compute the best again)" in output
     for text in ("push-pull − plain", "winner − plain", "best proposal: trial", "of the work)"):
+        assert text in output
+    for text in ("and along 1 perturbation sequence (translate)", "Flip probability in %", "no mFR: "):
         assert text in output
     assert f"mlflow ui --backend-store-uri sqlite:///{home}/mlflow.db" in output
     assert f"optuna-dashboard sqlite:///{home}/optuna.db" in output
@@ -142,7 +146,9 @@ def test_mlflow_has_one_finished_run_a_trial_below_its_group_below_the_sweep(fin
     assert all(
         run.data.metrics["score/mCE"] == pytest.approx(2 * run.data.metrics["test/mean_corrupted"]) for run in complete
     )
-    assert all("objective" in run.data.metrics and "severity/contrast/5" in run.data.metrics for run in complete)
+    known = {"objective", "severity/contrast/5", "score/FP", "score/T5D", "score/FP/translate"}
+    assert all(known <= set(run.data.metrics) for run in complete)
+    assert {"score/FP", "std/score/FP"} <= set(groups["group/arm/plain"].data.metrics)
 
 
 def test_a_trial_of_the_sweep_computed_again_alone_gives_the_same_errors(finished, tmp_path: Path) -> None:
@@ -154,7 +160,7 @@ def test_a_trial_of_the_sweep_computed_again_alone_gives_the_same_errors(finishe
     home, _ = finished
     trial = next(t for t in load_results("tiny", home=home).trials if t.slot == "arm/push-pull/1")
     store, device = Store(tmp_path), torch.device("cpu")
-    config = SPACE.config(trial.settings, seed=trial.seed)
+    config = ALONG.config(trial.settings, seed=trial.seed)
     info, _ = prepare_data(config.data, store)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

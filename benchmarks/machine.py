@@ -8,9 +8,12 @@ import platform
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from engine.data.machine_sets import BOUND, DEFAULT_GB
+from engine.machine_cache import FOLDER
 
 _SAMPLE_S = 1.0
 
@@ -21,6 +24,27 @@ for _name, _value in (  # what the command line sets, before Ray is imported
     ("RAY_USAGE_STATS_ENABLED", "0"),
 ):
     os.environ.setdefault(_name, _value)
+
+
+@contextmanager
+def own_sets(folder: Path, *, kept: bool = True) -> Iterator[None]:
+    """Have what is computed meanwhile find no sets that others have made on this machine, or keep none at all.
+
+    Args:
+        folder: where the sets that are made lie; it is removed by who has made it.
+        kept: whether any are.
+    """
+    wanted = {FOLDER: str(folder), BOUND: str(DEFAULT_GB if kept else 0)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ |= wanted
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def describe_machine() -> str:

@@ -2,7 +2,8 @@
 
 The grid is which × fraction × distortion × pairing of selective fine-tuning, 48 configurations of one pretraining and
 eight rankings, on digits. The alternative, in the same run, is Ray Tune with a function that computes its whole trial,
-as many at once as there are slots, worker processes reused. The ideal follows from the recorded times of the stages:
+as many at once as there are slots, worker processes reused, and each makes the corrupted images that it is tested on,
+which the engine's workers make once for all. The ideal follows from the recorded times of the stages:
 the work of the distinct ones over that of all trials; how near two or more slots can come to it is bounded by the
 longest chain, which is shown too. Both sides are shown with and without what they take around no work (the sweep once
 more over its full store; a function that only reports), and the trials' errors are compared: they must be the same.
@@ -37,7 +38,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle thread
 import torch
 from rich.console import Console
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, own_sets
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.sweep import Sweep
@@ -66,10 +67,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="robustune-sharing-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         shared = prepare_sweep(space, home, "shared", options.slots)
-        ours_s, results = run_sweep(shared)
-        empty_s, _ = run_sweep(prepare_sweep(space, home, "again", options.slots))
-        plain_s, records = run_plain(shared, options.slots, home, empty=False)
-        plain_empty_s, _ = run_plain(shared, options.slots, home, empty=True)
+        with own_sets(home / "cache"):
+            ours_s, results = run_sweep(shared)
+            empty_s, _ = run_sweep(prepare_sweep(space, home, "again", options.slots))
+        with own_sets(home / "cache", kept=False):
+            plain_s, records = run_plain(shared, options.slots, home, empty=False)
+            plain_empty_s, _ = run_plain(shared, options.slots, home, empty=True)
         compare_errors(results, {record["name"]: record["errors"] for record in records})
         work = recorded_work(shared, options.slots)
     print(describe_machine())

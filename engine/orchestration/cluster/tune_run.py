@@ -46,11 +46,16 @@ class TrialHandler(Protocol):
 
 
 class StudySearcher(Searcher):
-    """A searcher whose trials come from the handler; the study on disk is its state, so it saves nothing."""
+    """A searcher whose trials come from the handler; the study on disk is its state, so it saves nothing.
+
+    By its first trial Tune handles Ctrl-C, and says so where nobody looks: from then on the handler hears of it first.
+    (A callback of Tune's could do that, but of whoever has one Tune imports MLflow, comet and wandb to count them.)
+    """
 
     def __init__(self, handler: TrialHandler) -> None:
         super().__init__()
         self._handler = handler
+        self._hears_of_stops = False
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict, **spec: Any) -> bool:
         """Accept that there is no metric for Tune to know: the study compares."""
@@ -61,6 +66,9 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or that there are no more."""
+        if not self._hears_of_stops:
+            self._hears_of_stops = True
+            say_first(self._handler.on_stop)
         config = self._handler.next_trial(trial_id)
         if config is None and self._handler.finished:
             return Searcher.FINISHED
@@ -94,20 +102,6 @@ class PruningScheduler(FIFOScheduler):
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
 
-class StopNoted(tune.Callback):
-    """What passes on that Tune is told to stop: Tune itself says so where nobody looks."""
-
-    def __init__(self, handler: TrialHandler) -> None:
-        self._handler = handler
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def setup(self, *_: Any, **__: Any) -> None:
-        """Have Ctrl-C, which Tune handles by now, be heard of first."""
-        say_first(self._handler.on_stop)
-
-
 def run_trials(handler: TrialHandler, *, n_trials: int, folder: Path, name: str) -> None:
     """Run trials until the handler has none left.
 
@@ -130,7 +124,6 @@ def run_trials(handler: TrialHandler, *, n_trials: int, folder: Path, name: str)
             name=name,
             storage_path=str(folder.absolute()),
             verbose=0,
-            callbacks=[StopNoted(handler)],
             failure_config=tune.FailureConfig(max_failures=MAX_FAULTS),
         ),
     )

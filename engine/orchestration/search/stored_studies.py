@@ -207,19 +207,20 @@ def _load(storage: str, name: str) -> optuna.Study:
         raise _refusal(storage, error) from error
 
 
-def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None) -> Results:
+def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None, space: Space | None = None) -> Results:
     """Return what an open study of a sweep says.
 
     Args:
         study: that a sweep made.
         trials: its ended ones, where somebody has them; None to read them.
+        space: its own, where somebody has it; None to read it.
     """
     objectives = objectives_of(study)
     ended = list(study.get_trials(deepcopy=False, states=ENDED) if trials is None else trials)
     experiment = study.user_attrs.get(OfStudy.EXPERIMENT, "")
     return Results(
         study.study_name,
-        _space_of(study),
+        recorded_space(study) if space is None else space,
         tuple(_result(trial, objectives) for trial in without_retried(ended)),
         experiment,
         objectives,
@@ -227,7 +228,7 @@ def results_of(study: optuna.Study, trials: Iterable[FrozenTrial] | None = None)
     )
 
 
-def _space_of(study: optuna.Study) -> Space:
+def recorded_space(study: optuna.Study) -> Space:
     """Return the space that a study was begun with.
 
     Raises:

@@ -25,7 +25,13 @@ from engine.orchestration.search.pruner_kinds import PRUNERS
 from engine.orchestration.search.pruners import PrunerChoice, make_pruner, yes_or_no
 from engine.orchestration.search.repeats import Identities, Repeats
 from engine.orchestration.search.sampler_study import MEMORY
-from engine.orchestration.search.stored_studies import is_result, objectives_of, results_of, without_retried
+from engine.orchestration.search.stored_studies import (
+    is_result,
+    objectives_of,
+    recorded_space,
+    results_of,
+    without_retried,
+)
 from engine.orchestration.search.study_trials import ENDED, StudyTrials
 from engine.orchestration.search.user_faults import stops_in_order
 from engine.redaction import hide_credentials
@@ -34,6 +40,7 @@ from engine.report.results import Results
 from engine.report.trial_results import CORRUPTED
 from engine.result_names import OfStudy, OfTrial
 from engine.settings import TrialConfig
+from engine.spaces import Space
 
 WARM_UP_EPOCHS = 2
 """Epochs of its own that a trial runs before it can be pruned (where no rung says when)."""
@@ -95,6 +102,7 @@ class SweepStudy:
             raise InputError(f"several objectives cannot be pruned on: the pruner must be 'none', got {pruner.name!r}")
         identities = Identities(planned.space, resolve)
         self._study = study
+        self._recorded_space: Space | None = None
         self._check_steps("cells" if self._pruner.by_cells else "epochs")
         self._trials = StudyTrials(self._study, self._pruner.optuna, self._patience)
         self._live: dict[int, PlannedTrial] = {}
@@ -296,7 +304,9 @@ class SweepStudy:
 
     def results(self) -> Results:
         """Return what the study says by now; its trials are not read again."""
-        return self._patience.call(results_of, self._study, self._trials.trials(ENDED))
+        if self._recorded_space is None:
+            self._recorded_space = self._patience.call(recorded_space, self._study)
+        return self._patience.call(results_of, self._study, self._trials.trials(ENDED), self._recorded_space)
 
     def note_command(self, command: str) -> None:
         """Keep the command that the sweep would be started by again."""

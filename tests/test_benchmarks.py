@@ -1,5 +1,6 @@
 """The benchmarks of single trainings in their smallest form, and that they do not compare what is not the same."""
 
+import asyncio
 import json
 import re
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import device_check, evaluation, kept_sets, many, training
+from benchmarks import device_check, evaluation, kept_sets, many, scale, training
 from engine.data import apply_crop_flips
 from engine.store import open_store
 from tests.engine.pretend_device import DEVICE, pretend_device
@@ -34,6 +35,11 @@ def test_training_compares_no_loops_that_crop_otherwise(monkeypatch):
     monkeypatch.setattr(training, "apply_crop_flips", lambda images, draws: apply_crop_flips(images, draws).roll(1, 3))
     with pytest.raises(SystemExit, match="the loops crop and flip otherwise"):
         training.check_equal("resnet-20", training.make_split(32))
+
+
+def test_stages_go_through_the_brokers_queue(capsys):
+    asyncio.run(scale.measure_queue(3))
+    assert re.search(r"a stage through the broker's queue: [0-9.]+ ms in the first 1, ", capsys.readouterr().out)
 
 
 def test_evaluation_compares_ready_and_made_sets(capsys):

@@ -110,13 +110,13 @@ def connect(
         import ray
 
         warnings.filterwarnings("ignore", module="ray")
+        if begun is not None:
+            begun.wait()  # before: until it is up its own thread has what Ray says
         if log is not None:
             opened.enter_context(messages_in(log))
         if address is not None:
             _join(address)
-        elif begun is not None:
-            begun.wait()
-        else:
+        elif begun is None:
             _start_private(n_trial_seats or 2 * (os.cpu_count() or 1), n_ahead, groups=[])
         _connected.push(opened.pop_all())
     catch_signals()

@@ -1,10 +1,14 @@
 """A private Ray that is begun before the input is checked: when it is, and that nothing of it stays."""
 
+import logging
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil  # Ray brings it along
 import pytest
@@ -53,6 +57,34 @@ def test_it_is_not_begun_where_there_are_studies(begun, tmp_path) -> None:
     (tmp_path / "optuna.db").touch()
     begin_private_ray(SweepOptions(home=tmp_path, gpus_per_slot=0.0))
     assert begun == []
+
+
+def test_what_ray_says_goes_to_the_log_also_where_checks_are_done_before_it_is_up(monkeypatch, tmp_path) -> None:
+    ray = pytest.importorskip("ray")
+    begins, may_end = threading.Event(), threading.Event()
+
+    def start(*_: object, **__: object) -> None:
+        begins.set()
+        assert may_end.wait(60)
+
+    monkeypatch.setattr(connection, "_start_private", start)
+    monkeypatch.setattr(connection, "_connected", ExitStack())
+    monkeypatch.setattr(connection, "catch_signals", lambda: None)
+    monkeypatch.setattr(connection, "nodes_of_ray", lambda: [SimpleNamespace(cpus=1.0, gpus=0.0)])
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
+    before = logging.getLogger("ray").handlers
+    private = connection.PrivateRay(2, 0)
+    wait = private.wait
+    monkeypatch.setattr(private, "wait", lambda: (may_end.set(), wait()))
+    try:
+        assert begins.wait(60)
+        connection.connect(None, log=tmp_path / "ray.log", begun=private)
+        logging.getLogger("ray").error("a node is lost")
+    finally:
+        may_end.set()
+        connection._connected.close()
+    assert "a node is lost" in (tmp_path / "ray.log").read_text()
+    assert logging.getLogger("ray").handlers is before, "all is as it was"
 
 
 @pytest.mark.slow

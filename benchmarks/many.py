@@ -128,6 +128,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.smoke:
         options.trials, options.epochs = 2, 1
+    if options.bare and max(options.slots) > options.trials:
+        parser.error(f"--bare shares {options.trials} trials among {max(options.slots)} processes: each needs one")
     return options
 
 
@@ -184,7 +186,7 @@ def run_bare(space: Space, way: Way) -> Work:
             own = trials[number :: way.n_slots]
             share = [(one.name, space.config(one.settings or {}, seed=one.seed)) for one in own]
             given = share, Path(folder) / str(number), ready, told
-            processes.append(context.Process(target=_compute, args=given))
+            processes.append(context.Process(target=_compute, args=given, daemon=True))  # if one fails, the others end
             processes[-1].start()
         errors = dict(pair for _ in processes for pair in told.get(timeout=BUDGET_S))
         for process in processes:

@@ -146,5 +146,11 @@ def test_many_leaves_out_what_would_take_too_long_and_compares_no_ways_that_diff
     assert "4 slots: left out of round 1, 100.5 s would be over" in capsys.readouterr().out
 
 
+def test_many_shares_no_fewer_trials_than_there_are_bare_processes(capsys):
+    with pytest.raises(SystemExit):
+        many.main(["--smoke", "--bare", "--slots", "1", "3"])
+    assert "--bare shares 2 trials among 3 processes: each needs one" in capsys.readouterr().err
+
+
 def test_many_runs_several_slots_with_and_without_mps():
     assert [str(way) for way in many.ways_of([1, 4], mps=True)] == ["1 slot", "4 slots", "4 slots, MPS"]

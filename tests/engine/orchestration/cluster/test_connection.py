@@ -216,6 +216,8 @@ def test_a_private_ray_that_takes_too_long_says_what_the_machine_has_to_do(tmp_p
 
     said = {"The current node timed out during startup": node, "while waiting for node to startup": services}
     assert all(words in inspect.getsource(module) for words, module in said.items())
+    ended: list[None] = []
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(None))  # other files' tests may still need theirs
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.setattr(failed_start, "memory_gb", lambda: (8.0, 3.0))
     errors = [Exception("The current node timed out during startup. This could"), TimeoutError("Timed out after 30 s")]
@@ -245,6 +247,7 @@ def test_a_private_ray_that_takes_too_long_says_what_the_machine_has_to_do(tmp_p
         InputError, match=f"it is broken; its files are in {tmp_path}/ray, whose disk has 1e-06 GB free: "
     ):
         connect(None)
+    assert len(ended) == 7, "what had been started"
 
 
 def raising(error: Exception):

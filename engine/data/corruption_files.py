@@ -181,8 +181,9 @@ def write_corruption_files(
     if int(clean.labels.max()) > 255:
         raise InputError(f"the format has labels from 0 to 255, these go to {int(clean.labels.max())}")
     note = _open_note(folder, about)
-    if clean.indices.tolist() != list(range(n)):
-        note["indices"] = clean.indices.tolist()
+    indices = clean.indices.tolist()
+    if indices != list(range(n)) and note.get("indices") != indices:
+        note["indices"] = indices
         _write_note(folder, note)
     shape = (total, side, side, channels)
     left = [name for name in names if not (folder / f"{name}.npy").is_file()]

@@ -1,8 +1,6 @@
 """The private Ray that a sweep starts."""
 
 import contextlib
-import errno
-import inspect
 import ipaddress
 import os
 import shutil
@@ -12,13 +10,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration.cluster import connection, failed_start, ray_internals
+from engine.orchestration.cluster import connection, ray_internals
 from engine.orchestration.cluster.connection import connect
 
 ROOT = Path(__file__).parents[4]
@@ -207,54 +204,6 @@ def test_a_private_ray_that_cannot_start_names_its_folder(tmp_path) -> None:
     assert "InputError: Ray cannot be started on this machine" in last
     assert str(folder) in last
     assert "RAY_TMPDIR" in last
-
-
-def test_a_private_ray_that_takes_too_long_says_what_the_machine_has_to_do(tmp_path, monkeypatch) -> None:
-    """The words are those of Ray's files, each with what is found in the place of a blame for the folder."""
-    import ray
-    from ray._private import node, services
-
-    said = {"The current node timed out during startup": node, "while waiting for node to startup": services}
-    assert all(words in inspect.getsource(module) for words, module in said.items())
-    ended: list[None] = []
-    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(None))  # other files' tests may still need theirs
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.setattr(failed_start, "memory_gb", lambda: (8.0, 3.0))
-    errors = [Exception("The current node timed out during startup. This could"), TimeoutError("Timed out after 30 s")]
-    for load, advice in (
-        (9.5 * (os.cpu_count() or 1), ": start again once the machine has less to do"),
-        (0.1, "/logs"),
-    ):
-        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
-        for error in errors:
-            monkeypatch.setattr(ray, "init", raising(error))
-            with pytest.raises(
-                InputError,
-                match=rf"{load:.1f} processes want to run on \d+ cores?, 3.0 GB of memory are free.*{advice}$",
-            ) as refused:
-                connect(None)
-            assert "RAY_TMPDIR" not in str(refused.value)
-    monkeypatch.setattr(ray, "init", raising(OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(InputError, match=f"No space left on device; its files are in {tmp_path}/ray: RAY_TMPDIR names"):
-        connect(None)
-    monkeypatch.setattr(ray, "init", raising(RuntimeError("it is broken.\nand more")))
-    with pytest.raises(
-        InputError, match=f": it is broken; what its processes said is in {tmp_path}/ray/session_latest"
-    ):
-        connect(None)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(
-        InputError, match=f"it is broken; its files are in {tmp_path}/ray, whose disk has 1e-06 GB free: "
-    ):
-        connect(None)
-    assert len(ended) == 7, "what had been started"
-
-
-def raising(error: Exception):
-    def init(**_: object) -> None:
-        raise error
-
-    return init
 
 
 def free_port() -> int:

@@ -38,7 +38,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle thread
 import torch
 from rich.console import Console
 
-from benchmarks.machine import describe_machine, own_sets
+from benchmarks.machine import CpuMeter, describe_machine, own_sets
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
 from engine.orchestration.sweep import Sweep
@@ -68,7 +68,8 @@ def main() -> None:
         home = Path(folder)
         shared = prepare_sweep(space, home, "shared", options.slots)
         with own_sets(home / "cache"):
-            ours_s, results = run_sweep(shared)
+            with CpuMeter() as meter:
+                ours_s, results = run_sweep(shared)
             empty_s, _ = run_sweep(prepare_sweep(space, home, "again", options.slots))
         with own_sets(home / "cache", kept=False):
             plain_s, records = run_plain(shared, options.slots, home, empty=False)
@@ -84,6 +85,10 @@ def main() -> None:
     plain_work_s = sum(record["seconds"] for record in records)
     print(f"the same stages took {plain_work_s:.0f} s in all when every trial ran its own")
     print(f"robustune {ours_s:.1f} s ({empty_s:.1f} s of it with nothing to compute)")
+    print(
+        f"{options.slots} cores had {options.slots * ours_s:.0f} s, and robustune took {meter.all_s:.0f} s of them: "
+        f"stages ran for {work.distinct_s:.0f} s, and the driver took {meter.driver_s:.0f} s"
+    )
     print(f"Ray Tune, trial by trial {plain_s:.1f} s ({plain_empty_s:.1f} s of it with nothing to compute)")
     ratios = {"as measured": ours_s / plain_s, "net of the empty runs": (ours_s - empty_s) / (plain_s - plain_empty_s)}
     for name, ratio in ratios.items():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
+_BLOCK = 512
+"""Bytes that the system counts a file's blocks in, whatever the disk's are."""
+
 
 def reserve(file: int, n_bytes: int) -> None:
     """Give an open file its size, and blocks of the disk: a mapped file that finds the disk full ends the process.
@@ -29,8 +32,8 @@ def _reserve(file: int, n_bytes: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, n_bytes)
         return
-    free = os.fstatvfs(file)
-    if free.f_bavail * free.f_frsize < n_bytes:
+    free, has = os.fstatvfs(file), os.fstat(file).st_blocks * _BLOCK
+    if free.f_bavail * free.f_frsize < n_bytes - has:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.truncate(file, n_bytes)
 

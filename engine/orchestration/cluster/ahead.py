@@ -37,7 +37,7 @@ def processes_ahead(n_workers: int) -> Iterator[None]:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for number in range(n_workers):
         (folder / str(number)).touch()
-    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[3]), os.environ.get(_PATH))))
+    path = os.pathsep.join(filter(None, (_place(Path(__file__)), os.environ.get(_PATH))))
     before = {name: os.environ.get(name) for name in (_PATH, TICKETS, PRELOADED)}
     os.environ |= {_PATH: path, TICKETS: str(folder), PRELOADED: __name__}
     try:
@@ -48,6 +48,15 @@ def processes_ahead(n_workers: int) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _place(file: Path) -> str:
+    """Return the folder from which the project of a file of ours is imported; "" where Python looks in any case.
+
+    What the variable names comes before the standard library, and an environment's packages may not.
+    """
+    folder = file.parents[3]
+    return "" if folder.name in ("site-packages", "dist-packages") else str(folder)
 
 
 def take_ticket(folder: Path) -> bool:

@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from engine.orchestration.cluster import ahead
 from engine.orchestration.cluster.ahead import PRELOADED, TICKETS, processes_ahead, take_ticket
 
 
@@ -39,6 +40,13 @@ def test_each_ticket_is_taken_once_and_the_variables_are_gone_afterwards(monkeyp
     assert dict(os.environ) == before
     assert [take_ticket(folder) for _ in range(3)] == [True, True, False]
     assert not folder.exists()
+
+
+def test_an_environment_s_packages_do_not_come_before_the_standard_library(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setattr(ahead, "__file__", "/venv/lib/python3.11/site-packages/engine/orchestration/cluster/ahead.py")
+    with processes_ahead(1):
+        assert os.environ["PYTHONPATH"] == "/somewhere"
 
 
 def test_a_person_s_own_modules_are_left_to_ray(monkeypatch) -> None:

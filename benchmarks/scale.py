@@ -12,12 +12,8 @@ beside it, and so how long the machine at hand would be about it.
 Then the broker alone: how long a stage takes through its queue, from submitted to done, when it has seen few stages and
 when it has seen thousands.
 
-Measured with 350 trials (1,243 stages) on 64 slots of four nodes and a store in a bucket, each request to which waits
-for 10 ms, all on two cores: the slots were busy for 97.0 % of the time from all being busy to the last proposal's start
-(the target is 95 %; the winner's repeat waits for all proposals), and all were busy 10 s after the first. The driver
-took 0.12 s of a core a trial, a worker without torch 76 MB. With 1,000 trials, measured before: a stage takes 0.5 ms
-through the broker's queue when it has seen few, 0.6 ms after 9,000. Measured later beside other work (load 5.7
-as it began), they were busy for 80.1 %, and all of them 8 s after the first.
+What was measured is in docs/performance.md. With 1,000 trials, measured before: a stage takes 0.5 ms through the broker's
+queue when it has seen few, 0.6 ms after 9,000.
 
 What limits beyond, on paper: the driver, which handles one event of Tune at a time and, by its 0.12 s a trial, ends
 some eight trials a second; SQLite, for studies that several machines look at. More slots than a few hundred want stages

@@ -12,8 +12,8 @@ beside it, and so how long the machine at hand would be about it.
 Then the broker alone: how long a stage takes through its queue, from submitted to done, when it has seen few stages and
 when it has seen thousands.
 
-What was measured is in docs/performance.md. With 1,000 trials, measured before: a stage takes 0.5 ms through the broker's
-queue when it has seen few, 0.6 ms after 9,000.
+What was measured is in docs/performance.md. With 1,000 trials, measured before: a stage takes 0.5 ms through the
+broker's queue when it has seen few, 0.6 ms after 9,000.
 
 What limits beyond, on paper: the driver, which handles one event of Tune at a time and, by its 0.12 s a trial, ends
 some eight trials a second; SQLite, for studies that several machines look at. More slots than a few hundred want stages

@@ -33,6 +33,8 @@ MODELS_FOLDER = "ROBUSTUNE_ROBUSTBENCH"
 CHANNELS = 3
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
 SIDES = {"cifar10": 32, "cifar100": 32, "imagenet": 224}
+_PROVIDED_BY = {"autoattack": "git+https://github.com/fra31/auto-attack", "pkg_resources": "'setuptools<81'"}
+"""{package that it imports: what has it}, where pip knows it by another name, or not at all."""
 _USUAL = "cifar10", "corruptions"
 _N_NEAREST = 3
 _SUM_ROUNDING = 1e-3
@@ -130,7 +132,8 @@ def _zoo() -> dict[str, dict[str, Mapping[str, Any]]]:
             raise InputError(f"the installed package {LIBRARY} cannot be imported: {error}") from error
         needed = "" if package == LIBRARY else f", which needs {package}"
         raise InputError(
-            f"networks of {LIBRARY} need the package {LIBRARY}{needed}, which is not installed: pip install {package}"
+            f"networks of {LIBRARY} need the package {LIBRARY}{needed}, which is not installed: pip install "
+            + _PROVIDED_BY.get(package, package)
         ) from None
     return {
         _word(dataset): {_word(threat): models for threat, models in threats.items()}

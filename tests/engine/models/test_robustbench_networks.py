@@ -143,6 +143,7 @@ def test_what_needs_robustbench_says_so(monkeypatch):
             "import gone_with_the_wind",
             "robustbench, which needs gone_with_the_wind, which is not installed: pip install g",
         ),
+        ("import autoattack", "which needs autoattack, which is not installed: pip install git.https://"),
         (
             "from torch.nn import Gone",
             "the installed package robustbench cannot be imported: cannot import name 'Gone'",

@@ -14,8 +14,7 @@ from engine.orchestration.search.driver_lease import DRIVER, DriverLease
 from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.tracking import Spool
 from pipelines.sweep import command_line
-from tests.engine.orchestration.spaces import SPACE
-from tests.pipelines.test_sweep import N_TRIALS, ROOT, command, states
+from tests.pipelines.test_sweep import ALONG, N_TRIALS, ROOT, command, states
 
 
 def attribute(home: Path) -> Any:
@@ -37,7 +36,7 @@ def test_a_study_that_another_driver_holds_is_refused_before_anything_starts(
     monkeypatch.setattr(lease, "SETTLE_S", 0.0)
     home = tmp_path / "home"
     words = command(home)[3:]
-    study = open_study(SPACE, 0, storage=f"sqlite:///{home / 'optuna.db'}", name="tiny")
+    study = open_study(ALONG, 0, storage=f"sqlite:///{home / 'optuna.db'}", name="tiny")
     with DriverLease(study):
         assert command_line(words) == 2
     captured = capsys.readouterr()

@@ -92,24 +92,15 @@ def difference_table(
         columns: of errors.
         of: what the columns are, if they are not all.
     """
-    controls = {arm.name for arm in results.space.arms if arm.control}
-    doubled = _doubled([group for group in groups if group.name in controls])
     rows = []
-    for place, group in enumerate(groups):
-        for control in groups:
-            if control.name not in controls or control.name == group.name:
-                continue
-            if group.name in controls and groups.index(control) > place:
-                continue  # controls among each other: once
-            if control.name in doubled:
-                continue
-            both = bool(group.trials and control.trials)
-            found = [results.compare(group, control, column) if both else None for column in columns]
-            n_pairs = max((difference.n for difference in found if difference is not None), default=0)
-            cells = [format_difference(difference) for difference in found]
-            if len(columns) > ROOMY:
-                cells = [cell.replace(" [", "\n[").replace(" (one", "\n(one") for cell in cells]
-            rows.append((f"{group.name} − {control.name}", f"{n_pairs} of {group.n_seeds}", *cells))
+    for group, control in compared_pairs(results, groups):
+        both = bool(group.trials and control.trials)
+        found = [results.compare(group, control, column) if both else None for column in columns]
+        n_pairs = max((difference.n for difference in found if difference is not None), default=0)
+        cells = [format_difference(difference) for difference in found]
+        if len(columns) > ROOMY:
+            cells = [cell.replace(" [", "\n[").replace(" (one", "\n(one") for cell in cells]
+        rows.append((f"{group.name} − {control.name}", f"{n_pairs} of {group.n_seeds}", *cells))
     if not rows:
         return None
     title = "Explored, not tested: difference in points (negative: fewer errors), paired by seed, 95 % interval"
@@ -119,6 +110,24 @@ def difference_table(
         rows,
         align="l" + "r" * (1 + len(columns)),
     )
+
+
+def compared_pairs(results: Results, groups: Sequence[GroupSummary]) -> list[tuple[GroupSummary, GroupSummary]]:
+    """Return each group with each control, controls with each other once.
+
+    A control that has all errors of one before it is compared with that alone.
+    """
+    controls = {arm.name for arm in results.space.arms if arm.control}
+    doubled = _doubled([group for group in groups if group.name in controls])
+    pairs = []
+    for place, group in enumerate(groups):
+        for control in groups:
+            if control.name not in controls or control.name == group.name or control.name in doubled:
+                continue
+            if group.name in controls and groups.index(control) > place:
+                continue  # controls among each other: once
+            pairs.append((group, control))
+    return pairs
 
 
 def _doubled(controls: Sequence[GroupSummary]) -> set[str]:

@@ -15,6 +15,7 @@ from engine.metrics import MEASURES
 from engine.metrics.flip_rates import SEQUENCE_COLUMNS
 from engine.metrics.inference import evidence
 from engine.report.groups import GroupSummary
+from engine.report.over_corruptions import over_corruptions
 from engine.report.results import Results
 from engine.report.study_report import ended_lines, group_lines, left_out_lines, running_lines
 from engine.report.text_tables import Part, Table
@@ -150,6 +151,7 @@ def as_json(results: Results, view: Sequence[Part] = ()) -> str:
         "verdicts": [_verdict(one) for one in found],
         "verdicts_in_words": verdict_lines(found),
         "groups": group_rows(results),
+        "over_corruptions": _over_corruptions(results, groups),
         "best_proposal": None if best is None else {"trial": best.number, "settings": dict(best.settings)},
         "notes": [
             *running_lines(results),
@@ -161,6 +163,20 @@ def as_json(results: Results, view: Sequence[Part] = ()) -> str:
         "trials": [_trial(trial) for trial in results.trials],
     }
     return json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _over_corruptions(results: Results, groups: Sequence[GroupSummary]) -> Row | None:
+    """Return what groups come to by one number over many corruptions, unrounded; None of few."""
+    found = over_corruptions(results, groups)
+    if found is None:
+        return None
+    return {
+        "n_corruptions": found.n,
+        "interquartile_means": [{"group": name, **dataclasses.asdict(of)} for name, of in found.means.items()],
+        "probabilities_of_improvement": [
+            {"group": one, "control": other, **dataclasses.asdict(of)} for (one, other), of in found.pairs.items()
+        ],
+    }
 
 
 def _trial(trial: TrialResult) -> Row:

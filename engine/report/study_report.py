@@ -13,6 +13,7 @@ from engine.report.comparisons import declared_table, difference_table, error_ta
 from engine.report.failures import failure_lines
 from engine.report.flip_tables import group_flip_tables
 from engine.report.groups import GroupSummary, has_tuned
+from engine.report.over_corruptions import improvement_table, means_table, over_corruptions
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from engine.report.text_tables import Part, Table
@@ -38,7 +39,8 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
     Args:
         results: of the sweep.
         by: what the tables have a column for, one of ``BY``.
-        detailed: whether the declared comparisons have a table of their own below the verdicts.
+        detailed: whether the declared comparisons have a table of their own below the verdicts, and errors over many
+            corruptions are shown by one number, too.
 
     Raises:
         InputError: they can have no column for that.
@@ -57,10 +59,20 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
         parts += [measured] if measured is not None else []
         differences = [difference_table(results, groups, columns, of) for of, columns in tables.items()]
         parts += [table for table in differences if table is not None]
+        parts += over_corruptions_tables(results, groups) if detailed else []
         parts += [sentence for measurement in results.measurements for sentence in measurement.sentences()]
     parts += best_parts(results, groups)
     parts.extend(ended_lines(results))
     return parts
+
+
+def over_corruptions_tables(results: Results, groups: Sequence[GroupSummary]) -> list[Table]:
+    """Return interquartile means and probabilities of improvement; none of few corruptions."""
+    found = over_corruptions(results, groups)
+    if found is None:
+        return []
+    improvement = improvement_table(found)
+    return [means_table(found), *([improvement] if improvement is not None else [])]
 
 
 def closing_report(results: Results, *, by: str = "kind") -> list[Part]:

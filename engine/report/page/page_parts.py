@@ -16,6 +16,7 @@ from engine.report.commands import network_command
 from engine.report.comparisons import declared_table, difference_table, interval_table, measured_table
 from engine.report.flip_tables import group_flip_tables
 from engine.report.groups import GroupSummary
+from engine.report.over_corruptions import MANY, OverCorruptions, improvement_table, means_table, over_corruptions
 from engine.report.page.drawing import Picture
 from engine.report.page.filter_figures import (
     borda_bars,
@@ -132,12 +133,13 @@ class PageContent:
     def sections(self) -> list[Section]:
         """Return the page's sections; the last one says what they could not show."""
         groups, found = self.results.groups(), findings(self.results)
+        over = over_corruptions(self.results, groups)
         sections = [
             _verdicts(self.results, found),
             *([Section("As its space shows it", [*map(_drawn, self.view)])] if self.view else []),
-            _groups(self.results, groups, self.scores, self.by),
+            _groups(self.results, groups, self.scores, self.by, over),
             _severities(self.results, groups),
-            _explored(self.results, groups),
+            _explored(self.results, groups, over),
             _search(self.results, groups),
             _filters(self.results, self.stored, self.remake),
             _strengths(self.stored),
@@ -186,7 +188,9 @@ def _verdicts(results: Results, found: Sequence[Finding]) -> Section:
     return section
 
 
-def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[Part], by: str) -> Section:
+def _groups(
+    results: Results, groups: Sequence[GroupSummary], scores: Sequence[Part], by: str, over: OverCorruptions | None
+) -> Section:
     section = Section("Arms and winner" if any(group.name == WINNER for group in groups) else "Arms")
     with_errors = [group for group in groups if group.trials]
     if not with_errors:
@@ -201,6 +205,10 @@ def _groups(results: Results, groups: Sequence[GroupSummary], scores: Sequence[P
         section.parts.append(groups_forest(groups, compared))
         if hidden := [column for column in columns if column not in compared]:
             section.missing.append(f"forest plots of {', '.join(hidden)}, whose numbers are in the table")
+        if over is not None:
+            section.parts.append(means_table(over))
+        elif results.tested:
+            section.missing.append(f"interquartile means over corruptions: fewer than {MANY} were tested in all arms")
     section.parts += [*group_lines(groups), *left_out_lines(results, merged=by == "kind"), *arm_lines(results)]
     measured = measured_table(groups)
     section.parts += [measured] if measured is not None else []
@@ -226,7 +234,7 @@ def _severities(results: Results, groups: Sequence[GroupSummary]) -> Section:
     return section
 
 
-def _explored(results: Results, groups: Sequence[GroupSummary]) -> Section:
+def _explored(results: Results, groups: Sequence[GroupSummary], over: OverCorruptions | None) -> Section:
     section = Section("Explored differences")
     table = difference_table(results, groups, kind_columns(results.tested)) if groups else None
     if table is None:
@@ -235,6 +243,8 @@ def _explored(results: Results, groups: Sequence[GroupSummary]) -> Section:
         )
     else:
         section.parts.append(table)
+    improvement = improvement_table(over) if over is not None else None
+    section.parts += [improvement] if improvement is not None else []
     return section
 
 

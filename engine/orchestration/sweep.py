@@ -78,6 +78,7 @@ _FOR_THE_END = (
     "statsmodels.stats.multitest",
     "statsmodels.stats.power",
     "engine.figures.error_heat_map",
+    "optuna.importance",
     "optuna_dashboard",
 )
 """What the answer, its figures and optuna-dashboard's pages import, and nothing before."""
@@ -214,7 +215,7 @@ class Sweep:
         """Return what the study says, of what is in memory where all of it is in the database too."""
         try:
             if self._study is not None and not self.fault:
-                return self._patience.call(self._study.results)
+                return self._patience.call(self._study.last_results)
             return self._patience.call(read_results, self.options.storage_url, self.name)
         except (InputError, RefusedError) as error:
             raise RefusedError(self.fault or str(error)) from error
@@ -504,7 +505,7 @@ class Sweep:
         """Tell the tracking of the end, and optuna-dashboard while that is written."""
         if self._imports is not None:
             self._imports.join()
-        results = study.results()
+        results = study.last_results()
         if status == "FINISHED" and not results.with_state("COMPLETE"):
             status = "FAILED"
         groups = {

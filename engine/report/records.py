@@ -153,6 +153,7 @@ def as_json(results: Results, view: Sequence[Part] = ()) -> str:
         "groups": group_rows(results),
         "over_corruptions": _over_corruptions(results, groups),
         "best_proposal": None if best is None else {"trial": best.number, "settings": dict(best.settings)},
+        "importances": None if results.importances is None else dataclasses.asdict(results.importances),
         "notes": [
             *running_lines(results),
             *group_lines(groups),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.metrics import PairedDifference, paired_difference
@@ -12,6 +12,19 @@ from engine.report.measurement import Measurement, recorded_measurement
 from engine.report.trial_results import CORRUPTED, TrialResult
 from engine.spaces import Space
 from engine.spaces.arms import WINNER
+
+
+@dataclass(frozen=True)
+class Importances:
+    """How much each setting matters in a search.
+
+    Attributes:
+        n: complete proposals that say so; arms and repeats have no part in it.
+        shares: {objective: {setting: its share, all of them together 1}}, the greatest first.
+    """
+
+    n: int
+    shares: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,6 +39,7 @@ class Results:
         objectives: what its trials are compared by.
         is_running: whether a driver is at work on it.
         command: the sweep's, by which its last driver was started; "" if it is not known.
+        importances: of the settings in the search; None where they are too few, or nobody has asked.
     """
 
     study: str
@@ -35,6 +49,7 @@ class Results:
     objectives: tuple[str, ...] = (CORRUPTED,)
     is_running: bool = False
     command: str = ""
+    importances: Importances | None = None
 
     def __repr__(self) -> str:
         states = Counter(trial.state for trial in self.trials)

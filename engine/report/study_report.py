@@ -39,8 +39,8 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
     Args:
         results: of the sweep.
         by: what the tables have a column for, one of ``BY``.
-        detailed: whether the declared comparisons have a table of their own below the verdicts, and errors over many
-            corruptions are shown by one number, too.
+        detailed: whether the declared comparisons have a table of their own below the verdicts, errors over many
+            corruptions are shown by one number, too, and it is said how much each setting matters.
 
     Raises:
         InputError: they can have no column for that.
@@ -62,6 +62,8 @@ def study_report(results: Results, *, by: str = "kind", detailed: bool = False) 
         parts += over_corruptions_tables(results, groups) if detailed else []
         parts += [sentence for measurement in results.measurements for sentence in measurement.sentences()]
     parts += best_parts(results, groups)
+    importance = importance_table(results) if detailed else None
+    parts += [importance] if importance is not None else []
     parts.extend(ended_lines(results))
     return parts
 
@@ -192,6 +194,29 @@ def front_table(results: Results) -> Table:
     title = "Pareto front of the proposals: validation error in %, one seed; the first is the winner"
     columns = ("trial", *results.objectives, "settings")
     return Table(title, columns, rows, align="r" * (1 + len(results.objectives)))
+
+
+def importance_table(results: Results) -> Table | None:
+    """Return how much each setting matters in the search, by each objective; None where nothing says so."""
+    found = results.importances
+    if found is None:
+        return None
+    names = sorted(
+        {name for shares in found.shares.values() for name in shares},
+        key=lambda name: -max(shares.get(name, 0.0) for shares in found.shares.values()),
+    )
+    rows = [(name, *(_share(shares.get(name)) for shares in found.shares.values())) for name in names]
+    title = f"Importance of the settings in the {found.n} complete proposals alone (PED-ANOVA)"
+    columns = ("setting", *found.shares) if len(found.shares) > 1 else ("setting", "share")
+    caption = (
+        "The share of a setting in what tells the best proposals from all others; arms, repeats and pruned trials have "
+        "no part in it. Of few proposals it says little"
+    )
+    return Table(title, columns, rows, align="l" + "r" * len(found.shares), caption=caption)
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2f}"
 
 
 def arm_lines(results: Results) -> list[str]:

@@ -56,7 +56,7 @@ def show_results(study: optuna.Study, results: Results, artifacts: Path) -> None
     from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
     trials = study.get_trials(deepcopy=False)
-    for name, figure in figures_of(results, trials).items():
+    for name, figure in figures_of(results).items():
         save_plotly_graph_object(study, figure, graph_object_id=name)
     _keep_heat_maps(study, results, artifacts)
     body = study_note(results)

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 import statistics
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import optuna
-from optuna.trial import FrozenTrial, TrialState
 
 from engine.corruption_kinds import ALL, CLEAN
 from engine.metrics import paired_difference
 from engine.report.groups import GroupSummary
 from engine.report.results import Results
 from engine.report.verdicts import findings
-from engine.result_names import OfTrial
 
 Figure = dict[str, Any]
-
-_LEAST_FOR_IMPORTANCE = 4
-"""Complete proposals below which importances say nothing at all."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +28,15 @@ class PlotlyFigure:
         return json.dumps(self.figure, allow_nan=False)
 
 
-def figures_of(results: Results, trials: Sequence[FrozenTrial]) -> dict[str, PlotlyFigure]:
-    """Return {id: figure} of what a study has to show.
-
-    Args:
-        results: of the study.
-        trials: those of the study, as Optuna has them.
-    """
+def figures_of(results: Results) -> dict[str, PlotlyFigure]:
+    """Return {id: figure} of what a study has to show."""
     groups = [group for group in results.groups() if group.trials]
     made = {
         "robustune-groups": _groups(groups) if groups else None,
         "robustune-declared": _declared(results),
         "robustune-corruptions": _corruptions(groups, results.tested) if groups and results.tested else None,
         "robustune-severities": _severities(groups, results.tested) if groups and results.tested else None,
-        "robustune-importance": _importance(trials),
+        "robustune-importance": _importance(results),
     }
     return {name: PlotlyFigure(figure) for name, figure in made.items() if figure is not None}
 
@@ -135,31 +122,15 @@ def _severities(groups: Sequence[GroupSummary], tested: Sequence[str]) -> Figure
     return figure
 
 
-def _importance(trials: Sequence[FrozenTrial]) -> Figure | None:
+def _importance(results: Results) -> Figure | None:
     """Return what the proposals alone say of the settings' importance; None where they are too few."""
-    proposals = [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE
-        and trial.user_attrs.get(OfTrial.SLOT, "").startswith("proposal/")
-        and trial.user_attrs.get(OfTrial.REPEAT_OF) is None
-    ]
-    if len(proposals) < _LEAST_FOR_IMPORTANCE:
+    found = results.importances
+    shares = None if found is None else found.shares.get(results.objectives[0])
+    if found is None or not shares:
         return None
-    study = optuna.create_study(directions=["minimize"] * len(proposals[0].values))
-    study.add_trials(proposals)
-    try:
-        target = None if len(proposals[0].values) == 1 else (lambda trial: float(trial.values[0]))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of settings that few proposals have
-            found = optuna.importance.get_param_importances(study, target=target)
-    except (RuntimeError, ValueError):  # no setting varies, or all errors are the same
-        return None
-    if not found:
-        return None
-    names = list(found)[::-1]
-    data = {"type": "bar", "orientation": "h", "x": [found[name] for name in names], "y": names}
-    title = f"Importance of the settings in the {len(proposals)} complete proposals alone (PED-ANOVA)"
+    names = list(shares)[::-1]
+    data = {"type": "bar", "orientation": "h", "x": [shares[name] for name in names], "y": names}
+    title = f"Importance of the settings in the {found.n} complete proposals alone (PED-ANOVA)"
     return _figure(title, [data], "share")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Literal
@@ -19,6 +19,7 @@ from engine.orchestration.databases.addresses import check_sqlite, sqlite_file
 from engine.orchestration.databases.patience import UnusableError
 from engine.orchestration.databases.servers import check_driver
 from engine.orchestration.search.driver_lease import is_driven
+from engine.orchestration.search.importances import importances_of
 from engine.orchestration.search.study_storage import holds_studies, open_storage
 from engine.orchestration.search.study_trials import ENDED
 from engine.redaction import hide_credentials
@@ -193,7 +194,18 @@ def read_results(storage: str, name: str) -> Results:
     study = _load(storage, name)
     if OfStudy.SPACE not in study.user_attrs:
         raise InputError(f"study {name!r} was not made by a sweep")
-    return dataclasses.replace(results_of(study), is_running=is_driven(study))
+    found = with_importances(results_of(study), study.get_trials(deepcopy=False))
+    return dataclasses.replace(found, is_running=is_driven(study))
+
+
+def with_importances(results: Results, trials: Sequence[FrozenTrial]) -> Results:
+    """Return results with the importances of the settings in their search.
+
+    Args:
+        results: of a study.
+        trials: its own.
+    """
+    return dataclasses.replace(results, importances=importances_of(trials, results.objectives))
 
 
 def _load(storage: str, name: str) -> optuna.Study:

@@ -30,6 +30,7 @@ from engine.orchestration.search.stored_studies import (
     objectives_of,
     recorded_space,
     results_of,
+    with_importances,
     without_retried,
 )
 from engine.orchestration.search.study_trials import ENDED, StudyTrials
@@ -307,6 +308,10 @@ class SweepStudy:
         if self._recorded_space is None:
             self._recorded_space = self._patience.call(recorded_space, self._study)
         return self._patience.call(results_of, self._study, self._trials.trials(ENDED), self._recorded_space)
+
+    def last_results(self) -> Results:
+        """Return the same with the importances of the settings: at the end, since Optuna imports much for them."""
+        return with_importances(self.results(), self._trials.trials(ENDED))
 
     def note_command(self, command: str) -> None:
         """Keep the command that the sweep would be started by again."""

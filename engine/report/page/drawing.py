@@ -18,6 +18,8 @@ N_COLOURS = 8
 """Colours that lines can be told apart by: classes "c0" to "c7"."""
 LETTER = 6.2
 """Width in pixels of a letter of 11 pixels' height, roughly."""
+_HEAD_LETTER = 7.0
+"""The same of a panel's title, which is bold."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Drawing:
 
     def text(self, x: float, y: float, words: str, look: str = "", *, most: float = math.inf) -> None:
         """Write words, shortened where they are wider than so many pixels; the whole of them is then the hint."""
-        letters = max(1, int(most / LETTER)) if math.isfinite(most) else len(words)
+        letter = _HEAD_LETTER if "head" in look.split() else LETTER
+        letters = max(1, int(most / letter)) if math.isfinite(most) else len(words)
         shown = words if len(words) <= letters else words[: max(1, letters - 1)] + "…"
         hint = f"<title>{escape(visible(words))}</title>" if shown != words else ""
         dress = f' class="{look}"' if look else ""

@@ -27,12 +27,26 @@ from engine.report.page.filter_figures import (
     tuning_lines,
 )
 from engine.report.page.forest import declared_forest, groups_forest
-from engine.report.page.search_figures import history, parallel_coordinates, pruning, timeline, trials_table
+from engine.report.page.search_figures import (
+    history,
+    importance_bars,
+    parallel_coordinates,
+    pruning,
+    timeline,
+    trials_table,
+)
 from engine.report.page.severity_figures import cells_of, heat_maps, severity_lines, shown_groups
 from engine.report.page.shared_stages import costs_table, environments_table, sharing_sentence, stage_costs, stage_tree
 from engine.report.page.stored_values import SWITCHED, StoredValues, TunedFilters
 from engine.report.results import Results
-from engine.report.study_report import arm_lines, best_parts, ended_lines, group_lines, left_out_lines
+from engine.report.study_report import (
+    arm_lines,
+    best_parts,
+    ended_lines,
+    group_lines,
+    importance_table,
+    left_out_lines,
+)
 from engine.report.text_tables import Part, Table, visible
 from engine.report.verdicts import Finding, findings, verdict_lines
 from engine.report.views import Plot, ViewPart
@@ -261,6 +275,11 @@ def _search(results: Results, groups: Sequence[GroupSummary]) -> Section:
     else:
         section.parts.append(parallel_coordinates(results, every))
         listed = True
+        importance = importance_table(results)
+        if importance is not None and results.importances is not None:
+            section.parts.append(importance_bars(results.importances, importance))
+        else:
+            section.missing.append("importance of the settings: too few proposals are complete, or they differ in none")
     section.parts.append(history(results))
     _add(
         section,

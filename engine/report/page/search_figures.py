@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from engine.explanation import as_typed
 from engine.report.page.drawing import Drawing, Picture
 from engine.report.page.scaling import Scale, spread, x_axis, y_axis
-from engine.report.results import Results
+from engine.report.results import Importances, Results
 from engine.report.text_tables import Table
 from engine.report.trial_results import TrialResult
 from engine.spaces import Axis, Choice
@@ -24,6 +25,8 @@ _MANY = 300
 """Lines that are drawn fainter where there are more of them."""
 _SHARES = 5
 """Classes of colour of the trials' lines: by the fifth that their objective is in."""
+_PANEL, _NAMES, _LANE = 345.0, 170.0, 20.0
+"""Of the bars of importance: width, where the bars begin, and a bar's height."""
 _GOLDEN = 0.6180339887498949
 
 
@@ -140,6 +143,28 @@ def _draw_rail(drawing: Drawing, rail: Rail, x: float, top: float, bottom: float
         for end, y in zip(rail.range, (bottom, top), strict=True):
             drawing.text(x + 5, y + (0 if y == bottom else 10), f"{end:g}", "tick halo")
     drawing.text(x + 5, bottom + 18, "–", "tick halo")
+
+
+def importance_bars(found: Importances, data: Table) -> Picture:
+    """Return a bar for each setting, how much it matters in the search; a panel an objective.
+
+    Args:
+        found: the importances.
+        data: as of ``importance_table``.
+    """
+    panels = []
+    for objective, shares in found.shares.items():
+        bottom = 24.0 + _LANE * len(shares)
+        drawing = Drawing(_PANEL, bottom + 36, f"importance of {', '.join(shares)}")
+        drawing.text(10, 14, objective if len(found.shares) > 1 else "share", "head")
+        scale = Scale(0.0, max(*shares.values(), 0.01), _NAMES, _PANEL - 44)
+        for place, (name, share) in enumerate(shares.items()):
+            y = 24 + _LANE * place
+            drawing.text(10, y + 12, name, "label", most=_NAMES - 16)
+            drawing.box(_NAMES, y + 3, scale(share) - _NAMES, 12, "c0 fill")
+            drawing.text(scale(share) + 4, y + 13, f"{share:.2f}", "tick")
+        panels.append(drawing.svg())
+    return Picture(data.title, panels, dataclasses.replace(data, title="", caption=""), data.caption)
 
 
 def history(results: Results) -> Picture:

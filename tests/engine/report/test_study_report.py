@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import shlex
 from collections.abc import Mapping
@@ -12,15 +13,18 @@ from engine.metrics import PairedDifference
 from engine.report.columns import corruption_columns, errors_by_column, kind_columns
 from engine.report.comparisons import format_difference
 from engine.report.failures import failure_lines
+from engine.report.formats import FORMATS, Answer
 from engine.report.reasons import Reason
-from engine.report.results import Results
+from engine.report.results import Importances, Results
 from engine.report.study_report import ended_lines, study_report
 from engine.report.terminal import as_text
+from engine.report.text_tables import Table
 from engine.report.trial_results import TrialResult, objective_values
 from engine.settings import TrialConfig
 from engine.spaces import Arm
 from engine.stages.budget import NoisyBudget
 from tests.engine.orchestration.spaces import SPACE
+from tests.engine.report.page.large import large_study
 
 
 def make_trial(number: int, slot: str, group: str, seed: int, noise: float, **changes) -> TrialResult:
@@ -475,3 +479,17 @@ def test_an_arm_without_settings_is_the_base() -> None:
     base = SPACE.base.with_settings({"finetune.which": "all"})
     space = dataclasses.replace(SPACE, base=base, arms=(*SPACE.arms, Arm("base", {})))
     assert "base: the base as it is" in as_text(study_report(dataclasses.replace(RESULTS, space=space)))
+
+
+def test_it_says_how_much_each_setting_matters_and_the_page_draws_it():
+    found = Importances(9, {"corrupted": {"push_pull.h": 0.75, "finetune.which": 0.25}})
+    results = dataclasses.replace(large_study(40), importances=found)
+    title = "Importance of the settings in the 9 complete proposals alone (PED-ANOVA)"
+    tables = [part for part in study_report(results, detailed=True) if isinstance(part, Table)]
+    table = next(table for table in tables if table.title == title)
+    assert [tuple(row) for row in table.rows] == [("push_pull.h", "0.75"), ("finetune.which", "0.25")]
+    page = FORMATS["page"].write(Answer(results))[""]
+    assert title in page
+    assert json.loads(FORMATS["json"].write(Answer(results))[""])["importances"]["shares"] == found.shares
+    unasked = FORMATS["page"].write(Answer(large_study(40)))[""]
+    assert "importance of the settings: too few proposals are complete" in unasked

@@ -130,21 +130,16 @@ def test_each_declared_comparison_has_a_row_of_its_own() -> None:
         comparisons=(Comparison("push-pull", "plain", ("noise", "clean")),),
     )
     results = study_of(space, {"plain": [0.4, 0.5, 0.6], "push-pull": [0.2, 0.3, 0.3]})
-    traces = json.loads(figures_of(results, [])["robustune-declared"].to_json())["data"]
+    traces = json.loads(figures_of(results)["robustune-declared"].to_json())["data"]
     assert [name for trace in traces for name in trace["y"]] == ["push-pull − plain, noise", "push-pull − plain, clean"]
 
 
-def test_importance_counts_no_arm_and_no_repeat(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-
-    def importances(study: optuna.Study, **_: Any) -> dict[str, float]:
-        seen.extend(trial.user_attrs[OfTrial.SLOT] for trial in study.get_trials())
-        return {"push_pull.h": 1.0}
-
-    monkeypatch.setattr(optuna.importance, "get_param_importances", importances)
-    shown.show()
-    assert seen
-    assert all(slot.startswith("proposal/") for slot in seen)
+def test_the_importance_is_the_report_s(shown: Shown) -> None:
+    found = shown.results.importances
+    assert found is not None
+    bars = shown.figures()["robustune-importance"]["data"][0]
+    shares = dict(zip(bars["y"], bars["x"], strict=True))
+    assert shares == pytest.approx(dict(found.shares["corrupted"]))
 
 
 def test_shown_again_it_replaces_what_was_there_and_keeps_a_person_s_note(shown: Shown) -> None:

@@ -120,3 +120,11 @@ def test_dots_of_one_look_are_one_shape():
     assert drawing.svg().count("<path") == 1
     assert 'd="M1 2h0M3 4h0"' in drawing.svg()
     assert not math.isnan(drawing.width)
+
+
+def test_a_bold_title_is_shortened_before_it_leaves_its_panel():
+    drawing = Drawing(345.0, 20.0, "a panel")
+    drawing.text(2, 13, "method: placebo for push-pull, trial 4: layer1.0.conv1", "head", most=345.0)
+    assert "…<title>method: placebo for push-pull, trial 4: layer1.0.conv1</title>" in drawing.svg()
+    drawing.text(2, 13, "method: full, trial 2: layer1.0.conv1", "head", most=345.0)
+    assert ">method: full, trial 2: layer1.0.conv1</text>" in drawing.svg()

@@ -23,6 +23,7 @@ from engine.orchestration.databases.patience import RefusedError
 from engine.redaction import hide_credentials
 from engine.store.attempts import StoreFaultError
 from pipelines._help import plain, with_help
+from pipelines._spelling import check_words
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +111,7 @@ def run(
     """
     sys.path.insert(0, str(Path.cwd()))  # modules of --import and spaces lie where the command is given
     try:
+        check_words(options, sys.argv[1:] if arguments is None else arguments)
         parsed = tyro.cli(
             with_help(options),
             prog=f"python -m pipelines.{program}",

@@ -4,9 +4,37 @@ import itertools
 
 import pytest
 
-from pipelines import corrupt, disparity, doctor, rankings, report, responses, store, sweep, sync, trial
+from pipelines import (
+    corrupt,
+    disparity,
+    doctor,
+    evaluate,
+    export,
+    profile,
+    rankings,
+    report,
+    responses,
+    store,
+    sweep,
+    sync,
+    trial,
+)
 
-COMMANDS = (corrupt, disparity, doctor, rankings, report, responses, store, sweep, sync, trial)
+COMMANDS = (
+    corrupt,
+    disparity,
+    doctor,
+    evaluate,
+    export,
+    profile,
+    rankings,
+    report,
+    responses,
+    store,
+    sweep,
+    sync,
+    trial,
+)
 
 
 def help_of(command, capsys, monkeypatch, *arguments: str, width: int) -> str:
@@ -67,3 +95,26 @@ def test_an_option_without_its_words_is_refused(command, flag, word, capsys, tmp
     assert command.command_line([flag, *harmless]) == 2
     assert capsys.readouterr().err == f"error: {flag} needs a value, {word}, or several; leave it out for its default\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        (sweep, ["--n-trails", "5"], "unknown option '--n-trails' (did you mean '--n-trials'?)"),
+        (sweep, ["--spce=tiny"], "unknown option '--spce' (did you mean '--space'?)"),
+        (corrupt, ["--datset", "digits"], "unknown option '--datset' (did you mean '--dataset'?)"),
+        (evaluate, ["--netwrok", "x"], "unknown option '--netwrok' (did you mean '--network'?)"),
+        (export, ["--study", "x", "--ouput", "y"], "unknown option '--ouput' (did you mean '--output'?)"),
+        (store, ["lst"], "unknown command 'lst' (did you mean 'list'?)"),
+        (store, ["prune", "--mx-gb", "3"], "unknown option '--mx-gb' (did you mean '--max-gb'?)"),
+        (store, ["copy", "a", "b", "--force"], "unknown option '--force'; known: none"),
+    ],
+)
+def test_a_misspelt_option_is_told_the_nearest_whatever_else_is_missing(command, words, said, capsys):
+    """Left alone, the parser names none where an option that must be given is missing too."""
+    assert command.command_line(words) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_an_option_may_be_typed_with_underscores_and_an_equals_sign(capsys):
+    assert sweep.command_line(["--n_trials=3", "--list", "recipes"]) == 0

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from engine.documentation import attribute_texts, without_range
+from engine.documentation import attribute_texts, must_be, without_range
 from engine.errors import InputError, refused, unknown_name
 
 BY_OTHER_PATHS = "by other paths"
@@ -40,6 +40,9 @@ def as_written(number: float) -> float:
     return shorter if len(repr(shorter)) <= len(repr(number)) - 3 else number
 
 
+_FINITE = "a number below 1.8e308"
+
+
 @cache
 def type_hints(cls: type) -> dict[str, Any]:
     """Return the declared types of a class; working them out takes longer than everything else here."""
@@ -63,7 +66,16 @@ class Leaf:
     @property
     def meaning(self) -> str:
         """Return what the setting is, in short."""
-        return re.split(r"[;.](?: |$)", without_range(attribute_texts(self.owner).get(self.name, "")))[0]
+        return re.split(r"[;.](?: |$)", without_range(self._text))[0]
+
+    @property
+    def allowed(self) -> str:
+        """Return which values it may have, to be read after "must be"."""
+        return must_be(self.hint, self._text)
+
+    @property
+    def _text(self) -> str:
+        return attribute_texts(self.owner).get(self.name, "")
 
 
 def settings_fields(cls: type) -> list[dataclasses.Field]:
@@ -113,7 +125,10 @@ def convert_setting(leaf: Leaf, value: Any, path: str) -> Any:
     try:
         return convert(value, leaf.hint, path)
     except InputError as error:
-        raise _explained(error, leaf, path) from None
+        if error.refusal is None:
+            raise
+        _, allowed, given = error.refusal
+        raise refused(path, allowed if allowed == _FINITE else leaf.allowed, given, leaf.meaning) from None
 
 
 def _explained(error: InputError, leaf: Leaf, path: str) -> InputError:
@@ -146,7 +161,7 @@ def convert(value: Any, hint: Any, path: str) -> Any:
         try:
             return as_written(float(value))
         except OverflowError:
-            raise refused(path, "a number below 1.8e308", value) from None
+            raise refused(path, _FINITE, value) from None
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if hint is Path and isinstance(value, str | PurePath):
@@ -187,9 +202,13 @@ def words_of(text: str) -> list[str]:
     return [word for word in words if word]
 
 
+_AS_PEOPLE_TYPE = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?")
+"""Numbers that JSON would have otherwise: .5, 5., +0.5."""
+
+
 def as_json(word: str) -> Any:
     """Return what a word means: a number, true, false, null or JSON of any kind, else the word itself."""
     try:
         return json.loads({"None": "null", "True": "true", "False": "false"}.get(word, word))
     except ValueError:
-        return word
+        return float(word) if _AS_PEOPLE_TYPE.fullmatch(word.strip()) else word

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
+import typing
 from functools import cache
+from typing import Any, Literal
 
 RANGE = re.compile(r"≥ \d+(?:\.\d+)?|> \d+(?:\.\d+)?|in [\[(][^\])]*[\])]|one of \d+(?:, \d+)*")
 """How a docstring writes the range of a number."""
+
+_KINDS = {int: "whole number", float: "number", str: "word"}
+_EXAMPLES = {int: "1,3", float: "0.4,0.8", str: "fog,frost"}
 
 _ENTRY = re.compile(r"(\w+): (.*)")
 
@@ -38,3 +44,52 @@ def first_line(cls: type) -> str:
 def without_range(text: str) -> str:
     """Return a text without the range of a number, for where that is said beside it."""
     return re.sub(rf",? ?(?:each )?(?:{RANGE.pattern})", "", text, count=1)
+
+
+def allowed_values(hint: Any, text: str) -> str:
+    """Return the values that a declared type and the range in a docstring allow, as a table has them."""
+    options = typing.get_args(hint)
+    if _or_none(hint):
+        return f"{allowed_values(_inner(hint), text)}, or none"
+    if typing.get_origin(hint) is Literal:
+        return ", ".join(map(str, options))
+    if hint is bool:
+        return "true, false"
+    bounds = _bounds(text)
+    if typing.get_origin(hint) is tuple:
+        return f"{_KINDS[options[0]]}s{bounds}"
+    if bounds.startswith(" one of "):
+        return bounds.removeprefix(" one of ")
+    return f"{_KINDS[hint]}{bounds if hint is not str else ''}"
+
+
+def must_be(hint: Any, text: str) -> str:
+    """Return the same to be read after "must be"."""
+    options = typing.get_args(hint)
+    if _or_none(hint):
+        return f"{must_be(_inner(hint), text)}, or none"
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, options))}"
+    if hint is bool:
+        return "true or false"
+    bounds = _bounds(text)
+    if typing.get_origin(hint) is tuple:
+        return f"{_KINDS[options[0]]}s{bounds}, such as {_EXAMPLES[options[0]]}"
+    if bounds.startswith(" one of "):
+        return bounds.strip()
+    return f"a {_KINDS[hint]}{bounds if hint is not str else ''}"
+
+
+def _or_none(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+
+
+def _inner(hint: Any) -> Any:
+    (inner,) = (option for option in typing.get_args(hint) if option is not types.NoneType)
+    return inner
+
+
+def _bounds(text: str) -> str:
+    """Return the range that a docstring gives, behind a space; "" where it gives none."""
+    found = RANGE.search(text)
+    return f" {found[0]}" if found else ""

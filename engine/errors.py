@@ -73,6 +73,9 @@ def unknown_setting(path: object, known: Iterable[str], *, of: str = "") -> Inpu
     known, path = sorted(known), str(path)
     first, dot, _ = path.partition(".")
     sections = list(dict.fromkeys(other.partition(".")[0] for other in known if "." in other))
+    if not dot and first in sections:
+        own = ", ".join(other for other in known if other.startswith(f"{first}."))
+        return InputError(f"{f'{of}: ' if of else ''}{first!r} is no setting, but what these belong to: {own}")
     if not dot:
         near = [other for other in known if path == other.rpartition(".")[2]]
         others = near or [*sections, *(other for other in known if "." not in other)]

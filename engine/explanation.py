@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from engine.conversion import leaves
-from engine.documentation import RANGE, attribute_texts, first_line, without_range
+from engine.documentation import allowed_values, attribute_texts, first_line, without_range
 from engine.errors import unknown_name
 from engine.relevance import conditions_of
 from engine.settings import TrialConfig, all_leaves
 
 WRITTEN_BY = "Written by `python -m tests.engine.test_explanation`"
-
-_KINDS = {int: "whole number", float: "number", str: "word"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def explain_settings() -> dict[str, Explanation]:
             continue
         text = attribute_texts(leaf.owner).get(leaf.name, "")
         where = tuple(condition.words for condition in conditions_of(path) if condition.reads != (path,))
-        explained[path] = Explanation(path, text, _allowed(leaf.hint, text), as_typed(defaults[path]), where)
+        explained[path] = Explanation(path, text, allowed_values(leaf.hint, text), as_typed(defaults[path]), where)
     return explained
 
 
@@ -149,22 +145,3 @@ def settings_page() -> str:
             f"| `{setting}` | {allowed} | `{default}` | {what} |" for setting, allowed, default, what in group.rows
         ]
     return "\n".join(lines) + "\n"
-
-
-def _allowed(hint: Any, text: str) -> str:
-    """Return the values that a declared type and the range in a docstring allow."""
-    options = typing.get_args(hint)
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        (inner,) = (option for option in options if option is not types.NoneType)
-        return f"{_allowed(inner, text)}, or none"
-    if typing.get_origin(hint) is Literal:
-        return ", ".join(map(str, options))
-    if hint is bool:
-        return "true, false"
-    found = RANGE.search(text)
-    bounds = f" {found[0].removeprefix('one of ')}" if found else ""
-    if typing.get_origin(hint) is tuple:
-        return f"{_KINDS[options[0]]}s{bounds}"
-    if found and found[0].startswith("one of "):
-        return bounds.strip()
-    return f"{_KINDS[hint]}{bounds if hint is not str else ''}"

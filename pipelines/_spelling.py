@@ -43,11 +43,11 @@ def check_words(options: type, words: Sequence[str]) -> None:
 
 def _commands_within(options: type) -> dict[str, type]:
     """Return {name: options} of the commands that a command consists of; none for most."""
-    found = {}
+    found: dict[str, type] = {}
     for hint in typing.get_type_hints(options, include_extras=True).values():
         if typing.get_origin(hint) in (types.UnionType, typing.Union):
             for one in typing.get_args(hint):
-                if typing.get_origin(one) is typing.Annotated and dataclasses.is_dataclass(one.__origin__):
+                if typing.get_origin(one) is typing.Annotated and isinstance(one.__origin__, type):
                     found[one.__metadata__[0].name] = one.__origin__
     return found
 

@@ -162,18 +162,30 @@ def test_settings_that_a_method_cannot_honour_are_refused(settings, message):
         ("push_pull.h", 0.5, "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ("push_pull.h", math.inf, "`push_pull.h` must be finite and ≥ 1, got inf"),
         ("push_pull.alpha", -0.1, "`push_pull.alpha` must be finite and ≥ 0"),
-        ("push_pull.learn_alpha", "filter", "`push_pull.learn_alpha` must be one of layer, kernel, got 'filter'"),
+        (
+            "push_pull.learn_alpha",
+            "filter",
+            "`push_pull.learn_alpha` must be one of layer, kernel, or none, got 'filter'",
+        ),
         ("pretrain.epochs", 0, "`pretrain.epochs` must be ≥ 1, got 0"),
-        ("pretrain.epochs", 1.5, "`pretrain.epochs` must be of type int, got 1.5"),
-        ("pretrain.epochs", True, "`pretrain.epochs` must be of type int, got True"),
+        ("pretrain.epochs", 1.5, "`pretrain.epochs` must be a whole number ≥ 1, got 1.5"),
+        ("pretrain.epochs", True, "`pretrain.epochs` must be a whole number ≥ 1, got True"),
         ("pretrain.batch_size", 1, "`pretrain.batch_size` must be ≥ 2"),
         ("pretrain.learning_rate", 0, "`pretrain.learning_rate` must be > 0"),
         ("pretrain.learning_rate", math.nan, "`pretrain.learning_rate` must be > 0, got nan"),
         ("pretrain.optimizer", "adamw", "`pretrain.optimizer` must be one of adam, sgd, got 'adamw'"),
         ("pretrain.milestones", [0.5, 1.0], r"`pretrain.milestones` must be in \(0, 1\)"),
-        ("pretrain.milestones", None, "`pretrain.milestones` must be a list such as 1,3 or fog,frost, got None"),
-        ("pretrain.milestones", "0.5,soon", "`pretrain.milestones` must be of type float, got 'soon'"),
-        ("evaluate.severities", "1,2.5", "`evaluate.severities` must be of type int, got 2.5"),
+        ("pretrain.milestones", None, r"`pretrain.milestones` must be numbers in \(0, 1\), such as 0.4,0.8, got None"),
+        (
+            "pretrain.milestones",
+            "0.5,soon",
+            r"`pretrain.milestones` must be numbers in \(0, 1\), such as 0.4,0.8, got 'soon'",
+        ),
+        (
+            "evaluate.severities",
+            "1,2.5",
+            r"`evaluate.severities` must be whole numbers in \[1, 5\], such as 1,3, got 2.5",
+        ),
         ("data.split_seed", -1, "`data.split_seed` must be ≥ 0, got -1"),
         ("pretrain.momentum", 1.0, r"`pretrain.momentum` must be in \[0, 1\)"),
         ("pretrain.weight_decay", -1e-4, "`pretrain.weight_decay` must be ≥ 0"),
@@ -189,14 +201,18 @@ def test_settings_that_a_method_cannot_honour_are_refused(settings, message):
         ("finetune.count", 0, "`finetune.count` must be ≥ 1"),
         ("finetune.threshold", -0.1, "`finetune.threshold` must be a mean distance, finite and ≥ 0, got -0.1"),
         ("finetune.threshold", math.nan, "`finetune.threshold` must be .* got nan"),
-        ("finetune.train_classifier", 1, "`finetune.train_classifier` must be of type bool, got 1"),
+        ("finetune.train_classifier", 1, "`finetune.train_classifier` must be true or false, got 1"),
         ("evaluate.severities", [], "`evaluate.severities` must be from 1 to 5"),
         ("evaluate.severities", [1, 6], "`evaluate.severities` must be from 1 to 5"),
-        ("evaluate.severities", [1.5], "`evaluate.severities` must be of type int, got 1.5"),
+        (
+            "evaluate.severities",
+            [1.5],
+            r"`evaluate.severities` must be whole numbers in \[1, 5\], such as 1,3, got 1.5",
+        ),
         ("evaluate.n_probe", 1, "`evaluate.n_probe` must be ≥ 2"),
         ("seed", -1, r"`seed` must be in \[0, 2\*\*63\), got -1"),
-        ("seed", None, "`seed` must be of type int, got None"),
-        ("model.name", 5, "`model.name` must be of type str, got 5"),
+        ("seed", None, r"`seed` must be a whole number in \[0, 2\*\*63\), got None"),
+        ("model.name", 5, "`model.name` must be a word, got 5"),
     ],
 )
 def test_bad_values_are_refused_with_what_is_allowed(path, value, message):
@@ -209,6 +225,34 @@ def test_an_unknown_setting_suggests_the_nearest():
         DEFAULT.with_settings({"push_pull.alhpa": 1.0})
     with pytest.raises(InputError, match=r"unknown setting 'pretrain.epoch' \(did you mean 'pretrain.epochs'\?\)"):
         TrialConfig.from_flat({"pretrain.epoch": 1})
+
+
+def test_what_settings_belong_to_is_no_setting():
+    with pytest.raises(InputError, match=r"'push_pull' is no setting, but what these belong to: push_pull.alpha, "):
+        DEFAULT.with_settings({"push_pull": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        (".003", 0.003),
+        ("5.", 5.0),
+        ("+.5", 0.5),
+        ("-1.e-3", -0.001),
+        ("1E-3", 0.001),
+        ("3", 3),
+        (".", "."),
+        ("1.2.3", "1.2.3"),
+    ],
+)
+def test_numbers_are_taken_as_people_type_them(typed, value):
+    (found,) = parse_settings([f"x={typed}"]).values()
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_numbers_in_a_list_are_taken_as_people_type_them():
+    assert DEFAULT.with_settings(parse_settings(["pretrain.milestones=.4,.8"])).pretrain.milestones == (0.4, 0.8)
 
 
 @pytest.mark.parametrize(

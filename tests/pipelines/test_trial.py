@@ -145,7 +145,7 @@ def test_a_single_command_computes_on_all_cores_unless_told(monkeypatch):
         ((), ("push_pull.hh=2",), "unknown setting 'push_pull.hh' (did you mean 'push_pull.h'?)"),
         ((), ("push_pull.h=0.5",), "`push_pull.h` must be finite and ≥ 1, got 0.5"),
         ((), ("push_pull.h",), "a setting is given as PATH=VALUE, got 'push_pull.h'"),
-        ((), ("pretrain.epochs=two",), "`pretrain.epochs` must be of type int, got 'two'"),
+        ((), ("pretrain.epochs=two",), "`pretrain.epochs` must be a whole number ≥ 1, got 'two' (passes over"),
         ((), ("model.name=resnt-8",), "unknown model 'resnt-8' (did you mean 'resnet-8'?)"),
         (("--dataset", "digit"), (), "unknown data set 'digit' (did you mean 'digits'?)"),
         (("--dataset", "folder:/nowhere/at/all"), (), "data folder does not exist: /nowhere/at/all"),

@@ -98,7 +98,10 @@ def _possible(axes: Sequence[Axis], setting: str) -> tuple[tuple[Axis, ...], lis
 
 def _require(left: object, axis: Axis, reason: str | None) -> None:
     if not left:
-        raise InputError(f"axis {axis.label!r} has no value that the data set is large enough for: {reason}")
+        raise InputError(
+            f"axis {axis.label!r} has no value that the data set is large enough for: {reason}; the axis is of the "
+            "space: give it smaller values in a copy of the space's file, named with --space"
+        )
 
 
 def _excess(space: Space, axis: Axis, info: DataInfo) -> Excess:

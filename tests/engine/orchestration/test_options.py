@@ -98,6 +98,11 @@ def test_wrong_options(capsys, tmp_path: Path, arguments: tuple[str, ...], sente
     assert sentence in refused(capsys, tmp_path, *arguments)
 
 
+def test_who_has_too_few_images_for_a_space_is_told_what_to_do(capsys, tmp_path: Path) -> None:
+    said = refused(capsys, tmp_path, "--set", "data.n_train=40")
+    assert "give it smaller values in a copy of the space's file, named with --space" in said
+
+
 def test_a_home_that_cannot_be_made(capsys) -> None:
     assert command_line(["--home", "/proc/nowhere"]) == 2
     assert "home folder cannot be made: /proc/nowhere" in capsys.readouterr().err

@@ -38,6 +38,7 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str, head
         for name, given in pairs.items()
         if tuple(weights[given].shape) != tuple(own[name].shape) and not name.endswith(COUNTER)
     ]
+    faults = [fault for fault in faults if not fault.startswith(OPTIONAL)] or faults  # they follow from the others
     missing = [name for name in own if name not in pairs and not _is_optional(name)]
     faults += [f"{name} is missing" for name in missing]
     known = set(pairs.values())
@@ -47,7 +48,20 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str, head
         hint = ""
         if missing and all(".downsample." in name for name in missing):
             hint = "; its shortcuts have no weights, while those of this network are 1×1 convolutions"
+        channels = _other_channels(own, weights, pairs)
+        if channels is not None:
+            hint += f"; they are for images of {channels} channel{'s' * (channels > 1)} (data.channels={channels})"
         raise InputError(f"the weights in {source} do not fit: {'; '.join(faults[:N_NAMED_KEYS])}{more}{hint}")
+
+
+def _other_channels(own: Mapping[str, Any], weights: Mapping[str, Any], pairs: Mapping[str, str]) -> int | None:
+    """Return how many channels the images of some weights have, if a model's images have others; else None."""
+    first = next((name for name, value in own.items() if len(value.shape) == 4), None)
+    if first not in pairs:
+        return None
+    here, there = tuple(own[first].shape), tuple(weights[pairs[first]].shape)
+    differ = len(there) == 4 and here[1] != there[1] and {here[1], there[1]} <= {1, 3}
+    return there[1] if differ and (here[0], *here[2:]) == (there[0], *there[2:]) else None
 
 
 def n_other_classes(model: nn.Module, weights: Mapping[str, Any], head: str) -> int | None:

@@ -131,6 +131,19 @@ def test_the_sentence_names_the_file_that_was_given(workshop, model_file, tmp_pa
         check_weights(from_weights(workshop, weights, **{"model.name": "resnet-14"}), workshop.store)
 
 
+def test_weights_for_images_of_other_channels_are_named_as_such(workshop, model_file):
+    """Its own statistics, which have other shapes then, are not what differs."""
+    _, path = model_file
+    weights = prepare_weights(path, workshop.store)
+    plan = from_weights(workshop, weights, **{"data.channels": 3})
+    with pytest.raises(
+        InputError,
+        match=r"do not fit: conv1.weight has shape \(4, 1, 3, 3\) instead of \(4, 3, 3, 3\); they are for images of 1 "
+        r"channel \(data.channels=1\)$",
+    ):
+        check_weights(plan, workshop.store)
+
+
 def test_a_file_of_torch_s_with_the_names_of_any_network_will_do(workshop, tmp_path):
     torch.manual_seed(0)
     model = build_model("cnn-2", num_classes=10, in_channels=1, image_size=16)

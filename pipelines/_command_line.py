@@ -21,6 +21,7 @@ from engine.extensions import chosen_data, import_modules
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.databases.patience import RefusedError
 from engine.redaction import hide_credentials
+from engine.signs_of_life import signs_of_life
 from engine.store.attempts import StoreFaultError
 from pipelines._help import plain, with_help
 from pipelines._spelling import check_words
@@ -118,7 +119,7 @@ def run(
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
-        with as_ctrl_c():
+        with as_ctrl_c(), signs_of_life():
             return main(_with_home_found(plain(options, parsed)))
     except InputError as error:
         sentence = variables.mention(hide_credentials(f"error: {error}"), sys.argv if arguments is None else arguments)

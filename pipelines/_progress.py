@@ -1,13 +1,14 @@
-"""What a command shows on a terminal while it computes."""
+"""What a command shows while it computes: on a terminal at once, elsewhere where it takes long."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from rich.console import Console
 
 from engine.report.terminal import literal, progress_bar
+from engine.signs_of_life import doing, shown
 from engine.stages import StageSpec
 
 
@@ -27,6 +28,12 @@ def stage_bar(console: Console) -> Iterator[Callable[[StageSpec, int, int], None
         yield show
 
 
-def waiting(console: Console, what: str) -> AbstractContextManager[object]:
-    """Show on a terminal that something is under way whose end is not known."""
-    return console.status(literal(what))
+@contextmanager
+def waiting(console: Console, what: str) -> Iterator[None]:
+    """Show that something is under way whose end is not known."""
+    if console.is_terminal:
+        with console.status(literal(what)), shown():
+            yield
+    else:
+        with doing(what):
+            yield

@@ -15,6 +15,7 @@ from engine.extensions import import_modules
 from engine.orchestration import export
 from engine.report.terminal import make_console, say
 from pipelines._command_line import run
+from pipelines._progress import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +54,19 @@ class ExportOptions:
 def main(options: ExportOptions) -> int:
     """Write the network, and say which it is and what is there."""
     import_modules(options.imports)
-    found = export(
-        options.study,
-        options.output,
-        what=options.what,
-        formats=options.formats,
-        replace=options.replace,
-        home=options.home,
-        storage=options.storage,
-        store=options.store,
-    )
-    say(make_console(), *found.parts())
+    console = make_console()
+    with waiting(console, "writing the network"):
+        found = export(
+            options.study,
+            options.output,
+            what=options.what,
+            formats=options.formats,
+            replace=options.replace,
+            home=options.home,
+            storage=options.storage,
+            store=options.store,
+        )
+    say(console, *found.parts())
     return 0
 
 

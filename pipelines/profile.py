@@ -66,11 +66,14 @@ def main(options: ProfileOptions) -> int:
             if not wanted:
                 break
             if spec.stage not in wanted:
-                run_stage(spec, scratch, get_data, device=device)
+                with waiting(console, f"computing {spec.stage}"):
+                    run_stage(spec, scratch, get_data, device=device)
                 continue
             wanted.remove(spec.stage)
             trace = traces / f"{spec.stage}.json"
-            say(console, table_of(profile_stage(spec, scratch, get_data, device=device, trace=trace)))
+            with waiting(console, f"profiling {spec.stage}"):
+                found = profile_stage(spec, scratch, get_data, device=device, trace=trace)
+            say(console, table_of(found))
             say(console, f"trace: {trace}", "")
     return 0
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from engine import variables
+from engine.data.progress import counted
 from engine.errors import InputError
 from engine.report.terminal import make_console, progress_bar, say
 from engine.report.text_tables import Table
@@ -27,6 +28,7 @@ from engine.store.cleaning import Cleaned, Entry, clean, describe_bytes, entries
 from engine.store.copying import copy_artifacts
 from engine.store.places import place_of
 from pipelines._command_line import run
+from pipelines._progress import waiting
 
 _GB = 1e9
 
@@ -137,7 +139,8 @@ def verify(console: Console, options: VerifyOptions) -> int:
     store = open_store(options.place, read_only=True)  # refuses what is not there, and makes nothing
     store = open_store(options.place) if options.quarantine else store
     n_whole = n_corrupt = 0
-    for entry in entries(store):
+    found = entries(store)
+    for entry in counted(found, len(found), "checking artifacts"):
         try:
             store.check(entry.key)
             n_whole += 1
@@ -156,7 +159,8 @@ def prune(console: Console, options: PruneOptions) -> int:
     if not 0 <= options.max_gb < math.inf:
         raise InputError(f"--max-gb must be ≥ 0, got {options.max_gb}")
     open_store(options.place, read_only=True)  # refuses what is not there, and makes nothing
-    done = clean(open_store(options.place), int(options.max_gb * _GB), dry_run=options.dry_run)
+    with waiting(console, "cleaning up"):
+        done = clean(open_store(options.place), int(options.max_gb * _GB), dry_run=options.dry_run)
     say(console, describe_cleaned(done, dry_run=options.dry_run))
     if done.left_bytes > options.max_gb * _GB:
         live = f" for the live sweeps {', '.join(done.sweeps)}" if done.sweeps else ""

@@ -14,6 +14,7 @@ if __name__ == "__main__":
 
 from engine.orchestration.options import SweepOptions
 from engine.report.terminal import make_console
+from engine.signs_of_life import doing
 from pipelines._command_line import INTERRUPTED, run
 
 NOTHING_COMPLETE = 1
@@ -35,7 +36,8 @@ def main(options: SweepOptions) -> int:
 
     # Who only calls this function goes on living, and so would Ray, if the input is wrong.
     begun = begin_private_ray(options) if __name__ == "__main__" else None
-    prepared = prepare(options)
+    with doing("what is asked for is being checked"):
+        prepared = prepare(options)
     if options.dry_run:
         from engine.orchestration.dry_run import print_dry_run
 

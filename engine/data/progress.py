@@ -1,4 +1,4 @@
-"""A line that counts while files are read, where a person watches."""
+"""A line that counts while files are read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TextIO, TypeVar
 
+from engine.signs_of_life import doing, shown
+
 T = TypeVar("T")
 _FIRST_S = 1.0
 _EVERY_S = 0.2
 
 
 def counted(items: Iterable[T], total: int, what: str, *, stream: TextIO | None = None) -> Iterator[T]:
-    """Yield items, and count them on a terminal from the first second on; elsewhere nothing is written.
+    """Yield items, and count them on a terminal from the first second on; elsewhere as ``signs_of_life`` does.
 
     Args:
         items: what is worked through.
@@ -23,8 +25,16 @@ def counted(items: Iterable[T], total: int, what: str, *, stream: TextIO | None 
     """
     stream = stream or sys.stderr
     if not stream.isatty():
-        yield from items
+        n_done = 0
+        with doing(lambda: f"{what}: {n_done:,} of {total:,}"):
+            for n_done, item in enumerate(items, start=1):  # noqa: B007
+                yield item
         return
+    with shown():
+        yield from _counted_on(stream, items, total, what)
+
+
+def _counted_on(stream: TextIO, items: Iterable[T], total: int, what: str) -> Iterator[T]:
     start = last = time.monotonic()
     width = 0
     try:

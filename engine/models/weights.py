@@ -57,7 +57,7 @@ def check_fit(model: nn.Module, weights: Mapping[str, Any], *, source: str, head
 def _other_channels(own: Mapping[str, Any], weights: Mapping[str, Any], pairs: Mapping[str, str]) -> int | None:
     """Return how many channels the images of some weights have, if a model's images have others; else None."""
     first = next((name for name, value in own.items() if len(value.shape) == 4), None)
-    if first not in pairs:
+    if first is None or first not in pairs:
         return None
     here, there = tuple(own[first].shape), tuple(weights[pairs[first]].shape)
     differ = len(there) == 4 and here[1] != there[1] and {here[1], there[1]} <= {1, 3}

@@ -55,6 +55,7 @@ from engine.report.study_results import StudyResults
 from engine.report.terminal import as_text, make_console, say
 from engine.report.text_tables import Part
 from engine.result_names import Metric, RunArtifact, Tag
+from engine.signs_of_life import doing, signs_of_life
 from engine.spaces import Space
 from engine.spaces.arms import WINNER
 from engine.stages import (
@@ -97,8 +98,9 @@ def run_sweep(space: Space | str | Path, *, console: Console | None = None, **op
         InputError: anything in the options, the space or the data that cannot work, before anything starts.
     """
     name = space.name if isinstance(space, Space) else str(space)
-    prepared = prepare(SweepOptions.of({**options, "space": name}), space if isinstance(space, Space) else None)
-    return Sweep(prepared, console or make_console()).run()
+    with nullcontext() if in_notebook() else signs_of_life():
+        prepared = prepare(SweepOptions.of({**options, "space": name}), space if isinstance(space, Space) else None)
+        return Sweep(prepared, console or make_console()).run()
 
 
 def load_results(study: str, *, home: str | Path | None = None, storage: str | None = None) -> StudyResults:
@@ -332,13 +334,14 @@ class Sweep:
         with ExitStack() as written, ExitStack() as ending:  # while the tracking is written Ray ends
             if options.mps:
                 ending.enter_context(mps())
-            cluster = connect(
-                options.cluster_address,
-                n_trial_seats=n_trial_seats,
-                log=self._ray_log,
-                n_ahead=n_ahead(options),
-                begun=self.begun,
-            )
+            with doing("Ray is being started" if is_private(options) else "the cluster is being joined"):
+                cluster = connect(
+                    options.cluster_address,
+                    n_trial_seats=n_trial_seats,
+                    log=self._ray_log,
+                    n_ahead=n_ahead(options),
+                    begun=self.begun,
+                )
             ending.callback(disconnect)
             slots = (
                 plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
@@ -416,7 +419,8 @@ class Sweep:
                 self._each(flow.interrupt, screen.stop)
                 statistics = pool.statistics()
                 end_tracking = partial(self._end_tracking, study, tracker, writer, status, statistics)
-                self._each(pool.close, begin_to_disconnect, end_tracking)
+                with doing("workers end, and what the tracking is to hear is written"):
+                    self._each(pool.close, begin_to_disconnect, end_tracking)
             self._say_statistics(screen.seconds, statistics)
 
     @contextmanager

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from rich.console import Console, ConsoleRenderable, Group
@@ -16,6 +17,7 @@ from rich.progress_bar import ProgressBar
 
 from engine.report.notebook import Display, in_notebook
 from engine.report.terminal import grid, literal, say
+from engine.signs_of_life import shown
 
 _REFRESH_S = 0.5
 _LINE_S = 15.0
@@ -55,12 +57,14 @@ class LiveScreen:
         self._in_notebook = in_notebook() and not console.is_terminal
         self._display: Display | None = None
         self._closed = threading.Event()
+        self._telling = ExitStack()
         self._last: Mapping[str, Any] = {}
         self._thread = threading.Thread(target=self._show, name="live screen", daemon=True)
 
     def start(self) -> None:
         """Begin to show."""
         self._start = time.monotonic()
+        self._telling.enter_context(shown())
         if self._in_notebook:
             self._display = Display(self.line())
         self._thread.start()
@@ -70,6 +74,7 @@ class LiveScreen:
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join(10)
+        self._telling.close()
 
     def asked(self, trial: str) -> None:
         """Note that a trial has started, by its name."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleRenderable, JustifyMethod
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from engine.report.notebook import in_notebook
 from engine.report.text_tables import Part, Table, visible
+from engine.signs_of_life import doing, note_said, shown
 
 _PAGE = 120
 """Columns of a page where the output goes to a file: wide enough for the tables."""
@@ -41,6 +43,7 @@ def say(console: Console, *parts: Part) -> None:
             _say_table(console, part)
         else:
             console.print(literal(part), soft_wrap=True)
+    note_said()
 
 
 def as_text(parts: Iterable[Part], *, width: int = 140) -> str:
@@ -63,8 +66,9 @@ def grid(rows: Iterable[tuple[str, str | ConsoleRenderable]]) -> Drawing:
     return drawing
 
 
-def progress_bar(console: Console, *, transient: bool = False) -> Progress:
-    """Return a bar that shows on a terminal how far something is; elsewhere it shows nothing.
+@contextmanager
+def progress_bar(console: Console, *, transient: bool = False) -> Iterator[Progress]:
+    """Give a bar that shows on a terminal how far something is; elsewhere it is told as ``signs_of_life`` does.
 
     Args:
         console: where.
@@ -72,7 +76,18 @@ def progress_bar(console: Console, *, transient: bool = False) -> Progress:
     """
     description = TextColumn("{task.description}", markup=False)
     columns = (description, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
+    bar = Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
+    with bar, shown() if console.is_terminal else doing(lambda: _as_line(bar)):
+        yield bar
+
+
+def _as_line(bar: Progress) -> str:
+    """Return how far a bar is, in words."""
+    at_it = [task for task in bar.tasks if task.visible]
+    if not at_it:
+        return "still at work"
+    how_far = "" if at_it[-1].total is None else f": {at_it[-1].completed:,.0f} of {at_it[-1].total:,.0f}"
+    return f"{visible(at_it[-1].description)}{how_far}"
 
 
 def _say_table(console: Console, table: Table) -> None:

@@ -1,9 +1,11 @@
 import io
+import re
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from engine import signs_of_life
 from pipelines._progress import stage_bar, waiting
 from pipelines.trial import command_line
 
@@ -29,8 +31,18 @@ def test_a_terminal_shows_what_runs_and_how_far_it_is():
     assert "evaluate" in text
 
 
-def test_a_file_is_told_nothing_of_it():
+def test_a_file_is_told_nothing_of_it_at_once():
     assert shown(is_terminal=False) == ""
+
+
+def test_where_there_is_no_terminal_a_trial_says_now_and_then_how_far_it_is(tmp_path, capsys, monkeypatch):
+    """A log, or a pipe, was told nothing while an evaluation took minutes."""
+    monkeypatch.setattr(signs_of_life, "SILENT_S", 0.02)
+    small = ["data.n_train=600", "data.n_test=20", "pretrain.epochs=12", "model.width=4", "evaluate.severities=1"]
+    assert command_line(["--home", str(tmp_path), "--set", *small]) == 0
+    captured = capsys.readouterr()
+    assert re.search(r"^pretrain: \d+ of 12 \(\d+ s\)$", captured.err, re.MULTILINE)
+    assert "of 12 (" not in captured.out
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -290,6 +290,27 @@ def test_a_browser_would_be_heard_that_finds_an_error_or_asks_somebody(tmp_path)
     assert asked_by_pages(log) == {"http://example.invalid/x.png"}
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_on_a_narrow_screen_names_leave_room_for_numbers_and_stay_beside_them(large, tmp_path):
+    file = tmp_path / "page.html"
+    name = "the arm with a name that is as long as an ablation makes them: random filters for selection"
+    page = as_page(large).replace("<td>push-pull</td>", f"<td>{name}</td>").replace("</body>", f"{_MEASURE}</body>")
+    assert name in page
+    file.write_text(page)
+    said = chromium(file, tmp_path, "--window-size=500,900")
+    shares, sides = re.search(r"<title>first column: ([\d.]+), ([a-z]+)</title>", said).groups()  # type: ignore[union-attr]
+    assert float(shares) < 0.5
+    assert sides == "sticky"
+
+
+_MEASURE = """<script>
+const cells = [...document.querySelectorAll(".scroll td:first-child")]
+  .filter((cell) => cell.offsetWidth);
+const shares = cells.map((cell) => cell.offsetWidth / cell.closest(".scroll").clientWidth);
+document.title = `first column: ${Math.max(...shares).toFixed(2)}, ${getComputedStyle(cells[0]).position}`;
+</script>"""
+
+
 def test_a_page_forbids_a_browser_to_ask_anybody(page):
     [rules] = [of["content"] for tag, of in Elements(page).found if of.get("http-equiv") == "Content-Security-Policy"]
     assert rules is not None

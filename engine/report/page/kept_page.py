@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ from engine.store.artifact import CorruptArtifactError
 from engine.store.attempts import StoreFaultError
 from engine.store.store import Store
 
+QUICK_S = 10.0
+"""What the evaluation of a network took at most, for the sweep's own page to have it run."""
 FOLDER = "reports"
 """Of a sweep's folder."""
 
@@ -40,7 +43,9 @@ def keep_page(
     if not results.with_state("COMPLETE"):
         raise InputError(f"study {results.study!r} has no complete trial")
     view = view_parts(Shown(results, store))
-    text = as_page(results, stored_or_why(results, store), scores=scores, remake=remake, view=view, by=by)
+    stored = stored_or_why(results, store)
+    stored = _with_disparity(results, store, stored) if runs_in_seconds(results, stored) else stored
+    text = as_page(results, stored, scores=scores, remake=remake, view=view, by=by)
     place.parent.mkdir(parents=True, exist_ok=True)
     unfinished = place.with_name(f".{place.name}.{os.getpid()}")
     try:
@@ -63,7 +68,20 @@ def stored_or_why(results: Results, store: Store, *, run_networks: bool = False)
         found = read_stored(results, store)
     except (InputError, StoreFaultError, CorruptArtifactError, OSError) as error:
         return StoredValues(missing=(f"the store {store.address} cannot be read: {error}",))
-    if not run_networks:
-        return found
+    return _with_disparity(results, store, found) if run_networks else found
+
+
+def runs_in_seconds(results: Results, stored: StoredValues) -> bool:
+    """Return whether networks that tuned filters run so fast that a sweep's end may wait for what they show.
+
+    Their evaluations, of more images, took ``QUICK_S`` at most, and no folder's images would have to be decoded again.
+    """
+    keys = [one.trial.stages.get("evaluate", "") for one in stored.filters]
+    seconds = [stored.seconds.get(key, math.inf) for key in keys]
+    return bool(seconds) and max(seconds) <= QUICK_S and ":" not in results.space.base.data.name
+
+
+def _with_disparity(results: Results, store: Store, found: StoredValues) -> StoredValues:
+    """Return the same with where noise switches filters on or off, or why it is not there."""
     disparity, why = disparity_or_why(results, store, found.filters)
     return replace(found, disparity=disparity, missing=[*found.missing, *([why] if why else [])])

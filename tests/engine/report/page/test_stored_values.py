@@ -11,6 +11,7 @@ import torch
 
 from engine.layers import PushPull2d
 from engine.ranking import activation_maps
+from engine.report.page import kept_page
 from engine.report.page.filter_disparity import UNTUNED
 from engine.report.page.filter_figures import distance_bars, tuned_points
 from engine.report.page.kept_page import keep_page, page_place, stored_or_why
@@ -137,6 +138,30 @@ def test_where_noise_switches_filters_is_measured_where_networks_may_run(swept, 
     page = as_page(results, stored_or_why(results, store, run_networks=True))
     assert f'alt="{plot.data.title}"' in page
     assert SWITCHED not in page.split("What this page does not show")[-1]
+
+
+@pytest.mark.parametrize(("took", "is_there"), [(0.5, True), (60.0, False)])
+def test_a_sweep_s_own_page_has_it_where_networks_run_in_seconds(swept, tmp_path, monkeypatch, took, is_there):
+    results, folder = swept
+    store = open_store(str(folder / "store"), read_only=True)
+    found = read_stored(results, store)
+    took_so_long = replace(found, seconds=dict.fromkeys(found.seconds, took))
+    monkeypatch.setattr(kept_page, "read_stored", lambda *_: took_so_long)
+    text = keep_page(results, store, tmp_path / "page.html", scores=(), remake=Remake())
+    assert ('alt="Filters that are positive for one of clean and noisy image only' in text) == is_there
+    assert (SWITCHED in text.split("What this page does not show")[-1]) != is_there
+
+
+def test_images_of_a_folder_are_not_decoded_again_for_it(swept):
+    results, folder = swept
+    found = read_stored(results, open_store(str(folder / "store"), read_only=True))
+    quick = replace(found, seconds=dict.fromkeys(found.seconds, 0.5))
+    assert kept_page.runs_in_seconds(results, quick)
+    base = results.space.base.with_settings({"data.name": "folder:/images"})
+    of_folder = replace(results, space=replace(results.space, base=base))
+    assert not kept_page.runs_in_seconds(of_folder, quick)
+    assert not kept_page.runs_in_seconds(results, replace(quick, seconds={})), "nobody knows how long"
+    assert not kept_page.runs_in_seconds(results, replace(quick, filters=()))
 
 
 def test_why_nothing_is_measured_of_networks_is_said(swept, tmp_path):

@@ -45,6 +45,7 @@ from engine.report.baseline_scores import arm_baseline, score_tables
 from engine.report.commands import DASHBOARD_ARTIFACTS, export_command, page_command, store_words, view_commands
 from engine.report.exported_trial import exported_trial
 from engine.report.live_screen import LiveScreen
+from engine.report.markdown import escaped
 from engine.report.measurement import check_comparable
 from engine.report.notebook import in_notebook, show_answer
 from engine.report.page.kept_page import keep_page, page_place
@@ -466,7 +467,7 @@ class Sweep:
             tags={
                 Tag.SPACE_DIGEST: space.digest,
                 Tag.GIT_COMMIT: git_commit() or "unknown",
-                Tag.NOTE: space.description,
+                Tag.NOTE: escaped(space.description),
             },
             varied=[*(axis.setting for axis in space.axes), *(path for arm in space.arms for path in arm.settings)],
         )

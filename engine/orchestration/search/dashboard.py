@@ -19,6 +19,7 @@ from engine.orchestration.search.optuna_internals import noted_trial, storage_of
 from engine.report.columns import kind_columns
 from engine.report.comparisons import error_table
 from engine.report.groups import GroupSummary
+from engine.report.markdown import escaped
 from engine.report.results import Results
 from engine.report.text_tables import Table
 from engine.report.trial_results import CORRUPTED, TrialResult, describe_settings
@@ -31,7 +32,6 @@ METRICS = {CORRUPTED: "corrupted validation error", "clean": "clean validation e
 MOST_NOTES = 60
 """Trials that get a note, at most: the database is written to four times for each."""
 _OURS = "*This note is written by the sweep; it keeps out of one that somebody else has written.*"
-_MARKS = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 
 def name_metrics(study: optuna.Study, objectives: Sequence[str]) -> None:
@@ -187,8 +187,3 @@ def _as_markdown(table: Table) -> str:
     lines = [table.columns, ["---", *["--:"] * (len(table.columns) - 1)], *table.rows]
     rows = ["| " + " | ".join(cell if cell.startswith("--") else escaped(cell) for cell in row) + " |" for row in lines]
     return f"{escaped(table.title)}\n\n" + "\n".join(rows)
-
-
-def escaped(text: str) -> str:
-    """Return text as Markdown shows it word for word."""
-    return _MARKS.sub(r"\\\1", text)

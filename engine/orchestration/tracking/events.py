@@ -15,6 +15,7 @@ from engine.orchestration.tracking.spool import Spool
 from engine.orchestration.tracking.tracker_kinds import SWEEP, group_of
 from engine.orchestration.tracking.trial_metrics import epoch_metrics, final_metrics, score_metrics
 from engine.report.groups import GroupSummary
+from engine.report.markdown import escaped
 from engine.report.results import Results
 from engine.report.trial_results import TrialResult, describe_settings
 from engine.result_names import Metric, RunArtifact, Tag
@@ -97,10 +98,11 @@ class TrackingEvents:
             return
         self._groups.add(slot)
         params = {path: value for path, value in config.items() if path != "seed"} if name else {}
+        what = describe_settings(settings) or "the base as it is" if name else "what the search has proposed"
         tags = {
             Tag.PURPOSE: "group" if name else "search",
             Tag.GROUP: name or "proposal",
-            Tag.NOTE: describe_settings(settings) or "the base as it is" if name else "what the search has proposed",
+            Tag.NOTE: escaped(what),
         }
         self._start(slot, name or "proposals", params, tags)
 

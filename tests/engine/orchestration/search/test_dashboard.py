@@ -10,13 +10,14 @@ from optuna.artifacts import get_all_artifact_meta
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
-from engine.orchestration.search import SweepStudy, dashboard, read_results
+from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.dashboard_plots import figures_of
 from engine.orchestration.search.optuna_internals import noted_trial, storage_of, study_id, trial_id
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import parse_pruner
 from engine.report.columns import kind_columns
 from engine.report.comparisons import error_table
+from engine.report.markdown import escaped
 from engine.report.reasons import Reason
 from engine.report.results import Results
 from engine.result_names import OfTrial
@@ -157,4 +158,4 @@ def test_shown_again_it_replaces_what_was_there_and_keeps_a_person_s_note(shown:
 
 
 def test_names_of_users_are_shown_word_for_word() -> None:
-    assert dashboard.escaped("a_b|c <i>*x*</i>") == r"a\_b\|c \<i\>\*x\*\</i\>"
+    assert escaped("a_b|c <i>*x*</i>") == r"a\_b\|c \<i\>\*x\*\</i\>"

@@ -106,3 +106,11 @@ def test_another_trial_s_probe_is_shown_under_a_name_of_its_own(spool: Spool) ->
     first, second = (set(metrics) for _, metrics in event["steps"])
     assert first == {"train/loss", "validation/error", "other_probe/error", "other_probe/tuned_distortion"}
     assert second == {"train/loss", "validation/error", "probe/error", "probe/tuned_distortion"}
+
+
+def test_what_a_group_is_means_nothing_to_markdown_as_which_mlflow_shows_it(spool: Spool) -> None:
+    tracker = TrackingEvents(spool)
+    tracker.start_group("arm/a/0", "a", {"model.name": "my_net_v2"}, {"model.name": "<b>my_net_v2</b>"})
+    (event,) = spool.pending()[0]
+    assert event["tags"]["mlflow.note.content"] == r"model.name=\<b\>my\_net\_v2\</b\>"
+    assert event["tags"]["robustune.group"] == "a"

@@ -6,6 +6,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from engine.corruption_kinds import ALL, CLEAN
@@ -49,14 +50,14 @@ def _groups(groups: Sequence[GroupSummary]) -> Figure:
         if not shown:
             continue
         title = "under corruption" if column == ALL else "clean"
-        seeds = [(100 * value, group.name) for group in shown for value in group.values(column)]
+        seeds = [(100 * value, escaped(group.name)) for group in shown for value in group.values(column)]
         look = {"color": colour, "opacity": 0.4}
         data.append(_points([x for x, _ in seeds], [y for _, y in seeds], f"{title}, a seed each", look))
         found = [paired_difference(group.values(column), [0.0] * len(group.values(column))) for group in shown]
         reach = [100 * (one.high - one.mean) if one.n > 1 else 0.0 for one in found]
         means = _points(
             [100 * one.mean for one in found],
-            [group.name for group in shown],
+            [escaped(group.name) for group in shown],
             f"{title}, mean with its 95 % interval",
             {"color": colour, "size": 10, "symbol": "diamond"},
         )
@@ -71,11 +72,11 @@ def _declared(results: Results) -> Figure | None:
         return None
     data = []
     for outcome in dict.fromkeys(one.outcome for one in found):
-        some = [(f"{one.contrast.name}, {outcome}", one.evidence) for one in found if one.outcome == outcome]
+        some = [(escaped(f"{one.contrast.name}, {outcome}"), one.evidence) for one in found if one.outcome == outcome]
         points = _points(
             [100 * one.mean for _, one in some if one is not None],
             [name for name, _ in some],
-            outcome,
+            escaped(outcome),
             {"size": 10},
         )
         reach = [100 * (one.high - one.mean) for _, one in some if one is not None]
@@ -91,10 +92,10 @@ def _declared(results: Results) -> Figure | None:
 def _corruptions(groups: Sequence[GroupSummary], tested: Sequence[str]) -> Figure:
     """Return the mean error by group and corruption, as a heat map."""
     rows = [[round(100 * group.mean_and_std(name)[0], 2) for name in tested] for group in groups]
-    names = [group.name for group in groups]
+    names = [escaped(group.name) for group in groups]
     data = {
         "type": "heatmap",
-        "x": list(tested),
+        "x": [escaped(name) for name in tested],
         "y": names,
         "z": rows,
         "colorscale": "YlOrRd",
@@ -116,7 +117,7 @@ def _severities(groups: Sequence[GroupSummary], tested: Sequence[str]) -> Figure
                     by_severity.setdefault(severity, []).append(error)
         steps = sorted(by_severity)
         means = [100 * statistics.fmean(by_severity[step]) for step in steps]
-        data.append({"type": "scatter", "mode": "lines+markers", "x": steps, "y": means, "name": group.name})
+        data.append({"type": "scatter", "mode": "lines+markers", "x": steps, "y": means, "name": escaped(group.name)})
     figure = _figure("Mean test error by severity (0: clean images)", data, "severity")
     figure["layout"]["yaxis"] = {"title": {"text": "test error in %"}, "rangemode": "tozero"}
     return figure
@@ -129,9 +130,19 @@ def _importance(results: Results) -> Figure | None:
     if found is None or not shares:
         return None
     names = list(shares)[::-1]
-    data = {"type": "bar", "orientation": "h", "x": [shares[name] for name in names], "y": names}
+    data = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [shares[name] for name in names],
+        "y": [escaped(name) for name in names],
+    }
     title = f"Importance of the settings in the {found.n} complete proposals alone (PED-ANOVA)"
     return _figure(title, [data], "share")
+
+
+def escaped(text: str) -> str:
+    """Return text that Plotly shows word for word: it takes some tags of HTML for what they are."""
+    return escape(text, quote=False)
 
 
 def _points(x: Sequence[float], y: Sequence[str], name: str, marker: Figure) -> Figure:

@@ -1,6 +1,7 @@
 """What optuna-dashboard shows of a study: what it reads for its pages is what the report says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.report.columns import kind_columns
 from engine.report.comparisons import error_table
 from engine.report.markdown import escaped
 from engine.report.reasons import Reason
-from engine.report.results import Results
+from engine.report.results import Importances, Results
 from engine.result_names import OfTrial
 from engine.spaces import Arm, Comparison, Space
 from tests.engine.orchestration.spaces import SPACE
@@ -159,3 +160,20 @@ def test_shown_again_it_replaces_what_was_there_and_keeps_a_person_s_note(shown:
 
 def test_names_of_users_are_shown_word_for_word() -> None:
     assert escaped("a_b|c <i>*x*</i>") == r"a\_b\|c \<i\>\*x\*\</i\>"
+
+
+def test_plotly_takes_no_name_for_a_tag() -> None:
+    """It draws "<b>a</b>" bold, and "<a href=…>" as a link."""
+    bold, link = "<b>a</b> & b", '<a href="x">b</a>'
+    space = Space(
+        name="s",
+        arms=(Arm(bold, {}), Arm(link, {"push_pull.where": "first"})),
+        comparisons=(Comparison(link, bold, ("noise",)),),
+    )
+    results = study_of(space, {bold: [0.4, 0.5, 0.6], link: [0.2, 0.3, 0.3]})
+    results = replace(results, importances=Importances(4, {"corrupted": {"<i>h</i>": 1.0}}))
+    figures = {name: figure.to_json() for name, figure in figures_of(results).items()}
+    assert len(figures) == 5
+    for name, text in figures.items():
+        assert "&lt;" in text, name
+        assert not {"<", ">"} & set(text), name

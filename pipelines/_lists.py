@@ -25,7 +25,7 @@ from engine.ranking import DISTANCES, ELECTIONS
 from engine.registry import Registry
 from engine.report.terminal import say
 from engine.report.text_tables import Table
-from engine.spaces import load_space, space_names
+from engine.spaces import datasets_of, load_space, space_names
 from engine.stages.catalogue import STAGES
 from engine.training import RECIPES
 
@@ -58,10 +58,16 @@ def print_lists(console: Console, options: SweepOptions) -> None:
 def _spaces() -> Iterator[Table]:
     spaces = {name: load_space(name) for name in space_names()}
     rows = [
-        (name, space.description, str(len(space.axes)), f"{len(space.arms)} × {space.n_seeds}")
+        (
+            name,
+            space.description,
+            str(len(space.axes)),
+            f"{len(space.arms)} × {space.n_seeds}",
+            ", ".join((space.base.data.name.partition(":")[0], *datasets_of(name))),
+        )
         for name, space in spaces.items()
     ]
-    yield Table("Search spaces (--space)", ("space", "what it asks", "axes", "arms × seeds"), rows)
+    yield Table("Search spaces (--space)", ("space", "what it asks", "axes", "arms × seeds", "made for"), rows)
 
 
 def _choices(option: str, kinds: Registry[Any]) -> Table:

@@ -1,6 +1,6 @@
 """Data sets as uint8 tensors: readers, splits, augmentation."""
 
-from engine.data.augment import alternate_flips, apply_crop_flips, crop_flip, draw_crop_flips
+from engine.data.augment import alternate_flips, apply_crop_flips, draw_crop_flips
 from engine.data.corruption_files import CorruptionFiles, write_corruption_files
 from engine.data.dataset import (
     READERS,
@@ -33,7 +33,6 @@ __all__ = [
     "Split",
     "alternate_flips",
     "apply_crop_flips",
-    "crop_flip",
     "draw_crop_flips",
     "load_dataset",
     "open_reader",

@@ -34,21 +34,6 @@ class CropFlips:
         return [CropFlips(*part) for part in zip(*parts, strict=True)]
 
 
-def crop_flip(images: Tensor, *, generator: torch.Generator, flip: Tensor | None = None) -> Tensor:
-    """Return one batch cropped and flipped, by draws made now.
-
-    Args:
-        images: (n, c, h, w), h = w, any dtype.
-        generator: on the CPU, whatever the images' device: the same draws everywhere.
-        flip: which images are mirrored, bool (n,) on the CPU; None draws a half of them.
-
-    Returns:
-        Tensor of the same shape and dtype.
-    """
-    draws = draw_crop_flips([len(images)], images.shape[3], generator=generator, flip=flip)
-    return apply_crop_flips(images, draws.to(images.device))
-
-
 def draw_crop_flips(
     sizes: Iterable[int], side: int, *, generator: torch.Generator, flip: Tensor | None = None
 ) -> CropFlips:

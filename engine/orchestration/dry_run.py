@@ -54,7 +54,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         f"{options.sampler_name}, {planned.n_winner_trials} to compute the best again"
         + ("; so many suit the space, --n-trials N runs others" if options.n_trials is None else ""),
     )
-    for note in [*opening_notes(prepared), *_notes(prepared, left, device)]:
+    for note in [*opening_notes(prepared), *_notes(left, device)]:
         say(console, note)
     shared = _shared_stages(prepared)
     for arm in space.arms:
@@ -113,7 +113,7 @@ def _device_of_run(prepared: Prepared) -> _Device:
     return _Device(slots.device, note or f"planned for {slots.device}, as the cluster is now: {cluster.description}")
 
 
-def _notes(prepared: Prepared, left: RemainingTrials, device: _Device) -> Iterator[str]:
+def _notes(left: RemainingTrials, device: _Device) -> Iterator[str]:
     """Yield what a person should know of the rest, and of the device that it is planned for."""
     if not left.n_left:
         yield f"all {left.n_done} trials are done: nothing is left to run"

@@ -118,3 +118,9 @@ def test_a_misspelt_option_is_told_the_nearest_whatever_else_is_missing(command,
 
 def test_an_option_may_be_typed_with_underscores_and_an_equals_sign(capsys):
     assert sweep.command_line(["--n_trials=3", "--list", "recipes"]) == 0
+
+
+def test_the_list_of_spaces_says_on_which_data_sets_each_is_one(capsys):
+    assert sweep.command_line(["--list", "spaces"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "push-pull-table-4" in line]
+    assert "cifar10, digits" in row

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data import alternate_flips, crop_flip
+from engine.data import alternate_flips, apply_crop_flips, draw_crop_flips
+
+
+def crop_flip(images: torch.Tensor, *, generator: torch.Generator, flip: torch.Tensor | None = None) -> torch.Tensor:
+    """Crop and flip one batch, as a training does each of an epoch."""
+    return apply_crop_flips(images, draw_crop_flips([len(images)], images.shape[3], generator=generator, flip=flip))
 
 
 def crop_flip_by_loop(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -31,7 +31,7 @@ DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 IMAGES = {"data.n_train": 60, "data.n_validation": 24, "data.n_test": 24, "distortion.n_images": 20}
 EPOCHS = {"pretrain.epochs": 1, "finetune.training.epochs": 1, "evaluate.n_probe": 20}
-KEEPS_ITS_IMAGES = ("selective-digits", "selective-cifar")
+KEEPS_ITS_IMAGES = ("selective-digits", "selective-cifar", "filters-fig-5")
 """Spaces whose arms ask for up to a thousand noisy images."""
 FEW = {"--n-trials": 3, "--n-seeds": 2}
 EXTENDED = 100

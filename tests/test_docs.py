@@ -218,6 +218,27 @@ def test_the_commands_of_a_block_run_as_printed(workplace: Workplace, block: Blo
             workplace.command(words)
 
 
+NEEDS_MORE = ("--ray-address", "FILE", "table-4", "imagefolder:PATH")
+"""Words of commands in sentences that need a cluster, a file or study of one's own, or weights from the network: these
+commands are checked for their spelling alone."""
+
+
+def in_sentences() -> list[tuple[str, list[str]]]:
+    """Return (document, words) of the commands in sentences that are whole and can be run here, each once."""
+    found = {}
+    for place, words in inline_commands():
+        if is_module(words) and len(words) > 3 and not set(NEEDS_MORE) & set(words):
+            found.setdefault(tuple(words), (place, words))
+    return list(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("place", "words"), in_sentences(), ids=str)
+def test_a_command_in_a_sentence_runs_as_printed(workplaces, place: str, words: list[str]):
+    workplaces["results" if place.startswith("results") else "use"].command(words)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("block", [block for block in blocks("python") if not module_name(block)], ids=str)

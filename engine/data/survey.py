@@ -17,7 +17,7 @@ from engine.errors import InputError
 
 _READERS = 8
 """Threads that read files: a header takes so little that more would wait for Python's lock."""
-LISTED = 10
+LISTED = 200
 """How many files an error names; of the rest it tells the number."""
 
 
@@ -76,7 +76,7 @@ def read_content(path: Path) -> bytes:
 
 
 def refuse(bad: Mapping[Path, str], total: int) -> None:
-    """Raise ``InputError`` if files are bad: it names the first of them, and says how many there are."""
+    """Raise ``InputError`` if files are bad: it names them, hundreds at most, and says how many there are."""
     if not bad:
         return
     named = [f"{shown(path)} ({reason})" for path, reason in sorted(bad.items())[:LISTED]]

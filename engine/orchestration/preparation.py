@@ -175,6 +175,7 @@ def opening_notes(prepared: Prepared) -> list[str]:
     """Return what a person should know of the data and of the search before it starts."""
     options, planned = prepared.options, prepared.planned
     notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
+    notes += overruled(options, prepared.space)
     notes += search_notes(options.sampler_name, prepared.space) if planned.n_proposals else []
     if options.init is not None:
         notes.append(
@@ -206,6 +207,22 @@ def opening_notes(prepared: Prepared) -> list[str]:
             f"several objectives, {' and '.join(options.objective_names)} validation error: no trial is pruned{asked}; "
             "the winner is the front's point with the least corrupted error"
         )
+    return notes
+
+
+def overruled(options: SweepOptions, space: Space) -> list[str]:
+    """Return a sentence on each setting of ``--set`` that axes or arms of the space give values of their own."""
+    notes = []
+    for path in parse_settings(options.settings):
+        own = [
+            f"axis {axis.label!r} gives proposals values of its own{' where it applies' if axis.when else ''}"
+            for axis in space.axes
+            if axis.setting == path
+        ]
+        n_arms = sum(path in arm.settings for arm in space.arms)
+        own += [f"{n_arms} of {len(space.arms)} arms have their own"] if n_arms else []
+        if own:
+            notes.append(f"--set {path} is for the rest alone: {' and '.join(own)}")
     return notes
 
 

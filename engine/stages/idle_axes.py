@@ -1,5 +1,5 @@
-"""Axes and arms that can change nothing because of the network: all of their values come to one network, or one tuning
-of it.
+"""Axes and arms that can change nothing because of the network or the number of images: all of their values come to one
+network, or one tuning of it.
 
 What no network could make matter is refused when a space is made (``engine.spaces.reach``). Here the network is known.
 """
@@ -21,6 +21,9 @@ MAX_CONTEXTS = 500
 _ELSEWHERE = ("pretrain.", "distortion.", "finetune.training.")
 """Settings that have no part in what the network makes of others."""
 
+_BATCHES = ".batch_size"
+"""How settings end that come to the same from the number of images on."""
+
 _NETWORK = ("model.", "push_pull.")
 """Settings of what the network is."""
 
@@ -39,7 +42,8 @@ def check_axis_changes_something(space: Space, axis: Axis, identity: Callable[[T
     Raises:
         InputError: they never do, as with `push_pull.h` of 2 and 2.5 over 3×3 kernels.
     """
-    if axis.setting.startswith(_ELSEWHERE) or len(axis.extremes()) < 2:
+    by_images = axis.setting.endswith(_BATCHES)
+    if (axis.setting.startswith(_ELSEWHERE) and not by_images) or len(axis.extremes()) < 2:
         return
     is_planned = False
     for place, surroundings in enumerate(_surroundings(space, axis)):
@@ -56,9 +60,10 @@ def check_axis_changes_something(space: Space, axis: Axis, identity: Callable[[T
             return
         is_planned = is_planned or bool(found)
     if is_planned:
+        what = "all images are in one batch" if by_images else f"network {_networks(space)} comes to the same numbers"
         raise InputError(
             f"axis {axis.label!r} can change nothing: whichever of its values is proposed "
-            f"({', '.join(map(str, axis.extremes()))}), network {_networks(space)} comes to the same numbers"
+            f"({', '.join(map(str, axis.extremes()))}), {what}"
         )
 
 
@@ -121,7 +126,9 @@ def _surroundings(space: Space, axis: Axis) -> Iterator[dict[str, Any]]:
 def _deciding(space: Space, axis: Axis) -> set[str]:
     """Return the settings on which it may depend whether an axis changes something."""
     apart: tuple[str, ...] = ()  # of a user's own stage nothing is known
-    if axis.setting.startswith(_TUNING):
+    if axis.setting.endswith(_BATCHES):
+        apart = (*_NETWORK, "rank.distance", "pretrain.", "finetune.training.")
+    elif axis.setting.startswith(_TUNING):
         apart = _ELSEWHERE
     elif axis.setting.startswith(_NETWORK):
         apart = (*_ELSEWHERE, *_TUNING)

@@ -19,7 +19,7 @@ from engine.errors import InputError
 from engine.models import build_model
 from engine.orchestration import run_sweep
 from engine.orchestration.options import SweepOptions, sweep_command
-from engine.orchestration.preparation import opening_notes, prepare
+from engine.orchestration.preparation import opening_notes, overruled, prepare
 from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
 from engine.report.results import Results
@@ -124,6 +124,21 @@ def test_a_sweep_s_command_asks_for_the_same(tmp_path: Path, monkeypatch) -> Non
     assert ["--home", str(tmp_path)] == shlex.split(sweep_command(SweepOptions()))[5:7]
     monkeypatch.delenv("ROBUSTUNE_HOME")
     assert shlex.split(sweep_command(SweepOptions()))[5:] == []
+
+
+def test_a_base_that_axes_or_arms_take_no_notice_of_is_told(tmp_path: Path) -> None:
+    space = prepare(SweepOptions(home=tmp_path, settings=("finetune.which=none", "pretrain.epochs=2"))).space
+    notes = opening_notes(
+        prepare(SweepOptions(home=tmp_path, settings=("finetune.which=none", "distortion.n_images=30")))
+    )
+    assert {note for note in notes if note.startswith("--set")} == {
+        "--set finetune.which is for the rest alone: axis 'finetune.which' gives proposals values of its own and "
+        "3 of 3 arms have their own",
+        "--set distortion.n_images is for the rest alone: axis 'distortion.n_images' gives proposals values of its own "
+        "where it applies",
+    }
+    assert space.base.pretrain.epochs == 2
+    assert not overruled(SweepOptions(settings=("pretrain.epochs=2",)), space)
 
 
 def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def test_of_what_the_network_has_no_part_in_nothing_is_asked():
     check(space_of(rate), rate.setting, lambda config: "")
 
 
+def test_batches_of_more_images_than_there_are_are_one():
+    def identity(config: TrialConfig) -> str:
+        return f"{min(config.pretrain.batch_size, 958)} {min(config.finetune.training.batch_size, 20)}"
+
+    for setting in ("pretrain.batch_size", "finetune.training.batch_size"):
+        check(space_of(Choice(setting, (10, 5000))), setting, identity)
+        with pytest.raises(InputError, match=r"\(5000, 6000\), all images are in one batch"):
+            check(space_of(Choice(setting, (5000, 6000))), setting, identity)
+
+
 def test_what_cannot_be_planned_is_not_called_idle():
     def refuse(config: TrialConfig) -> str:
         raise InputError("too small")

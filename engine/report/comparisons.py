@@ -67,8 +67,9 @@ def measured_table(groups: Sequence[GroupSummary]) -> Table | None:
     rows = []
     for group in groups:
         values = {name: [trial.metrics[name] for trial in group.trials if name in trial.metrics] for name in names}
-        rows.append((group.name, *(_mean_and_std(values[name]) for name in names)))
-    return Table("Measured by stages, mean ±std over seeds", ("", *names), rows, align="l" + "r" * len(names))
+        rows.append((group.name, group.count, *(_mean_and_std(values[name]) for name in names)))
+    columns = ("", "seeds", *names)
+    return Table("Measured by stages, mean ±std over seeds", columns, rows, align="l" + "r" * (1 + len(names)))
 
 
 def _mean_and_std(values: Sequence[float]) -> str:

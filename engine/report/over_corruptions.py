@@ -30,12 +30,14 @@ class OverCorruptions:
         n: number of corruptions; an error is the mean over a corruption's severities.
         means: {group: interquartile mean of its errors over corruptions and seeds, a fraction}.
         pairs: {(group, control): probability that a seed of the group errs less than one of the control}.
+        counts: {group: how many of its seeds there are, and how many networks are dead}.
         n_left_out: pairs beyond ``MOST_PAIRS``.
     """
 
     n: int
     means: dict[str, Aggregate]
     pairs: dict[tuple[str, str], Aggregate]
+    counts: dict[str, str]
     n_left_out: int = 0
 
 
@@ -51,29 +53,33 @@ def over_corruptions(results: Results, groups: Sequence[GroupSummary]) -> OverCo
         len(tested),
         {name: interquartile_mean(of) for name, of in errors.items()},
         {(one, other): probability_of_improvement(errors[one], errors[other]) for one, other in known[:MOST_PAIRS]},
+        {group.name: group.count for group in groups},
         len(known[MOST_PAIRS:]),
     )
 
 
 def means_table(found: OverCorruptions) -> Table:
     """Return the interquartile mean of every group."""
-    rows = [(name, *_cells(one, scale=100, digits=1)) for name, one in found.means.items()]
+    rows = [(name, found.counts[name], *_cells(one, scale=100, digits=1)) for name, one in found.means.items()]
     title = f"Interquartile mean of the test errors in %, over {found.n} corruptions and all seeds"
-    columns = ("", "middle half", "stratified bootstrap", "seeds drawn whole")
+    columns = ("", "seeds", "middle half", "stratified bootstrap", "seeds drawn whole")
     caption = f"A quarter of all errors is cut off at each end. {_INTERVALS}."
-    return Table(title, columns, rows, align="lrrr", caption=caption)
+    return Table(title, columns, rows, align="lrrrr", caption=caption)
 
 
 def improvement_table(found: OverCorruptions) -> Table | None:
     """Return the probability of improvement of every pair; None where nothing is compared."""
     if not found.pairs:
         return None
-    rows = [(f"{one} over {other}", *_cells(of, scale=1, digits=2)) for (one, other), of in found.pairs.items()]
+    rows = [
+        (f"{one} over {other}", f"{found.counts[one]}; {found.counts[other]}", *_cells(of, scale=1, digits=2))
+        for (one, other), of in found.pairs.items()
+    ]
     title = f"Probability of improvement: that a seed errs less than one of the other, mean over {found.n} corruptions"
     more = f"; {found.n_left_out} more pairs were not computed" if found.n_left_out else ""
-    columns = ("", "probability", "stratified bootstrap", "seeds drawn whole")
+    columns = ("", "seeds", "probability", "stratified bootstrap", "seeds drawn whole")
     caption = f"0.5: neither is better; how much better it does not say. {_INTERVALS}{more}."
-    return Table(title, columns, rows, align="lrrr", caption=caption)
+    return Table(title, columns, rows, align="lrrrr", caption=caption)
 
 
 def _cells(one: Aggregate, *, scale: float, digits: int) -> list[str]:

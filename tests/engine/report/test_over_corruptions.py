@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -28,8 +29,17 @@ def test_groups_are_told_by_their_errors_over_corruptions_and_severities(results
     ours, plain = errors["push-pull"], errors["plain"]
     assert found.pairs["push-pull", "plain"] == probability_of_improvement(ours, plain)
     assert ("plain", "push-pull") not in found.pairs, "a control is compared with other controls alone"
-    cells = {row[0]: row[1] for row in means_table(found).rows}
+    cells = {row[0]: row[2] for row in means_table(found).rows}
     assert cells["push-pull"] == f"{100 * interquartile_mean(ours).value:.1f}"
+
+
+def test_seeds_that_are_not_in_it_are_counted_beside_it(results):
+    first = next(trial for trial in results.trials if trial.group == "push-pull")
+    lost = dataclasses.replace(results, trials=tuple(trial for trial in results.trials if trial is not first))
+    found = over_corruptions(lost, lost.groups())
+    assert {row[0]: row[1] for row in means_table(found).rows}["push-pull"] == "5 of 6"
+    pairs = {row[0]: row[1] for row in improvement_table(found).rows}
+    assert pairs["push-pull over plain"] == "5 of 6; 6 of 6"
 
 
 def test_every_form_of_the_report_has_them_and_the_closing_screen_does_not(results):

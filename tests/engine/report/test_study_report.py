@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.extensions import parse_settings
 from engine.metrics import PairedDifference
 from engine.report.columns import corruption_columns, errors_by_column, kind_columns
-from engine.report.comparisons import format_difference
+from engine.report.comparisons import format_difference, measured_table
 from engine.report.failures import failure_lines
 from engine.report.formats import FORMATS, Answer
 from engine.report.reasons import Reason
@@ -493,3 +493,14 @@ def test_it_says_how_much_each_setting_matters_and_the_page_draws_it():
     assert json.loads(FORMATS["json"].write(Answer(results))[""])["importances"]["shares"] == found.shares
     unasked = FORMATS["page"].write(Answer(large_study(40)))[""]
     assert "importance of the settings: too few proposals are complete" in unasked
+
+
+def test_seeds_are_counted_beside_what_stages_have_measured():
+    results = large_study(40)
+    trials = [
+        dataclasses.replace(trial, errors={**trial.errors, "metrics": {"prune/zero": 0.5}}) if trial.errors else trial
+        for trial in results.trials[1:]
+    ]
+    table = measured_table(dataclasses.replace(results, trials=tuple(trials)).groups())
+    assert table.columns == ("", "seeds", "prune/zero")
+    assert table.rows[0] == ("plain", "5 of 6", "0.5 ±0")

@@ -52,11 +52,22 @@ def mean_of(columns: Mapping[str, Mapping[int, float]], names: Sequence[str]) ->
 
 
 def where_computed(results: Results) -> str:
-    """Return in a few words where a study's numbers are from; of arms with nothing complete, no number is."""
-    counts = [len(group.trials) for group in results.groups() if group.trials] or [0]
+    """Return in a few words where a study's numbers are from; of arms with nothing complete, no number is.
+
+    Seeds that failed or were not run, and networks that are dead, are counted over all arms: the report's own table has
+    them arm by arm.
+    """
+    groups = results.groups()
+    counts = [len(group.trials) for group in groups if group.trials] or [0]
     fewest, most = min(counts), max(counts)
     n_seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return f"{results.space.base.data.name}, {n_seeds} seed{'s' * (most != 1)}"
+    lost = {
+        "failed": sum(len(group.failed) for group in groups),
+        "not run": sum(group.n_missing for group in groups),
+        "dead": sum(len(group.dead) for group in groups),
+    }
+    words = [f"{results.space.base.data.name}, {n_seeds} seed{'s' * (most != 1)}"]
+    return ", ".join([*words, *(f"{count} {what}" for what, count in lost.items() if count)])
 
 
 def measured_beside(

@@ -13,14 +13,15 @@ from engine.orchestration.search import read_results
 from engine.report.text_tables import Table, percent_text
 from engine.report.verdicts import findings
 from engine.report.views import Shown, view_parts
-from engine.spaces import load_space
+from engine.spaces import Arm, Space, load_space
 from engine.stages.network import load_network
 from engine.store import open_store
 from search_spaces import lenet_noise
 from search_spaces._additive import BOTH_LESS_SUM, interaction
-from search_spaces._beside import difference_text
+from search_spaces._beside import difference_text, where_computed
 from search_spaces._lenets import ARMS, DRAWS
 from search_spaces._published import published
+from tests.engine.report.studies import complete, study
 from tests.pipelines.swept import sweep_here
 
 TINY = {
@@ -125,7 +126,19 @@ def test_two_methods_are_shown_with_their_gains_and_what_is_not_additive(tmp_pat
         assert plot.draw().axes[0].get_legend() is None, "no line, whose seeds are other ones"
     one_more = (*apart, *(t for t in shown.results.trials if t.group == "nothing" and t not in apart))
     errors, *_ = view_parts(dataclasses.replace(shown, results=dataclasses.replace(shown.results, trials=one_more)))
-    assert errors.title.endswith("digits, 1 to 2 seeds")
+    assert "digits, 1 to 2 seeds, 3 not run" in errors.title
+
+
+def test_seeds_that_failed_are_missing_or_dead_are_counted_where_means_stand():
+    space = Space(name="s", arms=(Arm("plain", {}), Arm("push-pull", {"push_pull.where": "first"})), n_seeds=3)
+    whole = study(space, {"plain": [0.4, 0.5, 0.6], "push-pull": [0.2, 0.3, 0.3]})
+    assert where_computed(whole) == "digits, 3 seeds"
+    dead = complete(0, "plain", 0, 0.9, dead=True)
+    lost = study(space, {"plain": [0.4, 0.5, 0.6], "push-pull": [0.2, None]})
+    trials = (dead, *lost.trials[1:])
+    assert (
+        where_computed(dataclasses.replace(lost, trials=trials)) == "digits, 1 to 3 seeds, 1 failed, 1 not run, 1 dead"
+    )
 
 
 def test_a_difference_tells_of_how_many_seeds_it_is_where_some_have_one_of_the_two_alone():

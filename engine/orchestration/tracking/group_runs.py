@@ -20,8 +20,8 @@ from engine.result_names import Metric, Tag
 def group_metrics(group: GroupSummary, baseline: Baseline | None = None) -> dict[str, float]:
     """Return mean, standard deviation and 95 % interval of all that its trials have measured, and how many they are.
 
-    The mean has the name that the value of a single trial has. Of single cells, and of the scores by corruption, there
-    is the mean alone. What no number is, such as the deviation of one seed, is left out.
+    The mean has the name that the value of a single trial has. What no number is, such as the deviation of one seed, is
+    left out.
 
     Args:
         group: the group.
@@ -38,7 +38,7 @@ def group_metrics(group: GroupSummary, baseline: Baseline | None = None) -> dict
     tables = [trial.table for trial in group.trials]
     for name, severity in tables[0] if tables else ():
         if all((name, severity) in table for table in tables):
-            found[Metric.cell(name, severity)] = statistics.fmean(table[name, severity] for table in tables)
+            found |= _spread(Metric.cell(name, severity), [table[name, severity] for table in tables])
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

@@ -3,13 +3,16 @@
 import dataclasses
 import json
 import re
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.corruption_kinds import CLEAN
+from engine.metrics import Baseline
 from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, TrackingEvents
+from engine.orchestration.tracking.group_runs import group_metrics
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_pages import KIND_TAG, view_tag
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
@@ -136,6 +139,19 @@ def test_every_mean_has_its_spread_and_the_seeds_that_it_is_of(told: Told) -> No
         assert {key: metrics[key] for key in spread if key in metrics} == pytest.approx(known)
     assert runs["plain"].data.metrics[Metric.OBJECTIVE] == pytest.approx((0.3131 + 0.3559) / 2)
     assert runs["plain"].data.metrics[Metric.std(Metric.OBJECTIVE)] > 0
+
+
+def test_single_severities_and_scores_by_corruption_have_their_spread_too(told: Told) -> None:
+    (plain,) = (group for group in RESULTS.groups() if group.name == "plain")
+    name, severity = next(iter(plain.trials[0].table))
+    values = [trial.table[name, severity] for trial in plain.trials]
+    metrics, cell = groups(told)["plain"].data.metrics, Metric.cell(name, severity)
+    assert metrics[cell] == pytest.approx(statistics.fmean(values))
+    assert metrics[Metric.std(cell)] == pytest.approx(statistics.stdev(values))
+    assert metrics[Metric.low(cell)] < metrics[cell] < metrics[Metric.high(cell)]
+    scored = group_metrics(plain, Baseline("another", {"gaussian_noise": 0.5, "gaussian_blur": 0.5}, 0.1))
+    ratios = [value / 0.5 for value in values]
+    assert scored[Metric.std(Metric.ce("gaussian_noise"))] == pytest.approx(statistics.stdev(ratios))
 
 
 def test_trials_are_below_their_groups_and_these_below_the_sweep(told: Told) -> None:

@@ -230,9 +230,7 @@ class TrialFlow:
         if not name or name == WINNER or self._study.n_left_of(name):
             return
         results = self._study.results()
-        for group in results.groups():
-            if group.name == name:
-                self._tracker.end_group(group, results)
+        self._tracker.end_group(results.group(name), results)
 
     def on_stop(self) -> None:
         """Have it said at once that the trials stop: the end takes some seconds."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.errors import unknown_name
 from engine.metrics import PairedDifference, paired_difference
 from engine.report.groups import GroupSummary, summarise
 from engine.report.measurement import Measurement, recorded_measurement
@@ -74,6 +75,17 @@ class Results:
         by_name = self._by_group()
         tested = self.tested
         return [summarise(name, trials, self.space.n_seeds, tested) for name, trials in by_name.items()]
+
+    def group(self, name: str) -> GroupSummary:
+        """Return one of ``groups``, for less work than all of them take.
+
+        Raises:
+            InputError: there is no such group.
+        """
+        by_name = self._by_group() if self.trials else {}
+        if name not in by_name:
+            raise unknown_name("group", name, by_name)
+        return summarise(name, by_name[name], self.space.n_seeds, self.tested)
 
     @property
     def tested(self) -> list[str]:

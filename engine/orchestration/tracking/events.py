@@ -44,6 +44,7 @@ class TrackingEvents:
         self._baseline = baseline
         self._origin = origin or Origin()
         self._groups: set[str] = set()
+        self._ended_groups: dict[str, dict[str, Any]] = {}
 
     def start_sweep(
         self, name: str, params: Mapping[str, Any], tags: Mapping[str, Any], varied: Iterable[str] = ()
@@ -107,7 +108,10 @@ class TrackingEvents:
         self._start(slot, name or "proposals", params, tags)
 
     def end_group(self, group: GroupSummary, results: Results) -> None:
-        """Close the run of an arm, or of the winner, with its row of the report's table; it may be told again."""
+        """Close the run of an arm, or of the winner, with its row of the report's table.
+
+        It may be told again; what has not changed since is not written again.
+        """
         trials = [*group.trials, *group.failed]
         if not trials:
             return
@@ -115,7 +119,10 @@ class TrackingEvents:
         config = results.space.config(first.settings, seed=first.seed).flat()
         self.start_group(first.slot, group.name, config, first.settings)
         metrics, tags = group_metrics(group, self._baseline), table_tags(group, results)
-        self._append("end", slot, status=group_status(group), metrics=metrics, tags=tags)
+        end = {"status": group_status(group), "metrics": metrics, "tags": tags}
+        if self._ended_groups.get(slot) != end:
+            self._append("end", slot, **end)
+            self._ended_groups[slot] = end
 
     def end_groups(self, results: Results) -> None:
         """Close the runs of all groups: with what is in the report's table, or as a winner that is none any more."""
@@ -128,6 +135,7 @@ class TrackingEvents:
             self._end_search(proposals, results.best())
         for slot in sorted({group_of(trial.slot) for trial in results.trials if trial.group == WINNER} - shown):
             self._append("end", slot, status="FINISHED", metrics={}, tags={Tag.PURPOSE: "displaced"})
+            self._ended_groups.pop(slot, None)
 
     def _end_search(self, proposals: Sequence[TrialResult], best: TrialResult | None) -> None:
         slot = group_of(proposals[0].slot)

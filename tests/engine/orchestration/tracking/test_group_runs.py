@@ -126,6 +126,35 @@ def test_mlflow_alone_shows_the_report_s_table(told: Told) -> None:
             assert shown == pytest.approx(exact, abs=0.05 + 1e-9), "rounded to the digit shown"
 
 
+def test_a_group_is_written_once_unless_it_changes(tmp_path) -> None:
+    spool = Spool(tmp_path / "grouped.jsonl")
+    events = TrackingEvents(spool)
+
+    def ends() -> list[str]:
+        return [event["slot"] for event in spool.all_events() if event["event"] == "end"]
+
+    first = dataclasses.replace(RESULTS, trials=TRIALS[:2])
+    events.end_group(first.group("plain"), first)
+    events.end_groups(first)
+    assert ends() == ["group/arm/plain", "group/arm/push-pull"]
+    events.end_groups(dataclasses.replace(RESULTS, trials=TRIALS[:3]))
+    assert ends()[2:] == ["group/arm/plain"], "it has a seed more"
+
+
+def test_a_winner_that_is_displaced_and_comes_back_is_written_again(tmp_path) -> None:
+    spool = Spool(tmp_path / "grouped.jsonl")
+    events = TrackingEvents(spool)
+    better = dataclasses.replace(proposal(complete(7, "", 13, 0.05, blur=0.1), 1), settings={"push_pull.h": 3.0})
+    for trials in (TRIALS, (*TRIALS, better), TRIALS):
+        events.end_groups(dataclasses.replace(RESULTS, trials=trials))
+    winner = [event["tags"] for event in spool.all_events() if event["slot"] == "group/winner/first"]
+    assert [tags.get("robustune.purpose") for tags in winner if "seeds" in tags or len(tags) == 1] == [
+        None,
+        "displaced",
+        None,
+    ]
+
+
 def test_every_mean_has_its_spread_and_the_seeds_that_it_is_of(told: Told) -> None:
     runs, rows = groups(told), group_rows(RESULTS)
     assert {row["group"] for row in rows} == set(runs)

@@ -15,7 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 
 from engine.orchestration.search.dashboard_plots import figures_of
-from engine.orchestration.search.optuna_internals import noted_trial, storage_of, trial_id
+from engine.orchestration.search.optuna_internals import NoteStorage, noted_trial, storage_of, trial_id
 from engine.report.columns import kind_columns
 from engine.report.comparisons import error_table
 from engine.report.groups import GroupSummary
@@ -140,8 +140,9 @@ def _note_trials(study: optuna.Study, results: Results, trials: Sequence[FrozenT
         return rank.get(trial.slot.partition("/")[0], 3 if trial.state != "COMPLETE" else 4), trial.number
 
     ids = {trial.number: trial_id(trial) for trial in trials}
+    storage = NoteStorage(study)
     for trial in sorted(results.trials, key=order)[:MOST_NOTES]:
-        noted: Any = noted_trial(study, ids[trial.number])
+        noted: Any = noted_trial(study, storage, ids[trial.number])
         body = trial_note(trial, is_best=best is not None and trial.number == best.number)
         if not get_note(noted):
             save_note(noted, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -32,10 +33,31 @@ class NotedTrial:
     """An ended trial as optuna-dashboard's ``save_note`` asks for it: Optuna gives out no ``Trial`` of one."""
 
     study: optuna.Study
-    storage: BaseStorage
+    storage: NoteStorage
     _trial_id: int
 
 
-def noted_trial(study: optuna.Study, trial: int) -> NotedTrial:
+class NoteStorage:
+    """A study's storage as notes are written to it: what is noted there is read once, and not thrice a note.
+
+    Args:
+        study: the study.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._storage = study._storage
+        self._known: dict[str, Any] = dict(self._storage.get_study_system_attrs(study._study_id))
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return what is noted."""
+        return self._known
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Note something."""
+        self._storage.set_study_system_attr(study_id, key, value)
+        self._known[key] = value
+
+
+def noted_trial(study: optuna.Study, storage: NoteStorage, trial: int) -> NotedTrial:
     """Return a study's trial, by what its storage knows it by, for optuna-dashboard's notes."""
-    return NotedTrial(study, study._storage, trial)
+    return NotedTrial(study, storage, trial)

@@ -13,7 +13,7 @@ from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
 from engine.orchestration.search import SweepStudy, read_results
 from engine.orchestration.search.dashboard_plots import figures_of
-from engine.orchestration.search.optuna_internals import noted_trial, storage_of, study_id, trial_id
+from engine.orchestration.search.optuna_internals import NoteStorage, noted_trial, storage_of, study_id, trial_id
 from engine.orchestration.search.planned_trials import PlannedTrials
 from engine.orchestration.search.pruners import parse_pruner
 from engine.report.columns import kind_columns
@@ -97,9 +97,11 @@ def test_the_study_s_note_has_question_verdict_table_and_how_to_read_it(shown: S
 
 
 def test_trials_that_people_ask_about_have_a_note(shown: Shown) -> None:
+    study = shown.study
+    storage = NoteStorage(study)
     notes = {
-        trial.user_attrs[OfTrial.SLOT]: get_note(noted_trial(shown.study, trial_id(trial)))  # type: ignore[arg-type]
-        for trial in shown.study.get_trials()
+        trial.user_attrs[OfTrial.SLOT]: get_note(noted_trial(study, storage, trial_id(trial)))  # type: ignore[arg-type]
+        for trial in study.get_trials()
     }
     assert "arm **plain**" in notes["arm/plain/0"]
     assert "test error: clean 2.0%" in notes["arm/plain/0"]
@@ -107,6 +109,28 @@ def test_trials_that_people_ask_about_have_a_note(shown: Shown) -> None:
     best = shown.results.best()
     assert best is not None
     assert "the best of the proposals" in notes[best.slot]
+
+
+def test_what_the_database_has_is_not_read_for_every_note(tmp_path, monkeypatch) -> None:
+    """Each reading takes all notes there are, so that the last of many would take longest."""
+    reads, spent = [0], []
+    read, note_trials = optuna.storages.RDBStorage.get_study_system_attrs, dashboard._note_trials
+
+    def counted(storage: optuna.storages.RDBStorage, study: int) -> dict[str, Any]:
+        reads[0] += 1
+        return read(storage, study)
+
+    def measured(*arguments: Any) -> None:
+        before = reads[0]
+        note_trials(*arguments)
+        spent.append(reads[0] - before)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "get_study_system_attrs", counted)
+    monkeypatch.setattr(dashboard, "_note_trials", measured)
+    study = Shown(tmp_path).study
+    noted = storage_of(study).get_study_system_attrs(study_id(study))
+    assert len([name for name in noted if name.endswith(":note_ver")]) >= N_TRIALS
+    assert spent == [1]
 
 
 def test_its_figures_show_what_the_report_says(shown: Shown) -> None:

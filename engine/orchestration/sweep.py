@@ -24,6 +24,7 @@ from engine.orchestration.examination.whereabouts import cluster_source, describ
 from engine.orchestration.options import SweepOptions, as_params, sweep_command
 from engine.orchestration.preparation import (
     Prepared,
+    begin_private_ray,
     is_private,
     n_ahead,
     opening_notes,
@@ -223,8 +224,29 @@ class Sweep:
         except (InputError, RefusedError) as error:
             raise RefusedError(self.fault or str(error)) from error
 
+    @contextmanager
+    def _ray_begun(self) -> Iterator[None]:
+        """Begin the start of the private Ray of a new study, beside what is to be done before it is needed."""
+        if self.begun is not None:  # it ends with the process
+            yield
+            return
+        from engine.orchestration.cluster.connection import variables_of_ray
+
+        with variables_of_ray():
+            begun = self.begun = begin_private_ray(self.options)
+            try:
+                yield
+            finally:
+                if begun is not None and self.begun is not None:  # something was in the way
+                    begun.give_up()
+                    self.begun = None
+
     def _run_study(self) -> None:
         """Run what is missing."""
+        with self._ray_begun():
+            self._run_begun()
+
+    def _run_begun(self) -> None:
         options, planned, prepared = self.options, self.prepared.planned, self.prepared
         held = open_study(
             planned.space,
@@ -335,13 +357,14 @@ class Sweep:
         with ExitStack() as written, ExitStack() as ending:  # while the tracking is written Ray ends
             if options.mps:
                 ending.enter_context(mps())
+            begun, self.begun = self.begun, None
             with doing("Ray is being started" if is_private(options) else "the cluster is being joined"):
                 cluster = connect(
                     options.cluster_address,
                     n_trial_seats=n_trial_seats,
                     log=self._ray_log,
                     n_ahead=n_ahead(options),
-                    begun=self.begun,
+                    begun=begun,
                 )
             ending.callback(disconnect)
             slots = (

@@ -148,7 +148,7 @@ def variables_of_ray() -> Iterator[None]:
 class PrivateRay:
     """A Ray of our own whose start is begun beside what comes before it is needed: checks take as long as it does.
 
-    It ends with the process that has begun it, at once if nobody has waited for it.
+    It ends with the process that has begun it, at once if nobody has waited for it, or by ``give_up``.
 
     Args:
         n_trial_seats: trials that it has room for.
@@ -159,8 +159,9 @@ class PrivateRay:
         self._arguments = n_trial_seats, n_ahead
         self._error: BaseException | None = None
         self._groups: list[int] = []
-        self._is_done = threading.Event()
+        self._is_done, self._is_over = threading.Event(), threading.Event()
         atexit.register(self._end)
+        _connected.callback(self._is_over.set)
         _connected.enter_context(variables_of_ray())
         # Linux ends Ray's processes with the thread that has started them, so that it must stay.
         threading.Thread(target=self._run, name="private-ray", daemon=True).start()
@@ -176,6 +177,12 @@ class PrivateRay:
         if self._error is not None:
             raise self._error
 
+    def give_up(self) -> None:
+        """End it once it is up: nobody is going to wait for it, and this process goes on."""
+        with suppress(InputError):
+            self.wait()
+        disconnect()
+
     def _run(self) -> None:
         from engine.orchestration.cluster.ray_internals import messages_in
 
@@ -185,7 +192,7 @@ class PrivateRay:
         except BaseException as error:  # it is told to who waits, if anybody does
             self._error = error
         self._is_done.set()
-        threading.Event().wait()
+        self._is_over.wait()
 
     def _end(self) -> None:
         """End what was started so far, and what is being started: some of it would notice late that it is alone."""

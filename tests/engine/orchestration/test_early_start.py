@@ -13,9 +13,13 @@ from types import SimpleNamespace
 import psutil  # Ray brings it along
 import pytest
 
+from engine.errors import InputError
+from engine.orchestration import sweep
 from engine.orchestration.cluster import connection
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.preparation import begin_private_ray
+from engine.orchestration.preparation import begin_private_ray, prepare
+from engine.report.terminal import make_console
+from engine.spaces import Arm, Space
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,6 +89,55 @@ def test_what_ray_says_goes_to_the_log_also_where_checks_are_done_before_it_is_u
         connection._connected.close()
     assert "a node is lost" in (tmp_path / "ray.log").read_text()
     assert logging.getLogger("ray").handlers is before, "all is as it was"
+
+
+def test_one_that_nobody_waits_for_ends_and_leaves_all_as_before(monkeypatch) -> None:
+    pytest.importorskip("ray")
+    may_be_up, ended = threading.Event(), []
+    before, variables = set(threading.enumerate()), dict(os.environ)
+    monkeypatch.setattr(connection, "_start_private", lambda *_, **__: may_be_up.wait(60))
+    monkeypatch.setattr(connection, "_connected", ExitStack())
+    monkeypatch.setattr("ray.shutdown", lambda: ended.append(may_be_up.is_set()))
+    private = connection.PrivateRay(2, 0)
+    assert os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] == "1"
+    threading.Timer(0.1, may_be_up.set).start()
+    private.give_up()
+    assert ended == [True], "whoever ends a Ray that is not up yet may end this process with it"
+    assert dict(os.environ) == variables
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+class Refused:
+    """A sweep of a new study whose database cannot be opened."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[str] = []
+        ray = SimpleNamespace(give_up=lambda: self.begun.append("given up"))
+        monkeypatch.setattr(sweep, "begin_private_ray", lambda options: (self.begun.append("begun"), ray)[1])
+        monkeypatch.setattr(sweep, "open_study", self.refuse)
+        options = SweepOptions(home=home, gpus_per_slot=0.0, n_trials=1)
+        space = Space(name="one", arms=(Arm("plain", {}),), n_seeds=1)
+        self.sweep = sweep.Sweep(prepare(options, space), make_console())
+
+    def refuse(self, *_: object, **__: object) -> None:
+        raise InputError("no database")
+
+
+def test_a_program_that_goes_on_is_left_without_it(tmp_path, monkeypatch) -> None:
+    refused = Refused(tmp_path, monkeypatch)
+    with pytest.raises(InputError, match="no database"):
+        refused.sweep.run()
+    assert refused.begun == ["begun", "given up"]
+
+
+def test_one_that_the_command_has_begun_ends_with_it(tmp_path, monkeypatch) -> None:
+    refused = Refused(tmp_path, monkeypatch)
+    refused.sweep.begun = SimpleNamespace()  # type: ignore[assignment]
+    with pytest.raises(InputError, match="no database"):
+        refused.sweep.run()
+    assert refused.begun == []
 
 
 @pytest.mark.slow

@@ -422,7 +422,8 @@ class Sweep:
                 release=pool.release,
                 broker=f"broker-{self.name}",
                 n_together=n_together,
-                near_end=lambda: self._prepare_end(writer),
+                n_slots=slots.n_slots,
+                prepare_end=lambda: self._prepare_end(writer),
             )
             self._live_stages = flow.live_stages
             screen.start()
@@ -517,7 +518,7 @@ class Sweep:
         return Origin(program_name(), git_commit() or "", data_sets(self.prepared.info))
 
     def _prepare_end(self, writer: TrackingProcess) -> None:
-        """Import, beside the last trials, what the end takes seconds for: a person waits for the end."""
+        """Import, beside trials, what the end takes seconds for: a person waits for the end."""
         has_winner = self.prepared.planned.n_winner_trials > 0
         writer.prepare_end(with_network=has_winner and self.options.tracks_by_mlflow)
         self._imports = import_beside(_FOR_THE_END)

@@ -42,6 +42,8 @@ class LiveTrial:
     failure: Reason | None = None
     prune_reason: Reason | None = None
     last_step: int = 0
+    told_of: str = ""
+    """The stage of the last epoch that it has told."""
     ended: bool = False
 
 
@@ -57,7 +59,9 @@ class TrialFlow:
         release: tells the broker that a trial has ended.
         broker: the broker's name.
         n_together: trials in flight.
-        near_end: called once, when none is left to begin and one of the last has ended.
+        n_slots: how many stages may run at once.
+        prepare_end: called once, to do ahead what the end takes: while slots have nothing to do, since all trials wait
+            for the same first stages, or else when none is left to begin and one of the last has ended.
         stop: stops the sweep when there is a ``fault``; None to interrupt the main thread.
 
     Attributes:
@@ -76,7 +80,8 @@ class TrialFlow:
         release: Callable[[str], None],
         broker: str,
         n_together: int,
-        near_end: Callable[[], None] = lambda: None,
+        n_slots: int = 1,
+        prepare_end: Callable[[], None] = lambda: None,
         stop: Callable[[], None] | None = None,
     ) -> None:
         self.fault = ""
@@ -89,7 +94,8 @@ class TrialFlow:
         self._release = release
         self._broker = broker
         self._n_together = n_together
-        self._near_end: Callable[[], None] | None = near_end
+        self._n_slots = n_slots
+        self._prepare_end: Callable[[], None] | None = prepare_end
         self._live: dict[str, LiveTrial] = {}
         self._step_bases = step_bases(study.planned.space)
 
@@ -113,9 +119,14 @@ class TrialFlow:
     def on_end(self, trial_id: str, *, error: bool) -> None:
         """Take that a trial is over, or cannot go on for good."""
         self._unless_refused(self._on_end, trial_id, error, otherwise=None)
-        if self._near_end is not None and self._study.exhausted and self._live:
-            near_end, self._near_end = self._near_end, None
-            near_end()
+        if self._study.exhausted and self._live:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Do ahead what the end takes, unless that was done."""
+        if self._prepare_end is not None:
+            prepare, self._prepare_end = self._prepare_end, None
+            prepare()
 
     def _unless_refused(self, take: Callable[..., _Taken], *arguments: Any, otherwise: _Taken) -> _Taken:
         """Call and return what comes of it; once database or disk have refused for too long, stop the sweep instead."""
@@ -165,6 +176,10 @@ class TrialFlow:
         records = result.get("records", [])
         epochs = [record for record in records if "epoch" in record and record["step"] > trial.last_step]  # told once
         self._tracker.epochs(name, epochs)
+        if epochs:
+            trial.told_of = epochs[-1]["stage"]
+            if self._prepare_end is not None and self._slots_wait():
+                self._prepare()
         for record in epochs:
             trial.last_step = record["step"]
             value = record["value"]
@@ -197,6 +212,12 @@ class TrialFlow:
         if "failure" in result or "objective" in result:  # its last word: others may wait for it
             self._end(trial, error=False)
         return False
+
+    def _slots_wait(self) -> bool:
+        """Return whether some slots have nothing to do: all trials are at their first stages, which are fewer."""
+        firsts = [(trial, next(iter(trial.plan))) for trial in self._live.values()]
+        at_first = all(not trial.ended and trial.told_of in ("", first.stage) for trial, first in firsts)
+        return at_first and len({first.key for _, first in firsts}) < self._n_slots
 
     def _on_end(self, trial_id: str, error: bool) -> None:
         trial = self._live.pop(trial_id, None)

@@ -52,8 +52,8 @@ class Writer(Protocol):
 
     What a method raises is shown to the person, and tried again later: the events stay on disk.
 
-    It may have ``prepare_end(with_network=…)``, too: called once, when the last trial of a sweep has begun, for what
-    takes seconds before the end can be written.
+    It may have ``prepare_end(with_network=…)``, too: called once, while slots have nothing to do or the last
+    trials are under way, for what takes seconds before the end can be written.
     """
 
     def connect(self) -> str:

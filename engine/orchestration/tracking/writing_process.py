@@ -37,7 +37,7 @@ _LOOK_S = 0.1
 """How often it is looked whether something is done, and whether the end has come meanwhile."""
 _NEAR = "the end is near"
 _WITH_NETWORK = "the end is near, and has a network"
-"""What the driver says once, when the last trial has begun."""
+"""What the driver says once, when there is time for what the end takes, or the last trial has begun."""
 _START = """
 from engine.leaving import leaving_with, prepare_to_leave
 prepare_to_leave()
@@ -94,7 +94,7 @@ class TrackingProcess:
         self._listener.start()
 
     def prepare_end(self, *, with_network: bool) -> None:
-        """Import what the end will take: the last trial has begun.
+        """Import what the end will take.
 
         Args:
             with_network: whether a network is to be kept then.

@@ -25,7 +25,7 @@ N_TOGETHER = 3
 class Scene:
     """A flow whose trials end when the test says so."""
 
-    def __init__(self, tmp_path: Path, *, pruner: str = "none") -> None:
+    def __init__(self, tmp_path: Path, *, pruner: str = "none", n_slots: int = 1) -> None:
         options = SweepOptions(home=tmp_path / "home", n_trials=8, sampler="random", pruner=pruner)
         self.prepared = prepare(options, SPACE)
         self.study = make_sweep_study(
@@ -37,7 +37,7 @@ class Scene:
         )
         self.spool = Spool(tmp_path / "events.jsonl")
         self.released: list[str] = []
-        self.lasts: list[int] = []
+        self.prepared_at: list[int] = []
         self.begun = 0
         self.flow = TrialFlow(
             self.study,
@@ -48,7 +48,8 @@ class Scene:
             release=self.released.append,
             broker="broker",
             n_together=N_TOGETHER,
-            near_end=lambda: self.lasts.append(self.study.n_left),
+            n_slots=n_slots,
+            prepare_end=lambda: self.prepared_at.append(self.study.n_left),
         )
 
     def begin(self) -> str | None:
@@ -231,8 +232,28 @@ def test_the_end_is_prepared_once_when_the_first_of_the_last_trials_has_ended(sc
         scene.say_last_word(trial)
         scene.flow.on_end(trial, error=False)
         live += scene.begin_all()
-    assert scene.lasts == []
+    assert scene.prepared_at == []
     scene.flow.on_end(live.pop(), error=True)
-    assert scene.lasts == [0]
+    assert scene.prepared_at == [0]
     scene.flow.on_end(live.pop(), error=True)
-    assert scene.lasts == [0]
+    assert scene.prepared_at == [0]
+
+
+@pytest.mark.parametrize("n_slots", [N_TOGETHER, N_TOGETHER + 1])
+def test_the_end_is_prepared_at_once_where_slots_have_nothing_to_do(tmp_path: Path, n_slots: int) -> None:
+    scene = Scene(tmp_path, n_slots=n_slots)
+    live = scene.begin_all()
+    assert len({next(iter(trial.plan)).key for trial in scene.flow._live.values()}) == N_TOGETHER
+    assert scene.prepared_at == []
+    epoch = {"stage": "pretrain", "epoch": 1, "step": 1, "value": 0.5, "own": True, "own_watch": True}
+    for trial in live:
+        scene.flow.on_result(trial, {"records": [epoch]})
+    assert scene.prepared_at == [scene.study.n_left] * (n_slots > N_TOGETHER)
+
+
+def test_it_is_not_while_some_are_beyond_their_first_stages(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, n_slots=N_TOGETHER + 1)
+    first, *_ = scene.begin_all()
+    epoch = {"stage": "finetune", "epoch": 1, "step": 5, "value": 0.5, "own": True, "own_watch": True}
+    scene.flow.on_result(first, {"records": [epoch]})
+    assert scene.prepared_at == []

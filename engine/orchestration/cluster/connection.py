@@ -111,7 +111,7 @@ def connect(
 
         warnings.filterwarnings("ignore", module="ray")
         if begun is not None:
-            begun.wait()  # before: until it is up its own thread has what Ray says
+            begun.wait()  # before: until then its own thread has what Ray says
         if log is not None:
             opened.enter_context(messages_in(log))
         if address is not None:
@@ -159,7 +159,7 @@ class PrivateRay:
         self._arguments = n_trial_seats, n_ahead
         self._error: BaseException | None = None
         self._groups: list[int] = []
-        self._is_done, self._is_over = threading.Event(), threading.Event()
+        self._is_done, self._is_wanted, self._is_handed_over, self._is_over = (threading.Event() for _ in range(4))
         atexit.register(self._end)
         _connected.callback(self._is_over.set)
         _connected.enter_context(variables_of_ray())
@@ -174,6 +174,8 @@ class PrivateRay:
         """
         self._is_done.wait()
         atexit.unregister(self._end)
+        self._is_wanted.set()
+        self._is_handed_over.wait()
         if self._error is not None:
             raise self._error
 
@@ -186,12 +188,14 @@ class PrivateRay:
     def _run(self) -> None:
         from engine.orchestration.cluster.ray_internals import messages_in
 
-        try:
-            with messages_in(None):
+        with messages_in(None):  # until somebody has a file for them
+            try:
                 _start_private(*self._arguments, groups=self._groups)
-        except BaseException as error:  # it is told to who waits, if anybody does
-            self._error = error
-        self._is_done.set()
+            except BaseException as error:  # it is told to who waits, if anybody does
+                self._error = error
+            self._is_done.set()
+            self._is_wanted.wait()
+        self._is_handed_over.set()
         self._is_over.wait()
 
     def _end(self) -> None:

@@ -140,6 +140,24 @@ def test_one_that_the_command_has_begun_ends_with_it(tmp_path, monkeypatch) -> N
     assert refused.begun == []
 
 
+def test_what_ray_says_before_it_is_wanted_does_not_reach_the_terminal(monkeypatch, capfd) -> None:
+    pytest.importorskip("ray")
+    is_up = threading.Event()
+    monkeypatch.setattr(connection, "_start_private", lambda *_, **__: is_up.set())
+    monkeypatch.setattr(connection, "_connected", ExitStack())
+    before = logging.getLogger("ray").handlers
+    private = connection.PrivateRay(2, 0)
+    try:
+        assert is_up.wait(60)
+        assert private._is_done.wait(60)
+        logging.getLogger("ray").error("a worker was lost")
+        private.wait()
+    finally:
+        connection._connected.close()
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("ray").handlers is before, "all is as it was"
+
+
 @pytest.mark.slow
 def test_nothing_of_it_stays_where_the_input_is_wrong(tmp_path) -> None:
     command = [sys.executable, "-m", "pipelines.sweep", "--home", "home", "--gpus-per-slot", "0"]

@@ -108,6 +108,13 @@ def inline_commands() -> Iterator[tuple[str, list[str]]]:
             yield document.name, shlex.split(command)
 
 
+def examples() -> Iterator[tuple[str, list[str]]]:
+    """Yield (command's file, words) of every example that a command's help shows."""
+    for file in sorted((ROOT / "pipelines").glob("*.py")):
+        for command in re.findall(r"^ *Example: (python -m .*)$", file.read_text(), flags=re.MULTILINE):
+            yield file.name, shlex.split(command)
+
+
 def is_module(words: list[str]) -> bool:
     """Return whether a command runs a module of the project."""
     return words[0].endswith("python") and words[1] == "-m" and words[2].partition(".")[0] == "pipelines"

@@ -26,6 +26,7 @@ from tests.documents import (
     ROOT,
     Block,
     blocks,
+    examples,
     furnish,
     inline_commands,
     is_module,
@@ -94,6 +95,13 @@ def understand(words: list[str], monkeypatch) -> None:
 def test_a_command_is_spelled_right(place, words, monkeypatch):
     if "--help" in words:
         words = [word for word in words if word != "--help"]
+    understand(words[2:], monkeypatch)
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize(("place", "words"), list(examples()), ids=str)
+def test_the_example_of_a_command_s_help_is_spelled_right_and_its_own(place, words, monkeypatch):
+    assert words[2] == f"pipelines.{place.removesuffix('.py')}"
     understand(words[2:], monkeypatch)
 
 
@@ -218,15 +226,23 @@ def test_the_commands_of_a_block_run_as_printed(workplace: Workplace, block: Blo
             workplace.command(words)
 
 
-NEEDS_MORE = ("--ray-address", "FILE", "table-4", "imagefolder:PATH")
-"""Words of commands in sentences that need a cluster, a file or study of one's own, or weights from the network: these
-commands are checked for their spelling alone."""
+NEEDS_MORE = (
+    "--ray-address",
+    "--tracking-uri",
+    "FILE",
+    "table-4",
+    "exported",
+    "imagefolder:PATH",
+    "s3://BUCKET/PREFIX",
+)
+"""Words of commands in sentences, and in help, that need a cluster, a server, a bucket, a file or study of one's own or
+weights from the network: these commands are checked for their spelling alone."""
 
 
 def in_sentences() -> list[tuple[str, list[str]]]:
-    """Return (document, words) of the commands in sentences that are whole and can be run here, each once."""
+    """Return (document, words) of the commands in sentences and in help that can be run here, each once."""
     found = {}
-    for place, words in inline_commands():
+    for place, words in [*inline_commands(), *examples()]:
         if is_module(words) and len(words) > 3 and not set(NEEDS_MORE) & set(words):
             found.setdefault(tuple(words), (place, words))
     return list(found.values())

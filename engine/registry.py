@@ -44,7 +44,7 @@ class Registry(Generic[T]):
                 the name has other signs than letters, digits, "_", "-" and ".": it has to serve in lists, in files'
                 names and as a metric's.
         """
-        if not _NAME.fullmatch(_PLACEHOLDER.sub("0", name)):
+        if not isinstance(name, str) or not _NAME.fullmatch(_PLACEHOLDER.sub("0", name)):
             raise InputError(
                 f"a {self.kind}'s name has letters, digits, '_', '-' and '.', at most {_LONGEST_NAME}, got {name!r}"
             )

@@ -148,10 +148,10 @@ def format_difference(difference: PairedDifference | None) -> str:
         return "–"
     if difference.mean == difference.low == difference.high == 0:
         return "0 (identical)"
-    text = f"{100 * difference.mean:+.1f}"
+    text = f"{100 * difference.mean:+z.1f}"
     if math.isnan(difference.low):
         return f"{text} (one seed)"
-    return f"{text} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    return f"{text} [{100 * difference.low:+z.1f}, {100 * difference.high:+z.1f}]"
 
 
 def declared_table(tested: Sequence[Finding]) -> Table | None:

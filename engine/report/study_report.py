@@ -233,7 +233,9 @@ def ended_lines(results: Results) -> list[str]:
     lines = []
     repeats = [trial for trial in results.trials if trial.repeat_of is not None]
     if repeats:
-        lines.append(f"repeated: {len(repeats)} proposals equal an earlier trial (nothing was computed for them)")
+        equal = "1 proposal equals" if len(repeats) == 1 else f"{len(repeats)} proposals equal"
+        computed = f"nothing was computed for {'it' if len(repeats) == 1 else 'them'}"
+        lines.append(f"repeated: {equal} an earlier trial ({computed})")
     pruned = results.with_state("PRUNED")
     if pruned:
         where = Counter(_where(trial.reason) for trial in pruned)

@@ -254,7 +254,7 @@ def _interval(one: Finding) -> str:
 
 
 def _points(share: float) -> str:
-    return "any number of" if math.isinf(share) else f"{100 * share:.1f}"
+    return "any number of" if math.isinf(share) else f"{100 * share:z.1f}"
 
 
 def _seed_notes(one: Finding) -> str:

@@ -181,6 +181,7 @@ def test_the_best_settings_can_be_pasted_as_they_are() -> None:
         (PairedDifference(-0.1, -0.2, -0.05, 6), "-10.0 [-20.0, -5.0]"),
         (PairedDifference(0.1, -0.2, 0.4, 6), "+10.0 [-20.0, +40.0]"),
         (PairedDifference(0.0, 0.0, 0.0, 6), "0 (identical)"),
+        (PairedDifference(-1e-17, -4e-17, 2e-17, 6), "+0.0 [+0.0, +0.0]"),
         (PairedDifference(0.1, float("nan"), float("nan"), 1), "+10.0 (one seed)"),
         (None, "–"),
     ],
@@ -225,7 +226,7 @@ def test_the_answer_shows_the_front_and_says_which_point_wins() -> None:
     rows = [line.split() for line in text.splitlines() if "10.00" in line or "20.00" in line]
     assert [row[1:6:2] for row in rows if "│" in row] == [["1", "20.00", "20.00"], ["0", "10.00", "30.00"]]
     assert "one seed, the front's point with the least of it)" in text
-    assert "repeated: 1 proposals equal an earlier trial (nothing was computed for them)" in text
+    assert "repeated: 1 proposal equals an earlier trial (nothing was computed for it)" in text
 
 
 def test_objective_values_come_from_validation_images() -> None:

@@ -9,7 +9,8 @@ import typing
 from functools import cache
 from typing import Any, Literal
 
-RANGE = re.compile(r"≥ \d+(?:\.\d+)?|> \d+(?:\.\d+)?|in [\[(][^\])]*[\])]|one of \d+(?:, \d+)*")
+_NUMBER = r"-?\d+(?:\.\d+)?(?:\*\*\d+)?"
+RANGE = re.compile(rf"≥ \d+(?:\.\d+)?|> \d+(?:\.\d+)?|in [\[(]{_NUMBER}, {_NUMBER}[\])]|one of \d+(?:, \d+)*")
 """How a docstring writes the range of a number."""
 
 _KINDS = {int: "whole number", float: "number", str: "word"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.conversion import leaves
-from engine.documentation import RANGE, attribute_texts
+from engine.documentation import RANGE, attribute_texts, without_range
 from engine.errors import InputError
 from engine.explanation import explain, explain_settings, settings_page
 from engine.settings import TrialConfig
@@ -74,6 +74,15 @@ def test_the_range_that_a_docstring_gives_is_the_range_that_is_checked(path):
     for value in out:
         with pytest.raises(InputError, match=re.escape(f"`{path}` must be")):
             TUNED.with_settings({path: value})
+
+
+@pytest.mark.parametrize("path", [path for path in LEAVES if kind_of(path) not in (int, float)])
+def test_of_what_is_no_number_every_word_is_said(path):
+    """Words in brackets, as in 'in ("layer1")', are no range."""
+    leaf = LEAVES[path]
+    numbers = typing.get_origin(leaf.hint) is tuple and typing.get_args(leaf.hint)[0] is not str
+    text = attribute_texts(leaf.owner)[leaf.name]
+    assert numbers or without_range(text) == text
 
 
 def test_allowed_values_are_those_of_the_declared_type():

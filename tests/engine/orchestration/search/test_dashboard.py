@@ -11,7 +11,7 @@ from optuna.artifacts import get_all_artifact_meta
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 
-from engine.orchestration.search import SweepStudy, read_results
+from engine.orchestration.search import SweepStudy, dashboard, read_results
 from engine.orchestration.search.dashboard_plots import figures_of
 from engine.orchestration.search.optuna_internals import NoteStorage, noted_trial, storage_of, study_id, trial_id
 from engine.orchestration.search.planned_trials import PlannedTrials

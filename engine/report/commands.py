@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +25,19 @@ TRACKING_SERVERS = ("http", "https", "databricks")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+def typed(program: str) -> str:
+    """Return how a program of this environment is called in the shell that the command was given in.
+
+    That is its name where the environment is active, or has no such program; else its file, since the shell would find
+    another one by that name, or none.
+    """
+    own = Path(sys.executable).parent / program
+    found = shutil.which(program)
+    if not own.exists() or (found is not None and Path(found).parent.samefile(own.parent)):
+        return program
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
+
+
 def sync_command(home: Path, tracking: str | None, tracker: str, imports: Sequence[str]) -> str:
     """Return the command that writes what the tracking server did not take.
 
@@ -32,7 +47,7 @@ def sync_command(home: Path, tracking: str | None, tracker: str, imports: Sequen
         tracker: its kind; MLflow needs no word.
         imports: the user's modules, one of which may register it.
     """
-    words = ["python", "-m", "pipelines.sync", "--home", str(home)]
+    words = [typed("python"), "-m", "pipelines.sync", "--home", str(home)]
     if tracking is not None:
         words += ["--tracking-uri", hide_credentials(tracking)]
     if tracker != "mlflow":
@@ -51,7 +66,7 @@ def export_command(results: Results, home: Path, *, storage: str | None, store: 
     """
     if results.best() is None:
         return ""
-    words = ["python", "-m", "pipelines.export", *_whereabouts(results, home, storage, store)]
+    words = [typed("python"), "-m", "pipelines.export", *_whereabouts(results, home, storage, store)]
     return shlex.join([*words, "--output", f"{results.study}-network"])
 
 
@@ -92,7 +107,11 @@ def _whereabouts(results: Results, home: Path, storage: str | None, store: Path 
 def dashboard_command(storage: str, home: Path) -> str:
     """Return the command that opens optuna-dashboard, with the pictures that the sweep has made for it."""
     words = [hide_credentials(storage), "--artifact-dir", str(home / DASHBOARD_ARTIFACTS), "--port", "8080"]
-    return shlex.join(["optuna-dashboard", *words])
+    return shlex.join([typed("optuna-dashboard"), *words])
+
+
+def _mlflow_ui(tracking: str) -> str:
+    return shlex.join([typed("mlflow"), "ui", "--backend-store-uri", tracking, "--port", "5000"])
 
 
 def is_server(tracking: str) -> bool:
@@ -113,8 +132,7 @@ def watching_commands(*, storage: str, tracking: str | None, home: Path) -> list
     if tracking is not None:
         server = is_server(tracking)
         if not server:
-            shown = shlex.quote(hide_credentials(tracking))
-            commands.insert(0, f"  mlflow ui --backend-store-uri {shown} --port 5000")
+            commands.insert(0, f"  {_mlflow_ui(hide_credentials(tracking))}")
         if not server or urlsplit(tracking).hostname in _LOOPBACK:
             port = urlsplit(tracking).port or 80 if server else 5000
             ports.insert(0, (str(port), "MLflow"))
@@ -149,7 +167,7 @@ def view_commands(results: Results, *, storage: str, tracking: str | None, home:
     server = tracking if is_server(tracking) else "http://127.0.0.1:5000"
     commands = []
     if server != tracking:
-        commands.append(f"mlflow ui --backend-store-uri {shlex.quote(tracking)} --port 5000")
+        commands.append(_mlflow_ui(tracking))
     if results.experiment:
         page = f"{server.rstrip('/')}/#/experiments/{results.experiment}/runs?workflowType=machine_learning"
         for what, view in (("arms", View.ANSWER), ("trials", View.TRIALS)):

@@ -1,6 +1,9 @@
 """What a sweep says first of where everything is."""
 
+import os
 import socket
+import sys
+from pathlib import Path
 
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
 from engine.orchestration.options import SweepOptions
@@ -37,7 +40,8 @@ def test_a_private_sweep_s_tracking_by_the_variable_is_said(tmp_path, monkeypatc
     assert described_places(SweepOptions(home=tmp_path, tracker="csv"))[-1] == "tracking: csv"
 
 
-def test_dashboards_of_a_cluster_are_opened_through_ssh(tmp_path) -> None:
+def test_dashboards_of_a_cluster_are_opened_through_ssh(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     host = socket.gethostname()
     options = SweepOptions(storage="postgresql://h/x", tracking_uri="http://127.0.0.1:5001", ray_address="auto")
     assert watched_from_elsewhere(options) == [

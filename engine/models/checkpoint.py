@@ -132,7 +132,8 @@ def _read_torch(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         more = _unknown_classes(path)
         what = f"more than weights ({_list(more)})" if more else "more than weights, or is no checkpoint of torch"
-        raise InputError(f"{path} is refused: it holds {what}") from error
+        remedy = "; torch.save(network.state_dict(), FILE) writes weights alone" if more else ""
+        raise InputError(f"{path} is refused: it holds {what}{remedy}") from error
     except MemoryError:
         raise
     except Exception as error:  # what a damaged file raises depends on where it is damaged

@@ -144,6 +144,11 @@ def test_what_else_a_file_holds_is_named(tmp_path):
         read_checkpoint(saved(tmp_path, {"state_dict": STATE, "make": make_network}))
 
 
+def test_who_has_saved_a_whole_network_is_told_how_to_save_its_weights(tmp_path):
+    with pytest.raises(InputError, match=r"\(torch\.nn.*Linear\); torch\.save\(network\.state_dict\(\), FILE\) writes"):
+        read_checkpoint(saved(tmp_path, nn.Linear(2, 2)))
+
+
 class Wrapped(nn.Module):
     """A user's network, whose parts have names that elsewhere are wrappers'."""
 

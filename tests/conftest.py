@@ -73,7 +73,8 @@ def forgotten() -> Iterator[None]:
 def _is_temporary(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     path = Path(file or "/").resolve()
-    return path.is_relative_to(TEMPORARY) and not path.is_relative_to(ROOT)
+    lasting = (ROOT, Path(sys.prefix).resolve())  # a checkout, or an environment, that lies among the temporary files
+    return path.is_relative_to(TEMPORARY) and not any(path.is_relative_to(folder) for folder in lasting)
 
 
 def _forget_entries(before: Mapping[Registry, Set[str]]) -> None:

@@ -16,13 +16,13 @@ def test_a_stage_that_another_process_computes_is_counted_as_shared(pool, tmp_pa
     import ray
 
     made, store, data = pool
-    wait_for(lambda: made.statistics()["idle"] == 2)
+    wait_for(lambda: made.statistics().get("idle") == 2)  # a broker that is not reached within seconds has no counts
     before = made.statistics()
     spec = make_spec(data, tmp_path / "count")
     epoch = {"epoch": 1, "loss": 0.5, "probe_error": 0.5}
     with stage_lease(store.root, spec.key, {}):
         futures = start_trials(made, store, [[spec]])
-        wait_for(lambda: made.statistics()["elsewhere"] == 1)
+        wait_for(lambda: made.statistics().get("elsewhere") == 1)
         assert made.statistics()["idle"] == 2, "nobody's slot is held"
         store.save_checkpoint(spec.key, 1, {"x": torch.tensor(1)}, {"epoch": 1, "history": [epoch]})
         news = ray.get(made.broker.follow.remote("watcher", spec.key, 0, 30), timeout=40)
@@ -66,7 +66,7 @@ def test_a_sweep_goes_on_with_what_another_one_was_computing_when_it_ended(make_
     wait_for(lambda: len(files(folder, "epoch-2-*")) == 1)
     futures = start_trials(second, store, [[shared], *([spec] for spec in others)])
     assert [reports[-1]["objective"] for _, reports in get(futures[1:])] == [0.5] * 3
-    wait_for(lambda: second.statistics()["elsewhere"] == 1)
+    wait_for(lambda: second.statistics().get("elsewhere") == 1)
     assert second.statistics()["idle"] == 1, "its worker is free while it waits"
     first.close()
     (folder / GO_ON).touch()

@@ -26,7 +26,7 @@ from engine.stages import data_getter, plan_trial, prepare_data, run_chain
 from engine.stages.made_network import made_network
 from engine.stages.network import restore_network
 from engine.stages.noisy import distorted
-from engine.store import open_store
+from engine.store import Store, open_store
 from pipelines import disparity
 from tests.engine.orchestration.spaces import TINY
 from tests.engine.report.studies import study
@@ -167,7 +167,7 @@ def test_images_of_a_folder_are_not_decoded_again_for_it(swept):
 def test_why_nothing_is_measured_of_networks_is_said(swept, tmp_path):
     results, folder = swept
     shutil.copytree(folder / "store", tmp_path / "store")
-    shutil.rmtree(next((tmp_path / "store").rglob(results.trials[0].stages["pretrain"])))
+    shutil.rmtree(Store(tmp_path / "store").artifact_folder(results.trials[0].stages["pretrain"]))
     found = stored_or_why(results, open_store(str(tmp_path / "store"), read_only=True), run_networks=True)
     assert found.disparity is None
     assert any(said.startswith(f"{SWITCHED}: what pretrain of trial 0 made is needed") for said in found.missing)
@@ -189,7 +189,7 @@ def test_what_is_gone_is_said_and_nothing_is_changed(swept, tmp_path):
     results, folder = swept
     shutil.copytree(folder / "store", tmp_path / "store")
     for stage in ("pretrain", "rank"):
-        shutil.rmtree(next((tmp_path / "store").rglob(results.trials[0].stages[stage])))
+        shutil.rmtree(Store(tmp_path / "store").artifact_folder(results.trials[0].stages[stage]))
     before = sorted(str(path) for path in (tmp_path / "store").rglob("*"))
     store = open_store(str(tmp_path / "store"), read_only=True)
     found = read_stored(results, store)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.data import Split
+from engine.layers.strided import RightGradients
 from engine.metrics.classification import as_input
 from engine.precision import in_full, network_pass
 
@@ -90,7 +91,7 @@ def measure_parts(
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     size = batch_size if by == GRADIENT else 1
-    gradients = (_gradients(network, batch, parameters) for batch in _batches(split, size))
+    gradients = (batch_gradients(network, batch, parameters) for batch in _batches(split, size))
     if by == GRADIENT:
         values = {name: parameter.detach() for name, parameter in parameters.items()}
         found = mean_relative_norms(values, gradients, groups, by_row=by_row)
@@ -138,9 +139,16 @@ def _batches(split: Split, size: int) -> Iterable[tuple[Tensor, Tensor]]:
     return zip(split.images.split(size), split.labels.split(size), strict=True)
 
 
-def _gradients(network: nn.Module, batch: tuple[Tensor, Tensor], parameters: Mapping[str, Tensor]) -> Gradients:
+def batch_gradients(network: nn.Module, batch: tuple[Tensor, Tensor], parameters: Mapping[str, Tensor]) -> Gradients:
+    """Return the gradients of a batch's mean loss, whichever convolutions a network has.
+
+    Args:
+        network: float images in [0, 1] in, logits out.
+        batch: uint8 images (n, c, h, w), and their labels, int64 (n,).
+        parameters: those of the network whose gradients are wanted.
+    """
     images, labels = batch
-    with network_pass(images.device):
+    with RightGradients(), network_pass(images.device):
         logits = network(as_input(images))
     loss = F.cross_entropy(in_full(logits), labels)
     found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)

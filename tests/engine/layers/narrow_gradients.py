@@ -19,6 +19,7 @@ from engine.data import Split
 from engine.layers import PushPull2d
 from engine.layers.partial import limit_weight_gradient
 from engine.models import build_model, register_model
+from engine.ranking.gradients import batch_gradients
 from engine.settings import TrainingSettings
 from engine.training import Trainer
 
@@ -106,6 +107,13 @@ def by_training(network: nn.Module, side: int) -> Gradients:
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
 
+def by_measuring(network: nn.Module, side: int) -> Gradients:
+    """Return the gradients by which filters, layers and blocks are ranked."""
+    network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    found = batch_gradients(network, images(side), dict(network.named_parameters()))
+    return {name: gradient.detach() for name, gradient in found.items()}
+
+
 def largest_error(network: nn.Module, side: int, found: Gradients) -> float:
     exact = gradients(network, side, torch.float64, torch.contiguous_format)
     assert exact.keys() == found.keys()
@@ -120,6 +128,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, int], Gradi
     "a user's, trained": (partial(own_network, 4), by_training),
     "a user's of another stride, trained": (partial(own_network, 4, stride=(2, 1)), by_training),
     "a user's function, trained": (partial(own_network, 4, shortcut="function"), by_training),
+    "a user's function, measured": (partial(own_network, 4, shortcut="function"), by_measuring),
     "push-pull": (partial(pushing, 4), by_hand),
     "partly tuned": (partial(partly, 4), by_hand),
 }

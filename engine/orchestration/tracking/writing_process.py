@@ -31,7 +31,11 @@ from engine.priority import step_back, step_up
 
 OUTAGE_WAIT_S = 10.0
 """How long the end of a sweep is held up by a server that has not answered so far."""
-FLUSH_S = 2.0
+FIRST_S = 2.0
+"""When the tracker is first connected to."""
+FLUSH_S = 5.0
+"""How often events are written from then on: all that a run is told meanwhile is one batch, which costs no more than a
+part of it."""
 BACK_OFF_S = (2.0, 5.0, 15.0, 60.0)
 _LOOK_S = 0.1
 """How often it is looked whether something is done, and whether the end has come meanwhile."""
@@ -226,6 +230,7 @@ def keep_writing(
         aside: does, and waits for, what is written before the end.
     """
     n_failures, told, is_prepared = 0, {"experiment": "", "error": ""}, False
+    wait_s = FIRST_S
 
     def say(error: str) -> None:
         nonlocal told
@@ -243,7 +248,7 @@ def keep_writing(
         writer.flush()
 
     while True:
-        closing = told_to_end(FLUSH_S if not n_failures else BACK_OFF_S[min(n_failures, len(BACK_OFF_S)) - 1])
+        closing = told_to_end(wait_s)
         error = ""
         try:
             (at_once if closing else aside)(write)
@@ -255,6 +260,7 @@ def keep_writing(
             n_failures += 1
             error = describe_error(failure)
         say(error)
+        wait_s = FLUSH_S if not n_failures else BACK_OFF_S[min(n_failures, len(BACK_OFF_S)) - 1]
         if closing and n_failures != 1:  # what failed for the first time is tried once more
             writer.lease.release()
             return

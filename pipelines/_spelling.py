@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import types
 import typing
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import tyro
 
-from engine.errors import unknown_name
+from engine.errors import InputError, unknown_name
 
 _OF_EVERY_COMMAND = ("--help", "--tyro-print-completion", "--tyro-write-completion")
 _WITHOUT_A_FLAG = typing.get_args(tyro.conf.Positional[str])[1]
@@ -24,7 +25,7 @@ def check_words(options: type, words: Sequence[str]) -> None:
         words: behind the command's name.
 
     Raises:
-        InputError: an option that there is not, or a command within this one.
+        InputError: an option that there is not, or a command within this one, or a setting that no ``--set`` is before.
     """
     within = _commands_within(options)
     if within:
@@ -35,6 +36,9 @@ def check_words(options: type, words: Sequence[str]) -> None:
             raise unknown_name("command", command, within)
         options = within[command]
     known = _flags(options)
+    first = words[0] if words else ""
+    if "--set" in known and "=" in first and not first.startswith("-"):
+        raise InputError(f"a setting stands behind --set, got {first!r}: --set {shlex.quote(first)}")
     for word in words:
         flag = word.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag != "--" and flag not in (*known, *_OF_EVERY_COMMAND):

@@ -116,6 +116,15 @@ def test_a_misspelt_option_is_told_the_nearest_whatever_else_is_missing(command,
     assert capsys.readouterr().err.startswith(f"error: {said}")
 
 
+@pytest.mark.parametrize("command", [sweep, evaluate])
+def test_a_setting_without_its_option_is_told_it(command, capsys):
+    assert command.command_line(["evaluate.severities=[1, 5]", "--dataset", "digits"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "error: a setting stands behind --set, got 'evaluate.severities=[1, 5]': --set 'evaluate.severities=[1, 5]'\n"
+    )
+
+
 def test_an_option_may_be_typed_with_underscores_and_an_equals_sign(capsys):
     assert sweep.command_line(["--n_trials=3", "--list", "recipes"]) == 0
 

@@ -75,7 +75,8 @@ def main(options: DoctorOptions) -> int:
         except InputError as error:
             found.append(Finding("slots", str(error), "lower --slots, --cpus-per-slot or --gpus-per-slot"))
         else:
-            found.append(Finding("slots", f"{slots.n_slots} on {slots.device}, {slots.cpus} cores each"))
+            cores = f"{slots.cpus} core{'s' * (slots.cpus > 1)}"
+            found.append(Finding("slots", f"{slots.n_slots} on {slots.device}, {cores} each"))
     found += examine(given, slots)
     try:
         given.check()

@@ -30,6 +30,7 @@ def test_a_laptop_on_which_all_is_well(tmp_path: Path, capsys) -> None:
     code, said = examined(capsys, "--home", str(tmp_path / "home"))
     assert code == 0, said
     assert said.endswith("all is well")
+    assert "on cpu, 1 core each" in said or "on cuda" in said
     for what in ("slots", "home", "store", "study", "tracking", "machine", "memory", "disk", "python", "torch sees"):
         assert what in said
     assert not list(entries(open_store(tmp_path / "home" / "store"))), "the mark in the store is gone"

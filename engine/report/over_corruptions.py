@@ -29,7 +29,8 @@ class OverCorruptions:
     Attributes:
         n: number of corruptions; an error is the mean over a corruption's severities.
         means: {group: interquartile mean of its errors over corruptions and seeds, a fraction}.
-        pairs: {(group, control): probability that a seed of the group errs less than one of the control}.
+        pairs: {(group, other): probability that a seed of the group errs less than one of the other}: what is declared
+            of two arms, then groups against controls.
         counts: {group: how many of its seeds there are, and how many networks are dead}.
         n_left_out: pairs beyond ``MOST_PAIRS``.
     """
@@ -47,7 +48,8 @@ def over_corruptions(results: Results, groups: Sequence[GroupSummary]) -> OverCo
     if len(tested) < MANY:
         return None
     errors = {group.name: [group.values(name) for name in tested] for group in groups if group.trials}
-    pairs = [(one.name, other.name) for one, other in compared_pairs(results, groups)]
+    pairs = [*_declared_pairs(results), *((one.name, other.name) for one, other in compared_pairs(results, groups))]
+    pairs = list(dict.fromkeys(pairs))
     known = [pair for pair in pairs if all(name in errors for name in pair)]
     return OverCorruptions(
         len(tested),
@@ -56,6 +58,16 @@ def over_corruptions(results: Results, groups: Sequence[GroupSummary]) -> OverCo
         {group.name: group.count for group in groups},
         len(known[MOST_PAIRS:]),
     )
+
+
+def _declared_pairs(results: Results) -> list[tuple[str, str]]:
+    """Return (arm, what it is compared with) of the declared comparisons that are of two arms."""
+    found = []
+    for contrast in results.space.family:
+        arms = {weight: name for name, weight in contrast.weights.items()}
+        if len(contrast.weights) == 2 and set(arms) == {1.0, -1.0}:
+            found.append((arms[1.0], arms[-1.0]))
+    return found
 
 
 def means_table(found: OverCorruptions) -> Table:

@@ -10,6 +10,7 @@ from engine.report.over_corruptions import improvement_table, means_table, over_
 from engine.report.results import Results
 from engine.report.study_report import closing_report, study_report
 from engine.report.text_tables import Table
+from engine.spaces import Comparison
 from tests.engine.report.page.large import large_study
 
 FOUR = ["gaussian_noise", "gaussian_blur", "contrast", "snow"]
@@ -63,6 +64,17 @@ def test_of_few_corruptions_there_are_none_and_the_page_says_so():
     page = FORMATS["page"].write(Answer(few))[""]
     assert "interquartile means over corruptions: fewer than 4 were tested in all arms" in page
     assert json.loads(FORMATS["json"].write(Answer(few))[""])["over_corruptions"] is None
+
+
+def test_what_is_declared_of_two_arms_comes_first_though_neither_is_a_control(results):
+    arms = tuple(dataclasses.replace(arm, control=False) for arm in results.space.arms)
+    comparisons = (Comparison("placebo", "push-pull", ("clean",)),)
+    space = dataclasses.replace(results.space, arms=arms, comparisons=comparisons)
+    found = over_corruptions(dataclasses.replace(results, space=space), results.groups())
+    assert list(found.pairs) == [("placebo", "push-pull")]
+    declared = over_corruptions(results, results.groups()).pairs
+    assert next(iter(declared)) == ("push-pull", "plain"), "the space's first comparison"
+    assert len(declared) == len(set(declared))
 
 
 def test_pairs_beyond_a_number_are_left_out_and_counted(results, monkeypatch):

@@ -12,7 +12,7 @@ from engine.metrics import PairedDifference, paired_difference
 from engine.report.groups import GroupSummary, has_tuned
 from engine.report.results import Results
 from engine.report.text_tables import Table, percent_text
-from engine.report.verdicts import Finding
+from engine.report.verdicts import Finding, p_text
 
 ROOMY = 4
 """Differences that fit beside each other with their intervals; of more, the intervals stand below."""
@@ -165,7 +165,7 @@ def declared_table(tested: Sequence[Finding]) -> Table | None:
             format_difference(PairedDifference(found.mean, found.low, found.high, found.n) if found else None)
             + " *" * one.is_starred,
             "–" if found is None or found.n < 2 else f"{found.effect_size:.2f}",
-            f"{one.holm_p:.2g}" if one.is_final else "–",
+            p_text(one.holm_p) if one.is_final else "–",
             f"{found.sign_flip_p:.2g}" if found is not None and one.is_final else "–",
             "–" if math.isinf(one.detectable) else f"{100 * one.detectable:.1f}",
             "–" if math.isinf(one.bound) else f"{100 * one.bound:.1f}",

@@ -112,6 +112,14 @@ def contrast_values(contrast: Contrast, arms: Sequence[GroupSummary], outcome: s
     return [0.0 if abs(value) < _TIE else value for value in values]
 
 
+def p_text(p: float) -> str:
+    """Return a corrected p-value with two digits, or with as many as it takes to tell it from the level it is above."""
+    digits = 2
+    while p > LEVEL and float(f"{p:.{digits}g}") <= LEVEL:
+        digits += 1
+    return f"{p:.{digits}g}"
+
+
 def verdict_lines(tested: Sequence[Finding]) -> list[str]:
     """Return the verdicts, a line for each comparison, under a line that says what a star is; none without any."""
     if not tested:
@@ -221,7 +229,7 @@ def _clause(one: Finding) -> str:
     if least_sign_flip_p(found.n) > LEVEL:
         return f"{observed}, which {found.n} {'seed' if found.n == 1 else 'seeds'} cannot show"
     if found.low > 0 or found.high < 0 or found.sign_flip_p <= LEVEL:
-        return f"{observed}, which is not shown (p {one.holm_p:.2g}, by sign flips {found.sign_flip_p:.2g})"
+        return f"{observed}, which is not shown (p {p_text(one.holm_p)}, by sign flips {found.sign_flip_p:.2g})"
     what = "interaction" if one.contrast.kind == "interaction" else "effect"
     return f"no {what} {where} larger than {_points(one.bound)} points could have been missed"
 

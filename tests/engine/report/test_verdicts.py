@@ -11,7 +11,7 @@ from engine.report.comparisons import declared_table
 from engine.report.results import Results
 from engine.report.study_report import study_report
 from engine.report.terminal import as_text
-from engine.report.verdicts import findings, verdict_lines
+from engine.report.verdicts import findings, p_text, verdict_lines
 from engine.spaces import Arm, Comparison, Factor, Factorial, LeaveOneOut, OneAtATime, Part, Space
 from search_spaces.push_pull import SPACE as PUSH_PULL
 from tests.engine.orchestration.spaces import TINY
@@ -279,3 +279,10 @@ def test_the_answer_of_the_default_space_is_no_longer_than_before_it_had_verdict
     assert "winner against plain helps under corruption" in text
     assert len(text.splitlines()) <= 38 - 2  # of the same study; it is tested on two corruptions less here
     assert math.isfinite(findings(results)[2].detectable)
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0504647, "0.0505"), (0.05000001, "0.05000001"), (0.05, "0.05"), (0.0496, "0.05"), (0.06, "0.06")]
+)
+def test_a_p_above_the_level_is_not_written_as_if_it_were_on_it(p, text):
+    assert p_text(p) == text

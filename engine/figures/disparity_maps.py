@@ -8,7 +8,14 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from engine.figures.lettering import give_title
+from engine.figures.lettering import give_title, title_lines
+
+_MAP_IN, _GAP_IN = 1.6, 0.15
+"""Width and height of a map in inches, and the room beside it."""
+_LINE_IN = 0.17
+"""Height in inches of a line of text."""
+_BAR_IN, _BELOW_IN = 0.09, 0.5
+"""Height in inches of a scale of colours, and the room for its numbers and its label."""
 
 
 def disparity_figure(
@@ -24,30 +31,53 @@ def disparity_figure(
         n_filters: {layer: how many it has}.
         title: of the figure.
     """
-    n_rows, n_columns = max(len(maps), len(images)), 1 + len(n_filters)
-    figure = Figure(figsize=(1.9 * n_columns + 0.9, 1.95 * n_rows + 0.9), dpi=110, layout="constrained")
-    give_title(figure, title)
-    axes = figure.subplots(n_rows, n_columns, squeeze=False)
-    for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.set_visible(False)
+    grid = _Grid(max(len(maps), len(images)), 1 + len(n_filters), title)
     for row, (name, picture) in enumerate(images.items()):
-        _show(axes[row, 0], picture.permute(1, 2, 0).squeeze().numpy(), name, cmap="gray", vmin=0, vmax=255)
+        _show(grid.cell(row, 0), picture.permute(1, 2, 0).squeeze().numpy(), name, cmap="gray", vmin=0, vmax=255)
     for column, (layer, filters) in enumerate(n_filters.items(), start=1):
         most = max(1, max(int(by_layer[layer].max()) for by_layer in maps.values()))
         for row, (network, by_layer) in enumerate(maps.items()):
             counts = by_layer[layer]
             label = f"{network} ({int(counts.sum()):,})"
-            title = f"{layer}\n{label}" if row == 0 else label
-            shown = _show(axes[row, column], counts.numpy(), title, cmap="viridis", vmin=0, vmax=most)
-        bar = figure.colorbar(shown, ax=axes[: len(maps), column], location="bottom", shrink=0.8, aspect=25)
+            name = f"{layer}\n{label}" if row == 0 else label
+            shown = _show(grid.cell(row, column), counts.numpy(), name, cmap="viridis", vmin=0, vmax=most)
+        bar = grid.figure.colorbar(shown, cax=grid.bar(column), orientation="horizontal")
         bar.set_label(f"filters that differ, of {filters}", fontsize=7)
         bar.ax.tick_params(labelsize=7)
-    return figure
+    return grid.figure
+
+
+class _Grid:
+    """A figure with places in rows and columns, and a scale below each column.
+
+    Places are laid out by hand: to have matplotlib find them takes longer than to draw all that is there.
+    """
+
+    def __init__(self, n_rows: int, n_columns: int, title: str) -> None:
+        self._pitch = _MAP_IN + _GAP_IN, _MAP_IN + _GAP_IN + _LINE_IN
+        width = _GAP_IN + n_columns * self._pitch[0]
+        self._top = (2 + len(title_lines(title, width))) * _LINE_IN
+        self._size = width, self._top + n_rows * self._pitch[1] + _BAR_IN + _BELOW_IN
+        self.figure = Figure(figsize=self._size, dpi=110)
+        give_title(self.figure, title, above=_LINE_IN / 2)
+
+    def cell(self, row: int, column: int) -> Any:
+        """Return the axes at a place."""
+        axis = self._axes(column, self._top + row * self._pitch[1] + _LINE_IN, _MAP_IN)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        return axis
+
+    def bar(self, column: int) -> Any:
+        """Return the axes of the scale below a column."""
+        return self._axes(column, self._size[1] - _BELOW_IN - _BAR_IN, _BAR_IN)
+
+    def _axes(self, column: int, top: float, height: float) -> Any:
+        width, whole = self._size
+        left = _GAP_IN + column * self._pitch[0]
+        return self.figure.add_axes((left / width, 1 - (top + height) / whole, _MAP_IN / width, height / whole))
 
 
 def _show(axis: Any, values: Any, title: str, **colours: Any) -> Any:
-    axis.set_visible(True)
-    axis.set_title(title, fontsize=8)
+    axis.set_title(title, fontsize=8, y=1.02)
     return axis.imshow(values, **colours)

@@ -29,9 +29,19 @@ def title_lines(title: str, width: float) -> list[str]:
     return lines
 
 
-def give_title(figure: Figure, title: str) -> None:
-    """Give a figure its title, in as many lines as its width takes."""
-    figure.suptitle("\n".join(title_lines(title, figure.get_figwidth())), fontsize=9)
+def give_title(figure: Figure, title: str, *, above: float | None = None) -> None:
+    """Give a figure its title, in as many lines as its width takes.
+
+    Args:
+        figure: the figure.
+        title: its title.
+        above: inches between the figure's upper edge and the title; None where matplotlib lays the figure out.
+    """
+    lines = "\n".join(title_lines(title, figure.get_figwidth()))
+    if above is None:
+        figure.suptitle(lines, fontsize=9)
+    else:
+        figure.suptitle(lines, fontsize=9, y=1 - above / figure.get_figheight(), va="top")
 
 
 @lru_cache(maxsize=4)

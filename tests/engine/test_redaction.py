@@ -49,6 +49,34 @@ def test_credentials_are_hidden_and_nothing_else(text: str, hidden: str) -> None
     assert hide_credentials(hidden) == hidden
 
 
+@pytest.mark.parametrize("sign", ["=", " = ", "%3D", "%3d"])
+@pytest.mark.parametrize("written", [str.lower, str.upper, str.title])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "db_passwd",
+        "pwd",
+        "my-passphrase-2",
+        "token",
+        "client_secret",
+        "credentials",
+        "signature",
+        "apikey",
+        "api_key",
+        "AccessKey",
+        "access_key",
+        "privatekey",
+        "private_key",
+        "auth",
+        "sig",
+        "odbc_connect",
+    ],
+)
+def test_secrets_are_known_by_their_names_however_these_are_written(name: str, written, sign: str) -> None:
+    assert hide_credentials(f"a {written(name)}{sign}hunter2 b") == f"a {written(name)}{sign}*** b"
+
+
 def test_the_texts_of_a_value_have_no_credentials() -> None:
     value = {"a": ["https://user:hunter2@host", 1, None, True], "b": {"c": ('token=hunter2 "x"',)}}
     assert hide_in(value) == {"a": ["https://***@host", 1, None, True], "b": {"c": ['token=*** "x"']}}

@@ -30,6 +30,9 @@ MAX_WAIT_S = 3600.0
 """How long another sweep may be at a stage without an epoch before it is computed here too."""
 MAX_BLIND_S = 300.0
 """For how long the store may refuse every look at a stage that another sweep computes, until a worker is asked anew."""
+GATHER_S = 0.25
+"""For how long epochs are gathered before those who follow a stage hear of them: short ones come faster than each is
+worth an answer of its own. Of its end they hear at once."""
 _UNENDED = ("queued", "running", "elsewhere")
 POLL_S = (0.25, 2.0)
 """How long a stage that another sweep computes is left alone between two looks: at first, and at most."""
@@ -167,7 +170,7 @@ class StageQueue:
         await self._tell()
 
     async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
-        """Wait until a stage has more records than ``after``, or ends; return what there is.
+        """Wait until a stage has more records than ``after``, and a moment for those that come next, or until it ends.
 
         Returns:
             {"state", "records" (those after ``after``), "own" (nobody else ever asked for it), "from_store",
@@ -182,6 +185,10 @@ class StageQueue:
             async with self._changed:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait_for(lambda: self._news(stage, after)), timeout_s)
+        if self._news(stage, after) and not self._is_over(stage):
+            async with self._changed:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait_for(lambda: self._is_over(stage)), GATHER_S)
         return {
             "state": stage.state,
             "records": stage.records[after:],
@@ -263,7 +270,10 @@ class StageQueue:
         }
 
     def _news(self, stage: WantedStage, after: int) -> bool:
-        return len(stage.records) > after or stage.state in ("done", "failed")
+        return len(stage.records) > after or self._is_over(stage)
+
+    def _is_over(self, stage: WantedStage) -> bool:
+        return stage.state in ("done", "failed")
 
     def _dispatch(self) -> None:
         """Give idle workers waiting stages; a training waits for a shorter one that it can go on from."""

@@ -106,6 +106,36 @@ def test_eight_trials_that_want_one_stage_share_one_run() -> None:
     with_broker(scenario, n_workers=2)
 
 
+def test_short_epochs_are_heard_together_and_the_end_at_once(monkeypatch) -> None:
+    monkeypatch.setattr("engine.orchestration.cluster.stage_queue.GATHER_S", 30.0)
+
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        following = asyncio.create_task(core.follow("t", spec.key, 0, 5))
+        await settle()
+        assert not following.done(), "one epoch is there, and others may come soon"
+        workers[0].go.set()
+        news = await following  # long before 30 s: the stage has ended
+        assert news["state"] == "done"
+        assert [record["epoch"] for record in news["records"]] == [1, 2]
+
+    with_broker(scenario)
+
+
+def test_an_epoch_is_heard_while_the_next_one_takes_long(monkeypatch) -> None:
+    monkeypatch.setattr("engine.orchestration.cluster.stage_queue.GATHER_S", 0.01)
+
+    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+        spec = make_spec("pretrain")
+        await core.submit("t", spec.to_json(), 0)
+        news = await core.follow("t", spec.key, 0, 5)
+        assert news["state"] == "running"
+        assert [record["epoch"] for record in news["records"]] == [1]
+
+    with_broker(scenario)
+
+
 def test_a_stored_stage_is_done_at_once_with_its_history() -> None:
     spec = make_spec("pretrain")
     manifest = {"history": [{"epoch": 1, "probe_error": 0.1}], "seconds": 3.0}

@@ -35,6 +35,8 @@ _FEW = 10
 """Seeds up to which that many are drawn; of more a quarter."""
 _ROUNDING = 1e-9
 _STEPS = 9
+_FROZEN_BY_PYTHON = 1000
+"""Objects that may be frozen although nobody has frozen any: Python 3.12 begins with some hundreds."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 @contextmanager
 def _left_uncollected() -> Iterator[None]:
     """Keep what is there out of collections of garbage: statsmodels asks for one at every call, half a second here."""
-    if gc.get_freeze_count():  # somebody else's, which thawing would end
+    if gc.get_freeze_count() > _FROZEN_BY_PYTHON:  # somebody else's, which thawing would end
         yield
         return
     gc.freeze()

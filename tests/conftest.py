@@ -25,6 +25,8 @@ SPACES = "search_spaces."
 for name in (*NAMES, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
     os.environ.pop(name, None)  # tests say themselves where everything is
 os.environ["ROBUSTUNE_SETS_GB"] = "0"  # and keep sets for each other where they say so
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+"""As where the environment is active: commands that are printed are told by their programs' names there."""
 
 _make = Registry.__init__
 _registries: weakref.WeakSet[Registry] = weakref.WeakSet()

@@ -100,7 +100,7 @@ def serve_bucket(hosts: Hosts, output: Path) -> None:
     make = (
         f"import boto3; boto3.client('s3', endpoint_url='http://{address}:{S3_PORT}').create_bucket(Bucket='{BUCKET}')"
     )
-    hosts.laptop.run(f'python -c "{make}"')
+    hosts.laptop.run(f'until python -c "{make}"; do sleep 1; done', timeout_s=90)  # a busy machine starts it slowly
 
 
 @pytest.mark.parametrize("variables", [S3_VARIABLES], ids=["s3"])

@@ -11,7 +11,7 @@ from engine.report.views import Plot, Shown, view_parts
 from engine.stages.network import load_network
 from engine.stages.noisy import distorted
 from search_spaces._selective import EXEMPLARS
-from tests.search_spaces.test_views_of_papers import shown_tiny
+from tests.search_spaces.tiny import shown_tiny
 
 
 @pytest.fixture(scope="module")

@@ -49,36 +49,33 @@ def without_range(text: str) -> str:
 
 def allowed_values(hint: Any, text: str) -> str:
     """Return the values that a declared type and the range in a docstring allow, as a table has them."""
-    options = typing.get_args(hint)
-    if _or_none(hint):
-        return f"{allowed_values(_inner(hint), text)}, or none"
-    if typing.get_origin(hint) is Literal:
-        return ", ".join(map(str, options))
-    if hint is bool:
-        return "true, false"
-    bounds = _bounds(text)
-    if typing.get_origin(hint) is tuple:
-        return f"{_KINDS[options[0]]}s{bounds}"
-    if bounds.startswith(" one of "):
-        return bounds.removeprefix(" one of ")
-    return f"{_KINDS[hint]}{bounds if hint is not str else ''}"
+    return _allowed(hint, text)[0]
 
 
 def must_be(hint: Any, text: str) -> str:
     """Return the same to be read after "must be"."""
+    return _allowed(hint, text)[1]
+
+
+def _allowed(hint: Any, text: str) -> tuple[str, str]:
+    """Return what is allowed as a table has it, and as a sentence has it."""
     options = typing.get_args(hint)
     if _or_none(hint):
-        return f"{must_be(_inner(hint), text)}, or none"
+        in_table, in_sentence = _allowed(_inner(hint), text)
+        return f"{in_table}, or none", f"{in_sentence}, or none"
     if typing.get_origin(hint) is Literal:
-        return f"one of {', '.join(map(str, options))}"
+        names = ", ".join(map(str, options))
+        return names, f"one of {names}"
     if hint is bool:
-        return "true or false"
+        return "true, false", "true or false"
     bounds = _bounds(text)
     if typing.get_origin(hint) is tuple:
-        return f"{_KINDS[options[0]]}s{bounds}, such as {_EXAMPLES[options[0]]}"
+        several = f"{_KINDS[options[0]]}s{bounds}"
+        return several, f"{several}, such as {_EXAMPLES[options[0]]}"
     if bounds.startswith(" one of "):
-        return bounds.strip()
-    return f"a {_KINDS[hint]}{bounds if hint is not str else ''}"
+        return bounds.removeprefix(" one of "), bounds.strip()
+    one = f"{_KINDS[hint]}{bounds if hint is not str else ''}"
+    return one, f"a {one}"
 
 
 def _or_none(hint: Any) -> bool:

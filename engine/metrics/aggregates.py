@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import InputError
+from engine.metrics.statistics import finite
 
 CUT = 0.25
 """The share that is cut off at each end of all errors together."""
@@ -53,7 +54,7 @@ def interquartile_mean(errors: Errors) -> Aggregate:
         errors: for each corruption the error of every seed.
 
     Raises:
-        InputError: there are none, or not as many under every corruption.
+        InputError: there are none, not as many under every corruption, or one is no finite number.
     """
     found = _checked(errors)
     return _aggregate(_trimmed, [found])
@@ -69,7 +70,8 @@ def probability_of_improvement(errors: Errors, of_others: Errors) -> Aggregate:
         of_others: the same of those compared with, under the same corruptions; the seeds may be others.
 
     Raises:
-        InputError: there are none, not as many under every corruption, or the corruptions are not as many.
+        InputError: there are none, not as many under every corruption, one is no finite number, or the corruptions are
+            not as many.
     """
     mine, theirs = _checked(errors), _checked(of_others)
     if len(mine) != len(theirs):
@@ -84,7 +86,7 @@ def _checked(errors: Errors) -> list[Any]:
     counts = {len(of) for of in errors}
     if len(counts) != 1 or 0 in counts:
         raise InputError(f"every corruption needs the errors of the same seeds, got {sorted(counts) or 'none'} of them")
-    return [np.asarray(of, dtype=float) for of in errors]
+    return [np.asarray(finite(of), dtype=float) for of in errors]
 
 
 def _aggregate(statistic: _Statistic, groups: Sequence[list[Any]]) -> Aggregate:

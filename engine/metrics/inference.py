@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
-from engine.metrics.statistics import paired_difference
+from engine.metrics.statistics import finite, paired_difference
 
 LEVEL = 0.05
 """How often a family without any effect may have a starred claim."""
@@ -73,7 +73,11 @@ class Evidence:
 
 
 def evidence(values: Sequence[float]) -> Evidence:
-    """Return what differences, at least one, say of their mean."""
+    """Return what differences, at least one, say of their mean.
+
+    Raises:
+        InputError: there is none, or one is NaN or infinite.
+    """
     found = tuple(map(float, values))
     interval = paired_difference(found, [0.0] * len(found))
     spread = statistics.stdev(found) if len(found) > 1 else math.nan
@@ -82,10 +86,14 @@ def evidence(values: Sequence[float]) -> Evidence:
 
 
 def t_p(values: Sequence[float]) -> float:
-    """Return the two-sided p-value of the t test that the mean is 0 (scipy); 1 with fewer than two values."""
+    """Return the two-sided p-value of the t test that the mean is 0 (scipy); 1 with fewer than two values.
+
+    Raises:
+        InputError: a value is NaN or infinite.
+    """
     from scipy.stats import ttest_1samp
 
-    if len(values) < 2:
+    if len(finite(values)) < 2:
         return 1.0
     if len(set(values)) == 1:  # where nothing varies t is infinite, or 0 by 0
         return 0.0 if values[0] else 1.0
@@ -97,11 +105,14 @@ def sign_flip_p(values: Sequence[float]) -> float:
 
     All 2ⁿ ways to turn the differences round are counted, of more than 2¹⁴ as many drawn, by a fixed seed. 1 with fewer
     than two values.
+
+    Raises:
+        InputError: a value is NaN or infinite, of which no flip would be as large as what was found.
     """
     import numpy as np
     from scipy.stats import permutation_test
 
-    if len(values) < 2:
+    if len(finite(values)) < 2:
         return 1.0
     n_flips = 2 ** min(len(values), _EXACT) - (len(values) > _EXACT)
     found = permutation_test(
@@ -120,10 +131,13 @@ def spread_limit(values: Sequence[float]) -> float:
 
     The spread of few values is as often too small as too large, and an effect that is stated by it would be found less
     often than ``POWER`` says; by this limit it is found as often, taken over studies.
+
+    Raises:
+        InputError: a value is NaN or infinite.
     """
     from scipy.stats import chi2
 
-    if len(values) < 2:
+    if len(finite(values)) < 2:
         return math.inf
     freedom = len(values) - 1
     return statistics.stdev(values) * math.sqrt(freedom / float(chi2.ppf(1 - SURE, freedom)))

@@ -70,7 +70,8 @@ def response_stability(
         seed: of the noise.
 
     Raises:
-        InputError: a layer that is no push–pull layer, a filter or an image that does not exist, or no level.
+        InputError: a layer that is no push–pull layer, a filter or an image that does not exist, no level, or maps that
+            hold NaN or infinite values.
     """
     module = dict(model.named_modules()).get(layer)
     if not isinstance(module, PUSH_PULL):
@@ -108,8 +109,10 @@ def mean_correlation(clean: Tensor, noisy: Tensor) -> float:
     Pairs whose clean map is constant have none and are left out; a noisy map that is constant counts 0.
 
     Raises:
-        InputError: every clean map is constant.
+        InputError: every clean map is constant, or a value is NaN or infinite.
     """
+    if not bool(clean.isfinite().all() & noisy.isfinite().all()):  # NaN would pass for a constant map
+        raise InputError("response maps hold NaN or infinite values, which correlate with nothing; did it diverge?")
     a, b = (maps.flatten(2).double() for maps in (clean, noisy))
     a, b = a - a.mean(2, keepdim=True), b - b.mean(2, keepdim=True)
     lengths = a.norm(dim=2), b.norm(dim=2)

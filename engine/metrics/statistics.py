@@ -31,11 +31,11 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, confidence: flo
     """Return the mean of a − b with its Student t interval (scipy).
 
     Raises:
-        InputError: the two differ in length, or are empty.
+        InputError: the two differ in length, are empty, or hold NaN or infinite values.
     """
     if len(a) != len(b) or not a:
         raise InputError(f"paired values must be as many on both sides and at least one, got {len(a)} and {len(b)}")
-    differences = [x - y for x, y in zip(a, b, strict=True)]
+    differences = [x - y for x, y in zip(finite(a), finite(b), strict=True)]
     mean = statistics.fmean(differences)
     if len(differences) < 2:
         return PairedDifference(mean, math.nan, math.nan, len(differences))
@@ -44,3 +44,15 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, confidence: flo
     standard_error = statistics.stdev(differences) / math.sqrt(len(differences))
     half = float(t.ppf((1 + confidence) / 2, len(differences) - 1)) * standard_error
     return PairedDifference(mean, mean - half, mean + half, len(differences))
+
+
+def finite(values: Sequence[float]) -> Sequence[float]:
+    """Return values as they are: no mean, order or test of them says anything where one is NaN or infinite.
+
+    Raises:
+        InputError: one is.
+    """
+    odd = next((value for value in values if not math.isfinite(value)), None)
+    if odd is not None:
+        raise InputError(f"what is compared over seeds must be finite, got {odd} among {len(values)} values")
+    return values

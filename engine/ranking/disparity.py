@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from engine.errors import InputError
+from engine.ranking.distances import extremes, require_finite
 from engine.ranking.filters import wanted_layers
 from engine.ranking.maps import activation_maps, check_images
 
@@ -39,7 +40,8 @@ def activation_disparity(
         ``{layer: (n, h, w)}``, int32 on the CPU, 0…number of the layer's filters.
 
     Raises:
-        InputError: sets of different sizes, or whatever ``activation_maps`` refuses.
+        InputError: sets of different sizes, maps that hold NaN or infinite values, or whatever ``activation_maps``
+            refuses.
     """
     for images in (clean, noisy):
         check_images(images)
@@ -50,6 +52,7 @@ def activation_disparity(
     clean_batches = activation_maps(model, clean, wanted, at=at, batch_size=batch_size)
     noisy_batches = activation_maps(model, noisy, wanted, at=at, batch_size=batch_size)
     for clean_maps, noisy_maps in zip(clean_batches, noisy_batches, strict=True):
+        require_finite(extremes([*clean_maps.values(), *noisy_maps.values()]), "disparity")  # NaN > 0 would be "off"
         for layer in wanted:
             differs = (clean_maps[layer] > 0) != (noisy_maps[layer] > 0)
             found[layer].append(differs.sum(dim=1, dtype=torch.int32).cpu())

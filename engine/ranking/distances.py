@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -56,8 +56,7 @@ def layers_distances(
     """
     function = DISTANCES[distance]
     pairs = {layer: _as_pair(clean, noisy_maps[layer]) for layer, clean in clean_maps.items()}
-    if not _are_finite(maps for pair in pairs.values() for maps in pair):
-        raise InputError("activation maps hold NaN or infinite values, so that no distance is defined; did it diverge?")
+    require_finite(extremes(maps for pair in pairs.values() for maps in pair), "distance")
     return {layer: function(*pair).double() for layer, pair in pairs.items()}
 
 
@@ -79,10 +78,20 @@ def _as_pair(clean_maps: torch.Tensor, noisy_maps: torch.Tensor) -> tuple[torch.
     return clean.detach().to(dtype), noisy.detach().to(dtype)
 
 
-def _are_finite(maps: Iterable[torch.Tensor]) -> bool:
-    """Return whether no value is NaN or infinite, from the extremes, which is far quicker than value by value."""
-    extremes = [extreme.double() for of_layer in maps for extreme in torch.aminmax(of_layer)]
-    return bool(torch.isfinite(torch.stack(extremes)).all())
+def extremes(maps: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the least and the largest value of each of some maps, float64 (), on their device: NaN where one is."""
+    return [extreme.double() for of_layer in maps for extreme in torch.aminmax(of_layer)]
+
+
+def require_finite(found: Sequence[torch.Tensor], what: str) -> None:
+    """Raise ``InputError`` unless no value is NaN or infinite; a device is waited for once.
+
+    Args:
+        found: ``extremes`` of all maps, which is far quicker than value by value.
+        what: that is not defined of such maps.
+    """
+    if not bool(torch.isfinite(torch.stack(list(found))).all()):
+        raise InputError(f"activation maps hold NaN or infinite values, so that no {what} is defined; did it diverge?")
 
 
 def require_pixels(maps: torch.Tensor, distance: str) -> None:

@@ -45,7 +45,7 @@ def rate_multipliers(norms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return Auto-RGN's multipliers of the learning rate: each ratio over the largest of all; 0 where all are 0."""
     largest = torch.stack([ratios.max() for ratios in norms.values()]).max()
     return {
-        name: torch.where(largest > 0, ratios / largest, torch.zeros_like(ratios)) for name, ratios in norms.items()
+        name: torch.where(largest == 0, torch.zeros_like(ratios), ratios / largest) for name, ratios in norms.items()
     }
 
 
@@ -67,7 +67,7 @@ def mean_relative_norms(
         n += 1
         for group, names in groups.items():
             ratios = _squares(found, names, by_row).sqrt() / sizes[group]
-            totals[group] += torch.where(sizes[group] > 0, ratios, torch.zeros_like(ratios))
+            totals[group] += torch.where(sizes[group] == 0, torch.zeros_like(ratios), ratios)  # NaN stays NaN
     return {group: total / n for group, total in totals.items()}
 
 

@@ -57,11 +57,17 @@ def rank_filters(distances: torch.Tensor, *, rule: str = "borda", top: int = 10)
 
 
 def make_ranking(points: torch.Tensor, mean_distance: torch.Tensor, *, rule: str, n_images: int) -> FilterRanking:
-    """Return the ranking by ``points``, ties by ``mean_distance``, then by the lower index."""
+    """Return the ranking by ``points``, ties by ``mean_distance``, then by the lower index.
+
+    Raises:
+        InputError: they are not ``(f,)`` both, or hold NaN or infinite values, which have no place in an order.
+    """
     if points.ndim != 1 or points.shape != mean_distance.shape:
         raise InputError(
             f"points and mean distances must be (f,) both, got {tuple(points.shape)} and {tuple(mean_distance.shape)}"
         )
+    if not bool(points.isfinite().all() & mean_distance.isfinite().all()):
+        raise InputError("what filters are ranked by holds NaN or infinite values; did the network diverge?")
     by_distance = mean_distance.argsort(descending=True, stable=True)
     order = by_distance[points[by_distance].argsort(descending=True, stable=True)]
     return FilterRanking(points, mean_distance, order, rule, n_images)

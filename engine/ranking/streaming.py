@@ -12,7 +12,7 @@ from engine.data.streamed import Images, fits
 from engine.data.streamed import batch_size as batch_size_for
 from engine.errors import InputError
 from engine.ranking.batches import Batches
-from engine.ranking.distances import DISTANCES, layers_distances
+from engine.ranking.distances import DISTANCES, extremes, layers_distances, require_finite
 from engine.ranking.filters import wanted_layers
 from engine.ranking.maps import BATCH, activation_maps, check_images, map_reader
 
@@ -180,14 +180,20 @@ def map_features(
 
     Returns:
         ``(n, f·h·w)``, float or bool, on the maps' device where its free memory takes them easily, else on the CPU.
+
+    Raises:
+        InputError: ``positive`` of maps that hold NaN or infinite values, or whatever ``activation_maps`` refuses.
     """
     features: torch.Tensor | None = None
+    seen: list[torch.Tensor] = []
     read = map_reader(model, images, layer, at=at)
 
     def keep(start: int, end: int) -> None:
         nonlocal features
         lines = read(images[start:end])[layer].flatten(1)
-        lines = lines > 0 if positive else lines
+        if positive:  # in which nobody could see NaN any more
+            seen.extend(extremes([lines]))
+            lines = lines > 0
         if features is None:
             n_bytes = len(images) * lines.shape[1] * lines.element_size()
             place = lines.device if fits(n_bytes, lines.device) else "cpu"
@@ -196,4 +202,6 @@ def map_features(
 
     Batches.of(batch_size).over(len(images), keep)
     assert features is not None  # an empty set of images was refused
+    if seen:
+        require_finite(seen, "exemplar")
     return features

@@ -98,3 +98,12 @@ def test_errors_of_no_or_different_seeds_are_refused(errors):
 def test_other_corruptions_are_refused():
     with pytest.raises(InputError, match="under the same corruptions, got 2 and 1"):
         probability_of_improvement([[0.1], [0.2]], [[0.1]])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_error_that_is_no_finite_number_is_not_cut_off_with_the_largest(value):
+    odd = [[0.1, 0.2, 0.3, value]] * 2
+    with pytest.raises(InputError, match=f"must be finite, got {value} among 4 values"):
+        interquartile_mean(odd)
+    with pytest.raises(InputError, match=f"must be finite, got {value} among 4 values"):
+        probability_of_improvement([[0.1, 0.2, 0.3, 0.4]] * 2, odd)

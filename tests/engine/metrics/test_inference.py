@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
+from engine.errors import InputError
 from engine.metrics.inference import (
     LEVEL,
     evidence,
@@ -19,6 +20,7 @@ from engine.metrics.inference import (
     sign_flip_level,
     sign_flip_p,
     smallest_effect,
+    spread_limit,
     t_p,
 )
 
@@ -132,3 +134,10 @@ def test_the_smallest_effect_is_at_least_what_the_t_test_alone_needs():
     assert smallest_effect(5, 1) == math.inf
     # of six differences all must have one sign: Φ(d)⁶ is 0.8, and 0.04 more for noise that is not normal
     assert smallest_effect(6, 1) == pytest.approx(stats.norm.ppf(0.84 ** (1 / 6)), abs=0.04)
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+@pytest.mark.parametrize("about", [evidence, t_p, sign_flip_p, spread_limit, lambda values: family_bound(values, 2)])
+def test_nothing_is_shown_by_differences_that_are_not_finite(about, value):
+    with pytest.raises(InputError, match=f"must be finite, got {value} among 3 values"):
+        about([0.1, value, 0.2])

@@ -107,3 +107,20 @@ def test_a_layer_deep_in_a_network_is_given_what_comes_before_it(split):
     found = response_stability(model, "layer2.0.conv1", split, LEVELS)
     assert isinstance(model.get_submodule("layer2.0.conv1"), PushPull2d)
     assert found.maps["push-pull"].shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_maps_that_are_not_finite_pass_for_no_constant_ones(value, place):
+    maps = [torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    maps[place][0, 1, 2, 2] = value
+    with pytest.raises(InputError, match="response maps hold NaN or infinite values, which correlate"):
+        mean_correlation(*maps)
+
+
+def test_a_network_that_diverged_has_no_stability(split):
+    model = make_model()
+    with torch.no_grad():
+        model.conv1.weight[2] = np.nan
+    with pytest.raises(InputError, match="did it diverge"):
+        response_stability(model, "conv1", split, LEVELS)

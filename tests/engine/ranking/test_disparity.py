@@ -42,3 +42,10 @@ def test_disparity_refuses_sets_that_do_not_pair_up(model, images):
         activation_disparity(model, images, images[:3])
     with pytest.raises(InputError, match="unknown rankable layer 'third'"):
         activation_disparity(model, images, images, "third")
+
+
+def test_a_filter_whose_response_is_nan_is_not_taken_for_one_that_is_off(model, images):
+    with torch.no_grad():
+        model.first.weight[0] = torch.nan
+    with pytest.raises(InputError, match="NaN or infinite values, so that no disparity is defined"):
+        activation_disparity(model, images, images.clone(), "first", at="convolution")

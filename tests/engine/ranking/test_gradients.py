@@ -99,3 +99,12 @@ def test_fisher_information_is_the_mean_over_images_and_values_of_the_squared_gr
     assert float(found["block"]) == pytest.approx(float(torch.stack(squares).mean()), rel=1e-5)
     rows = measure_parts(make_network(), split, groups, by="fisher", by_row=True)["block"]
     assert float(rows.mean()) == pytest.approx(float(found["block"]), rel=1e-9)
+
+
+def test_nan_stays_nan_and_becomes_no_ratio_of_0():
+    values = {"weights": torch.tensor([torch.nan, 1.0]), "gradient": torch.ones(2), "neither": torch.ones(2)}
+    gradients = {name: torch.ones(1, 2) for name in values}
+    gradients["gradient"][0, 1] = torch.nan
+    norms = relative_gradient_norms(values, gradients)
+    assert [bool(norm.isnan()) for norm in norms.values()] == [True, True, False]
+    assert all(bool(multiplier.isnan()) for multiplier in rate_multipliers(norms).values())

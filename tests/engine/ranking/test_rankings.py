@@ -63,3 +63,11 @@ def test_what_a_gpu_s_ranking_has_the_cpu_do_is_the_same_on_any_number_of_thread
         torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_filter_that_is_ranked_by_nan_is_not_the_most_affected_one(place):
+    given = [torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.1, 0.2, 0.3])]
+    given[place][1] = torch.nan
+    with pytest.raises(InputError, match="what filters are ranked by holds NaN or infinite values"):
+        make_ranking(*given, rule="gradient", n_images=4)

@@ -117,3 +117,10 @@ def test_map_features_are_the_maps_in_one_line(model, clean):
     positive = map_features(model, clean, "first", positive=True, batch_size=3)
     assert positive.dtype == torch.bool
     assert torch.equal(positive, features > 0)
+
+
+def test_features_that_only_say_what_is_positive_hide_no_nan(model, clean):
+    with torch.no_grad():
+        model.first.weight[0] = torch.nan
+    with pytest.raises(InputError, match="NaN or infinite values, so that no exemplar is defined"):
+        map_features(model, clean, "first", positive=True, at="convolution", batch_size=3)

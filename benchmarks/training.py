@@ -1,6 +1,7 @@
 """What an epoch of training takes, beside the usual loop around a DataLoader of torchvision's transforms.
 
     python -m benchmarks.training [--threads 1 2] [--workers 0 1 2] [--rounds 3]
+    python -m benchmarks.training --device cuda --threads 1 --workers 0 4 8 16 --steps 391 --capture-steps
 
 Both train the same network from the same weights with the same optimiser, on crops and flips of the same images, in the
 same run and in turns. The usual loop draws, crops and flips one image after the other, in as many worker processes as
@@ -8,6 +9,8 @@ suit it best: every count is tried, and the best one is what the engine is held 
 written, and again with the network and its images laid out channels last, which is most of what a reader of torch's
 tuning guide would add. That both see the same numbers is checked first: pixels as floats, crops and flips for the same
 draws, and the loss of a step on the same batch.
+
+On a GPU the usual loop has its batches pinned and copied asynchronously, and its passes in the engine's precision.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import math
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -34,11 +37,14 @@ from engine.data.augment import CropFlips
 from engine.heap import keep_freed_memory
 from engine.metrics import as_input
 from engine.models import build_model
+from engine.precision import PRECISIONS, computing_in, in_full, network_pass
 from engine.settings import TrainingSettings
 from engine.training import Trainer
+from engine.training.captured import Capturing
 from engine.training.compiled import Compiling
 
 SIDE, N_CLASSES, MARGIN = 32, 10, 4
+CPU = torch.device("cpu")
 NETWORKS: Mapping[str, dict[str, Any] | None] = {
     "resnet-20": None,
     "resnet-20-PP": {"where": "first", "h": 2.0, "alpha": 1.0},
@@ -91,16 +97,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=8, help="of an epoch")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="time the engine's compiled passes as well")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--precision", default="fp32", choices=list(PRECISIONS), help="of both loops' passes")
+    parser.add_argument("--capture-steps", action="store_true", help="time the engine's recorded steps as well (GPUs)")
     options = parser.parse_args(arguments)
-    print(f"{describe_machine()}, torch {torch.__version__}", flush=True)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("there is no GPU here")
+    if options.capture_steps and options.device == "cpu":
+        parser.error("--capture-steps is for GPUs")
+    print(f"{describe_machine()}, torch {torch.__version__}{card(options.device)}", flush=True)
     split = make_split(options.steps * options.batch_size)
     for name in options.networks:
         check_equal(name, split)
     for threads in options.threads:
         torch.set_num_threads(threads)
         for name in options.networks:
-            compare(name, split, options.batch_size, options.workers, options.rounds, compile_=options.compile)
+            with computing_in(options.precision, options.device):
+                compare(name, split, options)
     print(describe_machine())
+
+
+def card(device: str) -> str:
+    """Return the GPU in words, to be added to a line about the machine; "" on CPUs."""
+    return f", CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}" if device == "cuda" else ""
 
 
 def make_split(n: int) -> Split:
@@ -152,29 +171,41 @@ def check_equal(name: str, split: Split) -> None:
     print(f"{name}: same pixels, crops and flips; loss of a step {losses[0]:.6f} and {losses[1]:.6f}", flush=True)
 
 
-def compare(
-    name: str, split: Split, batch_size: int, workers: Iterable[int], rounds: int, *, compile_: bool = False
-) -> None:
-    """Print what an epoch of each loop takes, in turns, and how much longer the usual one takes than the engine's."""
-    ways: dict[str, Work] = {"engine": engine_loop(name, split, batch_size)}
-    compiling = Compiling(name)
-    if compile_:
-        ways["engine, compiled"] = engine_loop(name, split, batch_size, compiling)
-    for n_workers in workers:
+def compare(name: str, split: Split, options: argparse.Namespace) -> None:
+    """Print what an epoch of each loop takes, in turns, and how much longer the usual one takes than the engine's.
+
+    Args:
+        name: of the network.
+        split: what it is trained on.
+        options: of the command line.
+    """
+    device, batch_size = torch.device(options.device), options.batch_size
+    here = split.to(device)
+    ways: dict[str, Work] = {"engine": engine_loop(name, here, batch_size)}
+    compiling, capturing = Compiling(name), Capturing(name)
+    if options.compile:
+        ways["engine, compiled"] = engine_loop(name, here, batch_size, compiling=compiling)
+    if options.capture_steps:
+        ways["engine, captured"] = engine_loop(name, here, batch_size, capturing=capturing)
+    for n_workers in options.workers:
         for last in (False, True):
             ways[f"DataLoader, {n_workers} workers{CHANNELS_LAST * last}"] = usual_loop(
-                name, split, batch_size, n_workers, channels_last=last
+                name, split, batch_size, n_workers, channels_last=last, device=device
             )
-    print(f"\n{name}, {torch.get_num_threads()} thread(s), batch {batch_size}, {len(split)} images an epoch")
-    medians = time_in_turns(ways, rounds)
-    if compile_:
+    print(
+        f"\n{name}, {torch.get_num_threads()} thread(s), batch {batch_size}, {options.precision}, {len(split)} images "
+        "an epoch"
+    )
+    medians = time_in_turns(ways, options.rounds)
+    quickest = min((way for way in ways if way.startswith("engine")), key=lambda way: medians[way].wall_s)
+    print(f"  {quickest}: {1e3 * medians[quickest].wall_s / options.steps:.3f} ms a step")
+    if options.compile:
         print(f"  compiled: {compiling.described()}")
+    if options.capture_steps:
+        print(f"  captured: {capturing.described()}")
     for layout in ("", CHANNELS_LAST):
-        show_best(
-            medians,
-            [way for way in ways if not way.startswith("engine") and (CHANNELS_LAST in way) == bool(layout)],
-            layout,
-        )
+        usual = [way for way in ways if not way.startswith("engine") and (CHANNELS_LAST in way) == bool(layout)]
+        show_best(medians, usual, layout)
 
 
 def time_in_turns(ways: Mapping[str, Work], rounds: int) -> dict[str, Taken]:
@@ -201,8 +232,15 @@ def show_best(medians: Mapping[str, Taken], usual: Sequence[str], what: str = ""
     print(f"  best{what}: {ratios[0]:.2f} of the engine's time, {ratios[1]:.2f} of its processor's ({best})")
 
 
-def engine_loop(name: str, split: Split, batch_size: int, compiling: Compiling | None = None) -> Work:
-    """Return an epoch of the engine's, as a stage takes it, without the validation after it."""
+def engine_loop(
+    name: str,
+    split: Split,
+    batch_size: int,
+    *,
+    compiling: Compiling | None = None,
+    capturing: Capturing | None = None,
+) -> Work:
+    """Return an epoch of the engine's, as a stage takes it, without the validation after it, where its images lie."""
     settings = TrainingSettings(
         epochs=1_000,
         batch_size=batch_size,
@@ -213,12 +251,13 @@ def engine_loop(name: str, split: Split, batch_size: int, compiling: Compiling |
         augmentation="crop-flip",
     )
     trainer = Trainer(
-        make_network(name),
+        make_network(name).to(split.labels.device),
         split,
         settings,
         seed=0,
         judge=lambda module: {"validation_error": 0.5},
         compiling=compiling,
+        capturing=capturing,
     )
 
     def epoch() -> None:
@@ -229,18 +268,34 @@ def engine_loop(name: str, split: Split, batch_size: int, compiling: Compiling |
     return epoch
 
 
-def usual_loop(name: str, split: Split, batch_size: int, n_workers: int, *, channels_last: bool) -> Work:
+def usual_loop(
+    name: str,
+    split: Split,
+    batch_size: int,
+    n_workers: int,
+    *,
+    channels_last: bool,
+    device: torch.device = CPU,
+) -> Work:
     """Return an epoch of the usual loop. Its workers live on, as it would have them do."""
-    network = make_network(name, channels_last=channels_last).train()
+    network = make_network(name, channels_last=channels_last).to(device).train()
     optimizer = make_optimizer(network)
     loader = DataLoader(
-        Pictures(split), batch_size, shuffle=True, num_workers=n_workers, persistent_workers=n_workers > 0
+        Pictures(split),
+        batch_size,
+        shuffle=True,
+        num_workers=n_workers,
+        persistent_workers=n_workers > 0,
+        pin_memory=device.type == "cuda",
     )
 
     def epoch() -> None:
-        total = torch.zeros(())
-        for images, labels in loader:
-            loss = F.cross_entropy(network(laid_out(images, channels_last)), labels)
+        total = torch.zeros((), device=device)
+        for on_host, labels_on_host in loader:
+            images, labels = on_host.to(device, non_blocking=True), labels_on_host.to(device, non_blocking=True)
+            with network_pass(device):
+                logits = network(laid_out(images, channels_last))
+            loss = F.cross_entropy(in_full(logits), labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -258,9 +313,16 @@ def laid_out(images: Tensor, channels_last: bool) -> Tensor:
 
 def timed(work: Work) -> Taken:
     """Return what some work takes."""
+    _wait()
     wall, cpu = time.perf_counter(), processor_s()
     work()
+    _wait()
     return Taken(time.perf_counter() - wall, processor_s() - cpu)
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def processor_s() -> float:

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import device_check, evaluation, kept_sets, many, scale, training
+from benchmarks import device_check, evaluation, kept_sets, many, members, scale, training
 from engine.data import apply_crop_flips
 from engine.store import open_store
-from tests.engine.pretend_device import DEVICE, pretend_device
+from tests.engine.pretend_device import DEVICE, on_device, pretend_device
+from tests.engine.pretend_graph import pretend_graphs
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,7 @@ def test_training_compares_the_best_of_the_usual_loops_with_the_engine(capsys):
     few = ["--steps", "1", "--batch-size", "8", "--threads", "1", "--workers", "0", "--rounds", "1"]
     training.main([*few, "--networks", "resnet-20"])
     printed = capsys.readouterr().out
+    assert re.search(r"  engine: [0-9.]+ ms a step\n", printed)
     best = "[0-9.]+ of the engine's time, [0-9.]+ of its processor's"
     assert re.search(rf"best: {best} \(DataLoader, 0 workers\)", printed)
     assert re.search(rf"best, channels last: {best} \(DataLoader, 0 workers, channels last\)", printed)
@@ -154,3 +156,47 @@ def test_many_shares_no_fewer_trials_than_there_are_bare_processes(capsys):
 
 def test_many_runs_several_slots_with_and_without_mps():
     assert [str(way) for way in many.ways_of([1, 4], mps=True)] == ["1 slot", "4 slots", "4 slots, MPS"]
+
+
+def test_members_are_trained_by_each_way_of_a_cpu(tmp_path, capsys):
+    assert members.main(["--smoke", "--out", str(tmp_path / "found.json")]) == 0
+    ways = ("tiny, alone", "tiny, 2 processes", "tiny, 2 stacked")
+    assert tuple(json.loads((tmp_path / "found.json").read_text())["steps_per_s"]) == ways
+    assert re.search(r"alone +[0-9.]+ +1\.00\n", capsys.readouterr().out)
+
+
+class OnPretendDevice(members.Task):
+    """Has its members on the pretend device."""
+
+    on_gpu = True
+
+    def network(self, member):
+        return on_device(super().network(member))
+
+    def batch(self, member):
+        return tuple(on_device(tensor) for tensor in super().batch(member))
+
+
+def test_members_have_a_graph_each_in_one_process(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    with pretend_device(), pretend_graphs() as graphs:
+        assert members.of_graphs(OnPretendDevice("tiny", "cpu", "fp32", 1), 2) > 0
+    assert [graph.n_replays for graph in graphs] == 2 * [members.N_CHECKED + 2]
+
+
+def test_members_that_come_to_other_losses_are_no_way_to_share(monkeypatch, capsys):
+    real = members.stacked_step
+
+    def off(task, n):
+        step = real(task, n)
+        return lambda: step() * torch.tensor([1.0, 1.01])
+
+    monkeypatch.setattr(members, "stacked_step", off)
+    monkeypatch.setattr(members, "of_processes", lambda task, n: 1.0)
+    assert members.main(["--smoke"]) == 1
+    assert "FAULT tiny, 2 stacked: ValueError: member 1 of 2 comes to a loss of" in capsys.readouterr().out
+
+
+def test_a_member_that_fails_ends_the_others_wait(monkeypatch):
+    with pytest.raises(KeyError, match="nothing"):
+        members.of_processes(members.Task("nothing", "cpu", "fp32", 1), 2)

@@ -86,7 +86,7 @@ class CapturedStep:
         torch.cuda.current_stream(device).wait_stream(side)
         self._optimizer.zero_grad(set_to_none=True)  # so that the graph writes the gradients, and adds nothing to them
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, stream=side):  # libraries keep working memory for each stream: its own
             self._loss = self._step()
 
     def _step(self) -> Tensor:

@@ -46,7 +46,7 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 @contextlib.contextmanager
-def _recording(graph: PretendGraph) -> Iterator[None]:
+def _recording(graph: PretendGraph, *, stream: object) -> Iterator[None]:
     def note(function: Any, args: tuple, kwargs: dict[str, Any], found: Any) -> None:
         graph.operations.append((function, args, kwargs, found))
 

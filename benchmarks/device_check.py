@@ -12,7 +12,11 @@ written after each part, so that a check that is ended early leaves what it has.
 - steps: milliseconds of a step in each precision, eager and captured;
 - compiled: the same with compiled passes that are captured, in fp32, and the seconds that their compiler takes;
 - evaluation: seconds of corrupting and testing, in each precision;
-- folded: the largest difference that folding makes to answers, and milliseconds of a pass as it is and folded.
+- folded: the largest difference that folding makes to answers, and milliseconds of a pass as it is and folded;
+- distances: of filters' maps, the largest relative difference from the CPU's;
+- resumed: that a training which was stopped ends with the same bits as one that was not, computed strictly;
+- trials: whole pipelines that take each path through the stages once, three of them on the CPU as well;
+- tests: those of the tests that need a GPU, where pytest is installed.
 """
 
 from __future__ import annotations
@@ -30,13 +34,14 @@ from typing import Any
 
 import torch
 
+from benchmarks.device_trials import distances, gpu_tests, resumed, trials
 from benchmarks.machine import describe_machine
 from benchmarks.training import NETWORKS, make_network, make_split
 from engine.corruptions import CORRUPTIONS, corrupt
 from engine.data import Split
 from engine.layers.folding import fold_batch_norm
 from engine.metrics import as_input, error_table
-from engine.precision import PRECISIONS, computing_in
+from engine.precision import PRECISIONS, computing_in, make_repeatable
 from engine.settings import TrainingSettings
 from engine.training import Trainer
 from engine.training.captured import Capturing, forget_captured
@@ -121,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.smoke and not torch.cuda.is_available():
         raise SystemExit("there is no GPU here; --smoke runs the check on the CPU")
+    make_repeatable()
     check = Check(torch.device("cpu" if options.smoke else "cuda"), options.smoke, options.out)
     warnings.simplefilter("ignore")  # where steps cannot be recorded, the result says so
     for name, part in PARTS.items():
@@ -329,11 +335,15 @@ def timed(check: Check, work: Callable[[], object]) -> float:
 PARTS: Mapping[str, Callable[[Check], Found]] = {
     "machine": machine,
     "corruptions": corruptions,
+    "distances": distances,
     "losses": losses,
+    "resumed": resumed,
+    "trials": trials,
     "captured": captured,
     "steps": steps,
     "evaluation": evaluation,
     "folded": folded,
+    "tests": gpu_tests,
     "compiled": compiled,
 }
 

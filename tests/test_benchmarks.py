@@ -86,6 +86,7 @@ def test_a_device_is_checked_on_a_cpu_and_what_was_found_is_written(tmp_path, ca
     assert device_check.main(["--smoke", "--out", str(tmp_path / "found.json")]) == 0
     written = json.loads((tmp_path / "found.json").read_text())
     assert list(written["found"]) == list(device_check.PARTS)
+    assert all(0 < trial["objective"] <= 1 for name, trial in written["found"]["trials"].items() if name != "seconds")
     assert written["faults"] == []
     assert "all agrees" in capsys.readouterr().out
 

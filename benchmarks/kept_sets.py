@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import multiprocessing
 import operator
 import os
 import re
@@ -31,6 +30,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.machine import describe_machine
+from benchmarks.processes import Processes
 from benchmarks.training import N_CLASSES, SIDE, Work, make_network, make_split, time_in_turns
 from engine.corruptions import CORRUPTIONS
 from engine.data import READERS, RawData, Split, register_dataset
@@ -45,6 +45,7 @@ from engine.store import open_store
 
 NAME, TABLE, CELL = "synthetic-small", "cifar-c", ("gaussian_noise", 3)
 ANEW, PASSES = "sets made anew", "passes alone"
+_LIMIT_S = 600.0
 
 
 class Synthetic:
@@ -151,21 +152,12 @@ def compare_memory(options: Any, folder: Path) -> None:
 
 def grown_in_processes(n: int, given: tuple[str, Mapping[str, Any]]) -> list[dict[str, float]]:
     """Return what each of some processes that load a data set holds more than before, once all have loaded it."""
-    context = multiprocessing.get_context("spawn")
-    ends = [context.Pipe() for _ in range(n)]
-    processes = [context.Process(target=work, args=(theirs, *given)) for _, theirs in ends]
-    for process in processes:
-        process.start()
-    for _ in range(2):  # all are there, and then all have loaded it
-        for mine, _ in ends:
-            mine.recv()
-        for mine, _ in ends:
-            mine.send("go on")
-    found = [mine.recv() for mine, _ in ends]
-    for mine, _ in ends:
-        mine.send("all have been measured")
-    for process in processes:
-        process.join()
+    with Processes(work, [given] * n, limit_s=_LIMIT_S) as processes:
+        for _ in range(2):  # all are there, and then all have loaded it
+            processes.hear()
+            processes.tell("go on")
+        found = processes.hear()
+        processes.tell("all have been measured")
     return found
 
 

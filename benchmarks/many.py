@@ -21,13 +21,13 @@ into four minutes any more is left out, and said.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import describe_machine, own_sets
+from benchmarks.processes import Processes
 from engine.heap import keep_freed_memory
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
@@ -179,24 +180,21 @@ def run_bare(space: Space, way: Way) -> Work:
     trials = list(PlannedTrials(space, space.n_seeds, 0).arms())
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="robustune-many-") as folder, own_sets(Path(folder) / "cache"):
-        context = multiprocessing.get_context("spawn")
-        ready, told = context.Barrier(way.n_slots), context.Queue()
-        processes: list[Any] = []
-        for number in range(way.n_slots):
-            own = trials[number :: way.n_slots]
-            share = [(one.name, space.config(one.settings or {}, seed=one.seed)) for one in own]
-            given = share, Path(folder) / str(number), ready, told
-            processes.append(context.Process(target=_compute, args=given, daemon=True))  # if one fails, the others end
-            processes[-1].start()
-        errors = dict(pair for _ in processes for pair in told.get(timeout=BUDGET_S))
-        for process in processes:
-            process.join()
+        shares = [
+            [(one.name, space.config(one.settings or {}, seed=one.seed)) for one in trials[number :: way.n_slots]]
+            for number in range(way.n_slots)
+        ]
+        given = [(share, Path(folder) / str(number)) for number, share in enumerate(shares)]
+        with Processes(_compute, given, limit_s=BUDGET_S) as processes:
+            processes.hear()
+            processes.tell("all are ready")
+            errors = dict(pair for told in processes.hear() for pair in told)
         whole_s = time.perf_counter() - started
         stores = [open_store(Path(folder) / str(number)) for number in range(way.n_slots)]
         return _work([span for store in stores for span in stages_of(store)], whole_s, errors)
 
 
-def _compute(share: Sequence[tuple[str, TrialConfig]], folder: Path, ready: Any, told: Any) -> None:
+def _compute(end: Connection, share: Sequence[tuple[str, TrialConfig]], folder: Path) -> None:
     """Compute some trials in a store of this process's own, once the other processes are ready, and tell the errors."""
     keep_freed_memory()
     torch.set_num_threads(1)
@@ -205,9 +203,10 @@ def _compute(share: Sequence[tuple[str, TrialConfig]], folder: Path, ready: Any,
     get_data = data_getter(info, store, device)
     plans = [(slot, plan_trial(config, info)) for slot, config in share]
     get_data(info.key)
-    ready.wait()
+    end.send("ready")
+    end.recv()
     chains = [(slot, list(run_chain(plan, store, get_data, device=device))) for slot, plan in plans]
-    told.put([(slot, chain[-1].artifact.json("errors")) for slot, chain in chains])
+    end.send([(slot, chain[-1].artifact.json("errors")) for slot, chain in chains])
 
 
 def _work(spans: Sequence[tuple[float, float]], whole_s: float, errors: dict[str, Any]) -> Work:

@@ -127,8 +127,10 @@ def run_part(program: str) -> tuple[float, float]:
 def run_bare() -> Run:
     """Run the bare script."""
     started, before = time.time(), children_cpu_s()
-    done = subprocess.run([sys.executable, "-c", BARE], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", BARE], check=False, capture_output=True, text=True)
     ended = time.time()
+    if done.returncode:
+        raise SystemExit(f"the bare script ended with code {done.returncode}:\n{done.stdout}\n{done.stderr}")
     began = float(done.stdout.rpartition("began")[2])
     return Run(round(began - started, 2), round(ended - began, 2), round(children_cpu_s() - before, 2))
 

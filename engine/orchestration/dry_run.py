@@ -116,7 +116,7 @@ def _device_of_run(prepared: Prepared) -> _Device:
 def _notes(left: RemainingTrials, device: _Device) -> Iterator[str]:
     """Yield what a person should know of the rest, and of the device that it is planned for."""
     if not left.n_left:
-        yield f"all {left.n_done} trials are done: nothing is left to run"
+        yield f"{left.all_done}: nothing is left to run"
     elif left.n_done:
         yield (
             f"{left.n_done} are done; left are {left.count('arm')} of the arms, {left.count('proposal')} to propose, "

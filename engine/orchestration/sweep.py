@@ -205,12 +205,12 @@ class Sweep:
         results = StudyResults.of(self._results())
         self.print_report(results)
         planned = self.prepared.planned
-        n_done = remaining_trials(planned, results, retry_failed=self.options.retry_failed).n_done
-        done = f"{n_done} of {planned.n_total} trials are done"
+        left = remaining_trials(planned, results, retry_failed=self.options.retry_failed)
+        done = f"{left.n_done} of {planned.n_total} trials are done"
         if self.fault:
             self._say(f"stopped: {self.fault}; {done}; once that is mended, the same command goes on from here")
-        elif not self.complete and n_done >= planned.n_total:
-            self._say(f"interrupted, but all {planned.n_total} trials are done")
+        elif not self.complete and left.n_done >= planned.n_total:
+            self._say(f"interrupted, but {left.all_done}")
         elif not self.complete:
             self._say(f"stopped early: {done}; the same command goes on from here")
         return results
@@ -274,7 +274,8 @@ class Sweep:
             n_done = study.n_finished
             self._on_dashboard(study.name_metrics)
             if study.exhausted:
-                self._say(f"study {self.name}: all {n_done} trials are done, nothing to run")
+                all_done = remaining_trials(planned, study.results(), retry_failed=options.retry_failed).all_done
+                self._say(f"study {self.name}: {all_done}, nothing to run")
                 self._make_up_tracking(study)
             else:
                 study.note_command(sweep_command(options))

@@ -49,6 +49,14 @@ def test_a_study_without_a_complete_trial_does_not_end_well(tmp_path: Path, caps
     assert SAID in output
 
 
+def test_who_asks_for_fewer_trials_than_a_study_has_is_told_so(tmp_path: Path, capsys) -> None:
+    arguments = words(tmp_path / "home")
+    fail_all(tmp_path / "home")
+    sweep.command_line([*arguments[:-1], "3"])
+    said = "study tiny: the 3 trials that are asked for are done, and 1 more of a longer run, nothing to run"
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_a_sweep_without_a_complete_trial_returns_can_be_looked_at(tmp_path: Path, capsys) -> None:
     from engine.orchestration import run_sweep
 

@@ -173,6 +173,8 @@ def test_of_a_study_that_was_begun_the_rest_is_shown(tmp_path: Path) -> None:
     output = dry_run(of)
     assert "all 8 trials are done: nothing is left to run" in output
     assert "Stages" not in output
+    asked = "the 4 trials that are asked for are done, and 4 more of a longer run: nothing is left to run"
+    assert asked in dry_run(prepared(tmp_path, n_trials=4))
     longer = dry_run(prepared(tmp_path, n_trials=9))
     assert "6 are done; left are 0 of the arms, 1 to propose, up to 2 to compute the best again" in longer
 

@@ -99,6 +99,7 @@ def main(options: EvaluateOptions) -> int:
         check_tested(info, tested)
     if baseline is not None:
         check_baseline(baseline, tested)
+        baseline = baseline.against(info.settings.name)
     say(
         console,
         f"{options.network}: {config.model.name} on {device.type}; {info.n_test} test images of {info.settings.name}, "
@@ -107,6 +108,7 @@ def main(options: EvaluateOptions) -> int:
         *info.notes,
         *left_out(config.evaluate, info),
         *without_effect(given, config),
+        *([baseline.note] if baseline is not None and baseline.note else []),
     )
     with stage_bar(console) as show:
         outcomes = list(run_chain(plan, store, data_getter(info, store, device), device=device, on_progress=show))
@@ -272,6 +274,7 @@ def write_output(
         "settings": {path: flat[path] for path in flat if path.partition(".")[0] in SECTIONS},
         "test": test,
         "baseline": None if baseline is None else baseline.source,
+        **({"baseline_note": baseline.note} if baseline is not None and baseline.note else {}),
         "scores": dataclasses.asdict(scores),
         "summary": summary_rows(errors, baseline),
     }

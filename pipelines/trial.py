@@ -125,6 +125,7 @@ def main(options: TrialOptions) -> int:
     if baseline is not None:
         tested = plan.judged.settings
         baseline.check(tested["corruptions"], tested["severities"])
+        baseline = baseline.against(info.settings.name)
     say(
         console,
         f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
@@ -133,6 +134,7 @@ def main(options: TrialOptions) -> int:
         *info.notes,
         *left_out(plan.config.evaluate, info),
         *without_effect(parse_settings(options.settings), plan.config),
+        *([baseline.note] if baseline is not None and baseline.note else []),
     )
     start = time.perf_counter()
     outcomes = []

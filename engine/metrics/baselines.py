@@ -74,6 +74,9 @@ NAMED_BASELINES = {
     ),
 }
 
+_MEASURED_ON = {"alexnet-paper": ("CIFAR-10-C", "cifar10"), "alexnet-imagenet-c": ("ImageNet-C", "imagefolder")}
+"""{named baseline: (what it was measured on, what that is called as a data set)}."""
+
 
 def load_baseline(name: str | os.PathLike[str]) -> Baseline:
     """Return a baseline.
@@ -90,7 +93,10 @@ def load_baseline(name: str | os.PathLike[str]) -> Baseline:
     if name in NAMED_BASELINES:
         errors, clean, severities = NAMED_BASELINES[name]
         fractions = {corruption: error / 100 for corruption, error in errors.items()}
-        return Baseline(f"baseline {name}", fractions, clean / 100, severities)
+        measured_on, dataset = _MEASURED_ON[name]
+        return Baseline(
+            f"baseline {name}", fractions, clean / 100, severities, measured_on=measured_on, dataset=dataset
+        )
     path = Path(name)
     if not path.exists() and path.suffix not in (".csv", ".json"):
         raise unknown_name("baseline (or a .csv or .json file of errors)", name, NAMED_BASELINES)
@@ -175,7 +181,9 @@ def _from_json(text: str, source: str) -> Baseline:
             test = content["test"]
             table = {(row["corruption"], int(row["severity"])): float(row["error"]) for row in test["corrupted"]}
             found = table_baseline(table, float(test["clean"]), source)
-            return replace(found, sequences=checked_rows(test.get("sequences", ()), source))
+            name = str(content.get("dataset") or "")  # which the store's own files do not say
+            sequences = checked_rows(test.get("sequences", ()), source)
+            return replace(found, sequences=sequences, measured_on=name, dataset=name.partition(":")[0])
         errors = {str(name): float(error) for name, error in content["errors"].items()}
         return Baseline(source, errors, float(content["clean"]))
     except json.JSONDecodeError as error:

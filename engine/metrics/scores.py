@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.errors import InputError
@@ -27,6 +27,9 @@ class Baseline:
         clean_error: fraction.
         severities: what the means are over; () if it is not known.
         sequences: rows of an evaluation's perturbation sequences, where they were measured.
+        measured_on: what its errors are of, as a reader knows it; "" if it is not known.
+        dataset: the same as `data.name` has it, "cifar10", or what that begins with before a path, "folder".
+        note: what a reader should know of ratios to it; "" for nothing.
 
     Raises:
         InputError: an error that is no fraction, or 0.
@@ -37,6 +40,9 @@ class Baseline:
     clean_error: float
     severities: tuple[int, ...] = ()
     sequences: tuple[Mapping[str, Any], ...] = ()
+    measured_on: str = ""
+    dataset: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         if not self.errors:
@@ -47,6 +53,13 @@ class Baseline:
         perfect = [name for name, error in self.errors.items() if error == 0]
         if perfect:
             raise InputError(f"{self.source} must err for a ratio to it, its error is 0 for {', '.join(perfect)}")
+
+    def against(self, dataset: str) -> Baseline:
+        """Return it with a note where errors on a data set (`data.name`) are of other images than its own."""
+        if not self.dataset or self.dataset == dataset.partition(":")[0]:
+            return self
+        note = f"{self.source} was measured on {self.measured_on}, these errors on {dataset}: ratios to it mean little"
+        return replace(self, note=note)
 
     def check(self, corruptions: Iterable[str], severities: Iterable[int]) -> None:
         """Check that a table of these corruptions and severities can be compared with it.

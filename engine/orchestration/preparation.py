@@ -176,6 +176,8 @@ def opening_notes(prepared: Prepared) -> list[str]:
     options, planned = prepared.options, prepared.planned
     notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
     notes += overruled(options, prepared.space)
+    if prepared.baseline is not None and (note := prepared.baseline.against(prepared.info.settings.name).note):
+        notes.append(note)
     notes += search_notes(options.sampler_name, prepared.space) if planned.n_proposals else []
     if options.init is not None:
         notes.append(

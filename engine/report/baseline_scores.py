@@ -92,6 +92,8 @@ def score_tables(results: Results, baseline: Baseline) -> list[Part]:
     parts: list[Part] = [_overall(scored, counts, baseline)]
     parts += [_by_corruption(dict(some)) for some in batched(scored.items(), MOST)]
     parts += _flip_rates(groups, baseline)
+    note = baseline.against(results.space.base.data.name).note
+    parts += [note] if note else []
     reasons = {reason for found in scored.values() for scores in found for reason in scores.reasons.values()}
     if reasons:
         parts.append("rCE is undefined: " + "; ".join(sorted(reasons)))

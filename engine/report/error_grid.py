@@ -39,7 +39,8 @@ def error_grid(errors: dict, baseline: Baseline | None = None, *, is_trial: bool
         ratios = f"mCE {_percent(scores.mCE)}   rCE {_percent(scores.rCE)}   in % of {baseline.source}"
         lacking = len({row["corruption"] for row in rows}) - len(scores.E_by_corruption)
         ratios += f", which has no error for {lacking} of the corruptions" if lacking else ""
-        caption = "\n".join([caption, ratios, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
+        notes = [baseline.note] if baseline.note else []
+        caption = "\n".join([caption, ratios, *notes, *(f"no rCE: {reason}" for reason in scores.reasons.values())])
     clean_calibration = errors["test"].get("calibration", {})
     if overall or clean_calibration:
         caption += f"\n{_calibration_line(clean_calibration, overall)}"

@@ -158,8 +158,16 @@ def test_a_network_by_name_is_compared_with_what_was_written_of_another(evaluate
     sums = sum(row["error"] for row in written["test"]["corrupted"]), sum(float(row[2]) for row in rows)
     assert written["scores"]["mCE"] == pytest.approx(sums[0] / sums[1])
     arguments = ("--baseline", tmp_path / "second.json", "--output", tmp_path / "itself.json")
-    evaluate(*named, tmp_path / "second.safetensors", *arguments, settings=model)
-    assert json.loads((tmp_path / "itself.json").read_text())["scores"]["mCE"] == pytest.approx(1)
+    _, printed, _ = evaluate(*named, tmp_path / "second.safetensors", *arguments, settings=model)
+    of_itself = json.loads((tmp_path / "itself.json").read_text())
+    assert of_itself["scores"]["mCE"] == pytest.approx(1)
+    assert "was measured on" not in printed
+    assert "baseline_note" not in of_itself
+    (tmp_path / "second.json").write_text(json.dumps(written | {"dataset": "cifar10"}))
+    _, printed, _ = evaluate(*named, tmp_path / "second.safetensors", *arguments, settings=model)
+    note = "was measured on cifar10, these errors on digits: ratios to it mean little"
+    assert " ".join(printed.split()).count(note) == 2, "in the header, and below the table"
+    assert note in json.loads((tmp_path / "itself.json").read_text())["baseline_note"]
 
 
 def of_resnet18():

@@ -4,7 +4,7 @@ import pytest
 
 from engine.corruptions import CORRUPTIONS
 from engine.errors import InputError
-from engine.metrics import corruption_scores, errors_as_csv, load_baseline
+from engine.metrics import NAMED_BASELINES, corruption_scores, errors_as_csv, load_baseline
 from tests.engine.corruptions.reference import reference_path
 from tests.engine.metrics.test_paper import CLEAN, ERRORS
 
@@ -117,3 +117,21 @@ def test_a_baseline_that_is_not_there_is_refused(tmp_path):
         load_baseline("alexnet-papr")
     with pytest.raises(InputError, match=r"baseline file cannot be read: .*none\.csv"):
         load_baseline(str(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize("name", NAMED_BASELINES)
+def test_a_named_baseline_says_so_where_errors_are_of_other_images(name):
+    baseline = load_baseline(name)
+    of, other, measured_on = {
+        "alexnet-paper": ("cifar10", "imagefolder:/images", "CIFAR-10-C"),
+        "alexnet-imagenet-c": ("imagefolder:/images", "cifar10", "ImageNet-C"),
+    }[name]
+    assert baseline.against(of).note == ""
+    for dataset in (other, "digits", "folder:/images"):
+        said = f"baseline {name} was measured on {measured_on}, these errors on {dataset}: ratios to it mean little"
+        assert baseline.against(dataset).note == said
+
+
+def test_a_baseline_that_does_not_say_its_images_is_held_against_any(tmp_path):
+    (tmp_path / "a.csv").write_text("corruption,severity,error\n,0,0.1\nfog,1,0.2")
+    assert load_baseline(tmp_path / "a.csv").against("digits").note == ""

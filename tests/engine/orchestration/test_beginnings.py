@@ -141,6 +141,12 @@ def test_a_base_that_axes_or_arms_take_no_notice_of_is_told(tmp_path: Path) -> N
     assert not overruled(SweepOptions(settings=("pretrain.epochs=2",)), space)
 
 
+def test_a_baseline_of_other_images_is_told_before_anything_runs(tmp_path: Path) -> None:
+    options = {"baseline": "alexnet-paper", "dataset": "digits"}
+    notes = opening_notes(prepare(SweepOptions(home=tmp_path, **options)))
+    assert "baseline alexnet-paper was measured on CIFAR-10-C, these errors on digits: ratios to it mean little" in notes
+
+
 def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) -> None:
     sweep = prepared(tmp_path, init=save_weights(tmp_path / "weights.safetensors"))
     key = sweep.space.base.model.weights

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from engine.errors import InputError
@@ -55,3 +57,11 @@ def test_seeds_that_failed_are_counted_beside_the_scores():
     assert rows[0] == ["plain", "0 of 2", "–", "–", "–"]
     assert rows[1] == ["push-pull", "1 of 2", "37.5", "87.5", "108.7"]  # rCE 0.575 and 1.6; one seed has no deviation
     assert ["gaussian_noise", "–", "50"] in rows
+
+
+def test_what_a_baseline_was_measured_on_is_said_where_it_is_not_the_study_s_images():
+    errors = {"gaussian_noise": 0.5, "contrast": 0.4}
+    elsewhere = Baseline("baseline x", errors, 0.1, measured_on="CIFAR-10-C", dataset="cifar10")
+    note = "baseline x was measured on CIFAR-10-C, these errors on digits: ratios to it mean little"
+    assert note in score_tables(RESULTS, elsewhere)
+    assert note not in score_tables(RESULTS, replace(elsewhere, dataset="digits"))

@@ -144,7 +144,7 @@ def test_a_base_that_axes_or_arms_take_no_notice_of_is_told(tmp_path: Path) -> N
 def test_a_baseline_of_other_images_is_told_before_anything_runs(tmp_path: Path) -> None:
     options = {"baseline": "alexnet-paper", "dataset": "digits"}
     notes = opening_notes(prepare(SweepOptions(home=tmp_path, **options)))
-    assert "baseline alexnet-paper was measured on CIFAR-10-C, these errors on digits: ratios to it mean little" in notes
+    assert any(note.startswith("baseline alexnet-paper was measured on CIFAR-10-C, these errors on") for note in notes)
 
 
 def test_weights_take_the_place_of_pretraining_in_every_trial(tmp_path: Path) -> None:

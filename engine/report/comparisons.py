@@ -175,5 +175,7 @@ def declared_table(tested: Sequence[Finding]) -> Table | None:
     caption = (
         "points: difference with its 95 % interval; d: mean by standard deviation; detects: the smallest effect that "
         "is found 4 times in 5; at most: the largest that may be there all the same"
+        + "; *: it is shown"
+        * any(one.is_starred for one in tested)
     )
     return Table("Declared comparisons", columns, rows, align="ll" + "r" * 7, caption=caption)

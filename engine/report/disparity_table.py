@@ -27,6 +27,7 @@ def disparity_table(
     n_images = len(next(iter(by_seed[0][BASELINE].values())))
     over = f"{len(by_seed)} seeds" if len(by_seed) > 1 else f"{n_images} images"
     rows: list[Sequence[str]] = []
+    is_starred = False
     for layer in n_filters:
         baseline = _values(by_seed, BASELINE, layer)
         for which in by_seed[0]:
@@ -37,16 +38,17 @@ def disparity_table(
                 cells += ["", ""]
             else:
                 apart = paired_difference(values, baseline)
-                share = sum(values) / sum(baseline) if sum(baseline) else float("nan")
-                star = " *" if apart.low > 0 or apart.high < 0 else ""
-                cells += [f"{share:.0%}", interval_text(apart, sign="+") + star]
+                share = f"{sum(values) / sum(baseline):.0%}" if sum(baseline) else "–"
+                excludes_0 = apart.low > 0 or apart.high < 0
+                is_starred |= excludes_0
+                cells += [share, interval_text(apart, sign="+") + " *" * excludes_0]
             rows.append(cells)
         rows.append(())
     return Table(
         f"Disparity under {distortion}: mean over {n_images} test images, 95 % interval over {over}",
         ("layer", "network", "mean sum", "of the baseline's", "difference to the baseline"),
         rows,
-        caption="* the interval excludes 0",
+        caption="* the interval excludes 0" * is_starred,
     )
 
 

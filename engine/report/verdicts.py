@@ -121,14 +121,15 @@ def p_text(p: float) -> str:
 
 
 def verdict_lines(tested: Sequence[Finding]) -> list[str]:
-    """Return the verdicts, a line for each comparison, under a line that says what a star is; none without any."""
+    """Return the verdicts, a line for each comparison, under a line with what a star takes; none without any."""
     if not tested:
         return []
     n_family = len(tested)
     corrected = f" corrected for {n_family} comparisons (Holm)" if n_family > 1 else ""
     flips = sign_flip_level(tested[0].n_seeds, n_family)
+    rule = "* is shown:" if any(one.is_starred for one in tested) else "nothing is shown, which takes"
     lines = [
-        f"verdicts on what was declared beforehand; * is shown: p ≤ {LEVEL:g} by t test{corrected} and "
+        f"verdicts on what was declared beforehand; {rule} p ≤ {LEVEL:g} by t test{corrected} and "
         + (f"≤ {flips:.2g} by sign flips" if flips else "by sign flips")
     ]
     for contrast in dict.fromkeys(id(one.contrast) for one in tested):

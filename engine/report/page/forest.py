@@ -60,8 +60,9 @@ def declared_forest(found: Sequence[Finding]) -> Picture:
         "Declared comparisons: difference of every seed, mean and 95 % interval",
         _panels(panels, "difference in points (left of 0: fewer errors)", zero=True),
         _data(panels, "where", "difference of each seed in points"),
-        "A dot is a difference on one seed. An interval is each comparison’s own; * and colour mark what is shown "
-        "after the correction for all of them.",
+        "A dot is a difference on one seed. An interval is each comparison’s own; "
+        + ("* and colour mark what" if any(one.is_starred for one in found) else "none")
+        + " is shown after the correction for all of them.",
     )
 
 

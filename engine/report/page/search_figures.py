@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.explanation import as_typed
@@ -114,8 +114,9 @@ def parallel_coordinates(results: Results, data: Table) -> Picture:
         "Settings of every proposal, and what it came to",
         [drawing.svg()],
         data,
-        "A line is a proposal; the strongest colour has the best fifth, the thick one is the best, dashed grey ones "
-        "were pruned. “–”: the setting has no say in that trial. Lines are a little apart where values are the same.",
+        "A line is a proposal; the strongest colour has the best fifth, the thick one is the best"
+        + ", dashed grey ones were pruned" * bool(ended)
+        + ". “–”: the setting has no say in that trial. Lines are a little apart where values are the same.",
         is_wide=True,
     )
 
@@ -180,7 +181,8 @@ def history(results: Results) -> Picture:
     y_axis(drawing, y, _LEFT, _WIDTH - _RIGHT, "error on corrupted validation images in %")
     x_axis(drawing, x, bottom, bottom, "trial", ticks=_whole(x), words=lambda tick: f"{tick:g}")
     proposals = [trial for trial in complete if trial.slot.startswith("proposal/")]
-    drawing.crosses([(x(trial.number), y(_last(trial))) for trial in pruned if math.isfinite(_last(trial))], "faded")
+    crossed = [trial for trial in pruned if math.isfinite(_last(trial))]
+    drawing.crosses([(x(trial.number), y(_last(trial))) for trial in crossed], "faded")
     failed = results.with_state("FAIL")
     drawing.crosses([(x(trial.number), top - 4) for trial in failed], "c1")
     known = {trial.number for trial in proposals}
@@ -198,11 +200,29 @@ def history(results: Results) -> Picture:
         "History of the trials",
         [drawing.svg()],
         Table("", ("trial", "for", "state", "objective in %", "last on the probe in %"), rows, align="rllrr"),
-        "Crosses: pruned ones, at the probe’s last error, which has other images than the objective; failed ones at "
-        "the upper edge. Arms and repeats of the winner run on other seeds than proposals.",
-        [("c0", "proposals, and the best so far"), ("c2", "arms and winner"), ("faded", "pruned"), ("c1", "failed")],
+        _crosses(bool(crossed), bool(failed)) + "Arms and repeats of the winner run on other seeds than proposals.",
+        _legend(
+            [
+                ("c0", "proposals, and the best so far", proposals),
+                ("c2", "arms and winner", others),
+                ("faded", "pruned", crossed),
+                ("c1", "failed", failed),
+            ]
+        ),
         is_wide=True,
     )
+
+
+def _crosses(has_pruned: bool, has_failed: bool) -> str:
+    """Return what the crosses of a history are, as far as it has any."""
+    pruned = "pruned ones, at the probe’s last error, which has other images than the objective"
+    kinds = [pruned] * has_pruned + ["failed ones at the upper edge"] * has_failed
+    return f"Crosses: {'; '.join(kinds)}. " if kinds else ""
+
+
+def _legend(entries: Iterable[tuple[str, str, Sequence[object]]]) -> list[tuple[str, str]]:
+    """Return a legend, (colour, what has it), of what is drawn at all."""
+    return [(look, words) for look, words, drawn in entries if drawn]
 
 
 def _best_so_far(proposals: Sequence[TrialResult]) -> list[tuple[float, float]]:
@@ -247,9 +267,9 @@ def pruning(results: Results) -> Picture:
         "What pruners saw, and where they stopped trials",
         [drawing.svg()],
         Table("", ("trial", "for", "state", "step: error in %"), rows, align="rlll"),
-        "A line is a trial; a cross is where one was pruned. Steps are epochs over all stages, or cells of the "
-        f"evaluation. Of longer lines {_MOST_POINTS} points are drawn.",
-        [("c1", "pruned here")],
+        "A line is a trial" + "; a cross is where one was pruned" * bool(ends) + ". Steps are epochs over all stages, "
+        f"or cells of the evaluation. Of longer lines {_MOST_POINTS} points are drawn.",
+        _legend([("c1", "pruned here", ends)]),
         is_wide=True,
     )
 
@@ -279,11 +299,10 @@ def timeline(trials: Sequence[TrialResult]) -> Picture:
     for (begun, done, trial), lane in zip(timed, lanes, strict=True):
         if lane < n_lanes:
             left, right = x((begun - start) / unit), x((done - start) / unit)
-            look = {"PRUNED": "lostbox", "FAIL": "c1 fill"}.get(
-                trial.state, "c0 fill" if trial.group == "" else "c2 fill"
-            )
             hint = f"trial {trial.number}, {trial.slot}: {trial.state.lower()} after {done - begun:.1f} s"
-            drawing.box(left, top + height * lane + 1, max(1.0, right - left - 0.5), height - 2, look, hint=hint)
+            drawing.box(
+                left, top + height * lane + 1, max(1.0, right - left - 0.5), height - 2, _look(trial), hint=hint
+            )
     rows = [
         (str(t.number), t.slot, t.state.lower(), f"{begun - start:.2f}", f"{done - start:.2f}")
         for begun, done, t in timed
@@ -293,9 +312,22 @@ def timeline(trials: Sequence[TrialResult]) -> Picture:
         [drawing.svg()],
         Table("", ("trial", "for", "state", "from (s)", "to (s)"), rows, align="rllrr"),
         "Trials above each other ran at the same time. One that waited for another’s stage is as long as its wait.",
-        [("c0", "proposals"), ("c2", "arms and winner"), ("faded", "pruned"), ("c1", "failed")],
+        _legend((*shown, [t for _, _, t in timed if _look(t) == drawn]) for drawn, shown in _LOOKS.items()),
         is_wide=True,
     )
+
+
+_LOOKS = {
+    "c0 fill": ("c0", "proposals"),
+    "c2 fill": ("c2", "arms and winner"),
+    "lostbox": ("faded", "pruned"),
+    "c1 fill": ("c1", "failed"),
+}
+"""{look of a trial's box: (its class in the legend, what has it)}."""
+
+
+def _look(trial: TrialResult) -> str:
+    return {"PRUNED": "lostbox", "FAIL": "c1 fill"}.get(trial.state, "c0 fill" if trial.group == "" else "c2 fill")
 
 
 def lanes_of(spans: Sequence[tuple[float, float]]) -> list[int]:

@@ -8,6 +8,7 @@ from statsmodels.stats.anova import AnovaRM
 from statsmodels.stats.multitest import multipletests
 
 from engine.report.comparisons import declared_table
+from engine.report.page.forest import declared_forest
 from engine.report.results import Results
 from engine.report.study_report import study_report
 from engine.report.terminal import as_text
@@ -77,6 +78,17 @@ def test_verdicts_say_what_is_shown_and_how_large_an_effect_could_have_been_miss
     assert tuned == (
         f"tuned against plain: no effect under noise larger than {100 * bound:.1f} points could have been missed"
     )
+
+
+def test_a_star_is_explained_where_there_is_one():
+    alike = findings(study(DECLARED, dict.fromkeys(ERRORS, PLAIN)))
+    assert verdict_lines(alike)[0] == (
+        "verdicts on what was declared beforehand; nothing is shown, which takes p ≤ 0.05 by t test corrected for 3 "
+        "comparisons (Holm) and ≤ 0.031 by sign flips"
+    )
+    assert "*" not in declared_table(alike).caption
+    assert "none is shown after the correction" in declared_forest(alike).caption
+    assert "* and colour mark what is shown" in declared_forest(findings(study(DECLARED, ERRORS))).caption
 
 
 def test_what_makes_errors_more_hurts():
@@ -251,6 +263,7 @@ def test_the_table_has_what_the_verdicts_rest_on():
         ("tuned − plain", "noise", "6 of 6"),
     ]
     assert table.rows[0][3].endswith(" *")
+    assert table.caption.endswith("; *: it is shown")
     assert declared_table([]) is None
     one_seed = findings(study(DECLARED, {arm: errors[:1] for arm, errors in ERRORS.items()}))
     (first, *_) = declared_table(one_seed).rows

@@ -8,10 +8,20 @@ import pytest
 
 from engine.report.page.drawing import Drawing, number
 from engine.report.page.scaling import Scale, percent, round_values, spread
-from engine.report.page.search_figures import lanes_of, rails, thinned
+from engine.report.page.search_figures import (
+    history,
+    lanes_of,
+    parallel_coordinates,
+    pruning,
+    rails,
+    thinned,
+    timeline,
+)
 from engine.report.page.severity_figures import shown_groups
 from engine.report.page.shared_stages import sharing_sentence, stage_costs, stage_names, stage_tree
 from engine.report.page.stored_values import StoredValues
+from engine.report.results import Results
+from engine.report.text_tables import Table
 from engine.spaces import Arm, Choice, Float, Int, Space
 from tests.engine.orchestration.spaces import TINY
 from tests.engine.report.studies import complete, study
@@ -128,3 +138,30 @@ def test_a_bold_title_is_shortened_before_it_leaves_its_panel():
     assert "…<title>method: placebo for push-pull, trial 4: layer1.0.conv1</title>" in drawing.svg()
     drawing.text(2, 13, "method: full, trial 2: layer1.0.conv1", "head", most=345.0)
     assert ">method: full, trial 2: layer1.0.conv1</text>" in drawing.svg()
+
+
+@pytest.mark.parametrize(
+    ("states", "in_legend", "in_caption"),
+    [
+        ((), [], []),
+        (("PRUNED",), ["pruned"], ["pruned ones", "grey", "a cross is"]),
+        (("FAIL",), ["failed"], ["failed ones"]),
+        (("PRUNED", "FAIL"), ["pruned", "failed"], ["pruned ones", "failed ones", "grey", "a cross is"]),
+    ],
+)
+def test_figures_of_the_search_explain_what_they_have_alone(states, in_legend, in_caption):
+    known = {"steps": {1: 0.5}, "started_at": 1.0, "ended_at": 2.0}
+    trials = [replace(complete(0, "plain", 0, 0.1), **known)]
+    trials += [
+        replace(trials[0], number=at, slot=f"proposal/{at}", group="", state=state, objective=None)
+        for at, state in enumerate(states, start=1)
+    ]
+    arms = Arm("plain", {"pretrain.epochs": 1}, control=True)
+    results = Results("s", Space(name="s", base=TINY, arms=(arms,)), tuple(trials))
+    pictures = [history(results), pruning(results), timeline(trials), parallel_coordinates(results, Table("", (), []))]
+    legend = [words for _, words in (*pictures[0].legend, *pictures[2].legend)]
+    assert legend == 2 * ["arms and winner", *in_legend]
+    assert [words for _, words in pictures[1].legend] == ["pruned here"] * ("PRUNED" in states)
+    captions = " ".join(picture.caption for picture in pictures)
+    known = ("pruned ones", "failed ones", "grey", "a cross is")
+    assert [words for words in known if words in captions] == in_caption

@@ -144,8 +144,8 @@ def spread_limit(values: Sequence[float]) -> float:
 
 
 def least_sign_flip_p(n: int) -> float:
-    """Return the least p-value that the sign-flip test can have with n seeds: 2/2ⁿ."""
-    return 2.0 / 2**n
+    """Return the least p-value that the sign-flip test can have with n seeds: 2/2ⁿ, and of many that of its draws."""
+    return 2.0 / 2 ** min(n, _EXACT)
 
 
 def seeds_for_a_claim(level: float = LEVEL) -> int:
@@ -240,7 +240,8 @@ def _share_shown(effect: float, n: int, n_family: int) -> float:
     by_t = ttest_1samp(draws, 0.0, axis=1).pvalue <= LEVEL / n_family
     sums = np.abs(draws[by_t] @ flips.T)
     as_large = sums >= np.abs(draws[by_t].sum(axis=1, keepdims=True)) * (1 - 1e-9)
-    level = sign_flip_level(n, n_family) * (1 + _ROUNDING)
+    least = float((np.abs(flips.sum(axis=1)) == n).mean())  # what the largest effect has of these flips
+    level = max(sign_flip_level(n, n_family), least) * (1 + _ROUNDING)
     return float((as_large.mean(axis=1) <= level).sum() / len(draws))
 
 

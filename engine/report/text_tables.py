@@ -52,8 +52,8 @@ def percent_text(values: Sequence[float | None]) -> str:
 
     One value alone has no deviation; of none, or where one is undefined, there is nothing to say: "–".
     """
-    known = [100 * value for value in values if value is not None]
+    known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return "–"
-    spread = f" ±{statistics.stdev(known):.1f}" if len(known) > 1 else ""
-    return f"{statistics.fmean(known):.1f}{spread}"
+    spread = f" ±{100 * statistics.stdev(known):.1f}" if len(known) > 1 else ""
+    return f"{100 * statistics.fmean(known):.1f}{spread}"

@@ -100,7 +100,10 @@ def findings(results: Results) -> list[Finding]:
 
 
 def contrast_values(contrast: Contrast, arms: Sequence[GroupSummary], outcome: str) -> list[float]:
-    """Return a contrast's value on every seed that all of its arms have, by seed; what is rounding alone is 0."""
+    """Return a contrast's value on every seed that all of its arms have, by seed.
+
+    What is rounding alone is 0, and values that rounding alone sets apart are one: their spread is none.
+    """
     columns = [
         dict(zip((trial.seed for trial in arm.trials), arm.errors.get(outcome, ()), strict=False)) for arm in arms
     ]
@@ -109,7 +112,11 @@ def contrast_values(contrast: Contrast, arms: Sequence[GroupSummary], outcome: s
     values = [
         math.fsum(weight * column[seed] for weight, column in zip(weights, columns, strict=True)) for seed in seeds
     ]
-    return [0.0 if abs(value) < _TIE else value for value in values]
+    known = [0.0]
+    for place, value in enumerate(values):
+        values[place] = next((other for other in known if abs(value - other) < _TIE), value)
+        known.append(values[place])
+    return values
 
 
 def p_text(p: float) -> str:
@@ -126,16 +133,26 @@ def verdict_lines(tested: Sequence[Finding]) -> list[str]:
         return []
     n_family = len(tested)
     corrected = f" corrected for {n_family} comparisons (Holm)" if n_family > 1 else ""
-    flips = sign_flip_level(tested[0].n_seeds, n_family)
     rule = "* is shown:" if any(one.is_starred for one in tested) else "nothing is shown, which takes"
     lines = [
-        f"verdicts on what was declared beforehand; {rule} p ≤ {LEVEL:g} by t test{corrected} and "
-        + (f"≤ {flips:.2g} by sign flips" if flips else "by sign flips")
+        f"verdicts on what was declared beforehand; {rule} p ≤ {LEVEL:g} by t test{corrected} and {_flips_words(tested)}"
     ]
     for contrast in dict.fromkeys(id(one.contrast) for one in tested):
         some = [one for one in tested if id(one.contrast) == contrast]
         lines.append(f"  {_verdict(some)}")
     return lines + limits_lines(n_family, tested[0].n_seeds)
+
+
+def _flips_words(tested: Sequence[Finding]) -> str:
+    """Return what p of sign flips a star needs, and what it needs of the fewer seeds that failures leave."""
+    n_seeds, n_family = tested[0].n_seeds, len(tested)
+    level = sign_flip_level(n_seeds, n_family)
+    if not level:
+        return "by sign flips"
+    fewer = sorted({one.n for one in tested if one.n < n_seeds}, reverse=True)
+    others = {n: sign_flip_level(n, n_family) for n in fewer}
+    words = [f"≤ {other:.2g} of {n} seeds" for n, other in others.items() if other > level]
+    return f"≤ {level:.2g} by sign flips" + (f" ({', '.join(words)})" if words else "")
 
 
 def limits_lines(n_family: int, n_seeds: int) -> list[str]:
@@ -152,11 +169,11 @@ def power_sentence(n_family: int, n_seeds: int) -> str:
     """Return the smallest effect that so many seeds can show, before anything is known of the noise."""
     if limits := limits_lines(n_family, n_seeds):
         return limits[0]
-    alone = ""
-    if least_sign_flip_p(n_seeds) > LEVEL / n_family:
+    alone, least_p = "", least_sign_flip_p(n_seeds)
+    if least_p > LEVEL / n_family:
         alone = (
             f"; sign flips alone could show nothing of {n_family} comparisons, since their p is at least "
-            f"2/2^{n_seeds} = {least_sign_flip_p(n_seeds):.2g}: t tests carry the correction"
+            f"2/2^{round(1 - math.log2(least_p))} = {least_p:.2g}: t tests carry the correction"
         )
     least = smallest_effect(n_seeds, n_family)
     return (

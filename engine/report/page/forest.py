@@ -109,8 +109,8 @@ def _words(row: ForestRow) -> str:
     if not row.values:
         return "no seed"
     found = _interval(row.values)
-    interval = "" if math.isnan(found.low) else f" [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-    return f"{100 * found.mean:.1f}{interval}".replace("-", "−") + f" n={found.n}{row.note}"
+    interval = "" if math.isnan(found.low) else f" [{100 * found.low:z.1f}, {100 * found.high:z.1f}]"
+    return f"{100 * found.mean:z.1f}{interval}".replace("-", "−") + f" n={found.n}{row.note}"
 
 
 def _interval(values: Sequence[float]) -> PairedDifference:

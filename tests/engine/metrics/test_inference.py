@@ -141,3 +141,15 @@ def test_the_smallest_effect_is_at_least_what_the_t_test_alone_needs():
 def test_nothing_is_shown_by_differences_that_are_not_finite(about, value):
     with pytest.raises(InputError, match=f"must be finite, got {value} among 3 values"):
         about([0.1, value, 0.2])
+
+
+@pytest.mark.parametrize("n", [13, 14, 15, 20])
+def test_the_smallest_effect_of_a_large_family_has_an_end(n):
+    alone = TTestPower().solve_power(nobs=n, alpha=LEVEL / 1000, power=0.8)
+    assert alone < smallest_effect(n, 1000) < 2 * alone
+
+
+def test_many_seeds_can_have_a_star_in_a_family_of_any_size():
+    values = [0.2 + 0.01 * seed for seed in range(20)]
+    assert sign_flip_p(values) == least_sign_flip_p(20) <= sign_flip_level(20, 1000)
+    assert is_shown(0.01, sign_flip_p(values), 20, 1000)

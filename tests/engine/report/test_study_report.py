@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.extensions import parse_settings
 from engine.metrics import PairedDifference
 from engine.report.columns import corruption_columns, errors_by_column, kind_columns
-from engine.report.comparisons import format_difference, measured_table
+from engine.report.comparisons import error_table, format_difference, interval_table, measured_table
 from engine.report.failures import failure_lines
 from engine.report.formats import FORMATS, Answer
 from engine.report.reasons import Reason
@@ -25,6 +25,7 @@ from engine.spaces import Arm
 from engine.stages.budget import NoisyBudget
 from tests.engine.orchestration.spaces import SPACE
 from tests.engine.report.page.large import large_study
+from tests.engine.report.studies import study
 
 
 def make_trial(number: int, slot: str, group: str, seed: int, noise: float, **changes) -> TrialResult:
@@ -505,3 +506,10 @@ def test_seeds_are_counted_beside_what_stages_have_measured():
     table = measured_table(dataclasses.replace(results, trials=tuple(trials)).groups())
     assert table.columns == ("", "seeds", "prune/zero")
     assert table.rows[0] == ("plain", "5 of 6", "0.5 ±0")
+
+
+def test_a_mean_between_two_digits_is_one_number_in_every_table():
+    values = [0.667, 0.3885, 0.8075, 0.2145, 0.096, 0.4995]
+    groups = study(SPACE, {SPACE.arms[0].name: values}).groups()[:1]
+    (short,), (long,) = (table(groups, ["noise"]).rows for table in (error_table, interval_table))
+    assert short[2] == long[2].split("\n")[0]

@@ -299,3 +299,26 @@ def test_the_answer_of_the_default_space_is_no_longer_than_before_it_had_verdict
 )
 def test_a_p_above_the_level_is_not_written_as_if_it_were_on_it(p, text):
     assert p_text(p) == text
+
+
+def test_where_seeds_have_failed_the_p_that_a_star_needs_is_that_of_those_left():
+    eight = dataclasses.replace(DECLARED, n_seeds=8)
+    more = {arm: [*errors, *errors[:2]] for arm, errors in ERRORS.items()}
+    head, push_pull, _ = verdicts(study(eight, {**more, "push-pull": [*LESS, None, None]}))
+    assert push_pull.startswith("push-pull against plain helps under noise")
+    assert "] *;" in push_pull
+    assert head.endswith("and ≤ 0.017 by sign flips (≤ 0.031 of 6 seeds)")
+    head, *_ = verdicts(study(eight, {**more, "push-pull": [*LESS, 0.2, 0.2]}))
+    assert head.endswith("and ≤ 0.017 by sign flips")
+
+
+def test_differences_that_rounding_alone_sets_apart_have_no_spread():
+    plain = [0.3, 0.4, 0.6, 0.7, 0.8, 0.9]
+    results = study(DECLARED, {**ERRORS, "plain": plain, "push-pull": [error - 0.1 for error in plain]})
+    found = findings(results)[0].evidence
+    assert len({error - 0.1 - error for error in plain}) > 1
+    assert found is not None
+    assert (found.spread, found.effect_size) == (0, -math.inf)
+    table = declared_table(findings(results))
+    assert table is not None
+    assert table.rows[0][3:5] == ("-10.0 [-10.0, -10.0] *", "-inf")

@@ -58,14 +58,16 @@ def declare(
     arms: list[Arm] = []
     names: dict[tuple[str, str], str] = {}
     for ablation in ablations:
+        _check_arm_names(ablation)
         check_parts(ablation, {arm.name: _digest(base, ablation, arm) for arm in ablation.arms()})
         for arm in ablation.arms():
             name = f"{ablation.name}: {arm.name}" if len(ablations) > 1 else arm.name
             digest = _digest(base, ablation, arm)
             if digest not in known:
-                if name in own:
+                if name in own or name in [other.name for other in arms]:
+                    whose = "the space" if name in own else "an ablation before it"
                     raise InputError(
-                        f"ablation {ablation.name!r} has an arm {name!r}, and so has the space, with other settings: "
+                        f"ablation {ablation.name!r} has an arm {name!r}, and so has {whose}, with other settings: "
                         "rename one"
                     )
                 known[digest] = name
@@ -117,6 +119,14 @@ def check_parts(ablation: Ablation, identities: Mapping[str, Any], what: str = "
                 f"ablation {ablation.name!r}: arms {other!r} and {arm!r} have the same {what}, so that what tells them "
                 "apart changes nothing"
             )
+
+
+def _check_arm_names(ablation: Ablation) -> None:
+    """Refuse two arms of one name, as the factors "a" and "b" have beside one that is called "a + b"."""
+    names = [arm.name for arm in ablation.arms()]
+    double = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if double is not None:
+        raise InputError(f"ablation {ablation.name!r} would have two arms {double!r}: rename what it is made of")
 
 
 def _digest(base: TrialConfig, ablation: Ablation, arm: Arm) -> str:

@@ -14,6 +14,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 
+from engine.digest import digest
 from engine.orchestration.search.dashboard_plots import figures_of
 from engine.orchestration.search.optuna_internals import NoteStorage, noted_trial, storage_of, trial_id
 from engine.report.columns import kind_columns
@@ -31,6 +32,8 @@ METRICS = {CORRUPTED: "corrupted validation error", "clean": "clean validation e
 """{objective: what the dashboard calls it}."""
 MOST_NOTES = 60
 """Trials that get a note, at most: the database is written to four times for each."""
+_LONGEST = 60
+"""Letters of a group's name that a file's name has, at most."""
 _OURS = "*This note is written by the sweep; it keeps out of one that somebody else has written.*"
 
 
@@ -162,7 +165,7 @@ def _keep_heat_maps(study: optuna.Study, results: Results, folder: Path) -> None
     known = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(study)}
     with TemporaryDirectory(prefix="robustune-") as scratch:
         for group in groups:
-            path = Path(scratch) / f"errors-{re.sub(r'[^A-Za-z0-9._-]', '_', group.name)}.png"
+            path = Path(scratch) / f"errors-{_as_file_name(group.name)}.png"
             title = f"{group.name}: mean error over {group.count} seeds"
             error_heat_map(_mean_rows(group, results.tested), title=title).save(path)
             if path.name in known:
@@ -172,6 +175,12 @@ def _keep_heat_maps(study: optuna.Study, results: Results, folder: Path) -> None
                 upload_artifact(
                     artifact_store=store, file_path=str(path), study_or_trial=study, storage=storage_of(study)
                 )
+
+
+def _as_file_name(name: str) -> str:
+    """Return a group's name as a file can have it, of groups whose names differ another one each."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:_LONGEST]
+    return plain if plain == name else f"{plain}-{digest(name)[:8]}"
 
 
 def _mean_rows(group: GroupSummary, tested: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -209,6 +209,22 @@ REFUSED = {
         lambda: Factorial("m", (COMBINED.factors[0], Factor("x", {"push_pull.where": "all"}, {"rank.top": 3}))),
         "factors 'push-pull' and 'x' both set `push_pull.where`",
     ),
+    "arms of one name": (
+        lambda: space(
+            Factorial("m", (*COMBINED.factors[:2], Factor("push-pull + tuning", {"rank.top": 3}, {"rank.top": 4})))
+        ),
+        "ablation 'm' would have two arms 'push-pull . tuning'",
+    ),
+    "a factor called as that without any": (
+        lambda: space(Factorial("m", (COMBINED.factors[0], Factor("nothing", {"rank.top": 3}, {"rank.top": 4})))),
+        "ablation 'm' would have two arms 'nothing'",
+    ),
+    "arms of two ablations with one name": (
+        lambda: space(
+            OneAtATime("m", {"b: c": {"rank.top": 3}}), OneAtATime("m: b", {"c": {"rank.top": 4}}, {"rank.top": 5})
+        ),
+        "ablation 'm: b' has an arm 'm: b: c', and so has an ablation before it",
+    ),
     "a part that varies the data": (lambda: space(one_part({"data.n_train": 10})), "a sweep has one data set"),
     "ablations of one name": (
         lambda: space(LEFT_OUT, dataclasses.replace(CHANGED, name="method")),

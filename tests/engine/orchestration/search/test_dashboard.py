@@ -182,6 +182,19 @@ def test_shown_again_it_replaces_what_was_there_and_keeps_a_person_s_note(shown:
     assert len(list(shown.artifacts.iterdir())) == len(before)
 
 
+def test_every_group_has_a_heat_map_of_its_own_whatever_it_is_called(tmp_path) -> None:
+    names = ["a/b", "a|b", "very " * 60 + "long", "very " * 60 + "longer"]
+    arms = tuple(Arm(name, {"push_pull.alpha": 1.5 + place}) for place, name in enumerate(names))
+    results = study_of(Space(name="s", arms=arms, n_seeds=2), {name: [0.4, 0.5] for name in names})
+    study = optuna.create_study()
+    study.add_trials([optuna.trial.create_trial(value=0.4) for _ in results.trials])
+    dashboard.show_results(study, results, tmp_path)
+    files = [meta.filename for meta in get_all_artifact_meta(study)]
+    assert len(set(files)) == len(files) == len(names)
+    dashboard.show_results(study, results, tmp_path)
+    assert [meta.filename for meta in get_all_artifact_meta(study)] == files
+
+
 def test_names_of_users_are_shown_word_for_word() -> None:
     assert escaped("a_b|c <i>*x*</i>") == r"a\_b\|c \<i\>\*x\*\</i\>"
 

@@ -135,7 +135,8 @@ def verdict_lines(tested: Sequence[Finding]) -> list[str]:
     corrected = f" corrected for {n_family} comparisons (Holm)" if n_family > 1 else ""
     rule = "* is shown:" if any(one.is_starred for one in tested) else "nothing is shown, which takes"
     lines = [
-        f"verdicts on what was declared beforehand; {rule} p ≤ {LEVEL:g} by t test{corrected} and {_flips_words(tested)}"
+        f"verdicts on what was declared beforehand; {rule} p ≤ {LEVEL:g} by t test{corrected} and "
+        f"{_flips_words(tested)}"
     ]
     for contrast in dict.fromkeys(id(one.contrast) for one in tested):
         some = [one for one in tested if id(one.contrast) == contrast]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.exporting.exported import WEIGHTS
 from engine.exporting.study_network import ExportedNetwork, export_study
-from engine.exporting.taken_home import take_home
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.mps import described, mps
 from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone, plan_cluster_slots
-from engine.orchestration.databases.patience import Patience, RefusedError, passing_reason
+from engine.orchestration.databases.patience import RefusedError
+from engine.orchestration.databases.refusals import Refusals
 from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
 from engine.orchestration.options import SweepOptions, as_params, sweep_command
@@ -36,27 +35,21 @@ from engine.orchestration.search import Identities, SweepStudy, check_reproduces
 from engine.orchestration.search.driver_lease import DriverLease, is_driven
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.stored_studies import gone_if_refused, open_study, results_of
-from engine.orchestration.tracking import Spool, TrackerRequest, TrackingEvents, TrackingProcess
+from engine.orchestration.sweep_answer import SweepAnswer
+from engine.orchestration.tracking import Spool, TrackingEvents
 from engine.orchestration.tracking.origin import Origin, data_sets, program_name
-from engine.orchestration.tracking.spool_owner import SpoolOwner, note_owner, spool_path
+from engine.orchestration.tracking.spool_owner import SpoolOwner, spool_path
+from engine.orchestration.tracking.sweep_tracking import SweepTracking
 from engine.orchestration.trial_flow import TrialFlow
 from engine.priority import import_beside
 from engine.redaction import hide_credentials
-from engine.report.baseline_scores import arm_baseline, score_tables
-from engine.report.commands import DASHBOARD_ARTIFACTS, export_command, page_command, store_words, view_commands
-from engine.report.exported_trial import exported_trial
+from engine.report.commands import DASHBOARD_ARTIFACTS
 from engine.report.live_screen import LiveScreen
-from engine.report.markdown import escaped
 from engine.report.measurement import check_comparable
-from engine.report.notebook import in_notebook, show_answer
-from engine.report.page.kept_page import keep_page, page_place
-from engine.report.page.page_parts import Remake
+from engine.report.notebook import in_notebook
 from engine.report.results import Results
-from engine.report.study_report import closing_report, study_report
 from engine.report.study_results import StudyResults
-from engine.report.terminal import as_text, make_console, say
-from engine.report.text_tables import Part
-from engine.result_names import Metric, RunArtifact, Tag
+from engine.report.terminal import make_console, say
 from engine.signs_of_life import doing, signs_of_life
 from engine.spaces import Space
 from engine.spaces.arms import WINNER
@@ -66,14 +59,12 @@ from engine.stages import (
     info_to_json,
 )
 from engine.stages.families import needed_keys
-from engine.store import CorruptArtifactError, StoreFaultError
 from engine.store.size_limit import SizeLimit
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.admission import Admission
     from engine.orchestration.cluster.connection import Cluster, PrivateRay
 
-TRACKING_WAIT_S = 120.0
 _FOR_THE_TRIALS = ("ray", "engine.orchestration.cluster.tune_run", "engine.orchestration.cluster.stage_pool")
 """What Ray's part of a sweep imports."""
 _FOR_THE_END = (
@@ -162,8 +153,6 @@ class Sweep:
 
     Attributes:
         complete: whether no trial was left when it ended; False if it was stopped, by Ctrl-C say.
-        fault: what database, disk or store said when they had refused for so long that the sweep stopped; "" if it did
-            not.
         worker: the class of its stage workers, where it is not ``StageWorker``.
         begun: the private Ray, where its start was begun before.
     """
@@ -177,13 +166,17 @@ class Sweep:
         self.console = console
         self.name = prepared.study_name
         self.complete = False
-        self.fault = ""
-        self._patience = Patience()
+        self._refusals = Refusals()
+        self._answer = SweepAnswer(prepared, console)
         self._study: SweepStudy | None = None
         self._live_stages: Callable[[], list[StageSpec]] = list
         self._marks: tuple[str, ...] = ()
-        self._page_said = ""
         self._imports: Thread | None = None
+
+    @property
+    def fault(self) -> str:
+        """Return what database, disk or store said when they had refused for so long that the sweep stopped; or ""."""
+        return self._refusals.fault
 
     def run(self) -> StudyResults:
         """Run what is missing, print the answer and return the trials.
@@ -201,9 +194,9 @@ class Sweep:
             if self._study is None:
                 raise
         except Exception as error:
-            self._note_refusal(error)
+            self._refusals.note(error)
         results = StudyResults.of(self._results())
-        self.print_report(results)
+        self._answer.show(results)
         planned = self.prepared.planned
         left = remaining_trials(planned, results, retry_failed=self.options.retry_failed)
         done = f"{left.n_done} of {planned.n_total} trials are done"
@@ -219,8 +212,8 @@ class Sweep:
         """Return what the study says, of what is in memory where all of it is in the database too."""
         try:
             if self._study is not None and not self.fault:
-                return self._patience.call(self._study.last_results)
-            return self._patience.call(read_results, self.options.storage_url, self.name)
+                return self._refusals.patience.call(self._study.last_results)
+            return self._refusals.patience.call(read_results, self.options.storage_url, self.name)
         except (InputError, RefusedError) as error:
             raise RefusedError(self.fault or str(error)) from error
 
@@ -268,7 +261,7 @@ class Sweep:
                 sampler=options.sampler_name,
                 pruner=options.search_pruner,
                 resolve=prepared.identity,
-                patience=self._patience,
+                patience=self._refusals.patience,
                 retry_failed=options.retry_failed,
             )
             n_done = study.n_finished
@@ -290,26 +283,6 @@ class Sweep:
         with variables_of_ray():
             import_beside(_FOR_THE_TRIALS)
             yield
-
-    def _note_refusal(self, error: Exception) -> None:
-        """Note what database, disk or store said, and wait for them no more; raise any other error."""
-        reason = passing_reason(error)
-        if reason is None or isinstance(error, InputError):
-            raise error
-        self.fault = self.fault or reason
-        self._patience.limit_s = 0.0
-
-    def _each(self, *steps: Callable[[], object]) -> None:
-        """Take the steps of an end, one after the other, whatever database or disk refuse of them."""
-        with ExitStack() as ending:
-            for step in reversed(steps):
-                ending.callback(self._unless_refused, step)
-
-    def _unless_refused(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-        except Exception as error:
-            self._note_refusal(error)
 
     @contextmanager
     def _at_the_store(self) -> Iterator[None]:
@@ -333,17 +306,14 @@ class Sweep:
 
     def _make_up_tracking(self, study: SweepStudy) -> None:
         """End what a driver that died at the very end left open in the tracking."""
-        if TrackingEvents(self._spool()).open_runs():
-            with ExitStack() as written, self._tracking(study, written) as (tracker, writer):
-                self._end_tracking(study, tracker, writer, "FINISHED", {})
+        if TrackingEvents(Spool(spool_path(self.options.home, self.name))).open_runs():
+            with ExitStack() as written, self._tracking(study, written) as tracking:
+                self._end_tracking(study, tracking, "FINISHED", {})
 
     def _disks(self) -> list[Path]:
         """Return the folders of this machine that the sweep writes into."""
         store = self.options.store_place
         return [self.options.home, *([] if "://" in store else [Path(store)])]
-
-    def _spool(self) -> Spool:
-        return Spool(spool_path(self.options.home, self.name))
 
     @property
     def _ray_log(self) -> Path:
@@ -393,7 +363,7 @@ class Sweep:
         from engine.orchestration.cluster.tune_run import run_trials
 
         options, prepared = self.options, self.prepared
-        with self._tracking(study, written) as (tracker, writer), self._admission() as admission:
+        with self._tracking(study, written) as tracking, self._admission() as admission:
             n_together = options.trials_in_flight or cluster.n_trials_in_flight(slots.n_slots)
             n_together = min(n_together, study.n_left, cluster.n_trial_seats)
             pool = StagePool(
@@ -412,19 +382,19 @@ class Sweep:
                 n_total=prepared.planned.n_total,
                 n_done=n_done,
                 statistics=pool.statistics,
-                notes=lambda: self._screen_notes(writer),
+                notes=lambda: self._screen_notes(tracking),
             )
             flow = TrialFlow(
                 study,
                 plan=lambda config: prepared.plan(config, device=slots.device),
-                tracker=tracker,
+                tracker=tracking.events,
                 screen=screen,
                 store=prepared.store,
                 release=pool.release,
                 broker=f"broker-{self.name}",
                 n_together=n_together,
                 n_slots=slots.n_slots,
-                prepare_end=lambda: self._prepare_end(writer),
+                prepare_end=lambda: self._prepare_end(tracking),
             )
             self._live_stages = flow.live_stages
             screen.start()
@@ -441,12 +411,12 @@ class Sweep:
                 left = flow.live_stages()
                 self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still
                 if flow.fault:
-                    self._note_refusal(RefusedError(flow.fault))
-                self._each(flow.interrupt, screen.stop)
+                    self._refusals.note(RefusedError(flow.fault))
+                self._refusals.each(flow.interrupt, screen.stop)
                 statistics = pool.statistics()
-                end_tracking = partial(self._end_tracking, study, tracker, writer, status, statistics)
+                end_tracking = partial(self._end_tracking, study, tracking, status, statistics)
                 with doing("workers end, and what the tracking is to hear is written"):
-                    self._each(pool.close, begin_to_disconnect, end_tracking)
+                    self._refusals.each(pool.close, begin_to_disconnect, end_tracking)
             self._say_statistics(screen.seconds, statistics)
 
     @contextmanager
@@ -463,102 +433,57 @@ class Sweep:
         try:
             yield admission
         finally:
-            self._unless_refused(lambda: admission.end(store))
+            self._refusals.unless_refused(lambda: admission.end(store))
 
-    def _screen_notes(self, writer: TrackingProcess) -> list[str]:
+    def _screen_notes(self, tracking: SweepTracking) -> list[str]:
         """Return what a person should know while the sweep runs."""
-        tracking = f"tracking waits: {writer.last_error}" if writer.last_error else ""
-        return [note for note in (self._patience.waits, tracking) if note]
+        waits = f"tracking waits: {tracking.waits}" if tracking.waits else ""
+        return [note for note in (self._refusals.patience.waits, waits) if note]
 
     @contextmanager
-    def _tracking(self, study: SweepStudy, written: ExitStack) -> Iterator[tuple[TrackingEvents, TrackingProcess]]:
-        """Give what tells the tracking and what writes it; when ``written`` ends the study knows where its runs are."""
-        options = self.options
-        spool = self._spool()
-        owner = SpoolOwner(options.tracker, options.tracking_uri, options.imports)
-        self._patience.call(note_owner, spool, owner)
-        tracker = TrackingEvents(spool, self.prepared.baseline, self._patience, self._origin())
-        request = TrackerRequest(self.name, options.home, options.tracking_uri)
-        writer = TrackingProcess(options.tracker, request, spool, imports=options.imports)
-        space = self.prepared.space
-        tracker.start_sweep(
+    def _tracking(self, study: SweepStudy, written: ExitStack) -> Iterator[SweepTracking]:
+        """Give what tells the tracking; when ``written`` ends the study knows where its runs are."""
+        options, prepared = self.options, self.prepared
+        tracking = SweepTracking(
             self.name,
-            params={
-                "space": space.name,
-                "data": space.base.data.name,
-                "n_trials": self.prepared.planned.n_trials,
-                **as_params(options),
-            },
-            tags={
-                Tag.SPACE_DIGEST: space.digest,
-                Tag.GIT_COMMIT: git_commit() or "unknown",
-                Tag.NOTE: escaped(space.description),
-            },
-            varied=[*(axis.setting for axis in space.axes), *(path for arm in space.arms for path in arm.settings)],
+            prepared.space,
+            options.home,
+            SpoolOwner(options.tracker, options.tracking_uri, options.imports),
+            baseline=prepared.baseline,
+            patience=self._refusals.patience,
+            origin=Origin(program_name(), git_commit() or "", data_sets(prepared.info)),
         )
-        tracker.make_up(study.results().trials)
-        written.callback(self._await_tracking, study, writer, owner, spool)
-        writer.start()
+        params = {"n_trials": prepared.planned.n_trials, **as_params(options)}
+        tracking.begin(params, study.results().trials)
+        written.callback(self._await_tracking, study, tracking)
+        tracking.start()
         try:
-            yield tracker, writer
+            yield tracking
         finally:
-            writer.finish()
+            tracking.finish()
 
-    def _await_tracking(self, study: SweepStudy, writer: TrackingProcess, owner: SpoolOwner, spool: Spool) -> None:
+    def _await_tracking(self, study: SweepStudy, tracking: SweepTracking) -> None:
         """Wait until the tracking is written, for a while; say what is to be done if it is not."""
-        all_written = writer.close(TRACKING_WAIT_S)
-        if writer.experiment and self.options.tracks_by_mlflow:  # a short sweep is over before its writer is connected
-            self._each(lambda: study.note_experiment(writer.experiment))
-        if not all_written:
-            self._say(
-                f"tracking is behind ({writer.last_error or 'slow'}): {spool.n_waiting()} events wait in {spool.path}; "
-                f"once the server answers, write them with: {owner.command(self.options.home)}"
-            )
+        left = tracking.close()
+        if tracking.experiment:  # a short sweep is over before its writer is connected
+            self._refusals.unless_refused(lambda: study.note_experiment(tracking.experiment))
+        if left:
+            self._say(left)
 
-    def _origin(self) -> Origin:
-        return Origin(program_name(), git_commit() or "", data_sets(self.prepared.info))
-
-    def _prepare_end(self, writer: TrackingProcess) -> None:
+    def _prepare_end(self, tracking: SweepTracking) -> None:
         """Import, beside trials, what the end takes seconds for: a person waits for the end."""
-        has_winner = self.prepared.planned.n_winner_trials > 0
-        writer.prepare_end(with_network=has_winner and self.options.tracks_by_mlflow)
+        tracking.prepare_end(with_winner=self.prepared.planned.n_winner_trials > 0)
         self._imports = import_beside(_FOR_THE_END)
 
     def _end_tracking(
-        self,
-        study: SweepStudy,
-        tracker: TrackingEvents,
-        writer: TrackingProcess,
-        status: str,
-        statistics: dict[str, Any],
+        self, study: SweepStudy, tracking: SweepTracking, status: str, statistics: Mapping[str, Any]
     ) -> None:
         """Tell the tracking of the end, and optuna-dashboard while that is written."""
         if self._imports is not None:
             self._imports.join()
         results = study.last_results()
-        if status == "FINISHED" and not results.with_state("COMPLETE"):
-            status = "FAILED"
-        groups = {
-            f"{group.name} ({group.count})": [
-                trial.errors["test"]["corrupted"] for trial in group.trials if trial.errors
-            ]
-            for group in results.groups()
-        }
-        figures: dict[str, Any] = {}
-        if any(groups.values()):
-            title = f"{self.name}: {self.prepared.space.description}"
-            figures[RunArtifact.ARMS_BY_SEVERITY] = {"kind": "groups_by_severity", "groups": groups, "title": title}
-        metrics = {Metric.stages(name): float(value) for name, value in statistics.items()}
-        best = results.best()
-        if best is not None and best.objective is not None:
-            metrics[Metric.BEST_OBJECTIVE] = best.objective
-        tracker.end_groups(results)
-        network, why_none = self._winner_network(results) if status == "FINISHED" else (None, "")
-        texts = {RunArtifact.ANSWER: as_text([*study_report(results, by=self.options.by), *self._scores(results)])}
-        page = self._page(results)
-        texts |= {RunArtifact.PAGE: page} if page else {}
-        tracker.end_sweep(status, metrics, texts, figures, network=network, no_network=why_none)
-        writer.finish()
+        tracking.events.end_groups(results)
+        tracking.end(results, status, statistics, self._answer.files(results), self.prepared.store)
         self._on_dashboard(lambda: study.show_results(results, self.options.home / DASHBOARD_ARTIFACTS))
 
     def _on_dashboard(self, write: Callable[[], None]) -> None:
@@ -570,21 +495,6 @@ class Sweep:
         except Exception as error:
             said = hide_credentials(f"{type(error).__name__}: {error}".splitlines()[0])
             self._say(f"optuna-dashboard shows notes and figures as they were before ({said})")
-
-    def _winner_network(self, results: Results) -> tuple[dict[str, str] | None, str]:
-        """Write the winner's network into the home, for the tracking; return where, or why it could not be done."""
-        if not self.options.tracks_by_mlflow or not any(group.name == WINNER for group in results.groups()):
-            return None, ""
-        try:
-            exported = exported_trial(results, WINNER)
-            place = Path("networks") / f"{self.name}-trial-{exported.trial.number}"
-            folder = self.options.home / place
-            if not (folder / WEIGHTS).exists():
-                folder.parent.mkdir(exist_ok=True)
-                take_home(results, exported, self.prepared.store, folder, formats=("safetensors",))
-        except (InputError, CorruptArtifactError, StoreFaultError, OSError) as error:
-            return None, f"{type(error).__name__}: {error}"
-        return {"slot": exported.trial.slot, "folder": place.as_posix()}, ""
 
     def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
         planned, info = self.prepared.planned, self.prepared.info
@@ -609,51 +519,6 @@ class Sweep:
             f"{statistics['shared']} shared and {statistics['from_store']} found in the store: "
             f"{statistics['saved_seconds']:.0f} s of computing saved{share}"
         )
-
-    def print_report(self, results: Results) -> None:
-        """Print what the study says in short, where its page is, and how else to look at it."""
-        options = self.options
-        answer = [*closing_report(results, by=options.by), *self._scores(results)]
-        if in_notebook() and not self.console.is_terminal:
-            show_answer(results, answer)
-        else:
-            say(self.console, *answer)
-        if not self._page_said:
-            self._page(results)
-        self._say(self._page_said)
-        self._say("look closer:")
-        tracking = options.tracking_url if options.tracks_by_mlflow else None
-        for command in view_commands(results, storage=options.storage_url, tracking=tracking, home=options.home):
-            self._say(f"  {command}")
-        export = export_command(results, options.home, storage=options.storage, store=options.store)
-        if export:
-            self._say(f"the network to take home: {export}")
-
-    def _scores(self, results: Results) -> list[Part]:
-        """Return the scores, if there is a baseline."""
-        if self.options.baseline is None:
-            return []
-        try:
-            baseline = self.prepared.baseline or arm_baseline(self.options.baseline, results)
-            return score_tables(results, baseline)
-        except InputError as error:  # such as a sweep that was stopped before the baseline's arm was run
-            return [f"no scores: {error}"]
-
-    def _page(self, results: Results) -> str:
-        """Write the report's page and return it; "" where that cannot be, which ends no sweep but is said."""
-        options = self.options
-        place = page_place(options.home, self.name)
-        output = page_command(results, options.home, storage=options.storage, store=options.store)
-        stored = store_words(options.home, options.store)
-        remake = Remake(output, results.command or sweep_command(options), stored)
-        try:
-            scores = self._scores(results)
-            page = keep_page(results, self.prepared.store, place, scores=scores, remake=remake, by=options.by)
-        except Exception as error:  # whatever it is: the answer is there without its page
-            self._page_said = f"there is no page of the report: {error or type(error).__name__}"
-            return ""
-        self._page_said = f"the report's page: {place}"
-        return page
 
     def _say(self, text: str) -> None:
         say(self.console, text)

@@ -22,8 +22,6 @@ from engine.orchestration.options import SweepOptions, sweep_command
 from engine.orchestration.preparation import opening_notes, overruled, prepare
 from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
-from engine.report.results import Results
-from engine.report.study_report import closing_report, study_report
 from engine.store import StoreFaultError
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
@@ -57,52 +55,6 @@ def test_the_threads_of_a_slot_are_in_the_keys_of_a_sweep_on_cpus(tmp_path: Path
     assert {spec.numerics["threads"] for spec in two.plan(config)} == {2}
     assert one.plan(config).identity != two.plan(config).identity
     assert one.identity(config) == two.identity(config), "a study goes on with other threads, as on another machine"
-
-
-def test_a_baseline_s_file_is_read_once(tmp_path: Path) -> None:
-    """Whoever moves or changes it while the sweep runs changes no score of it."""
-    file = tmp_path / "errors.csv"
-    rows = [f"{name},{severity},0.5\n" for name in ("gaussian_noise", "contrast") for severity in (1, 2)]
-    file.write_text("corruption,severity,error\n,0,0.1\n" + "".join(rows))
-    tested = ("evaluate.corruptions=gaussian_noise,contrast", "evaluate.severities=1,2")
-    sweep = prepared(tmp_path, baseline=str(file), settings=tested)
-    file.unlink()
-    console = Console(file=io.StringIO(), width=200)
-    Sweep(sweep, console).print_report(RESULTS)
-    assert "mCE" in console.file.getvalue()
-    assert "no scores" not in console.file.getvalue()
-
-
-def printed(sweep: Sweep, results: Results = RESULTS) -> str:
-    sweep.console = Console(file=io.StringIO(), width=200)
-    sweep.print_report(results)
-    return sweep.console.file.getvalue()
-
-
-def test_a_sweep_ends_with_a_short_answer_and_its_page(tmp_path: Path) -> None:
-    """What it prints is a part of the whole answer: no table of its own."""
-    sweep = Sweep(prepared(tmp_path), Console())
-    said = printed(sweep)
-    place = tmp_path / "home" / "reports" / f"{sweep.name}.html"
-    assert f"the report's page: {place}\n" in said
-    assert place.read_text().startswith("<!DOCTYPE html>")
-    short, whole = closing_report(RESULTS), study_report(RESULTS)
-    assert [part for part in short if part not in whole] == []
-    assert len(short) < len(whole)
-
-
-def test_a_page_that_fails_is_one_sentence(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "reports").write_text("a file in its way")
-    said = printed(Sweep(prepared(tmp_path), Console()))
-    assert said.count("there is no page of the report: ") == 1
-    assert "reports" in said.partition("there is no page of the report: ")[2].splitlines()[0]
-    assert "look closer:" in said
-    monkeypatch.setattr("engine.report.page.kept_page.as_page", lambda *_, **__: 1 / 0)
-    (tmp_path / "home" / "reports").unlink()
-    assert "there is no page of the report: division by zero\n" in printed(Sweep(prepared(tmp_path), Console()))
-    nothing = replace(RESULTS, trials=())
-    assert "has no complete trial\n" in printed(Sweep(prepared(tmp_path), Console()), nothing)
 
 
 def test_a_sweep_s_command_asks_for_the_same(tmp_path: Path, monkeypatch) -> None:
@@ -224,7 +176,7 @@ def test_who_interrupts_as_the_last_trial_ends_is_told_that_all_are_done(tmp_pat
     found = replace(RESULTS, trials=tuple(replace(RESULTS.trials[0], slot=name) for name in names))
     monkeypatch.setattr(sweep, "_run_study", lambda: None)
     monkeypatch.setattr(sweep, "_results", lambda: found)
-    monkeypatch.setattr(sweep, "print_report", lambda _: None)
+    monkeypatch.setattr(sweep._answer, "show", lambda _: None)
     sweep.run()
     assert console.file.getvalue().strip() == "interrupted, but all 2 trials are done"
 

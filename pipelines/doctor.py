@@ -16,8 +16,8 @@ from engine.extensions import import_modules
 from engine.orchestration.examination.examine import examine
 from engine.orchestration.examination.findings import Finding
 from engine.orchestration.examination.whereabouts import cluster_source, described_places
+from engine.orchestration.machines import is_private, slots_of_this_machine
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.preparation import is_private, slots_of_this_machine
 from engine.report.terminal import make_console, say
 from engine.report.text_tables import Table
 from pipelines._command_line import run

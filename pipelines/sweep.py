@@ -29,7 +29,8 @@ def main(options: SweepOptions) -> int:
 
         print_lists(console, options)
         return 0
-    from engine.orchestration.preparation import begin_private_ray, prepare
+    from engine.orchestration.machines import begin_private_ray
+    from engine.orchestration.preparation import prepare
     from engine.orchestration.sweep import Sweep
 
     # Who only calls this function goes on living, and so would Ray, if the input is wrong.
@@ -41,8 +42,7 @@ def main(options: SweepOptions) -> int:
 
         print_dry_run(console, prepared)
         return 0
-    sweep = Sweep(prepared, console)
-    sweep.begun = begun
+    sweep = Sweep(prepared, console, begun)
     results = sweep.run()
     if sweep.fault:
         return 1

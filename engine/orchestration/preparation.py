@@ -7,18 +7,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from engine import variables
 from engine.corruption_kinds import TUNED_ON
 from engine.data import DataInfo, outline_data
 from engine.data.machine_sets import sets_bound
 from engine.errors import DataLimitError, InputError
 from engine.extensions import chosen_data, import_modules, parse_settings
 from engine.metrics import Baseline
-from engine.orchestration.cluster.mps import check_mps
-from engine.orchestration.cluster.slots import SlotPlan, plan_slots
 from engine.orchestration.databases.addresses import check_folder
+from engine.orchestration.machines import check_slots, is_private, slots_of_this_machine
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search import (
     check_search,
@@ -48,7 +44,7 @@ from engine.store import Store, open_store
 from engine.training import recipe_settings
 
 if TYPE_CHECKING:
-    from engine.orchestration.cluster.connection import PrivateRay
+    pass
 
 _MAX_PLANS = 256
 
@@ -329,76 +325,3 @@ def make_home(home: Path) -> None:
         raise InputError(f"home folder cannot be made: {home} ({error.strerror})") from error
     if not os.access(home, os.W_OK):
         raise InputError(f"home folder cannot be written: {home}")
-
-
-def is_private(options: SweepOptions) -> bool:
-    """Return whether the sweep has a Ray of its own on this machine."""
-    return options.cluster_address is None
-
-
-def check_slots(options: SweepOptions) -> None:
-    """Check what is asked for of this machine's cores and GPUs; a cluster is not asked before the sweep starts.
-
-    Raises:
-        InputError: it cannot be had.
-    """
-    asked = options.slot_request
-    if is_private(options):
-        slots = slots_of_this_machine(options)
-    else:
-        slots = SlotPlan(asked.n_slots or 1, asked.cpus, 1.0 if asked.gpus is None else asked.gpus)
-    if is_private(options) or asked.gpus is not None:
-        options.numerics(slots.device).check()
-    if options.mps:
-        check_mps(slots, is_private=is_private(options))
-
-
-def slots_of_this_machine(options: SweepOptions) -> SlotPlan:
-    """Return the slots of a private Ray.
-
-    Raises:
-        InputError: they do not fit.
-    """
-    try:
-        return plan_slots(options.slot_request, n_cpus=os.cpu_count() or 1, n_gpus=torch.cuda.device_count())
-    except InputError as error:
-        asked = [variables.source_of(options, name) for name in ("slots", "cpus_per_slot", "gpus_per_slot")]
-        said = " and ".join(name for name in asked if name)
-        raise InputError(f"{error} (as {said} of the environment asks)" if said else str(error)) from None
-
-
-def begin_private_ray(options: SweepOptions) -> PrivateRay | None:
-    """Begin to start the Ray that a sweep's command is going to need, on CPUs, if its input is right.
-
-    That takes as long as the checks do. Nothing of it is seen or left where they refuse the input: Ray's processes end
-    with the command's.
-
-    A study that is there may have nothing left to run, or be another driver's, so that Ray is begun for the first one
-    in a folder alone.
-    """
-    begins_here = options.storage is None and not (options.home / "optuna.db").exists()
-    if options.dry_run or options.list is not None or not is_private(options) or not begins_here:
-        return None
-    try:
-        options.check_values()
-        n_workers = n_ahead(options)
-    except InputError:  # said by the checks
-        return None
-    if not n_workers:
-        return None
-    from engine.orchestration.cluster.connection import PrivateRay
-
-    return PrivateRay(private_trial_seats(options), n_workers)
-
-
-def private_trial_seats(options: SweepOptions) -> int:
-    """Return how many trials a private Ray has room for."""
-    return options.trials_in_flight or 2 * slots_of_this_machine(options).n_slots
-
-
-def n_ahead(options: SweepOptions) -> int:
-    """Return how many stage workers are known before Ray is asked: those of a private one, on CPUs."""
-    if not is_private(options):
-        return 0
-    slots = slots_of_this_machine(options)
-    return slots.n_slots if slots.device == "cpu" else 0

@@ -14,23 +14,15 @@ from rich.console import Console
 from engine.errors import InputError
 from engine.exporting.study_network import ExportedNetwork, export_study
 from engine.orchestration.cluster.interruption import as_ctrl_c
-from engine.orchestration.cluster.mps import described, mps
-from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone, plan_cluster_slots
+from engine.orchestration.cluster.mps import described
+from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone
 from engine.orchestration.databases.patience import RefusedError
 from engine.orchestration.databases.refusals import Refusals
 from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
+from engine.orchestration.machines import SweepRay, is_private
 from engine.orchestration.options import SweepOptions, as_params, sweep_command
-from engine.orchestration.preparation import (
-    Prepared,
-    begin_private_ray,
-    is_private,
-    n_ahead,
-    opening_notes,
-    prepare,
-    private_trial_seats,
-    slots_of_this_machine,
-)
+from engine.orchestration.preparation import Prepared, opening_notes, prepare
 from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.driver_lease import DriverLease, is_driven
 from engine.orchestration.search.remaining_trials import remaining_trials
@@ -59,14 +51,12 @@ from engine.stages import (
     info_to_json,
 )
 from engine.stages.families import needed_keys
-from engine.store.size_limit import SizeLimit
+from engine.store.size_limit import living_on
 
 if TYPE_CHECKING:
     from engine.orchestration.cluster.admission import Admission
     from engine.orchestration.cluster.connection import Cluster, PrivateRay
 
-_FOR_THE_TRIALS = ("ray", "engine.orchestration.cluster.tune_run", "engine.orchestration.cluster.stage_pool")
-"""What Ray's part of a sweep imports."""
 _FOR_THE_END = (
     "scipy.stats",
     "statsmodels.stats.multitest",
@@ -151,21 +141,25 @@ def export(
 class Sweep:
     """A prepared sweep that is run.
 
+    Args:
+        prepared: the sweep.
+        console: where progress and answer are printed.
+        begun: the private Ray, where its start was begun before.
+
     Attributes:
         complete: whether no trial was left when it ended; False if it was stopped, by Ctrl-C say.
         worker: the class of its stage workers, where it is not ``StageWorker``.
-        begun: the private Ray, where its start was begun before.
     """
 
     worker: type | None = None
-    begun: PrivateRay | None = None
 
-    def __init__(self, prepared: Prepared, console: Console) -> None:
+    def __init__(self, prepared: Prepared, console: Console, begun: PrivateRay | None = None) -> None:
         self.prepared = prepared
         self.options = prepared.options
         self.console = console
         self.name = prepared.study_name
         self.complete = False
+        self._ray = SweepRay(self.options, self.options.home / "logs" / f"{self.name}-ray.log", begun)
         self._refusals = Refusals()
         self._answer = SweepAnswer(prepared, console)
         self._study: SweepStudy | None = None
@@ -217,26 +211,9 @@ class Sweep:
         except (InputError, RefusedError) as error:
             raise RefusedError(self.fault or str(error)) from error
 
-    @contextmanager
-    def _ray_begun(self) -> Iterator[None]:
-        """Begin the start of the private Ray of a new study, beside what is to be done before it is needed."""
-        if self.begun is not None:  # it ends with the process
-            yield
-            return
-        from engine.orchestration.cluster.connection import variables_of_ray
-
-        with variables_of_ray():
-            begun = self.begun = begin_private_ray(self.options)
-            try:
-                yield
-            finally:
-                if begun is not None and self.begun is not None:  # something was in the way
-                    begun.give_up()
-                    self.begun = None
-
     def _run_study(self) -> None:
         """Run what is missing."""
-        with self._ray_begun():
+        with self._ray.begun_beside():
             self._run_begun()
 
     def _run_begun(self) -> None:
@@ -253,8 +230,9 @@ class Sweep:
         check_reproduces(so_far, Identities(planned.space, prepared.identity))
         lease = DriverLease(held, wait_s=options.wait_s, say=self._say)
         is_left = remaining_trials(planned, so_far, retry_failed=options.retry_failed).n_left > 0
-        beside = self._ray_imported() if is_left and not is_driven(held) else nullcontext()
-        with beside, lease, gone_if_refused(held, options.storage_url), self._at_the_store():
+        beside = self._ray.imported_beside() if is_left and not is_driven(held) else nullcontext()
+        living = living_on(prepared.store, self.name, self._needed_keys, max_gb=options.store_max_gb, say=self._say)
+        with beside, lease, gone_if_refused(held, options.storage_url), living:
             study = self._study = SweepStudy(
                 planned,
                 held,
@@ -275,31 +253,6 @@ class Sweep:
                 self._run_trials(study, n_done)
             self.complete = study.exhausted and not self.fault
 
-    @contextmanager
-    def _ray_imported(self) -> Iterator[None]:
-        """Import Ray and Tune beside what comes before they are needed: the claim's waiting, and Ray's own start."""
-        from engine.orchestration.cluster.connection import variables_of_ray
-
-        with variables_of_ray():
-            import_beside(_FOR_THE_TRIALS)
-            yield
-
-    @contextmanager
-    def _at_the_store(self) -> Iterator[None]:
-        """Show in the store that a sweep lives on it, and what it needs; keep the store below its size."""
-        store, max_gb = self.prepared.store, self.options.store_max_gb
-        store.remove_left_leases()
-        with store.sweep_presence(self.name, self._needed_keys) as presence:
-            if max_gb is None:
-                yield
-                return
-            size_limit = SizeLimit(store, max_gb, needed=self._needed_keys, lease=presence.name, say=self._say)
-            size_limit.start()
-            try:
-                yield
-            finally:
-                size_limit.close()
-
     def _needed_keys(self) -> set[str]:
         """Return the keys of what the sweep needs in the store now."""
         return {*self.prepared.given_keys, *self._marks, *needed_keys(self.prepared.store, self._live_stages())}
@@ -315,35 +268,13 @@ class Sweep:
         store = self.options.store_place
         return [self.options.home, *([] if "://" in store else [Path(store)])]
 
-    @property
-    def _ray_log(self) -> Path:
-        """Return where Ray's own messages go."""
-        return self.options.home / "logs" / f"{self.name}-ray.log"
-
     def _run_trials(self, study: SweepStudy, n_done: int) -> None:
-        from engine.orchestration.cluster.connection import connect, disconnect
-
+        """Say what there is to run on, and run the trials there; Ray ends while the tracking is written."""
         options = self.options
-        n_trial_seats = private_trial_seats(options) if is_private(options) else options.trials_in_flight
-        with ExitStack() as written, ExitStack() as ending:  # while the tracking is written Ray ends
-            if options.mps:
-                ending.enter_context(mps())
-            begun, self.begun = self.begun, None
-            with doing("Ray is being started" if is_private(options) else "the cluster is being joined"):
-                cluster = connect(
-                    options.cluster_address,
-                    n_trial_seats=n_trial_seats,
-                    log=self._ray_log,
-                    n_ahead=n_ahead(options),
-                    begun=begun,
-                )
-            ending.callback(disconnect)
-            slots = (
-                plan_cluster_slots(options.slot_request, cluster.machines, cluster.kinds)
-                if cluster.elastic
-                else slots_of_this_machine(options)
-            )
-            options.numerics(slots.device).check()
+        with (
+            ExitStack() as written,
+            self._ray.connected() as (cluster, slots),
+        ):  # Ray ends while the tracking is written
             where = cluster.description + cluster_source(options) + described(slots, by_mps=options.mps)
             self._say("\n".join([where, *described_places(options)]))
             for finding in quick_look(options, self._disks()):

@@ -1,9 +1,10 @@
-"""Keeping a store below a size while a sweep runs."""
+"""A sweep's life on a store: it shows what it needs there, and keeps the store below a size."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 from engine.store.cleaning import clean, describe_bytes
 from engine.store.holders import Heartbeat
@@ -15,6 +16,37 @@ REST = 20
 """After a look, the thread rests that many times as long as it took: however large a store, it costs little."""
 LOW = 0.9
 """Share of the size that is cleaned down to, so that the next artifact does not call for the next clean-up."""
+
+
+@contextmanager
+def living_on(
+    store: Store,
+    study: str,
+    needed: Callable[[], Collection[str]],
+    *,
+    max_gb: float | None,
+    say: Callable[[str], None],
+) -> Iterator[None]:
+    """Show in a store that a sweep lives on it, and what it needs; keep the store below its size.
+
+    Args:
+        store: the store; what killed sweeps have left among its leases is removed.
+        study: the sweep's study.
+        needed: returns the keys of the artifacts that the sweep needs now.
+        max_gb: how large the store may be, in gigabytes (10⁹ bytes); None for any size.
+        say: tells a person something.
+    """
+    store.remove_left_leases()
+    with store.sweep_presence(study, needed) as presence:
+        if max_gb is None:
+            yield
+            return
+        size_limit = SizeLimit(store, max_gb, needed=needed, lease=presence.name, say=say)
+        size_limit.start()
+        try:
+            yield
+        finally:
+            size_limit.close()
 
 
 class SizeLimit:

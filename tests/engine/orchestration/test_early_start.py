@@ -9,15 +9,17 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil  # Ray brings it along
 import pytest
 
 from engine.errors import InputError
-from engine.orchestration import sweep
+from engine.orchestration import machines, sweep
 from engine.orchestration.cluster import connection
+from engine.orchestration.machines import begin_private_ray
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.preparation import begin_private_ray, prepare
+from engine.orchestration.preparation import prepare
 from engine.report.terminal import make_console
 from engine.spaces import Arm, Space
 
@@ -112,14 +114,14 @@ def test_one_that_nobody_waits_for_ends_and_leaves_all_as_before(monkeypatch) ->
 class Refused:
     """A sweep of a new study whose database cannot be opened."""
 
-    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, begun: Any = None) -> None:
         self.begun: list[str] = []
         ray = SimpleNamespace(give_up=lambda: self.begun.append("given up"))
-        monkeypatch.setattr(sweep, "begin_private_ray", lambda options: (self.begun.append("begun"), ray)[1])
+        monkeypatch.setattr(machines, "begin_private_ray", lambda options: (self.begun.append("begun"), ray)[1])
         monkeypatch.setattr(sweep, "open_study", self.refuse)
         options = SweepOptions(home=home, gpus_per_slot=0.0, n_trials=1)
         space = Space(name="one", arms=(Arm("plain", {}),), n_seeds=1)
-        self.sweep = sweep.Sweep(prepare(options, space), make_console())
+        self.sweep = sweep.Sweep(prepare(options, space), make_console(), begun)
 
     def refuse(self, *_: object, **__: object) -> None:
         raise InputError("no database")
@@ -133,8 +135,7 @@ def test_a_program_that_goes_on_is_left_without_it(tmp_path, monkeypatch) -> Non
 
 
 def test_one_that_the_command_has_begun_ends_with_it(tmp_path, monkeypatch) -> None:
-    refused = Refused(tmp_path, monkeypatch)
-    refused.sweep.begun = SimpleNamespace()  # type: ignore[assignment]
+    refused = Refused(tmp_path, monkeypatch, begun=SimpleNamespace())
     with pytest.raises(InputError, match="no database"):
         refused.sweep.run()
     assert refused.begun == []

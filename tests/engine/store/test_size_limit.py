@@ -2,19 +2,16 @@ import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
-from engine.orchestration.sweep import Sweep
 from engine.store import Store
 from engine.store import size_limit as module
 from engine.store.folder_store import FolderStore
 from engine.store.holders import Holder
 from engine.store.leases import sweep_lease
 from engine.store.leftovers import tree_bytes
-from engine.store.size_limit import SizeLimit
+from engine.store.size_limit import SizeLimit, living_on
 
 KEYS = [letter * 32 for letter in "abcdef"]
 MAX_GB = 4e-6
@@ -76,15 +73,13 @@ def test_what_is_needed_stays_and_that_is_said_once(store, said):
     assert sentence.endswith("are needed by the live sweeps (mine); they go on")
 
 
-def test_a_sweep_that_begins_removes_the_leases_of_the_dead(store, tmp_path):
+def test_a_sweep_that_begins_removes_the_leases_of_the_dead(store, said):
     folder = store.root / "leases" / "sweeps"
     folder.mkdir(parents=True)
     holder = replace(Holder.this_process(), born="1")
     (folder / f"{holder.token}.json").write_text(json.dumps({"holder": asdict(holder), "note": {}}))
-    prepared = SimpleNamespace(
-        store=store, options=SimpleNamespace(store_max_gb=None), study_name="mine", given_keys=set()
-    )
-    with sweep_lease(store.root, "other", []) as other, Sweep(prepared, Console())._at_the_store():
+    living = living_on(store, "mine", lambda: KEYS, max_gb=None, say=said.append)
+    with sweep_lease(store.root, "other", []) as other, living:
         assert other.path.exists()
         assert len(list(folder.iterdir())) == 2
     assert list(folder.iterdir()) == []

@@ -16,12 +16,12 @@ _MODULES = {
     "TrackerRequest": "engine.orchestration.tracking.tracker_kinds",
     "TrialResult": "engine.report.trial_results",
     "draw_figure": "engine.orchestration.tracking.tracker_kinds",
-    "export": "engine.orchestration.sweep",
-    "load_results": "engine.orchestration.sweep",
+    "export": "engine.orchestration.calls",
+    "load_results": "engine.orchestration.calls",
     "register_pruner": "engine.orchestration.search.pruner_kinds",
     "register_sampler": "engine.orchestration.search.samplers",
     "register_tracker": "engine.orchestration.tracking.tracker_kinds",
-    "run_sweep": "engine.orchestration.sweep",
+    "run_sweep": "engine.orchestration.calls",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

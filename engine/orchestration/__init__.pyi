@@ -1,9 +1,9 @@
 """The names of engine.orchestration, for editors and type checkers: `python -m tests.test_stubs`."""
 
+from engine.orchestration.calls import export, load_results, run_sweep
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.search.pruner_kinds import PrunerNumber, PrunerRequest, register_pruner
 from engine.orchestration.search.samplers import SamplerRequest, register_sampler
-from engine.orchestration.sweep import export, load_results, run_sweep
 from engine.orchestration.tracking.tracker_kinds import TrackerRequest, draw_figure, register_tracker
 from engine.report.results import Results
 from engine.report.trial_results import TrialResult

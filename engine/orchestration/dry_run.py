@@ -11,9 +11,10 @@ from rich.console import Console
 from engine.errors import InputError
 from engine.explanation import as_typed
 from engine.orchestration.cluster.slots import note_of_cores_alone, plan_cluster_slots
-from engine.orchestration.preparation import Prepared, opening_notes
+from engine.orchestration.preparation import Prepared
 from engine.orchestration.search import SAMPLERS, Identities, check_reproduces, make_sequence, results_so_far
 from engine.orchestration.search.remaining_trials import RemainingTrials, remaining_trials
+from engine.orchestration.sweep_words import opening_notes
 from engine.report.measurement import check_comparable
 from engine.report.terminal import say
 from engine.report.text_tables import Table

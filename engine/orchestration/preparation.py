@@ -20,7 +20,6 @@ from engine.orchestration.search import (
     check_search,
     count_of_few,
     grid_settings,
-    search_notes,
     try_pruner,
     try_sampler,
 )
@@ -165,63 +164,6 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     check_axes(prepared)
     check_baseline(prepared)
     return prepared
-
-
-def opening_notes(prepared: Prepared) -> list[str]:
-    """Return what a person should know of the data and of the search before it starts."""
-    options, planned = prepared.options, prepared.planned
-    notes = [*prepared.measurement.sentences(), *prepared.info.notes, *prepared.notes, *prepared.left_out]
-    notes += overruled(options, prepared.space)
-    if prepared.baseline is not None and (note := prepared.baseline.against(prepared.info.settings.name).note):
-        notes.append(note)
-    notes += search_notes(options.sampler_name, prepared.space) if planned.n_proposals else []
-    if options.init is not None:
-        notes.append(
-            f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
-            "layers are not those that the weights were trained with"
-        )
-    n_needed = len(planned.space.arms) * planned.space.n_seeds
-    if planned.n_arm_trials < n_needed:
-        untested = ": what is declared is not tested before they are run" if planned.space.family else ""
-        notes.append(
-            f"{planned.n_trials} trials are too few for all {planned.space.n_seeds} seeds of the arms, which need "
-            f"{n_needed}{untested}"
-        )
-    if planned.n_proposals and not planned.n_winner_trials:
-        notes.append(
-            f"{planned.n_trials} trials are too few to compute the best proposal on the arms' seeds: from "
-            f"{planned.least_with_a_winner} on it is"
-        )
-    if options.sampler_name == "grid" and planned.max_proposals is not None and planned.n_proposals:
-        notes.append(
-            f"all {planned.max_proposals} points of the grid are run"
-            if planned.n_proposals == planned.max_proposals
-            else f"of the grid's {planned.max_proposals} points {planned.n_proposals} are run, a random subset fixed "
-            "by the seed: raise --n-trials for all"
-        )
-    if len(options.objective_names) > 1:
-        asked = "" if options.pruner == "none" else f" (--pruner {options.pruner} has no effect)"
-        notes.append(
-            f"several objectives, {' and '.join(options.objective_names)} validation error: no trial is pruned{asked}; "
-            "the winner is the front's point with the least corrupted error"
-        )
-    return notes
-
-
-def overruled(options: SweepOptions, space: Space) -> list[str]:
-    """Return a sentence on each setting of ``--set`` that axes or arms of the space give values of their own."""
-    notes = []
-    for path in parse_settings(options.settings):
-        own = [
-            f"axis {axis.label!r} gives proposals values of its own{' where it applies' if axis.when else ''}"
-            for axis in space.axes
-            if axis.setting == path
-        ]
-        n_arms = sum(path in arm.settings for arm in space.arms)
-        own += [f"{n_arms} of {len(space.arms)} arms have their own"] if n_arms else []
-        if own:
-            notes.append(f"--set {path} is for the rest alone: {' and '.join(own)}")
-    return notes
 
 
 def planned_trials(options: SweepOptions, space: Space) -> PlannedTrials:

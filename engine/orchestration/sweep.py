@@ -1,8 +1,8 @@
-"""A sweep from its options to its answer."""
+"""A sweep that has been prepared, from its study to its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from engine.errors import InputError
-from engine.exporting.study_network import ExportedNetwork, export_study
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.cluster.mps import described
 from engine.orchestration.cluster.slots import SlotPlan, note_of_cores_alone
@@ -21,13 +20,13 @@ from engine.orchestration.databases.refusals import Refusals
 from engine.orchestration.examination.examine import quick_look
 from engine.orchestration.examination.whereabouts import cluster_source, described_places, watched_from_elsewhere
 from engine.orchestration.machines import SweepRay, is_private
-from engine.orchestration.options import SweepOptions, as_params, sweep_command
-from engine.orchestration.preparation import Prepared, opening_notes, prepare
+from engine.orchestration.options import as_params, sweep_command
+from engine.orchestration.preparation import Prepared
 from engine.orchestration.search import Identities, SweepStudy, check_reproduces, read_results
 from engine.orchestration.search.driver_lease import DriverLease, is_driven
 from engine.orchestration.search.remaining_trials import remaining_trials
 from engine.orchestration.search.stored_studies import gone_if_refused, open_study, results_of
-from engine.orchestration.sweep_answer import SweepAnswer
+from engine.orchestration.sweep_words import SweepAnswer, opening
 from engine.orchestration.tracking import Spool, TrackingEvents
 from engine.orchestration.tracking.origin import Origin, data_sets, program_name
 from engine.orchestration.tracking.spool_owner import SpoolOwner, spool_path
@@ -36,15 +35,12 @@ from engine.orchestration.trial_flow import TrialFlow
 from engine.priority import import_beside
 from engine.redaction import hide_credentials
 from engine.report.commands import DASHBOARD_ARTIFACTS
-from engine.report.live_screen import LiveScreen
+from engine.report.live_screen import LiveScreen, computing_saved
 from engine.report.measurement import check_comparable
-from engine.report.notebook import in_notebook
 from engine.report.results import Results
 from engine.report.study_results import StudyResults
-from engine.report.terminal import make_console, say
-from engine.signs_of_life import doing, signs_of_life
-from engine.spaces import Space
-from engine.spaces.arms import WINNER
+from engine.report.terminal import say
+from engine.signs_of_life import doing
 from engine.stages import (
     StageSpec,
     git_commit,
@@ -56,6 +52,7 @@ from engine.store.size_limit import living_on
 if TYPE_CHECKING:
     from engine.orchestration.cluster.admission import Admission
     from engine.orchestration.cluster.connection import Cluster, PrivateRay
+    from engine.orchestration.cluster.stage_pool import StagePool
 
 _FOR_THE_END = (
     "scipy.stats",
@@ -66,76 +63,6 @@ _FOR_THE_END = (
     "optuna_dashboard",
 )
 """What the answer, its figures and optuna-dashboard's pages import, and nothing before."""
-
-
-def run_sweep(space: Space | str | Path, *, console: Console | None = None, **options: Any) -> StudyResults:
-    """Explore a space, or go on with the study that does, and return its trials.
-
-    Args:
-        space: a space, or a name or file as of ``--space``.
-        console: where progress and answer are printed; None for the terminal.
-        options: those of the command line, by the names of ``SweepOptions``: ``home="runs"`` for ``--home runs``,
-            ``settings={"pretrain.epochs": 20}`` for ``--set pretrain.epochs=20``; docs/options.md has all.
-
-    Raises:
-        InputError: anything in the options, the space or the data that cannot work, before anything starts.
-    """
-    name = space.name if isinstance(space, Space) else str(space)
-    with nullcontext() if in_notebook() else signs_of_life():
-        prepared = prepare(SweepOptions.of({**options, "space": name}), space if isinstance(space, Space) else None)
-        return Sweep(prepared, console or make_console()).run()
-
-
-def load_results(study: str, *, home: str | Path | None = None, storage: str | None = None) -> StudyResults:
-    """Return the trials of a study.
-
-    Args:
-        study: its name.
-        home: the folder of the sweep; ROBUSTUNE_HOME, else "runs" if not given.
-        storage: Optuna storage URL, if it is neither ROBUSTUNE_STORAGE nor the folder's.
-
-    Raises:
-        InputError: there is no such study.
-    """
-    return StudyResults.of(read_results(SweepOptions.of({"home": home, "storage": storage}).storage_url, study))
-
-
-def export(
-    study: str | Results,
-    folder: str | Path,
-    *,
-    what: str = WINNER,
-    formats: Sequence[str] = (),
-    replace: bool = False,
-    home: str | Path | None = None,
-    storage: str | None = None,
-    store: str | Path | None = None,
-) -> ExportedNetwork:
-    """Write a study's network into a folder, from which ``load_exported`` of engine has it back.
-
-    Args:
-        study: its name, or its results.
-        folder: a new folder, or an empty one.
-        what: "winner", "arm:NAME" or "trial:N": of several seeds the one with the median error on corrupted validation
-            images; where the winner has no repeats, the best proposal.
-        formats: of "safetensors", "pt2" and "onnx"; all that can be written if none is named.
-        replace: whether a network that was exported into the folder before is replaced; nothing else is ever removed.
-        home, storage: as of ``load_results``.
-        store: where the artifacts are, if neither in ROBUSTUNE_STORE nor in the folder of the sweep.
-
-    Raises:
-        InputError: no such study, no such trial, a folder that has other files, a format that cannot be written, or
-            artifacts that were cleaned up.
-    """
-    options = SweepOptions.of({"home": home, "storage": storage, "store": store})
-    return export_study(
-        lambda: study if isinstance(study, Results) else read_results(options.storage_url, study),
-        Path(folder),
-        store=options.store_place,
-        what=what,
-        formats=formats,
-        replace=replace,
-    )
 
 
 class Sweep:
@@ -182,15 +109,18 @@ class Sweep:
         try:
             with as_ctrl_c():
                 self._run_study()
-        except (
-            KeyboardInterrupt
-        ):  # before the trials, which end in order by themselves: while Ray is being started, say
+        except KeyboardInterrupt:
             if self._study is None:
-                raise
+                raise  # else it came before the trials, which end in order by themselves: while Ray was started, say
         except Exception as error:
             self._refusals.note(error)
         results = StudyResults.of(self._results())
         self._answer.show(results)
+        self._say_if_stopped(results)
+        return results
+
+    def _say_if_stopped(self, results: Results) -> None:
+        """Say why the sweep ended before it was complete, how far it came, and how it goes on."""
         planned = self.prepared.planned
         left = remaining_trials(planned, results, retry_failed=self.options.retry_failed)
         done = f"{left.n_done} of {planned.n_total} trials are done"
@@ -200,7 +130,6 @@ class Sweep:
             self._say(f"interrupted, but {left.all_done}")
         elif not self.complete:
             self._say(f"stopped early: {done}; the same command goes on from here")
-        return results
 
     def _results(self) -> Results:
         """Return what the study says, of what is in memory where all of it is in the database too."""
@@ -212,11 +141,11 @@ class Sweep:
             raise RefusedError(self.fault or str(error)) from error
 
     def _run_study(self) -> None:
-        """Run what is missing."""
+        """Open the study and run what it lacks, while Ray is being started."""
         with self._ray.begun_beside():
-            self._run_begun()
+            self._run_opened()
 
-    def _run_begun(self) -> None:
+    def _run_opened(self) -> None:
         options, planned, prepared = self.options, self.prepared.planned, self.prepared
         held = open_study(
             planned.space,
@@ -271,10 +200,7 @@ class Sweep:
     def _run_trials(self, study: SweepStudy, n_done: int) -> None:
         """Say what there is to run on, and run the trials there; Ray ends while the tracking is written."""
         options = self.options
-        with (
-            ExitStack() as written,
-            self._ray.connected() as (cluster, slots),
-        ):  # Ray ends while the tracking is written
+        with ExitStack() as written, self._ray.connected() as (cluster, slots):
             where = cluster.description + cluster_source(options) + described(slots, by_mps=options.mps)
             self._say("\n".join([where, *described_places(options)]))
             for finding in quick_look(options, self._disks()):
@@ -283,15 +209,13 @@ class Sweep:
                 self._say("\n".join(watched_from_elsewhere(options)))
             if cluster.elastic and note_of_cores_alone(options.slot_request, slots):
                 self._say(note_of_cores_alone(options.slot_request, slots))
-            self._say(self._opening(study, n_done, slots))
+            self._say(opening(self.prepared, slots, n_done=n_done, n_recovered=study.n_recovered))
             self._run_on(study, cluster, slots, n_done=n_done, written=written)
 
     def _run_on(self, study: SweepStudy, cluster: Cluster, slots: SlotPlan, *, n_done: int, written: ExitStack) -> None:
-        """Start broker, workers, tracking and screen; run the trials; end everything in order."""
-        from engine.orchestration.cluster.connection import begin_to_disconnect
+        """Start tracking, broker and workers, and run the trials."""
         from engine.orchestration.cluster.stage_pool import StagePool
         from engine.orchestration.cluster.stage_worker import StageWorker
-        from engine.orchestration.cluster.tune_run import run_trials
 
         options, prepared = self.options, self.prepared
         with self._tracking(study, written) as tracking, self._admission() as admission:
@@ -328,27 +252,32 @@ class Sweep:
                 prepare_end=lambda: self._prepare_end(tracking),
             )
             self._live_stages = flow.live_stages
-            screen.start()
-            status = "KILLED"
-            try:
-                run_trials(
-                    flow,
-                    n_trials=study.n_left,
-                    folder=options.home / "tune",
-                    name=self.name,
-                )
-                status = "FINISHED" if study.exhausted and not flow.fault and not study.n_set_aside else "KILLED"
-            finally:
-                left = flow.live_stages()
-                self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still
-                if flow.fault:
-                    self._refusals.note(RefusedError(flow.fault))
-                self._refusals.each(flow.interrupt, screen.stop)
-                statistics = pool.statistics()
-                end_tracking = partial(self._end_tracking, study, tracking, status, statistics)
-                with doing("workers end, and what the tracking is to hear is written"):
-                    self._refusals.each(pool.close, begin_to_disconnect, end_tracking)
-            self._say_statistics(screen.seconds, statistics)
+            self._run_flow(study, flow, pool, screen, tracking)
+
+    def _run_flow(
+        self, study: SweepStudy, flow: TrialFlow, pool: StagePool, screen: LiveScreen, tracking: SweepTracking
+    ) -> None:
+        """Run the trials, and end everything in order."""
+        from engine.orchestration.cluster.connection import begin_to_disconnect
+        from engine.orchestration.cluster.tune_run import run_trials
+
+        status = "KILLED"
+        screen.start()
+        try:
+            run_trials(flow, n_trials=study.n_left, folder=self.options.home / "tune", name=self.name)
+            status = "FINISHED" if study.exhausted and not flow.fault and not study.n_set_aside else "KILLED"
+        finally:
+            left = flow.live_stages()
+            self._live_stages = lambda: left  # whoever goes on with an interrupted sweep needs them still
+            if flow.fault:
+                self._refusals.note(RefusedError(flow.fault))
+            self._refusals.each(flow.interrupt, screen.stop)
+            statistics = pool.statistics()
+            end_tracking = partial(self._end_tracking, study, tracking, status, statistics)
+            with doing("workers end, and what the tracking is to hear is written"):
+                self._refusals.each(pool.close, begin_to_disconnect, end_tracking)
+        if statistics:
+            self._say(computing_saved(screen.seconds, statistics))
 
     @contextmanager
     def _admission(self) -> Iterator[Admission | None]:
@@ -426,30 +355,6 @@ class Sweep:
         except Exception as error:
             said = hide_credentials(f"{type(error).__name__}: {error}".splitlines()[0])
             self._say(f"optuna-dashboard shows notes and figures as they were before ({said})")
-
-    def _opening(self, study: SweepStudy, n_done: int, slots: SlotPlan) -> str:
-        planned, info = self.prepared.planned, self.prepared.info
-        lines = [
-            f"study {self.name}: {planned.n_total} trials ({planned.n_arm_trials} of the arms, {planned.n_proposals} "
-            f"proposed by {self.options.sampler_name}, {planned.n_winner_trials} to compute the best again)"
-            + (f"; {n_done} are done" if n_done else "")
-            + (f", {study.n_recovered} were interrupted and run again" if study.n_recovered else ""),
-            f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
-            f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}, in {self.options.precision}",
-        ]
-        lines.extend(opening_notes(self.prepared))
-        return "\n".join(lines)
-
-    def _say_statistics(self, seconds: float, statistics: dict[str, Any]) -> None:
-        if not statistics:
-            return
-        whole = statistics["run_seconds"] + statistics["saved_seconds"]
-        share = f" ({statistics['saved_seconds'] / whole:.0%} of the work)" if whole else ""
-        self._say(
-            f"{seconds:.0f} s; {statistics['run']} stages run in {statistics['run_seconds']:.0f} s, "
-            f"{statistics['shared']} shared and {statistics['from_store']} found in the store: "
-            f"{statistics['saved_seconds']:.0f} s of computing saved{share}"
-        )
 
     def _say(self, text: str) -> None:
         say(self.console, text)

@@ -211,3 +211,19 @@ def _elsewhere(stages: Mapping[str, Any]) -> str:
     """Return that other sweeps are at work for this one, where they are."""
     count = stages.get("elsewhere", 0)
     return f", {count} being computed by other sweeps" if count else ""
+
+
+def computing_saved(seconds: float, statistics: Mapping[str, Any]) -> str:
+    """Return what a sweep's stages took, and how much sharing them saved.
+
+    Args:
+        seconds: how long the sweep took.
+        statistics: the broker's counts.
+    """
+    whole = statistics["run_seconds"] + statistics["saved_seconds"]
+    share = f" ({statistics['saved_seconds'] / whole:.0%} of the work)" if whole else ""
+    return (
+        f"{seconds:.0f} s; {statistics['run']} stages run in {statistics['run_seconds']:.0f} s, "
+        f"{statistics['shared']} shared and {statistics['from_store']} found in the store: "
+        f"{statistics['saved_seconds']:.0f} s of computing saved{share}"
+    )

@@ -19,9 +19,10 @@ from engine.errors import InputError
 from engine.models import build_model
 from engine.orchestration import run_sweep
 from engine.orchestration.options import SweepOptions, sweep_command
-from engine.orchestration.preparation import opening_notes, overruled, prepare
+from engine.orchestration.preparation import prepare
 from engine.orchestration.search.stored_studies import open_study
 from engine.orchestration.sweep import Sweep
+from engine.orchestration.sweep_words import opening_notes, overruled
 from engine.store import StoreFaultError
 from engine.training import recipe_settings
 from pipelines.sweep import command_line

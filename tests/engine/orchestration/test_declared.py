@@ -9,7 +9,8 @@ from engine.errors import InputError
 from engine.metrics.inference import smallest_effect
 from engine.orchestration.dry_run import print_dry_run
 from engine.orchestration.options import SweepOptions
-from engine.orchestration.preparation import Prepared, opening_notes, prepare
+from engine.orchestration.preparation import Prepared, prepare
+from engine.orchestration.sweep_words import opening_notes
 from engine.spaces import Factor, Factorial, LeaveOneOut, OneAtATime, Part, Space
 from tests.engine.orchestration.spaces import TINY
 

@@ -1,4 +1,4 @@
-"""What a sweep answers in the end: in the terminal, and beside it as a page."""
+"""What a sweep says to a person, above all its answer in the end: in the terminal, and beside it as a page."""
 
 import io
 from dataclasses import replace
@@ -8,7 +8,7 @@ from rich.console import Console
 
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import Prepared, prepare
-from engine.orchestration.sweep_answer import SweepAnswer
+from engine.orchestration.sweep_words import SweepAnswer
 from engine.report.results import Results
 from engine.report.study_report import closing_report, study_report
 from engine.result_names import RunArtifact

@@ -25,6 +25,7 @@ from typing import Any
 from engine.store.artifact import MANIFEST, Artifact, CorruptArtifactError, parse_manifest
 from engine.store.attempts import StoreFaultError
 from engine.store.bucket import Bucket
+from engine.store.bucket_notes import NOTE_S
 from engine.store.store import valid_key
 
 FOLDER = "checkpoints"
@@ -35,8 +36,6 @@ DELAY_S = 2.0
 _EPOCH = re.compile(r"/epoch-(\d+)(\.json$|/)")
 _FLUSH_S = 20.0
 """How long a process that ends waits for what is not uploaded yet."""
-_NOTE_S = 5.0
-"""How long a service that refuses is asked to take a note that may be missing."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +101,13 @@ class BucketCheckpoints:
         """Note that nobody wants a stage any more, if it has checkpoints."""
         self.flush(key, _FLUSH_S)
         with contextlib.suppress(StoreFaultError):
-            if self._bucket.listing(f"{FOLDER}/{valid_key(key)}", patience_s=_NOTE_S):
-                self._bucket.put(f"{FOLDER}/{key}/{ABANDONED}", b"", patience_s=_NOTE_S)
+            if self._bucket.listing(f"{FOLDER}/{valid_key(key)}", patience_s=NOTE_S):
+                self._bucket.put(f"{FOLDER}/{key}/{ABANDONED}", b"", patience_s=NOTE_S)
 
     def take_up(self, key: str) -> None:
         """Note that somebody wants a stage again."""
         with contextlib.suppress(StoreFaultError):
-            self._bucket.delete([f"{FOLDER}/{valid_key(key)}/{ABANDONED}"], patience_s=_NOTE_S)
+            self._bucket.delete([f"{FOLDER}/{valid_key(key)}/{ABANDONED}"], patience_s=NOTE_S)
 
     def _artifact(self, key: str, manifest: dict[str, Any], folder: Path) -> Artifact:
         upload = manifest.get("upload")

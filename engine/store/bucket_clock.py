@@ -37,6 +37,10 @@ class BucketClock:
         """Return the time, in seconds since 1970, or an earlier one; minus infinity while nothing was heard."""
         return time.monotonic() + self._ahead_s
 
+    def local(self, modified: float) -> float:
+        """Return a moment of this clock by this machine's, to a tenth of a second; 0 stays 0."""
+        return round(modified - self.now() + time.time(), 1) if modified else 0.0
+
 
 def _wall_ahead_s() -> float:
     return time.time() - time.monotonic()

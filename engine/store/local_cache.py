@@ -22,7 +22,8 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.machine_cache import FOLDER, bound_bytes, cache_folder, is_anothers
 from engine.store.artifact import checksum
-from engine.store.attempts import is_of_the_dead
+from engine.store.attempts import attempt_name, faults_named, is_of_the_dead
+from engine.store.store import valid_key
 
 BOUND = "ROBUSTUNE_CACHE_GB"
 """The variable that says how large the cache may be."""
@@ -69,6 +70,30 @@ class LocalCache:
     def attempts(self) -> Path:
         """Return the folder for what is being written."""
         return self._own / "attempts"
+
+    def begin(self, key: str, doing: str) -> Path:
+        """Make a folder for what is being written of a key, and return it.
+
+        Args:
+            key: the key.
+            doing: what is being done, for the error's message.
+
+        Raises:
+            StoreFaultError: the disk refuses.
+        """
+        folder = self.attempts / attempt_name(valid_key(key))
+        with faults_named(doing, folder):
+            folder.mkdir(parents=True)
+        return folder
+
+    @contextmanager
+    def scratch(self, key: str) -> Iterator[Path]:
+        """Give a folder for what is being written of a key; it is removed unless it was moved away."""
+        folder = self.begin(key, f"beginning {key}")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def folder_of(self, attempt: str) -> Path:
         """Return where the files of an attempt's artifact are, as far as they are here."""

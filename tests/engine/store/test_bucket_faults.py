@@ -141,8 +141,8 @@ def test_credentials_that_cannot_be_renewed_for_a_moment_are_waited_for_once_the
 
 def test_one_that_stays_away_is_said_and_nothing_counts_as_absent(s3, proxy, monkeypatch, tmp_path):
     be_patient_for(monkeypatch, 0.5)
-    for module in ("bucket_store", "bucket_checkpoints"):
-        monkeypatch.setattr(f"engine.store.{module}._NOTE_S", 0.1)
+    for module in ("bucket_store", "bucket_artifacts", "bucket_checkpoints"):
+        monkeypatch.setattr(f"engine.store.{module}.NOTE_S", 0.1)
     store = open_store(s3.address)
     publish(store)
     proxy.is_away = True
@@ -434,7 +434,7 @@ def test_a_beat_that_hangs_does_not_bring_back_a_lease_that_was_released_meanwhi
 def test_who_cannot_remove_what_he_ended_leaves_it_to_who_takes_its_place(s3, proxy, monkeypatch):
     be_patient_for(monkeypatch, 60)
     monkeypatch.setattr(bucket_leases, "_ENDING_S", 0.2, raising=False)
-    monkeypatch.setattr("engine.store.bucket_store.DEAD_S", 1.0)
+    monkeypatch.setattr("engine.store.bucket_artifacts.DEAD_S", 1.0)
     store, other = open_store(s3.address), open_store(s3.address)
     publish(store)
     pass_on, may_go_on = proxy._pass_on, threading.Event()

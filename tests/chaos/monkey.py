@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.orchestration.cluster.stage_queue import MAX_LOSSES
+from engine.orchestration.cluster.stage_runs import MAX_LOSSES
 from tests.chaos.processes import Process, descendants, kill, wait_until_gone
 from tests.chaos.recording import Attempt, read_attempts, set_pause
 from tests.chaos.sweeps import SweepFiles

@@ -14,28 +14,23 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.orchestration.cluster.inspection import VISIBLE_S
+from engine.orchestration.cluster.lookout import Lookout
+from engine.orchestration.cluster.queue_counts import QueueCounts
 from engine.orchestration.cluster.stage_choice import StageTimes, choose
-from engine.orchestration.cluster.wanted_stage import WantedStage, Worker, WorkerLostError
+from engine.orchestration.cluster.stage_runs import MAX_LOSSES, StageRuns
+from engine.orchestration.cluster.wanted_stage import WantedStage, Worker
 from engine.orchestration.cluster.worker_roster import WorkerRoster
 from engine.stages.prefix import family_of, is_prefix
 from engine.stages.spec import StageSpec
 
-MAX_LOSSES = 3
-"""How often a stage's worker may die before the stage counts as failed; preempted nodes do not count."""
 GRACE_S = 60.0
 """How long a stage that nobody wants may go on without coming to the end of an epoch before its worker is killed."""
 FAULT_PAUSES_S = (2.0, 10.0, 30.0)
 """How long a stage waits before it is tried again, when store or network refused: the first time, the second, …"""
-MAX_WAIT_S = 3600.0
-"""How long another sweep may be at a stage without an epoch before it is computed here too."""
-MAX_BLIND_S = 300.0
-"""For how long the store may refuse every look at a stage that another sweep computes, until a worker is asked anew."""
 GATHER_S = 0.25
 """For how long epochs are gathered before those who follow a stage hear of them: short ones come faster than each is
 worth an answer of its own. Of its end they hear at once."""
 _UNENDED = ("queued", "running", "elsewhere")
-POLL_S = (0.25, 2.0)
-"""How long a stage that another sweep computes is left alone between two looks: at first, and at most."""
 
 
 class StageQueue:
@@ -64,13 +59,10 @@ class StageQueue:
         abandon: Callable[[str], None] = lambda key: None,
         grace_s: float = GRACE_S,
     ) -> None:
-        self._find = find
-        self._look_anew = look_anew
-        self._begun = begun
-        self._held = held
-        self._abandon = abandon
+        self._lookout = Lookout(find, look_anew, begun, held)
         self._grace_s = grace_s
         self.workers = WorkerRoster()
+        self._runs = StageRuns(self.workers, abandon, self._start)
         self._times = StageTimes()
         self._began = time.monotonic()
         self._stages: dict[str, WantedStage] = {}
@@ -78,15 +70,10 @@ class StageQueue:
         self._wishes: defaultdict[str, set[str]] = defaultdict(set)
         self._asking: defaultdict[str, set[object]] = defaultdict(set)
         self._ended: set[str] = set()
-        self._killed: set[str] = set()
         self._order = itertools.count()
         self._tasks: set[asyncio.Task] = set()
         self._changed = asyncio.Condition()
-        self._n_shared = 0
-        self._n_from_store = 0
-        self._n_run = 0
-        self._n_preempted = 0
-        self._run_seconds = 0.0
+        self._counts = QueueCounts()
 
     def add_worker(self, name: str, worker: Worker, machine: str = "") -> None:
         """Take a worker, and where it is; it gets a stage at once if one is waiting."""
@@ -111,7 +98,7 @@ class StageQueue:
         stage = self._known(spec.key)
         if stage is None:
             try:
-                found = await asyncio.to_thread(self._look_up, spec.key)
+                found = await asyncio.to_thread(self._lookout.look_up, spec.key)
             except Exception:  # the store refuses: the worker that gets the stage looks too, and can say what it met
                 found = None, []
             stage = self._known(spec.key)  # another trial may have asked meanwhile
@@ -125,10 +112,7 @@ class StageQueue:
         stage.unwanted_since = None
         if trial not in stage.all_askers:
             stage.all_askers.add(trial)
-            if stage.from_store and len(stage.all_askers) == 1:
-                self._n_from_store += 1
-            elif len(stage.all_askers) > 1 and stage.state != "failed":
-                self._n_shared += 1
+            self._counts.take_asker(stage)
         self._dispatch()
         return True
 
@@ -144,14 +128,6 @@ class StageQueue:
             stage.from_store, stage.seconds = True, float(found.get("seconds", 0.0))
             self._times.learn(spec.stage, stage.seconds)
         return stage
-
-    def _look_up(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]]]:
-        """Return what the store has of a stage: what it came to, or the epochs of one that was begun.
-
-        A worker may still be at it for an earlier broker: who follows hears all epochs, in order.
-        """
-        found = self._find(key)
-        return found, [] if found is not None else [dict(record) for record in self._begun(key)]
 
     def _known(self, key: str) -> WantedStage | None:
         """Return a stage; not one whose failure nobody waits for any more: a new asker gets a new try.
@@ -173,35 +149,22 @@ class StageQueue:
         """Wait until a stage has more records than ``after``, and a moment for those that come next, or until it ends.
 
         Returns:
-            {"state", "records" (those after ``after``), "own" (nobody else ever asked for it), "from_store",
-            "seconds", "reason", "infrastructure" (whether the machines failed, not the stage), "hopeless" (whether no
-            stage can be run), "missing" (the key of an input that is gone, or None), "values" and "host" (of one that
-            is done, as of ``summary_of``)}; the state is "unknown" for a stage that nobody asked this broker for.
+            ``WantedStage.news``; the state is "unknown" for a stage that nobody asked this broker for.
         """
         stage = self._stages.get(key)
         if stage is None:
             return {"state": "unknown", "records": []}
-        if not self._news(stage, after):
-            async with self._changed:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait_for(lambda: self._news(stage, after)), timeout_s)
-        if self._news(stage, after) and not self._is_over(stage):
-            async with self._changed:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait_for(lambda: self._is_over(stage)), GATHER_S)
-        return {
-            "state": stage.state,
-            "records": stage.records[after:],
-            "own": len(stage.all_askers) == 1,
-            "from_store": stage.from_store,
-            "seconds": stage.seconds,
-            "reason": stage.reason,
-            "infrastructure": stage.infrastructure,
-            "hopeless": stage.hopeless,
-            "missing": stage.missing,
-            "values": stage.values,
-            "host": stage.host,
-        }
+        if not stage.has_news(after):
+            await self._until(lambda: stage.has_news(after), timeout_s)
+        if stage.has_news(after) and not stage.is_over:
+            await self._until(lambda: stage.is_over, GATHER_S)
+        return stage.news(after)
+
+    async def _until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until something is so, for a while."""
+        async with self._changed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait_for(is_so), timeout_s)
 
     async def report(self, key: str, record: Mapping[str, Any]) -> bool:
         """Take an epoch's record from a worker; return whether anybody still wants the stage."""
@@ -246,34 +209,7 @@ class StageQueue:
 
     def statistics(self) -> dict[str, Any]:
         """Return counts and times: what ran, what was shared or found, and the seconds that this saved."""
-        states = [stage.state for stage in self._stages.values()]
-        shared = sum(
-            stage.seconds * (len(stage.all_askers) - (0 if stage.from_store or stage.shared else 1))
-            for stage in self._stages.values()
-            if stage.state == "done"
-        )
-        return {
-            "workers": len(self.workers),
-            "idle": len(self.workers.idle),
-            "unplaced": self.workers.n_unplaced,
-            "queued": states.count("queued"),
-            "running": states.count("running"),
-            "elsewhere": states.count("elsewhere"),
-            "done": states.count("done"),
-            "run": self._n_run,
-            "run_seconds": self._run_seconds,
-            "shared": self._n_shared,
-            "from_store": self._n_from_store,
-            "saved_seconds": shared,
-            "preempted": self._n_preempted,
-            "lost_workers": sum(stage.losses for stage in self._stages.values()),
-        }
-
-    def _news(self, stage: WantedStage, after: int) -> bool:
-        return len(stage.records) > after or self._is_over(stage)
-
-    def _is_over(self, stage: WantedStage) -> bool:
-        return stage.state in ("done", "failed")
+        return self._counts.statistics(self._stages.values(), self.workers) | {"preempted": self._runs.n_preempted}
 
     def _dispatch(self) -> None:
         """Give idle workers waiting stages; a training waits for a shorter one that it can go on from."""
@@ -320,37 +256,11 @@ class StageQueue:
         same = self._stages.get(stage.spec.key) is stage and stage.state == "running" and stage.starts == start
         since = stage.unwanted_since
         if same and since is not None and time.monotonic() - since >= self._grace_s * 0.99:
-            worker = self.workers.get(stage.worker)
-            if worker is not None:
-                self._killed.add(stage.worker)
-                worker.kill()
+            self._runs.kill(stage.worker)
 
     async def _run(self, stage: WantedStage, name: str) -> None:
-        """Run a stage on a worker and note how it ended; a lost worker is forgotten until it is added again."""
-        worker = self.workers[name]
-        try:
-            recent = self._recent(stage.spec.inputs.values())
-            result = await worker.run(stage.spec.to_json(), anyway=stage.anyway, recent=recent, alone=stage.alone)
-            self.workers.free(name)
-        except WorkerLostError as error:
-            out_of_memory = error.kind == "out of memory"
-            result = {"state": "lost", "reason": str(error), "out_of_memory": out_of_memory}
-            self.workers.forget(name)
-            if name in self._killed:  # by this broker, whatever its worker ran by then
-                self._killed.discard(name)
-                if not stage.askers:
-                    await asyncio.to_thread(self._abandon, stage.spec.key)
-            elif error.kind == "died":
-                await self._count_loss(stage, worker)
-            elif error.kind == "preempted":
-                self._n_preempted += 1
-        except Exception as error:  # a fault of the broker's own must not leave the trials waiting
-            result = {
-                "state": "failed",
-                "reason": f"{stage.spec.stage} could not be run: {type(error).__name__}: {error}",
-            }
-            self.workers.free(name)
-        self._settle(stage, result)
+        """Run a stage on a worker and take how it ended."""
+        self._settle(stage, await self._runs.run(stage, name, self._recent(stage.spec.inputs.values())))
         await self._tell()
         self._dispatch()
 
@@ -367,34 +277,14 @@ class StageQueue:
                 found[key] = left_s
         return found
 
-    async def _count_loss(self, stage: WantedStage, worker: Worker) -> None:
-        """Count a loss against a stage until it is known that the node was lost, which is not the stage's fault.
-
-        Meanwhile the stage goes on elsewhere; only before it fails for its losses, that is waited for.
-        """
-        stage.losses += 1
-        stage.inquiries.append(self._start(self._take_back_loss(stage, worker)))
-        if stage.losses >= MAX_LOSSES:
-            await asyncio.gather(*stage.inquiries, return_exceptions=True)
-
-    async def _take_back_loss(self, stage: WantedStage, worker: Worker) -> None:
-        if await worker.lost_its_node():
-            stage.losses -= 1
-            self._n_preempted += 1
-
     def _settle(self, stage: WantedStage, result: Mapping[str, Any]) -> None:
+        """Take how a stage ended, or why it has not: it is done, has failed, or is queued again."""
         state = result["state"]
         stage.seconds += float(result.get("seconds", 0.0))
         if state == "done":
             stage.finish(result)
             stage.from_store, stage.shared = bool(result.get("from_store")), bool(result.get("shared"))
-            if stage.from_store:
-                self._n_from_store += 1
-            elif stage.shared:
-                self._n_shared += 1
-            else:
-                self._n_run += 1
-                self._run_seconds += float(result.get("seconds", 0.0))
+            self._counts.take_end(stage, float(result.get("seconds", 0.0)))
             self._times.learn(stage.spec.stage, float(result.get("seconds", 0.0)))
         elif state == "elsewhere" and stage.askers:
             stage.state = "elsewhere"
@@ -436,68 +326,16 @@ class StageQueue:
             self._stages.pop(stage.spec.key, None)
 
     async def _wait_for_elsewhere(self, stage: WantedStage) -> None:
-        """Pass on the epochs of a stage that another sweep computes, until it is done, is left, or nobody wants it.
-
-        Meanwhile it holds no worker. It is queued again when the other sweep gives it up, or dies; and when that has
-        come to no epoch for so long that it may never do so.
-        """
-        pause_s, heard = min(POLL_S[0] * 2**stage.n_elsewhere, POLL_S[1]), time.monotonic()
-        stage.n_elsewhere += 1  # a lease that only the worker's machine sees is asked for less and less
-        while True:
-            await asyncio.sleep(pause_s)
-            try:
-                found, epochs, held = await self._look_until_seen(stage)
-            except Exception as error:  # the store has refused for minutes: a worker is asked, and its trials go on
-                reason = f"{stage.spec.stage}: {type(error).__name__}: {error}"
-                self._settle(stage, {"state": "failed", "reason": reason, "infrastructure": True, "passing": True})
-                await self._tell()
-                self._dispatch()
-                return
-            if not self._is_elsewhere(stage):
-                return
-            if found is not None or not held:
-                break
-            if stage.add_records(epochs):
-                heard, stage.n_elsewhere = time.monotonic(), 0
-                await self._tell()
-            stage.anyway = time.monotonic() - heard > MAX_WAIT_S
-            if stage.anyway:
-                break
-            pause_s = min(2 * pause_s, POLL_S[1])
-        if found is not None:
-            self._settle(stage, {**found, "state": "done", "shared": True})
-        else:
-            self._queue_again(stage)
-        await self._tell()
-        self._dispatch()
+        """Wait for a stage that another sweep computes, which holds no worker meanwhile."""
+        result = await self._lookout.wait(stage, lambda: self._is_elsewhere(stage), self._tell)
+        if result is not None:
+            self._settle(stage, result)
+            await self._tell()
+            self._dispatch()
 
     def _is_elsewhere(self, stage: WantedStage) -> bool:
         """Return whether a stage is still wanted, and still waits for another sweep."""
         return self._stages.get(stage.spec.key) is stage and stage.state == "elsewhere"
-
-    async def _look_until_seen(self, stage: WantedStage) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]], bool]:
-        """Return what ``_look_elsewhere`` does, looking again while the store, or its disk, refuses.
-
-        Raises:
-            Exception: what the last look raised, where none was answered for ``MAX_BLIND_S``.
-        """
-        began = time.monotonic()
-        while True:
-            try:
-                return await asyncio.to_thread(self._look_elsewhere, stage.spec.key)
-            except Exception:  # a fault of the store's says nothing of the stage, and may be over at the next look
-                if not self._is_elsewhere(stage):
-                    return None, [], False
-                if time.monotonic() - began > MAX_BLIND_S:
-                    raise
-            await asyncio.sleep(POLL_S[1])
-
-    def _look_elsewhere(self, key: str) -> tuple[Mapping[str, Any] | None, list[dict[str, Any]], bool]:
-        """Return what ``_look_up`` does, and whether somebody is at it; he may have ended it between the two."""
-        held = self._held(key)
-        if not held:  # he has ended it, or given it up: which of them, only the store itself can say
-            self._look_anew(key)
-        return *self._look_up(key), held
 
     async def _tell(self) -> None:
         async with self._changed:

@@ -125,6 +125,11 @@ class WantedStage:
     all_askers: set[str] = field(default_factory=set)
     records: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def is_over(self) -> bool:
+        """Return whether it is done, or has failed."""
+        return self.state in ("done", "failed")
+
     def finish(self, found: Mapping[str, Any]) -> None:
         """Take what the stage has come to, as of ``summary_of``; without a history, the epochs that were told stay."""
         self.state, self.alone, self.ended_at = "done", False, time.monotonic()
@@ -138,6 +143,36 @@ class WantedStage:
         new = [dict(record) for record in records if _place(record) not in places]
         self.records += new
         return bool(new)
+
+    def has_news(self, after: int) -> bool:
+        """Return whether those who know so many of its records have something to hear."""
+        return len(self.records) > after or self.is_over
+
+    def news(self, after: int) -> dict[str, Any]:
+        """Return what those who follow the stage hear.
+
+        Args:
+            after: how many records they know.
+
+        Returns:
+            {"state", "records" (those after ``after``), "own" (nobody else ever asked for it), "from_store",
+            "seconds", "reason", "infrastructure" (whether the machines failed, not the stage), "hopeless" (whether no
+            stage can be run), "missing" (the key of an input that is gone, or None), "values" and "host" (of one that
+            is done, as of ``summary_of``)}.
+        """
+        return {
+            "state": self.state,
+            "records": self.records[after:],
+            "own": len(self.all_askers) == 1,
+            "from_store": self.from_store,
+            "seconds": self.seconds,
+            "reason": self.reason,
+            "infrastructure": self.infrastructure,
+            "hopeless": self.hopeless,
+            "missing": self.missing,
+            "values": self.values,
+            "host": self.host,
+        }
 
 
 def _place(record: Mapping[str, Any]) -> Any:

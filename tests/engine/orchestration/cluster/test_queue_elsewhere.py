@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.orchestration.cluster import stage_queue
+from engine.orchestration.cluster import lookout, stage_queue
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
 from engine.store.attempts import StoreFaultError
@@ -28,7 +28,7 @@ class OtherSweep:
             lambda key: None if key in self.unseen else self.manifests.get(key),
             look_anew=self.unseen.discard,
             begun=lambda key: self.epochs.get(key, []),
-            held=self.is_held,
+            held=lambda key: self.is_held(key),
         )
         self.queue.add_worker("w", self)
 
@@ -66,7 +66,7 @@ class Refusals:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch) -> None:
-    monkeypatch.setattr(stage_queue, "POLL_S", (0.01, 0.02))
+    monkeypatch.setattr(lookout, "POLL_S", (0.01, 0.02))
 
 
 def epoch(number: int) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_what_the_other_sweep_leaves_is_queued_again() -> None:
 
 
 def test_another_sweep_that_comes_to_no_epoch_is_not_waited_for_for_ever(monkeypatch) -> None:
-    monkeypatch.setattr(stage_queue, "MAX_WAIT_S", 0.3)
+    monkeypatch.setattr(lookout, "MAX_WAIT_S", 0.3)
 
     async def scenario() -> None:
         theirs = make_spec("theirs")
@@ -224,12 +224,12 @@ def test_what_the_other_sweep_has_finished_is_not_taken_for_given_up_because_thi
 
 
 def test_a_lease_that_only_the_worker_s_machine_sees_is_not_asked_for_all_the_time(monkeypatch) -> None:
-    monkeypatch.setattr(stage_queue, "POLL_S", (0.01, 0.2))
+    monkeypatch.setattr(lookout, "POLL_S", (0.01, 0.2))
 
     async def scenario() -> None:
         theirs = make_spec("theirs")
         other = OtherSweep(theirs)
-        monkeypatch.setattr(other.queue, "_held", lambda key: False)  # it remembers that there was none
+        monkeypatch.setattr(other, "is_held", lambda key: False)  # it remembers that there was none
         await other.queue.submit("t", theirs.to_json(), 0)
         await asyncio.sleep(1.0)
         assert 2 < len(other.started) < 14
@@ -247,7 +247,7 @@ def test_a_look_that_the_store_refuses_is_taken_again(monkeypatch, fault: Except
         theirs = make_spec("theirs")
         other = OtherSweep(theirs)
         refusals = Refusals(fault, 3)
-        monkeypatch.setattr(other.queue, "_held", lambda key: refusals.next() or other.is_held(key))
+        monkeypatch.setattr(other, "is_held", lambda key: refusals.next() or key in other.held)
         await other.queue.submit("t", theirs.to_json(), 0)
         while refusals.n_left:
             await asyncio.sleep(0.01)
@@ -261,14 +261,14 @@ def test_a_look_that_the_store_refuses_is_taken_again(monkeypatch, fault: Except
 
 
 def test_a_store_that_refuses_every_look_is_not_waited_for_for_ever(monkeypatch) -> None:
-    monkeypatch.setattr(stage_queue, "MAX_BLIND_S", 0.05)
+    monkeypatch.setattr(lookout, "MAX_BLIND_S", 0.05)
     monkeypatch.setattr(stage_queue, "FAULT_PAUSES_S", (0.01, 0.01, 0.01))
 
     async def scenario() -> None:
         theirs = make_spec("theirs")
         other = OtherSweep(theirs)
         refusals = Refusals(StoreFaultError("the service answers 503"), 1_000_000)
-        monkeypatch.setattr(other.queue, "_held", lambda key: refusals.next())
+        monkeypatch.setattr(other, "is_held", lambda key: refusals.next())
         await other.queue.submit("t", theirs.to_json(), 0)
         end = await until_ended(other.queue, "t", theirs.key)
         assert (end["state"], end["infrastructure"]) == ("failed", True)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster import stage_queue
-from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
+from engine.orchestration.cluster.stage_queue import StageQueue
+from engine.orchestration.cluster.stage_runs import MAX_LOSSES
 from engine.store.attempts import StoreFaultError
 from tests.engine.orchestration.cluster.test_stage_queue import (
     FakeWorker,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster.inspection import VISIBLE_S
-from engine.orchestration.cluster.stage_queue import MAX_LOSSES, StageQueue
+from engine.orchestration.cluster.stage_queue import StageQueue
+from engine.orchestration.cluster.stage_runs import MAX_LOSSES
 from engine.orchestration.cluster.wanted_stage import WorkerLostError
 from engine.stages.spec import StageSpec
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.orchestration.cluster import stage_queue
+from engine.orchestration.cluster import lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
 from tests.engine.orchestration.cluster.test_stage_queue import make_spec, until_ended
@@ -81,7 +81,7 @@ async def watch_idle(queues: list[StageQueue], found: list[float]) -> None:
 
 @pytest.mark.timeout(60)
 def test_no_slot_of_two_sweeps_idles_while_a_stage_waits(monkeypatch) -> None:
-    monkeypatch.setattr(stage_queue, "POLL_S", (0.005, 0.02))
+    monkeypatch.setattr(lookout, "POLL_S", (0.005, 0.02))
 
     async def scenario() -> None:
         store, idle_s = SharedStore(), [0.0]

@@ -12,7 +12,7 @@ from engine.orchestration.cluster import lookout, stage_queue
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
 from engine.store.attempts import StoreFaultError
-from tests.engine.orchestration.cluster.test_stage_queue import make_pretraining, make_spec, settle, until_ended
+from tests.engine.orchestration.cluster.queue_workers import make_pretraining, make_spec, settle, until_ended
 
 
 class OtherSweep:

@@ -12,7 +12,7 @@ from engine.orchestration.cluster import stage_queue
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.stage_runs import MAX_LOSSES
 from engine.store.attempts import StoreFaultError
-from tests.engine.orchestration.cluster.test_stage_queue import (
+from tests.engine.orchestration.cluster.queue_workers import (
     FakeWorker,
     killed_for_memory,
     lose,

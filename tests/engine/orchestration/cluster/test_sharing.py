@@ -12,7 +12,7 @@ from engine.orchestration.cluster.slots import SlotPlan
 from engine.orchestration.cluster.stage_pool import StagePool
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.worker_roster import WorkerRoster
-from tests.engine.orchestration.cluster.test_stage_queue import FakeWorker, make_spec, settle, until_ended
+from tests.engine.orchestration.cluster.queue_workers import FakeWorker, make_spec, settle, until_ended
 
 
 def counts(workers: int, *, idle: int = 0, unplaced: int = 0) -> dict[str, int]:

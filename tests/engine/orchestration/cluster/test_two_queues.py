@@ -11,7 +11,7 @@ import pytest
 from engine.orchestration.cluster import lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
-from tests.engine.orchestration.cluster.test_stage_queue import make_spec, until_ended
+from tests.engine.orchestration.cluster.queue_workers import make_spec, until_ended
 
 STAGE_S = 0.1
 N_SLOTS = 2

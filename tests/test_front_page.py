@@ -7,7 +7,7 @@ from engine.errors import InputError
 from engine.report.results import Results
 from engine.spaces import Comparison
 from tests import front_page
-from tests.engine.report.test_study_report import RESULTS
+from tests.engine.report.small_study import RESULTS
 
 COMPARED = dataclasses.replace(RESULTS.space, comparisons=(Comparison("push-pull", "plain", ("noise", "clean")),))
 FINISHED = dataclasses.replace(RESULTS, space=COMPARED)

@@ -27,7 +27,7 @@ from engine.store import StoreFaultError
 from engine.training import recipe_settings
 from pipelines.sweep import command_line
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.report.test_study_report import RESULTS
+from tests.engine.report.small_study import RESULTS
 
 
 def prepared(tmp_path: Path, **options):

@@ -13,7 +13,7 @@ from engine.report.results import Results
 from engine.report.study_report import closing_report, study_report
 from engine.result_names import RunArtifact
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.report.test_study_report import RESULTS
+from tests.engine.report.small_study import RESULTS
 
 
 def prepared(tmp_path: Path, **options) -> Prepared:

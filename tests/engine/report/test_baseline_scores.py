@@ -8,7 +8,7 @@ from engine.report.baseline_scores import baseline_of_study, score_tables
 from engine.report.results import Results
 from engine.report.terminal import as_text
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.report.test_study_report import FAILING, RESULTS
+from tests.engine.report.small_study import FAILING, RESULTS
 
 
 def test_an_arm_is_a_baseline_by_its_mean_over_the_seeds():

@@ -15,7 +15,7 @@ from engine.report.study_report import closing_report, study_report
 from engine.report.terminal import as_text
 from tests.engine.metrics.test_flips import row
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.report.test_study_report import RESULTS
+from tests.engine.report.small_study import RESULTS
 
 FLIPS = {"plain": (0.02, 0.04), "push-pull": (0.01, 0.03)}
 

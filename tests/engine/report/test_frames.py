@@ -4,9 +4,9 @@ import pytest
 
 from engine.errors import InputError
 from engine.report.study_results import StudyResults
-from tests.engine.report import test_study_report
+from tests.engine.report import small_study
 
-RESULTS = StudyResults.of(test_study_report.RESULTS)
+RESULTS = StudyResults.of(small_study.RESULTS)
 
 EVIL = "</script><b>&"
 

@@ -15,9 +15,9 @@ from engine.report.study_results import StudyResults
 from engine.report.terminal import as_text, make_console
 from engine.report.text_tables import Table
 from engine.spaces import Arm
-from tests.engine.report import test_study_report
+from tests.engine.report import small_study
 
-RESULTS, FAILING = (StudyResults.of(one) for one in (test_study_report.RESULTS, test_study_report.FAILING))
+RESULTS, FAILING = (StudyResults.of(one) for one in (small_study.RESULTS, small_study.FAILING))
 
 EVIL = "<img src=x onerror=alert(1)>&\x1b[2J"
 

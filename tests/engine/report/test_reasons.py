@@ -7,7 +7,7 @@ from engine.report.results import Results
 from engine.report.study_report import study_report
 from engine.report.terminal import as_text
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.report.test_study_report import make_trial
+from tests.engine.report.small_study import make_trial
 
 REASONS = [
     (

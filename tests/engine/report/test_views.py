@@ -8,7 +8,7 @@ from engine.report.page.report_page import as_page
 from engine.report.text_tables import Table
 from engine.report.views import VIEWS, Plot, Shown, check_view, find_view, register_view, view_parts
 from engine.spaces import Space, load_space
-from tests.engine.report.test_study_report import RESULTS
+from tests.engine.report.small_study import RESULTS
 
 
 def shown(name: str) -> Shown:

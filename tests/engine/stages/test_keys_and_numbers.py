@@ -9,7 +9,7 @@ import pytest
 from engine.settings import TrialConfig
 from engine.stages import StageSpec, data_getter, plan_trial, prepare_data, run_stage
 from tests.engine.stages.conftest import TINY, Workshop
-from tests.engine.stages.test_plan import RELEVANT
+from tests.engine.stages.test_keys import RELEVANT
 
 MAY = {
     "pretrain.patience": "it ends a training only if that gets no better for so long",

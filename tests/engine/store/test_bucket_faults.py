@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,37 +17,14 @@ from engine.store import (
     StoreFaultError,
     bucket_checkpoints,
     bucket_leases,
-    claims,
-    leases,
     open_store,
 )
 from engine.store.bucket import Bucket, _client
 from engine.store.cleaning import clean
-from engine.store.holders import Holder
 from engine.store.places import Address
+from tests.engine.store.buckets import KEYS, A, be_patient_for, publish
 
 ROOT = Path(__file__).parents[3]
-KEYS = [f"{number:032x}" for number in range(12)]
-A = KEYS[0]
-
-
-def publish(store: Store, key: str = A, value: float = 1.0, n_numbers: int = 6):
-    with store.attempt(key) as attempt:
-        attempt.write_tensors("weights", {"w": torch.full((n_numbers,), value)})
-        attempt.write_json("result", {"error": value})
-        return store.publish(attempt, {"history": [{"epoch": 1}], "spec": {"stage": "pretrain"}})
-
-
-def be_patient_for(monkeypatch: pytest.MonkeyPatch, seconds: float, pause_s: float = 0.02) -> None:
-    """Let stores that are opened from now on wait for some seconds, with short pauses."""
-    make = Bucket.__init__
-
-    def patient(self, address, *, patience_s=seconds):
-        make(self, address, patience_s=patience_s)
-
-    monkeypatch.setattr(Bucket, "__init__", patient)
-    monkeypatch.setattr("engine.store.bucket._PAUSE_S", pause_s)
-    monkeypatch.setattr("engine.store.bucket._N_RETRIES", 0)
 
 
 def test_a_share_of_requests_that_are_refused_loses_and_doubles_nothing(s3, proxy, monkeypatch):
@@ -204,10 +180,6 @@ def test_an_attempt_elsewhere_is_left_for_a_day_and_for_who_is_at_it(s3, monkeyp
     assert s3.names() == []
 
 
-def save(store: Store, epoch: int, key: str = A) -> None:
-    store.save_checkpoint(key, epoch, {"w": torch.full((2,), float(epoch))}, {"epoch": epoch, "history": []})
-
-
 def test_a_probe_of_the_clock_that_could_not_be_removed_is_a_leftover_after_a_day(s3, monkeypatch):
     store = open_store(s3.address)
     name = f"probes/probe-{os.urandom(16).hex()}"
@@ -234,203 +206,6 @@ def test_the_clock_of_a_machine_that_slept_is_measured_again(s3, monkeypatch):
         assert clock.now() >= modified + 1.5
 
 
-def test_an_epoch_does_not_wait_for_its_upload_and_the_last_one_wins(s3, proxy, monkeypatch):
-    store = open_store(s3.address)
-    monkeypatch.setattr(bucket_checkpoints, "DELAY_S", 0.0)
-    pass_on, may_go_on = proxy._pass_on, threading.Event()
-
-    def hold_up(request, body):
-        may_go_on.wait(60)
-        return pass_on(request, body)
-
-    monkeypatch.setattr(proxy, "_pass_on", hold_up)
-    for epoch in range(1, 11):
-        save(store, epoch)  # nothing is answered meanwhile
-    may_go_on.set()
-    assert store.latest_checkpoint(A)[1]["epoch"] == 10
-    puts = [request for request in proxy.requests if "PUT" in request and "/epoch-" in request]
-    uploaded = {request.split("/epoch-")[1][:5] for request in puts}
-    assert "00010" in uploaded
-    assert len(uploaded) <= 2, "what had waited was replaced by what came later"
-    assert {name.split("epoch-")[1][:5] for name in s3.names("checkpoints/")} == {"00010"}
-
-
-def test_epochs_that_take_a_moment_are_not_all_uploaded_and_the_last_one_arrives_by_itself(s3, proxy, monkeypatch):
-    monkeypatch.setattr(bucket_checkpoints, "DELAY_S", 0.5)
-    store = open_store(s3.address)
-    n_before = len(proxy.requests)
-    for epoch in range(1, 6):
-        save(store, epoch)
-    assert len(proxy.requests) == n_before
-    end = time.monotonic() + 20
-    while f"checkpoints/{A}/epoch-00005.json" not in s3.names("checkpoints/"):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    assert not any("epoch-00001" in request for request in proxy.requests)
-
-
-def test_a_publication_waits_for_no_checkpoint(s3, proxy, monkeypatch):
-    store = open_store(s3.address)
-    pass_on, may_go_on = proxy._pass_on, threading.Event()
-
-    def hold_up(request, body):
-        if "/checkpoints/" in request.path and request.command == "PUT":
-            may_go_on.wait(60)
-        return pass_on(request, body)
-
-    monkeypatch.setattr(proxy, "_pass_on", hold_up)
-    monkeypatch.setattr(bucket_checkpoints, "DELAY_S", 0.0)
-    save(store, 1)
-    while not any("PUT" in request and "/checkpoints/" in request for request in proxy.requests):
-        time.sleep(0.01)
-    publish(store)
-    store.drop_checkpoints(A)
-    save(store, 1, KEYS[1])
-    assert store.find(A) is not None
-    may_go_on.set()
-    assert store.latest_checkpoint(A) is None
-    assert store.latest_checkpoint(KEYS[1])[1]["epoch"] == 1
-
-
-def test_a_checkpoint_that_was_not_wholly_uploaded_is_none(s3, monkeypatch):
-    store = open_store(s3.address)
-    save(store, 1)
-    assert store.latest_checkpoint(A)[1]["epoch"] == 1
-    put = Bucket.put
-    monkeypatch.setattr(Bucket, "put", lambda self, name, *rest, **more: None if "epoch-" in name else put(self, name))
-    save(store, 2)  # as if it had been killed before its manifest was there
-    assert store.latest_checkpoint(A) is None or store.latest_checkpoint(A)[1]["epoch"] == 1
-    monkeypatch.undo()
-
-
-def test_a_checkpoint_that_is_damaged_there_is_passed_over(s3):
-    store = open_store(s3.address)
-    save(store, 1)
-    store.latest_checkpoint(A)
-    (tensors,) = [name for name in s3.names("checkpoints/") if name.endswith("state.safetensors")]
-    s3.write(tensors, b"x" * len(s3.read(tensors)))
-    assert store.latest_checkpoint(A) is None
-    (manifest,) = [name for name in s3.names("checkpoints/") if name.endswith("epoch-00001.json")]
-    s3.write(manifest, b"[3]")
-    assert store.latest_checkpoint(A) is None
-    assert store.checkpointed_history(A) == []
-
-
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """Let this process's leases be of a machine whose processes cannot be looked up, and be stale after two seconds."""
-    there = replace(Holder.this_process(), place="another machine", host="elsewhere")
-    monkeypatch.setattr(Holder, "this_process", lambda: replace(there, token=os.urandom(16).hex()))
-    monkeypatch.setattr(claims, "DEAD_S", 2.0)
-    monkeypatch.setattr(leases, "BEAT_S", 0.3)
-    monkeypatch.setattr(bucket_leases, "CONFIRM_S", 1.0)
-
-
-def until_held(lease, seconds: float) -> float:
-    started = time.monotonic()
-    while not lease.acquire():
-        assert time.monotonic() - started < seconds
-        time.sleep(0.1)
-    return time.monotonic() - started
-
-
-@pytest.mark.slow
-def test_who_lives_keeps_a_lease_whatever_machines_clocks_say_and_who_is_gone_loses_it(s3, elsewhere, monkeypatch):
-    store, other = open_store(s3.address), open_store(s3.address)
-    lease, wanted = store.stage_lease(A, {}), other.stage_lease(A, {})
-    assert lease.acquire()
-    now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() + 7200.0)
-    end = time.monotonic() + 4.0
-    while time.monotonic() < end:
-        assert not wanted.acquire()
-        assert other.stage_holder(A) is not None
-        time.sleep(0.1)
-    lease._heartbeat.stop()  # as if its machine were gone
-    assert until_held(wanted, 15) > 1.0
-    assert not lease.is_held
-    lease.release()
-    assert wanted.is_held, "who comes back from a sleep does not give back another's lease"
-    wanted.release()
-    assert store.stage_holder(A) is None
-
-
-@pytest.mark.slow
-def test_who_could_not_reach_the_service_because_it_was_away_keeps_its_lease(s3, proxy, elsewhere, monkeypatch):
-    be_patient_for(monkeypatch, 30)
-    store, other = open_store(s3.address), open_store(s3.address)
-    lease = store.stage_lease(A, {})
-    assert lease.acquire()
-    assert other.stage_holder(A) is not None
-    proxy.is_away = True
-    threading.Timer(4.0, setattr, (proxy, "is_away", False)).start()
-    fresh = time.monotonic() + 7.0
-    while time.monotonic() < fresh:
-        assert other.stage_holder(A) is not None
-        newcomer = open_store(s3.address, read_only=True, patient=True)
-        assert not newcomer.stage_lease(A, {}).acquire()
-        time.sleep(0.05)
-    assert lease.is_held
-    lease.release()
-
-
-@pytest.mark.slow
-def test_an_old_lease_is_watched_for_a_while_before_it_counts_as_left(s3, elsewhere):
-    lease = open_store(s3.address).stage_lease(A, {})
-    assert lease.acquire()
-    lease._heartbeat.stop()
-    time.sleep(3.2)
-    wanted = open_store(s3.address).stage_lease(A, {})
-    assert [wanted.acquire() for _ in range(5)] == [False] * 5
-    lease._beat()  # it was only cut off
-    time.sleep(1.2)
-    assert not wanted.acquire()
-    lease.release()
-
-
-@pytest.mark.slow
-def test_what_was_not_answered_meanwhile_was_not_watched(s3, proxy, elsewhere, monkeypatch):
-    be_patient_for(monkeypatch, 0.1)
-    lease = open_store(s3.address).stage_lease(A, {})
-    assert lease.acquire()
-    lease._heartbeat.stop()
-    time.sleep(3.2)
-    other = open_store(s3.address)
-    wanted = other.stage_lease(A, {})
-    assert not wanted.acquire()
-    proxy.is_away = True
-    time.sleep(1.2)
-    with pytest.raises(StoreFaultError, match="the service does not answer"):
-        wanted.acquire()
-    proxy.is_away = False
-    assert not wanted.acquire()
-    assert until_held(wanted, 15) > 0.9
-    wanted.release()
-
-
-@pytest.mark.parametrize("hangs", [1, 2])
-def test_a_beat_that_hangs_does_not_bring_back_a_lease_that_was_released_meanwhile(s3, monkeypatch, hangs):
-    store = open_store(s3.address)
-    lease = store.stage_lease(A, {})
-    assert lease.acquire()
-    lease._heartbeat.stop()
-    (name,) = s3.names("leases/")
-    if hangs == 2:
-        s3.remove(name)
-    put_if, calls = store._bucket.put_if, []
-
-    def put(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) == hangs:
-            lease.release()
-        return put_if(*arguments, **options)
-
-    monkeypatch.setattr(store._bucket, "put_if", put)
-    lease._beat()
-    assert len(calls) > hangs
-    assert s3.names("leases/") == []
-
-
 def test_who_cannot_remove_what_he_ended_leaves_it_to_who_takes_its_place(s3, proxy, monkeypatch):
     be_patient_for(monkeypatch, 60)
     monkeypatch.setattr(bucket_leases, "_ENDING_S", 0.2, raising=False)
@@ -455,21 +230,6 @@ def test_who_cannot_remove_what_he_ended_leaves_it_to_who_takes_its_place(s3, pr
     may_go_on.set()
     removal.join(60)
     assert other.find(A).json("result") == {"error": 2.0}
-
-
-def test_what_a_dead_machine_left_is_cleared_by_who_looks_so_that_others_need_not_watch_it_again(s3, elsewhere):
-    store = open_store(s3.address)
-    lease = store.stage_lease(A, {})
-    assert lease.acquire()
-    lease._heartbeat.stop()
-    end = time.monotonic() + 15
-    while store.stage_holder(A) is not None:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    assert s3.names("leases/") == []
-    again = open_store(s3.address).stage_lease(A, {})
-    assert again.acquire()
-    again.release()
 
 
 def test_threads_that_publish_find_and_remove_one_artifact_see_all_of_it_or_nothing(s3):

@@ -14,7 +14,7 @@ from engine.report.results import Results
 from engine.store import Store
 from engine.store.folder_store import FolderStore
 from tests.engine.orchestration.spaces import SPACE
-from tests.engine.report.test_study_report import RESULTS
+from tests.engine.report.small_study import RESULTS
 
 NOTHING = replace(RESULTS, trials=())
 

@@ -136,7 +136,7 @@ def test_one_that_stays_away_is_said_and_nothing_counts_as_absent(s3, proxy, mon
         assert "hunter2" not in str(error.value)
     store.abandon_checkpoints(A)
     store.join_family(A, A)
-    store._flush_notes()
+    store._notes.flush()
     proxy.is_away = False
     assert [name.partition("/")[0] for name in s3.names()] == ["artifacts", "files", "files"]
     monkeypatch.setenv("ROBUSTUNE_CACHE", str(tmp_path / "elsewhere"))
@@ -151,7 +151,7 @@ def test_who_is_killed_while_it_uploads_leaves_no_artifact_and_what_it_left_is_r
 import os, sys, threading
 from engine.store import open_store
 store = open_store(sys.argv[1])
-store._put_manifest = lambda key, text: os.kill(os.getpid(), 9)
+store._artifacts._put_manifest = lambda key, text: os.kill(os.getpid(), 9)
 with store.attempt(sys.argv[2]) as attempt:
     attempt.write_json("result", 1)
     store.publish(attempt, {})

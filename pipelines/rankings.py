@@ -12,15 +12,14 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from engine.data.streamed import whole
 from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
-from engine.ranking import DISTANCES, FilterRanking, compare_rankings, control_agreements, n_selected
+from engine.ranking import DISTANCES, FilterRanking, compare_rankings, n_selected
+from engine.report.ranking_controls import control_rows
 from engine.report.ranking_rows import Row, check_rows_path, make_row, pair_rows, select, write_rows
 from engine.report.ranking_tables import distance_table, distortion_table, unpaired_table
 from engine.report.terminal import make_console, say
 from engine.stages import TrialPlan
-from engine.stages.noisy import noisy_and_clean
 from engine.stages.rank import ranking_from_json
 from pipelines._command_line import run
 from pipelines._workplace import Workplace, check_tunes_filters, open_workplace, parse_distortion, seeds_from
@@ -144,7 +143,8 @@ def rank_by(
         for variant in EXEMPLARS
         for layer in paired
     ]
-    rows += control_rows(work, settings, list(paired), n_draws, what)
+    network = work.network(work.artifacts(ranking_plan(work, settings), "pretrain"))
+    rows += control_rows(work.config.with_settings(settings), work.data, network, list(paired), n_draws, **what)
     rows += pair_rows({name: found[name] for name in distances}, compare, **what, kind="distances")
     return paired, rows
 
@@ -174,39 +174,6 @@ def stored_ranking(work: Workplace, settings: Mapping[str, Any]) -> dict[str, Fi
     """Return the ranking of each layer that a trial with these settings makes."""
     found = work.artifacts(ranking_plan(work, settings), "rank")["rank"].json("ranking")
     return {layer: ranking_from_json(value) for layer, value in found.items()}
-
-
-def control_rows(
-    work: Workplace, settings: Mapping[str, Any], layers: Sequence[str], n_draws: int, what: Mapping[str, Any]
-) -> list[Row]:
-    """Return the rows of the controls, one a draw."""
-    config = work.config.with_settings(settings)
-    network = work.network(work.artifacts(ranking_plan(work, settings), "pretrain"))
-    distortion = {"name": config.distortion.name, "level": config.distortion.level}
-    noisy, clean, other_clean = noisy_and_clean(
-        work.data, {**distortion, "n_images": config.distortion.n_images}, seed=config.seed
-    )
-    found = control_agreements(
-        network,
-        whole(clean.images),
-        whole(noisy.images),
-        whole(other_clean.images),
-        layers,
-        fraction=config.finetune.fraction,
-        count=config.finetune.count,
-        distance=config.rank.distance,
-        at=config.rank.at,
-        election=config.rank.election,
-        top=config.rank.top,
-        n_draws=n_draws,
-        seed=config.seed,
-    )
-    return [
-        make_row(agreement, **what, kind="control", layer=layer, ranking=control, other="paired", draw=draw)
-        for control, by_layer in found.items()
-        for layer, agreements in by_layer.items()
-        for draw, agreement in enumerate(agreements)
-    ]
 
 
 def print_tables(console: Console, rows: Sequence[Row], setting: str) -> None:

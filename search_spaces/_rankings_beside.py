@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 
-from engine.data.streamed import whole
-from engine.ranking import FilterRanking, compare_rankings, control_agreements, n_selected
+from engine.ranking import FilterRanking, compare_rankings, n_selected
+from engine.report.ranking_controls import control_rows
 from engine.report.ranking_rows import Row, make_row, pair_rows
 from engine.report.trial_results import TrialResult
 from engine.report.views import Shown
 from engine.settings import TrialConfig
 from engine.stages.network import load_network
-from engine.stages.noisy import noisy_and_clean
 from engine.stages.rank import ranking_from_json
 
 N_DRAWS = 20
@@ -90,34 +89,11 @@ def overlap_rows(shown: Shown, found: Mapping[int, Mapping[str, tuple[TrialResul
         yield from pair_rows(rankings, compare, seed=seed, kind="distortions", distortion="")
 
 
-def control_rows(shown: Shown, trial: TrialResult, layers: list[str]) -> Iterator[Row]:
-    """Yield how far each control agrees with a trial's paired ranking, measured now on its network, a row a draw.
+def controls(shown: Shown, trial: TrialResult, layers: list[str]) -> Iterator[Row]:
+    """Yield how far each control agrees with a trial's paired ranking, a row a draw.
 
     Raises:
         InputError: the network or the images cannot be had any more.
     """
-    config = config_of(shown, trial)
     network = load_network(shown.artifact(trial, "pretrain"), None, torch.device("cpu"))
-    distortion = config.distortion
-    wanted = {"name": distortion.name, "level": distortion.level, "n_images": distortion.n_images}
-    noisy, clean, other_clean = noisy_and_clean(shown.data(), wanted, seed=config.seed)
-    found = control_agreements(
-        network,
-        whole(clean.images),
-        whole(noisy.images),
-        whole(other_clean.images),
-        layers,
-        fraction=config.finetune.fraction,
-        count=config.finetune.count,
-        distance=config.rank.distance,
-        at=config.rank.at,
-        election=config.rank.election,
-        top=config.rank.top,
-        n_draws=N_DRAWS,
-        seed=config.seed,
-    )
-    for control, by_layer in found.items():
-        for layer, agreements in by_layer.items():
-            for draw, agreement in enumerate(agreements):
-                what = {"seed": trial.seed, "kind": "control", "layer": layer, "ranking": control, "draw": draw}
-                yield make_row(agreement, **what)
+    return control_rows(config_of(shown, trial), shown.data(), network, layers, N_DRAWS, seed=trial.seed)

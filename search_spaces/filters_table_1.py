@@ -54,14 +54,14 @@ def show(shown: Shown) -> Iterator[ViewPart]:
     from engine.report.ranking_tables import unpaired_table
     from search_spaces._beside import changes_beside, errors_by_column, measured_beside, where_computed
     from search_spaces._published import MATCHES_FROM, published_matches
-    from search_spaces._rankings_beside import N_DRAWS, control_rows, stored_rankings, variant_rows
+    from search_spaces._rankings_beside import N_DRAWS, controls, stored_rankings, variant_rows
 
     found = stored_rankings(shown, {name: name for name in (PAIRED, *EXEMPLARS)})
     where = where_computed(shown.results)
     rows = list(variant_rows(shown, found, PAIRED))
     for by_name in found.values():
         trial, rankings = by_name[PAIRED]
-        rows += control_rows(shown, trial, list(rankings))
+        rows += controls(shown, trial, list(rankings))
     if rows:
         setting = f"Table 1; {where}, ± std over seeds, random images and halves {N_DRAWS} times"
         yield unpaired_table(rows, setting, published_matches(), MATCHES_FROM)

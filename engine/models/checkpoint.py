@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.environment import put_back
 from engine.errors import InputError
 
 AVERAGED = (
@@ -143,18 +144,10 @@ def _read_torch(path: Path) -> Any:
 @contextlib.contextmanager
 def weights_only() -> Iterator[None]:
     """Have torch load weights alone, and what runs nothing beside them, whatever it is asked for and by whom."""
-    before = {name: os.environ.get(name) for name in (_FORCED, _NOT_FORCED)}
-    os.environ[_FORCED] = "1"
-    os.environ.pop(_NOT_FORCED, None)  # torch refuses both
-    try:
-        with torch.serialization.safe_globals(_harmless()):
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with put_back(_FORCED, _NOT_FORCED), torch.serialization.safe_globals(_harmless()):
+        os.environ[_FORCED] = "1"
+        os.environ.pop(_NOT_FORCED, None)  # torch refuses both
+        yield
 
 
 def _harmless() -> list[Any]:

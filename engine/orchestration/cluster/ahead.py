@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.environment import put_back
+
 TICKETS = "ROBUSTUNE_TICKETS"
 """The variable that tells the processes of a private Ray in which folder the tickets are."""
 PRELOADED = "RAY_preload_python_modules"
@@ -38,16 +40,9 @@ def processes_ahead(n_workers: int) -> Iterator[None]:
     for number in range(n_workers):
         (folder / str(number)).touch()
     path = os.pathsep.join(filter(None, (_place(Path(__file__)), os.environ.get(_PATH))))
-    before = {name: os.environ.get(name) for name in (_PATH, TICKETS, PRELOADED)}
-    os.environ |= {_PATH: path, TICKETS: str(folder), PRELOADED: __name__}
-    try:
+    with put_back(_PATH, TICKETS, PRELOADED):
+        os.environ |= {_PATH: path, TICKETS: str(folder), PRELOADED: __name__}
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _place(file: Path) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.environment import put_back
 from engine.orchestration.cluster.slots import Machine
 
 if TYPE_CHECKING:
@@ -190,15 +191,9 @@ def searcher_state(searcher: Searcher) -> dict[str, Any]:
 @contextmanager
 def many_pending_trials(n_trials: int) -> Iterator[None]:
     """Have Tune start up to so many trials at once: whoever gives them out says how many there may be."""
-    before = os.environ.get(_MAX_PENDING)
-    os.environ[_MAX_PENDING] = str(n_trials)
-    try:
+    with put_back(_MAX_PENDING):
+        os.environ[_MAX_PENDING] = str(n_trials)
         yield
-    finally:
-        if before is None:
-            del os.environ[_MAX_PENDING]
-        else:
-            os.environ[_MAX_PENDING] = before
 
 
 @contextmanager

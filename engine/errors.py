@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -24,6 +26,23 @@ class InputError(ValueError):
 
 class DataLimitError(InputError):
     """Settings ask for more images than the data set has; with a smaller number they would do."""
+
+
+@contextmanager
+def writing(what: str, path: str | Path) -> Iterator[None]:
+    """Say of what is written meanwhile that it cannot be, where the disk refuses.
+
+    Args:
+        what: what is written, to be read before "cannot be written".
+        path: where.
+
+    Raises:
+        InputError: the disk refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what} cannot be written: {path} ({error.strerror or error})") from error
 
 
 def refused(setting: str, allowed: str, value: object, meaning: str = "") -> InputError:

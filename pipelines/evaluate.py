@@ -17,7 +17,7 @@ from engine import variables
 from engine.conversion import home_found
 from engine.corruption_kinds import C_BAR, kind_of
 from engine.data import DataInfo
-from engine.errors import InputError
+from engine.errors import InputError, writing
 from engine.explanation import as_typed
 from engine.exporting.exported import WEIGHTS, exported_settings, read_config
 from engine.extensions import parse_settings
@@ -278,10 +278,8 @@ def write_output(
         "scores": dataclasses.asdict(scores),
         "summary": summary_rows(errors, baseline),
     }
-    try:
+    with writing("the table", options.output):
         options.output.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise InputError(f"the table cannot be written: {options.output} ({error.strerror})") from error
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

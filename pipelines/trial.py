@@ -17,7 +17,7 @@ from rich.console import Console
 
 from engine import variables
 from engine.data import DataInfo
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, unknown_name, writing
 from engine.extensions import parse_settings
 from engine.figures.saving import require_folder
 from engine.metrics import errors_as_csv, flips_as_csv, load_baseline
@@ -239,12 +239,10 @@ def describe_stage(outcome: StageOutcome) -> str:
 def write_errors(errors: dict, path: Path) -> None:
     """Write the raw table of the test errors, and beside it what was measured along perturbation sequences."""
     test = errors["test"]
-    try:
+    with writing("the table", path):
         path.write_text(errors_as_csv(test["corrupted"], test["clean"], test.get("calibration")))
         if test.get("sequences"):
             path.with_name(f"{path.stem}-flips{path.suffix}").write_text(flips_as_csv(test["sequences"]))
-    except OSError as error:
-        raise InputError(f"the table cannot be written: {path} ({error.strerror})") from error
 
 
 def command_line(arguments: Sequence[str] | None = None) -> int:

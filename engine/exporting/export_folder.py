@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, unknown_name, writing
 from engine.exporting.exported import CONFIG, FORMAT, WEIGHTS, load_exported
 from engine.exporting.portable import Run, read_onnx, read_program, write_onnx, write_program
 from engine.seeds import generator
@@ -136,7 +136,7 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the network goes into a folder, but this is a file: {folder}")
     made = not folder.exists()
-    try:
+    with writing("the network's folder", folder):
         folder.mkdir(exist_ok=True)
         if any(folder.iterdir()):
             raise InputError(f"the network's folder must be a new or an empty one, but has files: {folder}")
@@ -144,8 +144,6 @@ def check_folder(folder: Path) -> None:
         (folder / CONFIG).unlink()
         if made:
             folder.rmdir()
-    except OSError as error:
-        raise InputError(f"the network's folder cannot be written: {folder} ({error.strerror})") from error
 
 
 def export_network(

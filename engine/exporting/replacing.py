@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from engine.errors import InputError
+from engine.errors import InputError, writing
 from engine.exporting.export_folder import FILES
 from engine.exporting.exported import read_config
 
@@ -31,15 +32,13 @@ def in_place_of(folder: Path) -> Iterator[Path]:
     Raises:
         InputError: it cannot be written, or put there.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-            new, old = Path(beside) / "new", Path(beside) / "old"
-            yield new
-            folder.rename(old)
-            try:
-                new.rename(folder)
-            except OSError:
-                old.rename(folder)
-                raise
-    except OSError as error:
-        raise InputError(f"the network's folder cannot be written: {folder} ({error.strerror or error})") from error
+    scratch = partial(tempfile.TemporaryDirectory, prefix=f".{folder.name}-", dir=folder.parent)
+    with writing("the network's folder", folder), scratch() as beside:
+        new, old = Path(beside) / "new", Path(beside) / "old"
+        yield new
+        folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise

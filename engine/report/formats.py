@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, unknown_name, writing
 from engine.report.latex import as_latex
 from engine.report.page.page_parts import Remake
 from engine.report.page.report_page import as_page
@@ -147,7 +147,7 @@ def check_format(name: str, output: Path | None) -> Format:
 
 def _check_writable(output: Path) -> None:
     """Try whether a file can be written, and leave no trace; raises ``InputError``."""
-    try:
+    with writing("`--output`", output):
         if output.is_file():
             with output.open("ab"):
                 return
@@ -155,12 +155,6 @@ def _check_writable(output: Path) -> None:
             return
         with NamedTemporaryFile(dir=output.parent, prefix=f"{output.name[:100]}."):
             return
-    except OSError as error:
-        raise _unwritable(output, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"`--output` cannot be written: {path} ({error.strerror})")
 
 
 def written(answer: Answer, form: Format) -> Files:
@@ -188,9 +182,7 @@ def write_files(files: Files, output: Path) -> list[Path]:
     paths = []
     for word, text in files.items():
         path = output.with_name(f"{output.stem}{word}{output.suffix}")
-        try:
+        with writing("`--output`", path):
             path.write_text(text, encoding="utf-8", newline="")
-        except OSError as error:
-            raise _unwritable(path, error) from error
         paths.append(path)
     return paths

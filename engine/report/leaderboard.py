@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.data import DataInfo
 from engine.data.corruption_files import N_SEVERITIES, NOTE
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, unknown_name, writing
 
 CORRUPTIONS = (
     "shot_noise",
@@ -187,10 +187,8 @@ def write_leaderboard(
     for file in files:
         is_entry = file.suffix == ".json"
         text = json.dumps(made, indent=2, ensure_ascii=False) + "\n" if is_entry else row(file.stem, test)
-        try:
+        with writing("the leaderboard's file", file):
             file.write_text(text, "utf-8")
-        except OSError as error:
-            raise InputError(f"the leaderboard's file cannot be written: {file} ({error.strerror})") from error
         empty = left_empty(made) if is_entry else []
         said.append(f"wrote {file}" + (f"; --entry FIELD=VALUE fills in {', '.join(empty)}" if empty else ""))
     return said

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, writing
 from engine.ranking import Agreement, FilterRanking
 
 Row = dict[str, Any]
@@ -62,16 +62,13 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
         InputError: it ends otherwise, or cannot be written.
     """
     check_rows_path(path)
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            if path.suffix == ".json":
-                json.dump(list(rows), file, indent=1)
-                return
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise InputError(f"the rows cannot be written: {path} ({error})") from error
+    with writing("the rows", path), path.open("w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".json":
+            json.dump(list(rows), file, indent=1)
+            return
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def check_rows_path(path: Path) -> None:

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import InputError
+from engine.errors import writing
 from engine.report.page.drawing import Picture
 from engine.report.page.page_parts import PageContent, Remake
 from engine.report.page.stored_values import StoredValues
@@ -64,10 +64,8 @@ class StudyFigure:
         Raises:
             InputError: that cannot be.
         """
-        try:
+        with writing("the figure", path):
             Path(path).write_text(self.html(), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"the figure cannot be written: {path} ({error.strerror})") from error
 
     def _repr_html_(self) -> str:
         heights = [float(height) for panel in self.picture.panels for height in _HEIGHT.findall(panel)[:1]]

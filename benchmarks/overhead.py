@@ -186,7 +186,7 @@ def time_store_hits(prepared: Prepared) -> None:
 
         def walk(spec: Any) -> None:
             ray.get(broker.submit.remote("trial", spec.to_json(), 0))
-            news = ray.get(broker.follow.remote("trial", spec.key, 0, 20.0))
+            news = ray.get(broker.follow.remote(spec.key, 0, 20.0))
             if news["state"] != "done":
                 raise SystemExit(f"stage {spec.key} is {news['state']}, not in the store")
 

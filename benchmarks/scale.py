@@ -254,7 +254,7 @@ async def measure_queue(n_stages: int) -> None:
         key = StageSpec.from_json(spec).key
         state = "waiting"
         while state != "done":
-            told = await queue.follow(f"trial-{number}", key, 0, 10.0)
+            told = await queue.follow(key, 0, 10.0)
             state = told["state"]
             if state == "failed":
                 raise SystemExit(f"a stage that takes no time failed: {told['reason']}")

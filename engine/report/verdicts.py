@@ -141,7 +141,7 @@ def verdict_lines(tested: Sequence[Finding]) -> list[str]:
     for contrast in dict.fromkeys(id(one.contrast) for one in tested):
         some = [one for one in tested if id(one.contrast) == contrast]
         lines.append(f"  {_verdict(some)}")
-    return lines + limits_lines(n_family, tested[0].n_seeds)
+    return lines + limits_lines(tested[0].n_seeds)
 
 
 def _flips_words(tested: Sequence[Finding]) -> str:
@@ -156,8 +156,8 @@ def _flips_words(tested: Sequence[Finding]) -> str:
     return f"≤ {level:.2g} by sign flips" + (f" ({', '.join(words)})" if words else "")
 
 
-def limits_lines(n_family: int, n_seeds: int) -> list[str]:
-    """Return what a family of so many comparisons cannot show, whatever comes out; nothing where it can show all."""
+def limits_lines(n_seeds: int) -> list[str]:
+    """Return that so many seeds can show nothing, whatever comes out; no line where they can."""
     if least_sign_flip_p(n_seeds) > LEVEL:
         return [
             f"with {n_seeds} seeds nothing can be shown: the sign-flip test's p is at least 2/2^{n_seeds} = "
@@ -168,7 +168,7 @@ def limits_lines(n_family: int, n_seeds: int) -> list[str]:
 
 def power_sentence(n_family: int, n_seeds: int) -> str:
     """Return the smallest effect that so many seeds can show, before anything is known of the noise."""
-    if limits := limits_lines(n_family, n_seeds):
+    if limits := limits_lines(n_seeds):
         return limits[0]
     alone, least_p = "", least_sign_flip_p(n_seeds)
     if least_p > LEVEL / n_family:

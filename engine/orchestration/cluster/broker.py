@@ -92,9 +92,9 @@ class Broker:
         """See ``StageQueue``."""
         return await self.queue.submit(trial, spec, depth, followers)
 
-    async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
+    async def follow(self, key: str, after: int, timeout_s: float) -> dict[str, Any]:
         """See ``StageQueue``."""
-        return await self.queue.follow(trial, key, after, timeout_s)
+        return await self.queue.follow(key, after, timeout_s)
 
     async def report(self, key: str, record: Mapping[str, Any]) -> bool:
         """See ``StageQueue``."""

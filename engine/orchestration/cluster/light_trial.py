@@ -114,7 +114,7 @@ class _Walk:
             return
         heard, already = 0, spec.stage in self.summaries
         while True:
-            news = await self._call("follow", self.trial, spec.key, heard, POLL_S)
+            news = await self._call("follow", spec.key, heard, POLL_S)
             if news["state"] == "unknown":  # the broker was restarted
                 if not await self._call("submit", self.trial, spec.to_json(), depth, followers):
                     yield dict(_ENDED)

@@ -145,7 +145,7 @@ class StageQueue:
                 stage.state, stage.reason, stage.infrastructure, stage.hopeless = "failed", reason, True, True
         await self._tell()
 
-    async def follow(self, trial: str, key: str, after: int, timeout_s: float) -> dict[str, Any]:
+    async def follow(self, key: str, after: int, timeout_s: float) -> dict[str, Any]:
         """Wait until a stage has more records than ``after``, and a moment for those that come next, or until it ends.
 
         Returns:

@@ -74,10 +74,10 @@ async def settle() -> None:
         await asyncio.sleep(0.002)
 
 
-async def until_ended(core: StageQueue, trial: str, key: str) -> dict[str, Any]:
+async def until_ended(core: StageQueue, key: str) -> dict[str, Any]:
     heard, records = 0, []
     while True:
-        news = await core.follow(trial, key, heard, 5)
+        news = await core.follow(key, heard, 5)
         records += news["records"]
         heard += len(news["records"])
         if news["state"] in ("done", "failed"):

@@ -25,7 +25,7 @@ def test_a_stage_that_another_process_computes_is_counted_as_shared(pool, tmp_pa
         wait_for(lambda: made.statistics().get("elsewhere") == 1)
         assert made.statistics()["idle"] == 2, "nobody's slot is held"
         store.save_checkpoint(spec.key, 1, {"x": torch.tensor(1)}, {"epoch": 1, "history": [epoch]})
-        news = ray.get(made.broker.follow.remote("watcher", spec.key, 0, 30), timeout=40)
+        news = ray.get(made.broker.follow.remote(spec.key, 0, 30), timeout=40)
         assert news["records"] == [epoch], "the broker waits, and passes the other process's epochs on"
         with store.attempt(spec.key) as attempt:
             attempt.write_json("errors", {"objective": 0.25})

@@ -84,7 +84,7 @@ def test_a_wait_for_another_sweep_holds_no_worker() -> None:
         await other.queue.submit("t1", theirs.to_json(), 0)
         await settle()
         await other.queue.submit("t2", ours.to_json(), 0)
-        assert (await until_ended(other.queue, "t2", ours.key))["state"] == "done"
+        assert (await until_ended(other.queue, ours.key))["state"] == "done"
         counts = other.queue.statistics()
         assert (counts["elsewhere"], counts["idle"], counts["running"], counts["queued"]) == (1, 1, 0, 0)
         assert len(other.started) == 2, "the worker is not asked again and again"
@@ -99,12 +99,12 @@ def test_the_other_sweep_s_epochs_are_passed_on_and_its_artifact_is_shared() -> 
         await other.queue.submit("t", theirs.to_json(), 0)
         await settle()
         other.epochs[theirs.key] = [epoch(1)]
-        news = await other.queue.follow("t", theirs.key, 0, 10)
+        news = await other.queue.follow(theirs.key, 0, 10)
         assert (news["state"], news["records"]) == ("elsewhere", [epoch(1)])
         other.epochs[theirs.key] = [epoch(1), epoch(2)]
-        assert (await other.queue.follow("t", theirs.key, 1, 10))["records"] == [epoch(2)]
+        assert (await other.queue.follow(theirs.key, 1, 10))["records"] == [epoch(2)]
         other.finish(theirs, [epoch(1), epoch(2), epoch(3)])
-        end = await until_ended(other.queue, "t", theirs.key)
+        end = await until_ended(other.queue, theirs.key)
         assert (end["state"], [record["epoch"] for record in end["records"]]) == ("done", [1, 2, 3])
         counts = other.queue.statistics()
         assert (counts["run"], counts["shared"], counts["saved_seconds"]) == (0, 1, 5.0)
@@ -120,12 +120,12 @@ def test_a_wait_ends_when_nobody_wants_the_stage() -> None:
         await settle()
         other.queue.release("t")
         assert other.queue.statistics()["elsewhere"] == 0
-        assert (await other.queue.follow("t", theirs.key, 0, 0.01))["state"] == "unknown"
+        assert (await other.queue.follow(theirs.key, 0, 0.01))["state"] == "unknown"
         other.held.clear()
         await asyncio.sleep(0.1)
         assert len(other.started) == 1
         await other.queue.submit("t2", theirs.to_json(), 0)
-        assert (await until_ended(other.queue, "t2", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
 
     run(scenario)
 
@@ -141,7 +141,7 @@ def test_who_wants_it_again_waits_again() -> None:
         await settle()
         assert other.queue.statistics()["elsewhere"] == 1
         other.finish(theirs, [])
-        assert (await until_ended(other.queue, "t2", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
         assert other.queue.statistics()["done"] == 1
 
     run(scenario)
@@ -154,7 +154,7 @@ def test_what_the_other_sweep_leaves_is_queued_again() -> None:
         await other.queue.submit("t", theirs.to_json(), 0)
         await settle()
         other.held.clear()
-        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
         assert other.started == [(theirs.key, False)] * 2
         assert other.queue.statistics()["run"] == 1
 
@@ -173,7 +173,7 @@ def test_another_sweep_that_comes_to_no_epoch_is_not_waited_for_for_ever(monkeyp
             await asyncio.sleep(0.2)
             other.epochs[theirs.key] = [epoch(one) for one in range(1, number + 1)]
             assert other.queue.statistics()["elsewhere"] == 1
-        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
         assert time.monotonic() - began > 0.6 + 0.3
         assert other.started == [(theirs.key, False), (theirs.key, True)]
 
@@ -190,7 +190,7 @@ def test_a_training_waits_for_a_shorter_one_that_another_sweep_computes() -> Non
         await settle()
         assert other.started == [(short.key, False)]
         other.finish(short, [])
-        assert (await until_ended(other.queue, "t2", long.key))["state"] == "done"
+        assert (await until_ended(other.queue, long.key))["state"] == "done"
 
     run(scenario)
 
@@ -203,7 +203,7 @@ def test_without_fit_workers_what_another_sweep_computes_is_waited_for_still() -
         await settle()
         await other.queue.refuse("no stage worker can start")
         other.finish(theirs, [])
-        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
 
     run(scenario)
 
@@ -216,7 +216,7 @@ def test_what_the_other_sweep_has_finished_is_not_taken_for_given_up_because_thi
         await settle()
         other.unseen.add(theirs.key)
         other.finish(theirs, [epoch(1)])
-        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
         assert len(other.started) == 1
         assert other.queue.statistics()["shared"] == 1
 
@@ -234,7 +234,7 @@ def test_a_lease_that_only_the_worker_s_machine_sees_is_not_asked_for_all_the_ti
         await asyncio.sleep(1.0)
         assert 2 < len(other.started) < 14
         other.finish(theirs, [])
-        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
 
     run(scenario)
 
@@ -252,9 +252,9 @@ def test_a_look_that_the_store_refuses_is_taken_again(monkeypatch, fault: Except
         while refusals.n_left:
             await asyncio.sleep(0.01)
         other.epochs[theirs.key] = [epoch(1)]
-        assert (await other.queue.follow("t", theirs.key, 0, 5))["records"] == [epoch(1)]
+        assert (await other.queue.follow(theirs.key, 0, 5))["records"] == [epoch(1)]
         other.finish(theirs, [epoch(1), epoch(2)])
-        assert (await until_ended(other.queue, "t", theirs.key))["state"] == "done"
+        assert (await until_ended(other.queue, theirs.key))["state"] == "done"
         assert len(other.started) == 1
 
     run(scenario)
@@ -270,7 +270,7 @@ def test_a_store_that_refuses_every_look_is_not_waited_for_for_ever(monkeypatch)
         refusals = Refusals(StoreFaultError("the service answers 503"), 1_000_000)
         monkeypatch.setattr(other, "is_held", lambda key: refusals.next())
         await other.queue.submit("t", theirs.to_json(), 0)
-        end = await until_ended(other.queue, "t", theirs.key)
+        end = await until_ended(other.queue, theirs.key)
         assert (end["state"], end["infrastructure"]) == ("failed", True)
         assert end["reason"] == "theirs: StoreFaultError: the service answers 503"
         assert len(other.started) == 4, "a worker, which may see what the broker does not, was asked again"

@@ -60,11 +60,11 @@ def test_out_of_memory_drains_its_machine_and_no_other(runs_out) -> None:
         await settle()
         core.add_worker("w0", first, "one")  # started anew, where its process was killed
         for number in range(2, 6):
-            assert (await until_ended(core, f"t{number}", others[number - 2].key))["state"] == "done"
+            assert (await until_ended(core, others[number - 2].key))["state"] == "done"
         assert elsewhere.started == [spec.key for spec in others], "the other machine goes on"
         assert core.statistics()["running"] == 1, "the first one waits for the small stage to end"
         beside.go.set()
-        assert (await until_ended(core, "t0", large.key))["state"] == "done"
+        assert (await until_ended(core, large.key))["state"] == "done"
         assert sorted(first.started + beside.started) == sorted([large.key, small.key, large.key])
 
     run(scenario)
@@ -107,8 +107,8 @@ def test_a_stage_whose_machine_is_gone_gets_another_to_itself() -> None:
         await settle()
         assert left.started == [b.key], "it waits for the other one's stage"
         right.go.set()
-        for number, spec in enumerate((large, b, c, later)):
-            assert (await until_ended(core, f"t{number}", spec.key))["state"] == "done"
+        for spec in (large, b, c, later):
+            assert (await until_ended(core, spec.key))["state"] == "done"
         assert large.key in left.started + right.started
 
     run(scenario)
@@ -131,8 +131,8 @@ def test_two_stages_that_ran_out_of_memory_on_one_machine_have_it_one_after_the_
         workers[1].go.set()
         await settle()
         workers[1].outcome = done
-        for number, spec in enumerate((a, b)):
-            await until_ended(core, f"t{number}", spec.key)
+        for spec in (a, b):
+            await until_ended(core, spec.key)
         assert workers[2].started == []
 
     run(scenario)
@@ -145,7 +145,7 @@ def test_a_failure_that_would_come_again_is_remembered() -> None:
         workers[0].go.set()
         for trial in ("t1", "t2", "t3"):
             await core.submit(trial, spec.to_json(), 0)
-            end = await until_ended(core, trial, spec.key)
+            end = await until_ended(core, spec.key)
             assert (end["state"], end["reason"]) == ("failed", "pretrain: loss became nan")
             assert [record["epoch"] for record in end["records"]] == [1, 2]
             core.forget(spec.key)  # a trial that misses an input has all of its stages forgotten
@@ -178,7 +178,7 @@ def test_a_kill_of_its_own_is_no_loss_of_the_stage() -> None:
         worker.outcome = done
         await core.submit("last", spec.to_json(), 0)
         core.add_worker("w0", worker, "one")
-        assert (await until_ended(core, "last", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
 
     run(scenario)
 
@@ -230,7 +230,7 @@ def test_a_kill_that_meets_the_next_stage_is_no_loss_of_that_either() -> None:
         await settle()
         assert worker.started == [unwanted.key, wanted.key]
         core.add_worker("w0", worker, "one")
-        assert (await until_ended(core, "t2", wanted.key))["state"] == "done"
+        assert (await until_ended(core, wanted.key))["state"] == "done"
         assert core.statistics()["lost_workers"] == 0
 
     run(scenario)
@@ -290,7 +290,7 @@ def test_a_fault_of_the_broker_s_own_fails_the_stage_and_keeps_the_worker() -> N
         workers[0].outcome = fault
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
-        end = await until_ended(core, "t", spec.key)
+        end = await until_ended(core, spec.key)
         assert (end["state"], end["reason"]) == ("failed", "pretrain could not be run: TypeError: it cannot be pickled")
         assert core.statistics()["idle"] == 1
 
@@ -316,12 +316,12 @@ def test_a_stage_that_store_or_network_refuse_is_tried_again_after_a_while(monke
         refused, other = make_spec("refused"), make_spec("other")
         began = time.monotonic()
         await core.submit("t", refused.to_json(), 0)
-        end = await until_ended(core, "t", refused.key)
+        end = await until_ended(core, refused.key)
         assert (end["state"], end["infrastructure"]) == (ends, ends == "failed")
         assert time.monotonic() - began >= 0.5
         assert len(workers[0].started) == 4
         await core.submit("t2", other.to_json(), 0)
-        assert (await until_ended(core, "t2", other.key))["state"] == "done"
+        assert (await until_ended(core, other.key))["state"] == "done"
 
     with_broker(scenario)
 
@@ -336,7 +336,7 @@ def test_a_stage_that_waits_to_be_tried_again_holds_no_worker(monkeypatch) -> No
         await core.submit("t", refused.to_json(), 0)
         await settle()
         await core.submit("t2", other.to_json(), 0)
-        assert (await until_ended(core, "t2", other.key))["state"] == "done"
+        assert (await until_ended(core, other.key))["state"] == "done"
         assert core.statistics()["queued"] == 1
 
     with_broker(scenario)
@@ -357,7 +357,7 @@ def test_it_is_said_whether_a_stage_failed_or_its_machine(outcome: dict[str, Any
         workers[0].go.set()
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
-        assert (await until_ended(core, "t", spec.key))["infrastructure"] is says
+        assert (await until_ended(core, spec.key))["infrastructure"] is says
 
     with_broker(scenario)
 
@@ -367,7 +367,7 @@ def test_without_fit_workers_stages_fail_as_hopeless() -> None:
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
         await core.refuse("no stage worker can start")
-        end = await until_ended(core, "t", spec.key)
+        end = await until_ended(core, spec.key)
         assert (end["state"], end["infrastructure"], end["hopeless"]) == ("failed", True, True)
 
     with_broker(scenario, n_workers=0)
@@ -385,7 +385,7 @@ def test_a_stage_that_the_broker_cannot_look_up_is_left_to_a_worker(fault: Excep
         worker.go.set()
         spec = make_spec("pretrain")
         assert await core.submit("t", spec.to_json(), 0)
-        end = await until_ended(core, "t", spec.key)
+        end = await until_ended(core, spec.key)
         assert (end["state"], end["from_store"]) == ("done", True)
         assert core.statistics()["from_store"] == 1
 

@@ -61,7 +61,7 @@ def test_a_worker_in_excess_is_retired_when_its_stage_has_ended() -> None:
         assert queue.workers.retire(1) == []
         for worker in workers:
             worker.go.set()
-        ends: list[dict[str, Any]] = [await until_ended(queue, "t", spec.key) for spec in specs]
+        ends: list[dict[str, Any]] = [await until_ended(queue, spec.key) for spec in specs]
         assert [end["state"] for end in ends] == ["done"] * 3
         (gone,) = queue.workers._retired
         assert set(queue.workers.names()) == {"w0", "w1"}, "who supplies workers does not add it again"

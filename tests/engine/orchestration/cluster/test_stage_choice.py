@@ -24,8 +24,8 @@ async def order_of_starts(core: StageQueue, worker: FakeWorker, wishes: Mapping[
         for trial in range(wish.get("trials", 1)):
             await core.submit(f"t-{name}-{trial}", specs[name].to_json(), wish.get("depth", 0), wish.get("after", ()))
     worker.go.set()
-    for name, spec in specs.items():
-        await until_ended(core, f"t-{name}-0", spec.key)
+    for spec in specs.values():
+        await until_ended(core, spec.key)
     names = {spec.key: name for name, spec in specs.items()}
     return [names[key] for key in worker.started[1:]]
 
@@ -77,6 +77,6 @@ def test_a_training_waits_for_a_shorter_one_that_it_can_go_on_from() -> None:
         assert [worker.started for worker in workers] == [[short.key], [other.key]]
         for worker in workers:
             worker.go.set()
-        assert (await until_ended(core, "t2", long.key))["state"] == "done"
+        assert (await until_ended(core, long.key))["state"] == "done"
 
     with_broker(scenario, n_workers=2)

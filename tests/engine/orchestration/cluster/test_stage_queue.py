@@ -26,7 +26,7 @@ def test_eight_trials_that_want_one_stage_share_one_run() -> None:
         for trial in range(8):
             await core.submit(f"t{trial}", spec.to_json(), 0)
         workers[0].go.set()
-        ends = await asyncio.gather(*(until_ended(core, f"t{trial}", spec.key) for trial in range(8)))
+        ends = await asyncio.gather(*(until_ended(core, spec.key) for _ in range(8)))
         assert [end["state"] for end in ends] == ["done"] * 8
         assert all([record["epoch"] for record in end["records"]] == [1, 2] for end in ends)
         assert not any(end["own"] for end in ends)
@@ -43,7 +43,7 @@ def test_short_epochs_are_heard_together_and_the_end_at_once(monkeypatch) -> Non
     async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
-        following = asyncio.create_task(core.follow("t", spec.key, 0, 5))
+        following = asyncio.create_task(core.follow(spec.key, 0, 5))
         await settle()
         assert not following.done(), "one epoch is there, and others may come soon"
         workers[0].go.set()
@@ -60,7 +60,7 @@ def test_an_epoch_is_heard_while_the_next_one_takes_long(monkeypatch) -> None:
     async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
-        news = await core.follow("t", spec.key, 0, 5)
+        news = await core.follow(spec.key, 0, 5)
         assert news["state"] == "running"
         assert [record["epoch"] for record in news["records"]] == [1]
 
@@ -73,7 +73,7 @@ def test_a_stored_stage_is_done_at_once_with_its_history() -> None:
 
     async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
         await core.submit("t", spec.to_json(), 0)
-        news = await core.follow("t", spec.key, 0, 5)
+        news = await core.follow(spec.key, 0, 5)
         assert (news["state"], news["from_store"], news["records"]) == ("done", True, manifest["history"])
         assert workers[0].started == []
         assert core.statistics()["from_store"] == 1
@@ -96,7 +96,7 @@ def test_what_another_sweep_computed_meanwhile_is_not_counted_as_run(result, cou
         spec = make_spec("pretrain")
         for trial in ("t0", "t1"):
             await core.submit(trial, spec.to_json(), 0)
-        await until_ended(core, "t0", spec.key)
+        await until_ended(core, spec.key)
         found = core.statistics()
         assert {name: found[name] for name in counts} == counts
 
@@ -111,7 +111,7 @@ def test_a_stage_that_nobody_wants_is_asked_to_stop() -> None:
         core.release("t")
         workers[0].go.set()
         await settle()
-        assert (await core.follow("t", spec.key, 0, 0.1))["state"] == "unknown"
+        assert (await core.follow(spec.key, 0, 0.1))["state"] == "unknown"
         assert core.statistics()["idle"] == 1
 
     with_broker(scenario)
@@ -138,7 +138,7 @@ def test_a_new_asker_during_the_stopping_gets_the_stage_again() -> None:
         worker.go.set()
         await stopping.wait()
         await core.submit("t2", spec.to_json(), 0)
-        assert (await until_ended(core, "t2", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
         assert len(worker.started) == 2
 
     with_broker(scenario)
@@ -151,7 +151,7 @@ def test_a_queued_stage_that_nobody_wants_never_starts() -> None:
         await core.submit("t2", second.to_json(), 0)
         core.release("t2")
         workers[0].go.set()
-        await until_ended(core, "t1", first.key)
+        await until_ended(core, first.key)
         await settle()
         assert workers[0].started == [first.key]
 
@@ -164,11 +164,11 @@ def test_a_failure_is_told_and_a_later_asker_gets_a_new_try() -> None:
         workers[0].outcome = lambda: {"state": "failed", "reason": "loss became nan"}
         workers[0].go.set()
         await core.submit("t1", spec.to_json(), 0)
-        assert (await until_ended(core, "t1", spec.key))["reason"] == "loss became nan"
+        assert (await until_ended(core, spec.key))["reason"] == "loss became nan"
         core.release("t1")
         workers[0].outcome = lambda: {"state": "done", "seconds": 1.0}
         await core.submit("t2", spec.to_json(), 0)
-        assert (await until_ended(core, "t2", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
 
     with_broker(scenario)
 
@@ -178,10 +178,10 @@ def test_a_forgotten_artifact_is_computed_again() -> None:
         spec = make_spec("pretrain")
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
-        await until_ended(core, "t", spec.key)
+        await until_ended(core, spec.key)
         core.forget(spec.key)
         await core.submit("t", spec.to_json(), 0)
-        await until_ended(core, "t", spec.key)
+        await until_ended(core, spec.key)
         assert len(workers[0].started) == 2
 
     with_broker(scenario)
@@ -211,7 +211,7 @@ def test_a_slow_store_holds_nothing_else_up_and_loses_no_wish() -> None:
         assert await core.report("f" * 32, {"epoch": 1})
         assert time.monotonic() - began < 0.2
         await asyncio.gather(*asked)
-        ends = [await until_ended(core, f"t{trial}", spec.key) for trial in range(3)]
+        ends = [await until_ended(core, spec.key) for _ in range(3)]
         assert [end["state"] for end in ends] == ["done"] * 3
         assert worker.started == [spec.key]
 
@@ -225,7 +225,7 @@ def test_epochs_of_a_stage_that_was_begun_for_an_earlier_broker_are_told_in_orde
         spec = make_spec("pretrain")
         await core.submit("t", spec.to_json(), 0)
         await core.report(spec.key, {"epoch": 3, "probe_error": 0.5})  # its worker lives on
-        news = await core.follow("t", spec.key, 0, 5)
+        news = await core.follow(spec.key, 0, 5)
         assert (news["state"], [record["epoch"] for record in news["records"]]) == ("queued", [1, 2, 3])
 
     asyncio.run(scenario())
@@ -251,7 +251,7 @@ def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None
         await core.submit("t0", first.to_json(), 0)
         await core.submit("t1", second.to_json(), 0)
         workers[0].go.set()
-        ends = await asyncio.gather(*(until_ended(core, trial, first.key) for trial in ("t0", "t1")))
+        ends = await asyncio.gather(*(until_ended(core, first.key) for _ in range(2)))
         assert len(workers[0].started) == 1
         for end in ends:
             assert [record["watch"] for record in end["records"]] == [first.watch_digest] * 2
@@ -272,10 +272,10 @@ def test_a_worker_is_told_which_inputs_its_machine_may_not_see_yet() -> None:
         workers[0].run = listening  # type: ignore[method-assign]
         workers[0].go.set()
         await core.submit("t", first.to_json(), 0)
-        await until_ended(core, "t", first.key)
+        await until_ended(core, first.key)
         later = dataclasses.replace(first, stage="finetune", inputs={"network": first.key, "other": unknown})
         await core.submit("t", later.to_json(), 1)
-        await until_ended(core, "t", later.key)
+        await until_ended(core, later.key)
         assert told[0] == {}
         assert set(told[1]) == {first.key, unknown}, "what an earlier broker knew may have just been done"
         assert all(VISIBLE_S - 5 < left_s <= VISIBLE_S for left_s in told[1].values())
@@ -294,7 +294,7 @@ def test_who_follows_a_stage_hears_what_it_has_come_to() -> None:
         workers[0].go.set()
         for spec in (computed, stored):
             await core.submit("t", spec.to_json(), 0)
-            end = await until_ended(core, "t", spec.key)
+            end = await until_ended(core, spec.key)
             assert {name: end[name] for name in said} == said
 
     with_broker(scenario, stored={make_spec("stored").key: {"history": [], **said}})

@@ -28,7 +28,7 @@ def test_a_lost_worker_means_another_try() -> None:
         workers[0].outcome = lambda: outcomes.pop(0)()
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
-        end = await until_ended(core, "t", spec.key)
+        end = await until_ended(core, spec.key)
         assert end["state"] == "done"
         assert [record["epoch"] for record in end["records"]] == [1, 2]
         assert len(workers[0].started) == 2
@@ -43,7 +43,7 @@ def test_a_stage_that_kills_every_worker_fails_with_the_reason() -> None:
         workers[0].outcome = lose
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
-        end = await until_ended(core, "t", spec.key)
+        end = await until_ended(core, spec.key)
         assert end["state"] == "failed"
         assert end["reason"] == f"worker lost {MAX_LOSSES} times: the actor died"
         assert len(workers[0].started) == MAX_LOSSES
@@ -110,7 +110,7 @@ def test_a_stage_that_is_wanted_again_within_the_grace_is_not_killed() -> None:
         await asyncio.sleep(0.3)
         assert worker.killed == 0
         worker.go.set()
-        assert (await until_ended(core, "t2", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
         assert len(worker.started) == 1
 
     asyncio.run(scenario())
@@ -123,7 +123,7 @@ def test_preemptions_do_not_count_as_losses() -> None:
         workers[0].outcome = lambda: outcomes.pop(0)()
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
-        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
         counts = core.statistics()
         assert (counts["preempted"], counts["lost_workers"]) == (MAX_LOSSES + 2, 0)
 
@@ -147,7 +147,7 @@ def test_out_of_memory_is_tried_once_more_with_the_machine_to_itself(runs_out: C
         assert core.statistics()["running"] == 1, "it waits for the other worker, and so does everything else"
         workers[0].outcome = workers[1].outcome = lambda: {"state": "done", "seconds": 1.0}
         workers[1].go.set()
-        ends = [await until_ended(core, f"t{n}", spec.key) for n, spec in enumerate((large, small, later), start=1)]
+        ends = [await until_ended(core, spec.key) for spec in (large, small, later)]
         assert [end["state"] for end in ends] == ["done"] * 3
         assert sum(worker.started.count(large.key) for worker in workers) == 2
 
@@ -162,10 +162,10 @@ def test_out_of_memory_twice_fails_with_the_reason_and_the_others_go_on() -> Non
         workers[0].go.set()
         await core.submit("t1", large.to_json(), 0)
         await core.submit("t2", other.to_json(), 0)
-        end = await until_ended(core, "t1", large.key)
+        end = await until_ended(core, large.key)
         assert end["state"] == "failed"
         assert end["reason"] == "out of memory, with the machine to itself too: the node ran out of memory"
-        assert (await until_ended(core, "t2", other.key))["state"] == "done"
+        assert (await until_ended(core, other.key))["state"] == "done"
 
     with_broker(scenario)
 
@@ -184,7 +184,7 @@ def test_a_lost_worker_gets_no_stage_until_it_is_added_again() -> None:
         assert (core.statistics()["queued"], len(worker.started)) == (1, 1)
         worker.outcome = lambda: {"state": "done", "seconds": 1.0}
         core.add_worker("w", worker)
-        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
 
     asyncio.run(scenario())
 
@@ -199,7 +199,7 @@ def test_only_an_idle_worker_can_be_returned() -> None:
         await settle()
         assert not core.workers.remove_if_idle("w")
         worker.go.set()
-        await until_ended(core, "t", spec.key)
+        await until_ended(core, spec.key)
         assert core.workers.remove_if_idle("w")
         assert core.workers.names() == []
 
@@ -214,7 +214,7 @@ def test_losses_with_the_node_do_not_count() -> None:
         workers[0].node_is_gone = True
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
-        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
         await settle()
         counts = core.statistics()
         assert (counts["preempted"], counts["lost_workers"]) == (MAX_LOSSES + 2, 0)
@@ -229,7 +229,7 @@ def test_a_worker_that_turns_out_unfit_costs_the_stage_nothing() -> None:
         workers[0].outcome = lambda: outcomes.pop(0)()
         workers[0].go.set()
         await core.submit("t", spec.to_json(), 0)
-        assert (await until_ended(core, "t", spec.key))["state"] == "done"
+        assert (await until_ended(core, spec.key))["state"] == "done"
         assert core.statistics()["lost_workers"] == 0
 
     with_broker(scenario)
@@ -242,12 +242,12 @@ def test_without_fit_workers_the_waiting_stages_fail_with_the_reason_and_the_run
         await settle()
         await core.submit("t2", waiting.to_json(), 0)
         await core.refuse("no stage worker can start: the disk is read-only")
-        end = await until_ended(core, "t2", waiting.key)
+        end = await until_ended(core, waiting.key)
         assert (end["state"], end["reason"]) == ("failed", "no stage worker can start: the disk is read-only")
         workers[0].go.set()
-        assert (await until_ended(core, "t1", running.key))["state"] == "done"
+        assert (await until_ended(core, running.key))["state"] == "done"
         core.release("t2")
         await core.submit("t3", waiting.to_json(), 0)
-        assert (await until_ended(core, "t3", waiting.key))["state"] == "done", "a new asker gets a new try"
+        assert (await until_ended(core, waiting.key))["state"] == "done", "a new asker gets a new try"
 
     with_broker(scenario)

@@ -65,7 +65,7 @@ def sweep(store: SharedStore) -> tuple[StageQueue, list[Slot]]:
 async def run_trial(queue: StageQueue, name: str, chain: list[StageSpec]) -> None:
     for depth, spec in enumerate(chain):
         await queue.submit(name, spec.to_json(), depth)
-        assert (await until_ended(queue, name, spec.key))["state"] == "done"
+        assert (await until_ended(queue, spec.key))["state"] == "done"
 
 
 async def watch_idle(queues: list[StageQueue], found: list[float]) -> None:

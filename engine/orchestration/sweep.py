@@ -242,7 +242,7 @@ class Sweep:
             flow = TrialFlow(
                 study,
                 plan=lambda config: prepared.plan(config, device=slots.device),
-                tracker=tracking.events,
+                events=tracking.events,
                 screen=screen,
                 store=prepared.store,
                 release=pool.release,

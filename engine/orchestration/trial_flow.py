@@ -8,7 +8,7 @@ from __future__ import annotations
 import _thread
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ class TrialFlow:
     Args:
         study: which trials to run, and what came of them.
         plan: makes a trial's plan from its configuration.
-        tracker: hears everything.
+        events: hears everything, for the tracking.
         screen: shows everything.
         store: where artifacts are read for the tracking.
         release: tells the broker that a trial has ended.
@@ -74,7 +74,7 @@ class TrialFlow:
         study: SweepStudy,
         *,
         plan: Callable[[TrialConfig], TrialPlan],
-        tracker: TrackingEvents,
+        events: TrackingEvents,
         screen: LiveScreen,
         store: Store,
         release: Callable[[str], None],
@@ -88,7 +88,7 @@ class TrialFlow:
         self._stop = stop or _thread.interrupt_main
         self._study = study
         self._plan = plan
-        self._tracker = tracker
+        self._events = events
         self._screen = screen
         self._store = store
         self._release = release
@@ -157,8 +157,8 @@ class TrialFlow:
                 continue
             trial = LiveTrial(proposal, config, plan, prune_reason=proposal.end)
             planned, flat = proposal.planned, config.flat()
-            self._tracker.start_group(planned.name, planned.group, flat, proposal.settings)
-            self._tracker.start_trial(planned.name, proposal.number, flat, self._tags(trial))
+            self._events.start_group(planned.name, planned.group, flat, proposal.settings)
+            self._events.start_trial(planned.name, proposal.number, flat, self._tags(trial))
             if proposal.end is not None:
                 self._end(trial, error=False)
                 continue
@@ -172,33 +172,8 @@ class TrialFlow:
             return trial is not None
         if trial.ended:  # it was begun anew after its last word
             return False
-        number, name = trial.proposal.number, trial.proposal.planned.name
-        records = result.get("records", [])
-        epochs = [record for record in records if "epoch" in record and record["step"] > trial.last_step]  # told once
-        self._tracker.epochs(name, epochs)
-        if epochs:
-            trial.told_of = epochs[-1]["stage"]
-            if self._prepare_end is not None and self._slots_wait():
-                self._prepare()
-        for record in epochs:
-            trial.last_step = record["step"]
-            value = record["value"]
-            if not record["own_watch"]:
-                self._study.pass_over(number)
-                continue
-            if self._study.by_cells or not math.isfinite(value):
-                continue  # Optuna refuses NaN; the stage itself ends with the reason
-            reason = self._study.report(number, {record["step"]: value}, own=record["own"])
-            if reason is not None:
-                trial.prune_reason = replace(reason, stage=record["stage"], epoch=record["epoch"])
-                return True
-        for record in records:
-            if "cells" in record and record["own_watch"]:
-                cells = {record["first"] + place: cell["error"] for place, cell in enumerate(record["cells"])}
-                reason = self._study.report(number, cells, own=record["own"])
-                if reason is not None:
-                    trial.prune_reason = replace(reason, stage=record["stage"])
-                    return True
+        if self._hear(trial, result.get("records", [])):
+            return True
         if result.get("hopeless"):  # so would all others fail: the sweep ends, and none of them counts
             self.fault = result["failure"]
             self._stop()
@@ -212,6 +187,43 @@ class TrialFlow:
         if "failure" in result or "objective" in result:  # its last word: others may wait for it
             self._end(trial, error=False)
         return False
+
+    def _hear(self, trial: LiveTrial, records: Sequence[Mapping[str, Any]]) -> bool:
+        """Take a trial's epochs, and its batches of cells; return whether it is pruned by one of them."""
+        epochs = [record for record in records if "epoch" in record and record["step"] > trial.last_step]  # told once
+        self._events.epochs(trial.proposal.planned.name, epochs)
+        if epochs:
+            trial.told_of = epochs[-1]["stage"]
+            if self._prepare_end is not None and self._slots_wait():
+                self._prepare()
+        for record in epochs:
+            trial.last_step = record["step"]
+            trial.prune_reason = self._report_epoch(trial.proposal.number, record)
+            if trial.prune_reason is not None:
+                return True
+        for record in records:
+            if "cells" in record and record["own_watch"]:
+                trial.prune_reason = self._report_cells(trial.proposal.number, record)
+                if trial.prune_reason is not None:
+                    return True
+        return False
+
+    def _report_epoch(self, number: int, record: Mapping[str, Any]) -> Reason | None:
+        """Report an epoch to the study; return why the trial is pruned, or None."""
+        value = record["value"]
+        if not record["own_watch"]:
+            self._study.pass_over(number)
+            return None
+        if self._study.by_cells or not math.isfinite(value):
+            return None  # Optuna refuses NaN; the stage itself ends with the reason
+        reason = self._study.report(number, {record["step"]: value}, own=record["own"])
+        return None if reason is None else replace(reason, stage=record["stage"], epoch=record["epoch"])
+
+    def _report_cells(self, number: int, record: Mapping[str, Any]) -> Reason | None:
+        """Report a batch of cells to the study; return why the trial is pruned, or None."""
+        cells = {record["first"] + place: cell["error"] for place, cell in enumerate(record["cells"])}
+        reason = self._study.report(number, cells, own=record["own"])
+        return None if reason is None else replace(reason, stage=record["stage"])
 
     def _slots_wait(self) -> bool:
         """Return whether some slots have nothing to do: all trials are at their first stages, which are fewer."""
@@ -232,7 +244,7 @@ class TrialFlow:
         state, tags = self._end_in_study(trial, error=error)
         status = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}[state]
         rankings, filters = self._artifacts(trial) if state == "complete" else (None, None)
-        self._tracker.end_trial(
+        self._events.end_trial(
             trial.proposal.planned.name,
             status,
             tags={**tags, **_hosts(trial)},
@@ -251,7 +263,7 @@ class TrialFlow:
         if not name or name == WINNER or self._study.n_left_of(name):
             return
         results = self._study.results()
-        self._tracker.end_group(results.group(name), results)
+        self._events.end_group(results.group(name), results)
 
     def on_stop(self) -> None:
         """Have it said at once that the trials stop: the end takes some seconds."""

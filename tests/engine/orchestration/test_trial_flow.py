@@ -42,7 +42,7 @@ class Scene:
         self.flow = TrialFlow(
             self.study,
             plan=self.prepared.plan,
-            tracker=TrackingEvents(self.spool),
+            events=TrackingEvents(self.spool),
             screen=LiveScreen(Console(quiet=True), n_total=8),
             store=self.prepared.store,
             release=self.released.append,

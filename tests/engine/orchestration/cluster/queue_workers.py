@@ -16,8 +16,8 @@ def make_spec(name: str, **settings: Any) -> StageSpec:
 class FakeWorker:
     """A worker whose stages report two epochs and wait until the test lets them go on."""
 
-    def __init__(self, core: StageQueue) -> None:
-        self.core = core
+    def __init__(self, queue: StageQueue) -> None:
+        self.queue = queue
         self.started: list[str] = []
         self.go = asyncio.Event()
         self.killed = 0
@@ -36,7 +36,7 @@ class FakeWorker:
         key = StageSpec.from_json(spec).key
         self.started.append(key)
         for epoch in (1, 2):
-            wanted = await self.core.report(key, {"epoch": epoch, "probe_error": 0.5, "watch": self.watch})
+            wanted = await self.queue.report(key, {"epoch": epoch, "probe_error": 0.5, "watch": self.watch})
             if not wanted:
                 return {"state": "cancelled"}
             if epoch == 1:
@@ -44,26 +44,26 @@ class FakeWorker:
         return self.outcome()
 
 
-async def supply(core: StageQueue, workers: list[FakeWorker]) -> None:
+async def supply(queue: StageQueue, workers: list[FakeWorker]) -> None:
     """Make the workers known, and again whenever one was lost, as the pool does."""
     while True:
         for number, worker in enumerate(workers):
-            core.add_worker(f"w{number}", worker)
+            queue.add_worker(f"w{number}", worker)
         await asyncio.sleep(0.005)
 
 
-def with_broker(
+def with_queue(
     scenario: Callable[[StageQueue, list[FakeWorker]], Awaitable[None]],
     *,
     n_workers: int = 1,
     stored: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     async def run() -> None:
-        core = StageQueue((stored or {}).get)
-        workers = [FakeWorker(core) for _ in range(n_workers)]
-        pool = asyncio.get_running_loop().create_task(supply(core, workers))
+        queue = StageQueue((stored or {}).get)
+        workers = [FakeWorker(queue) for _ in range(n_workers)]
+        pool = asyncio.get_running_loop().create_task(supply(queue, workers))
         await asyncio.sleep(0)
-        await asyncio.wait_for(scenario(core, workers), 10)
+        await asyncio.wait_for(scenario(queue, workers), 10)
         pool.cancel()
 
     asyncio.run(run())
@@ -74,10 +74,10 @@ async def settle() -> None:
         await asyncio.sleep(0.002)
 
 
-async def until_ended(core: StageQueue, key: str) -> dict[str, Any]:
+async def until_ended(queue: StageQueue, key: str) -> dict[str, Any]:
     heard, records = 0, []
     while True:
-        news = await core.follow(key, heard, 5)
+        news = await queue.follow(key, heard, 5)
         records += news["records"]
         heard += len(news["records"])
         if news["state"] in ("done", "failed"):

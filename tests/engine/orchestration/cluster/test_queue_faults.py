@@ -19,15 +19,15 @@ from tests.engine.orchestration.cluster.queue_workers import (
     make_spec,
     settle,
     until_ended,
-    with_broker,
+    with_queue,
 )
 
 
-def machines(core: StageQueue, *names: str) -> list[FakeWorker]:
+def machines(queue: StageQueue, *names: str) -> list[FakeWorker]:
     """Give a queue one worker for each name of a machine."""
-    workers = [FakeWorker(core) for _ in names]
+    workers = [FakeWorker(queue) for _ in names]
     for number, (worker, name) in enumerate(zip(workers, names, strict=True)):
-        core.add_worker(f"w{number}", worker, name)
+        queue.add_worker(f"w{number}", worker, name)
     return workers
 
 
@@ -46,11 +46,11 @@ def cuda_out_of_memory() -> dict[str, Any]:
 @pytest.mark.parametrize("runs_out", [killed_for_memory, cuda_out_of_memory])
 def test_out_of_memory_drains_its_machine_and_no_other(runs_out) -> None:
     async def scenario() -> None:
-        core = StageQueue({}.get)
+        queue = StageQueue({}.get)
         large, small, *others = [make_spec(name) for name in ("large", "small", "b", "c", "d", "e")]
-        first, beside, elsewhere = machines(core, "one", "one", "two")
+        first, beside, elsewhere = machines(queue, "one", "one", "two")
         for number, spec in enumerate((large, small, *others)):
-            await core.submit(f"t{number}", spec.to_json(), 0)
+            await queue.submit(f"t{number}", spec.to_json(), 0)
         await settle()
         assert [worker.started for worker in (first, beside, elsewhere)] == [[large.key], [small.key], [others[0].key]]
         outcomes = [runs_out, done]
@@ -58,13 +58,13 @@ def test_out_of_memory_drains_its_machine_and_no_other(runs_out) -> None:
         first.go.set()
         elsewhere.go.set()
         await settle()
-        core.add_worker("w0", first, "one")  # started anew, where its process was killed
+        queue.add_worker("w0", first, "one")  # started anew, where its process was killed
         for number in range(2, 6):
-            assert (await until_ended(core, others[number - 2].key))["state"] == "done"
+            assert (await until_ended(queue, others[number - 2].key))["state"] == "done"
         assert elsewhere.started == [spec.key for spec in others], "the other machine goes on"
-        assert core.statistics()["running"] == 1, "the first one waits for the small stage to end"
+        assert queue.statistics()["running"] == 1, "the first one waits for the small stage to end"
         beside.go.set()
-        assert (await until_ended(core, large.key))["state"] == "done"
+        assert (await until_ended(queue, large.key))["state"] == "done"
         assert sorted(first.started + beside.started) == sorted([large.key, small.key, large.key])
 
     run(scenario)
@@ -72,18 +72,18 @@ def test_out_of_memory_drains_its_machine_and_no_other(runs_out) -> None:
 
 def test_nothing_else_is_started_beside_a_stage_that_has_its_machine_to_itself() -> None:
     async def scenario() -> None:
-        core = StageQueue({}.get)
-        first, beside, elsewhere = machines(core, "one", "one", "two")
+        queue = StageQueue({}.get)
+        first, beside, elsewhere = machines(queue, "one", "one", "two")
         large, *others = [make_spec(name) for name in ("large", "b", "c")]
         first.outcome = cuda_out_of_memory
         first.go.set()
-        await core.submit("t0", large.to_json(), 0)
+        await queue.submit("t0", large.to_json(), 0)
         await settle()
         assert first.started + beside.started == [large.key] * 2, "it is alone there"
         first.go.clear()
         beside.go.clear()
         for number, spec in enumerate(others):
-            await core.submit(f"t{number + 1}", spec.to_json(), 0)
+            await queue.submit(f"t{number + 1}", spec.to_json(), 0)
         await settle()
         assert elsewhere.started == [others[0].key]
         assert len(first.started + beside.started) == 2
@@ -93,22 +93,22 @@ def test_nothing_else_is_started_beside_a_stage_that_has_its_machine_to_itself()
 
 def test_a_stage_whose_machine_is_gone_gets_another_to_itself() -> None:
     async def scenario() -> None:
-        core = StageQueue({}.get)
-        lost, left, right = machines(core, "one", "two", "two")
+        queue = StageQueue({}.get)
+        lost, left, right = machines(queue, "one", "two", "two")
         large, b, c, later = [make_spec(name) for name in ("large", "b", "c", "later")]
         lost.outcome = killed_for_memory
         for number, spec in enumerate((large, b, c)):
-            await core.submit(f"t{number}", spec.to_json(), 0)
+            await queue.submit(f"t{number}", spec.to_json(), 0)
         await settle()
         lost.go.set()
-        await core.submit("t3", later.to_json(), 9)
+        await queue.submit("t3", later.to_json(), 9)
         await settle()
         left.go.set()
         await settle()
         assert left.started == [b.key], "it waits for the other one's stage"
         right.go.set()
         for spec in (large, b, c, later):
-            assert (await until_ended(core, spec.key))["state"] == "done"
+            assert (await until_ended(queue, spec.key))["state"] == "done"
         assert large.key in left.started + right.started
 
     run(scenario)
@@ -116,12 +116,12 @@ def test_a_stage_whose_machine_is_gone_gets_another_to_itself() -> None:
 
 def test_two_stages_that_ran_out_of_memory_on_one_machine_have_it_one_after_the_other() -> None:
     async def scenario() -> None:
-        core = StageQueue({}.get)
-        workers = machines(core, "one", "one", "two")
+        queue = StageQueue({}.get)
+        workers = machines(queue, "one", "one", "two")
         a, b = make_spec("a"), make_spec("b")
         for number, (worker, spec) in enumerate(zip(workers, (a, b), strict=False)):
             worker.outcome = cuda_out_of_memory
-            await core.submit(f"t{number}", spec.to_json(), 0)
+            await queue.submit(f"t{number}", spec.to_json(), 0)
         await settle()
         workers[0].go.set()
         await settle()
@@ -132,53 +132,53 @@ def test_two_stages_that_ran_out_of_memory_on_one_machine_have_it_one_after_the_
         await settle()
         workers[1].outcome = done
         for spec in (a, b):
-            await until_ended(core, spec.key)
+            await until_ended(queue, spec.key)
         assert workers[2].started == []
 
     run(scenario)
 
 
 def test_a_failure_that_would_come_again_is_remembered() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         workers[0].outcome = lambda: {"state": "failed", "reason": "pretrain: loss became nan", "lasting": True}
         workers[0].go.set()
         for trial in ("t1", "t2", "t3"):
-            await core.submit(trial, spec.to_json(), 0)
-            end = await until_ended(core, spec.key)
+            await queue.submit(trial, spec.to_json(), 0)
+            end = await until_ended(queue, spec.key)
             assert (end["state"], end["reason"]) == ("failed", "pretrain: loss became nan")
             assert [record["epoch"] for record in end["records"]] == [1, 2]
-            core.forget(spec.key)  # a trial that misses an input has all of its stages forgotten
-            core.release(trial)
+            queue.forget(spec.key)  # a trial that misses an input has all of its stages forgotten
+            queue.release(trial)
         assert len(workers[0].started) == 1
-        assert core.statistics()["shared"] == 0, "a failure saves nobody anything"
+        assert queue.statistics()["shared"] == 0, "a failure saves nobody anything"
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_kill_of_its_own_is_no_loss_of_the_stage() -> None:
     async def scenario() -> None:
-        core = StageQueue({}.get, grace_s=0.05)
-        (worker,) = machines(core, "one")
+        queue = StageQueue({}.get, grace_s=0.05)
+        (worker,) = machines(queue, "one")
         worker.outcome = lose
         spec = make_spec("pretrain")
         for number in range(MAX_LOSSES + 1):
             worker.go.clear()
-            await core.submit(f"t{number}", spec.to_json(), 0)
+            await queue.submit(f"t{number}", spec.to_json(), 0)
             await settle()
-            core.release(f"t{number}")
+            queue.release(f"t{number}")
             while worker.killed == number:
                 await asyncio.sleep(0.01)
-            await core.submit("again", spec.to_json(), 0)  # before the death is known
+            await queue.submit("again", spec.to_json(), 0)  # before the death is known
             worker.go.set()
             await settle()
-            assert core.statistics()["lost_workers"] == 0
-            core.release("again")
-            core.add_worker("w0", worker, "one")
+            assert queue.statistics()["lost_workers"] == 0
+            queue.release("again")
+            queue.add_worker("w0", worker, "one")
         worker.outcome = done
-        await core.submit("last", spec.to_json(), 0)
-        core.add_worker("w0", worker, "one")
-        assert (await until_ended(core, spec.key))["state"] == "done"
+        await queue.submit("last", spec.to_json(), 0)
+        queue.add_worker("w0", worker, "one")
+        assert (await until_ended(queue, spec.key))["state"] == "done"
 
     run(scenario)
 
@@ -195,17 +195,17 @@ class Deaf(FakeWorker):
 def test_a_stage_that_was_killed_for_nobody_is_noted_as_abandoned(is_wanted_again: bool) -> None:
     async def scenario() -> None:
         abandoned: list[str] = []
-        core = StageQueue({}.get, abandon=abandoned.append, grace_s=0.05)
-        worker = Deaf(core)
-        core.add_worker("w", worker)
+        queue = StageQueue({}.get, abandon=abandoned.append, grace_s=0.05)
+        worker = Deaf(queue)
+        queue.add_worker("w", worker)
         spec = make_spec("pretrain")
-        await core.submit("t", spec.to_json(), 0)
+        await queue.submit("t", spec.to_json(), 0)
         await settle()
-        core.release("t")
+        queue.release("t")
         while not worker.killed:
             await asyncio.sleep(0.01)
         if is_wanted_again:
-            await core.submit("t2", spec.to_json(), 0)
+            await queue.submit("t2", spec.to_json(), 0)
         worker.go.set()
         await settle()
         assert abandoned == ([] if is_wanted_again else [spec.key])
@@ -215,23 +215,23 @@ def test_a_stage_that_was_killed_for_nobody_is_noted_as_abandoned(is_wanted_agai
 
 def test_a_kill_that_meets_the_next_stage_is_no_loss_of_that_either() -> None:
     async def scenario() -> None:
-        core = StageQueue({}.get, grace_s=0.05)
-        (worker,) = machines(core, "one")
+        queue = StageQueue({}.get, grace_s=0.05)
+        (worker,) = machines(queue, "one")
         unwanted, wanted = make_spec("unwanted"), make_spec("wanted")
-        await core.submit("t1", unwanted.to_json(), 0)
+        await queue.submit("t1", unwanted.to_json(), 0)
         await settle()
-        core.release("t1")
+        queue.release("t1")
         while not worker.killed:
             await asyncio.sleep(0.01)
-        await core.submit("t2", wanted.to_json(), 0)
+        await queue.submit("t2", wanted.to_json(), 0)
         outcomes = [lose, done]
         worker.outcome = lambda: outcomes.pop(0)()
         worker.go.set()  # the unwanted stage has stopped as it was asked to, just before the kill comes
         await settle()
         assert worker.started == [unwanted.key, wanted.key]
-        core.add_worker("w0", worker, "one")
-        assert (await until_ended(core, wanted.key))["state"] == "done"
-        assert core.statistics()["lost_workers"] == 0
+        queue.add_worker("w0", worker, "one")
+        assert (await until_ended(queue, wanted.key))["state"] == "done"
+        assert queue.statistics()["lost_workers"] == 0
 
     run(scenario)
 
@@ -251,37 +251,37 @@ class SlowStore:
 def test_a_trial_that_is_released_while_it_asks_wants_nothing(for_good: bool) -> None:
     async def scenario() -> None:
         store = SlowStore()
-        core = StageQueue(store.find)
-        (worker,) = machines(core, "one")
+        queue = StageQueue(store.find)
+        (worker,) = machines(queue, "one")
         spec = make_spec("pretrain")
-        asking = asyncio.create_task(core.submit("t", spec.to_json(), 0))
+        asking = asyncio.create_task(queue.submit("t", spec.to_json(), 0))
         while not store.asked.is_set():
             await asyncio.sleep(0.01)
-        core.release("t", for_good=for_good)
+        queue.release("t", for_good=for_good)
         store.answers.set()
         assert await asking is False
         await settle()
         assert worker.started == [], "it would run for nobody"
-        assert core.statistics()["queued"] == 0
+        assert queue.statistics()["queued"] == 0
 
     run(scenario)
 
 
 def test_what_a_trial_asks_for_after_its_end_is_not_heard() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
-        core.release("t", for_good=True)
-        assert not await core.submit("t", spec.to_json(), 0)
+        queue.release("t", for_good=True)
+        assert not await queue.submit("t", spec.to_json(), 0)
         await settle()
         assert workers[0].started == []
-        core.release("t2")
-        assert await core.submit("t2", spec.to_json(), 0), "its process has died, and was started anew"
+        queue.release("t2")
+        assert await queue.submit("t2", spec.to_json(), 0), "its process has died, and was started anew"
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_fault_of_the_broker_s_own_fails_the_stage_and_keeps_the_worker() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
 
         def fault() -> dict[str, Any]:
@@ -289,12 +289,12 @@ def test_a_fault_of_the_broker_s_own_fails_the_stage_and_keeps_the_worker() -> N
 
         workers[0].outcome = fault
         workers[0].go.set()
-        await core.submit("t", spec.to_json(), 0)
-        end = await until_ended(core, spec.key)
+        await queue.submit("t", spec.to_json(), 0)
+        end = await until_ended(queue, spec.key)
         assert (end["state"], end["reason"]) == ("failed", "pretrain could not be run: TypeError: it cannot be pickled")
-        assert core.statistics()["idle"] == 1
+        assert queue.statistics()["idle"] == 1
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def failing(result: dict[str, Any], times: int) -> Callable[[], dict[str, Any]]:
@@ -310,36 +310,36 @@ OUTAGE = {"state": "failed", "reason": "the bucket is away", "infrastructure": T
 def test_a_stage_that_store_or_network_refuse_is_tried_again_after_a_while(monkeypatch, times: int, ends: str) -> None:
     monkeypatch.setattr(stage_queue, "FAULT_PAUSES_S", (0.1, 0.2, 0.2))
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         workers[0].outcome = failing(OUTAGE, times)
         workers[0].go.set()
         refused, other = make_spec("refused"), make_spec("other")
         began = time.monotonic()
-        await core.submit("t", refused.to_json(), 0)
-        end = await until_ended(core, refused.key)
+        await queue.submit("t", refused.to_json(), 0)
+        end = await until_ended(queue, refused.key)
         assert (end["state"], end["infrastructure"]) == (ends, ends == "failed")
         assert time.monotonic() - began >= 0.5
         assert len(workers[0].started) == 4
-        await core.submit("t2", other.to_json(), 0)
-        assert (await until_ended(core, other.key))["state"] == "done"
+        await queue.submit("t2", other.to_json(), 0)
+        assert (await until_ended(queue, other.key))["state"] == "done"
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_stage_that_waits_to_be_tried_again_holds_no_worker(monkeypatch) -> None:
     monkeypatch.setattr(stage_queue, "FAULT_PAUSES_S", (30.0,))
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         workers[0].outcome = failing(OUTAGE, 1)
         workers[0].go.set()
         refused, other = make_spec("refused"), make_spec("other")
-        await core.submit("t", refused.to_json(), 0)
+        await queue.submit("t", refused.to_json(), 0)
         await settle()
-        await core.submit("t2", other.to_json(), 0)
-        assert (await until_ended(core, other.key))["state"] == "done"
-        assert core.statistics()["queued"] == 1
+        await queue.submit("t2", other.to_json(), 0)
+        assert (await until_ended(queue, other.key))["state"] == "done"
+        assert queue.statistics()["queued"] == 1
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 @pytest.mark.parametrize(
@@ -352,25 +352,25 @@ def test_a_stage_that_waits_to_be_tried_again_holds_no_worker(monkeypatch) -> No
     ],
 )
 def test_it_is_said_whether_a_stage_failed_or_its_machine(outcome: dict[str, Any], says: bool) -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         workers[0].outcome = lambda: outcome
         workers[0].go.set()
         spec = make_spec("pretrain")
-        await core.submit("t", spec.to_json(), 0)
-        assert (await until_ended(core, spec.key))["infrastructure"] is says
+        await queue.submit("t", spec.to_json(), 0)
+        assert (await until_ended(queue, spec.key))["infrastructure"] is says
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_without_fit_workers_stages_fail_as_hopeless() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
-        await core.submit("t", spec.to_json(), 0)
-        await core.refuse("no stage worker can start")
-        end = await until_ended(core, spec.key)
+        await queue.submit("t", spec.to_json(), 0)
+        await queue.refuse("no stage worker can start")
+        end = await until_ended(queue, spec.key)
         assert (end["state"], end["infrastructure"], end["hopeless"]) == ("failed", True, True)
 
-    with_broker(scenario, n_workers=0)
+    with_queue(scenario, n_workers=0)
 
 
 @pytest.mark.parametrize("fault", [StoreFaultError("the service answers 503"), OSError(5, "Input/output error")])
@@ -379,14 +379,14 @@ def test_a_stage_that_the_broker_cannot_look_up_is_left_to_a_worker(fault: Excep
         raise fault
 
     async def scenario() -> None:
-        core = StageQueue(find)
-        (worker,) = machines(core, "one")
+        queue = StageQueue(find)
+        (worker,) = machines(queue, "one")
         worker.outcome = lambda: {**done(), "from_store": True, "history": [{"epoch": 1}, {"epoch": 2}]}
         worker.go.set()
         spec = make_spec("pretrain")
-        assert await core.submit("t", spec.to_json(), 0)
-        end = await until_ended(core, spec.key)
+        assert await queue.submit("t", spec.to_json(), 0)
+        end = await until_ended(queue, spec.key)
         assert (end["state"], end["from_store"]) == ("done", True)
-        assert core.statistics()["from_store"] == 1
+        assert queue.statistics()["from_store"] == 1
 
     run(scenario)

@@ -10,38 +10,38 @@ from tests.engine.orchestration.cluster.queue_workers import (
     make_spec,
     settle,
     until_ended,
-    with_broker,
+    with_queue,
 )
 
 
-async def order_of_starts(core: StageQueue, worker: FakeWorker, wishes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+async def order_of_starts(queue: StageQueue, worker: FakeWorker, wishes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of stages in the order in which one worker gets them; all are wanted while it is busy."""
     busy = make_spec("busy")
-    await core.submit("t-busy", busy.to_json(), 0)
+    await queue.submit("t-busy", busy.to_json(), 0)
     await settle()
     specs = {name: make_spec(name) for name in wishes}
     for name, wish in wishes.items():
         for trial in range(wish.get("trials", 1)):
-            await core.submit(f"t-{name}-{trial}", specs[name].to_json(), wish.get("depth", 0), wish.get("after", ()))
+            await queue.submit(f"t-{name}-{trial}", specs[name].to_json(), wish.get("depth", 0), wish.get("after", ()))
     worker.go.set()
     for spec in specs.values():
-        await until_ended(core, spec.key)
+        await until_ended(queue, spec.key)
     names = {spec.key: name for name, spec in specs.items()}
     return [names[key] for key in worker.started[1:]]
 
 
 def test_stages_that_unblock_most_work_go_first() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         wishes = {
             "last": {"depth": 3},
             "one-waits": {"after": ("evaluate",)},
             "two-wait": {"after": ("evaluate",), "trials": 2},
             "long-chain": {"after": ("rank", "finetune", "evaluate")},
         }
-        started = await order_of_starts(core, workers[0], wishes)
+        started = await order_of_starts(queue, workers[0], wishes)
         assert started == ["long-chain", "two-wait", "one-waits", "last"]
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_the_work_is_measured_by_the_times_of_stages_that_ended() -> None:
@@ -50,33 +50,33 @@ def test_the_work_is_measured_by_the_times_of_stages_that_ended() -> None:
         make_spec("fast").key: {"history": [], "seconds": 0.1},
     }
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         for name in ("slow", "fast"):
-            await core.submit("t", make_spec(name).to_json(), 0)
+            await queue.submit("t", make_spec(name).to_json(), 0)
         wishes = {"many-fast": {"after": ("fast",) * 5}, "one-slow": {"after": ("slow",)}}
-        assert await order_of_starts(core, workers[0], wishes) == ["one-slow", "many-fast"]
+        assert await order_of_starts(queue, workers[0], wishes) == ["one-slow", "many-fast"]
 
-    with_broker(scenario, stored=stored)
+    with_queue(scenario, stored=stored)
 
 
 def test_equal_work_goes_by_depth_then_age() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         wishes: dict[str, dict[str, Any]] = {"first": {}, "second": {}, "deep": {"depth": 2}}
-        assert await order_of_starts(core, workers[0], wishes) == ["deep", "first", "second"]
+        assert await order_of_starts(queue, workers[0], wishes) == ["deep", "first", "second"]
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_training_waits_for_a_shorter_one_that_it_can_go_on_from() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         short, long, other = make_pretraining(2), make_pretraining(4), make_pretraining(4, schedule="one-cycle")
-        await core.submit("t1", short.to_json(), 0)
-        await core.submit("t2", long.to_json(), 0)
-        await core.submit("t3", other.to_json(), 0)
+        await queue.submit("t1", short.to_json(), 0)
+        await queue.submit("t2", long.to_json(), 0)
+        await queue.submit("t3", other.to_json(), 0)
         await settle()
         assert [worker.started for worker in workers] == [[short.key], [other.key]]
         for worker in workers:
             worker.go.set()
-        assert (await until_ended(core, long.key))["state"] == "done"
+        assert (await until_ended(queue, long.key))["state"] == "done"
 
-    with_broker(scenario, n_workers=2)
+    with_queue(scenario, n_workers=2)

@@ -16,34 +16,34 @@ from tests.engine.orchestration.cluster.queue_workers import (
     make_spec,
     settle,
     until_ended,
-    with_broker,
+    with_queue,
 )
 
 
 def test_eight_trials_that_want_one_stage_share_one_run() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         for trial in range(8):
-            await core.submit(f"t{trial}", spec.to_json(), 0)
+            await queue.submit(f"t{trial}", spec.to_json(), 0)
         workers[0].go.set()
-        ends = await asyncio.gather(*(until_ended(core, spec.key) for _ in range(8)))
+        ends = await asyncio.gather(*(until_ended(queue, spec.key) for _ in range(8)))
         assert [end["state"] for end in ends] == ["done"] * 8
         assert all([record["epoch"] for record in end["records"]] == [1, 2] for end in ends)
         assert not any(end["own"] for end in ends)
         assert sum(len(worker.started) for worker in workers) == 1
-        counts = core.statistics()
+        counts = queue.statistics()
         assert (counts["run"], counts["shared"], counts["saved_seconds"]) == (1, 7, 14.0)
 
-    with_broker(scenario, n_workers=2)
+    with_queue(scenario, n_workers=2)
 
 
 def test_short_epochs_are_heard_together_and_the_end_at_once(monkeypatch) -> None:
     monkeypatch.setattr("engine.orchestration.cluster.stage_queue.GATHER_S", 30.0)
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
-        await core.submit("t", spec.to_json(), 0)
-        following = asyncio.create_task(core.follow(spec.key, 0, 5))
+        await queue.submit("t", spec.to_json(), 0)
+        following = asyncio.create_task(queue.follow(spec.key, 0, 5))
         await settle()
         assert not following.done(), "one epoch is there, and others may come soon"
         workers[0].go.set()
@@ -51,34 +51,34 @@ def test_short_epochs_are_heard_together_and_the_end_at_once(monkeypatch) -> Non
         assert news["state"] == "done"
         assert [record["epoch"] for record in news["records"]] == [1, 2]
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_an_epoch_is_heard_while_the_next_one_takes_long(monkeypatch) -> None:
     monkeypatch.setattr("engine.orchestration.cluster.stage_queue.GATHER_S", 0.01)
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
-        await core.submit("t", spec.to_json(), 0)
-        news = await core.follow(spec.key, 0, 5)
+        await queue.submit("t", spec.to_json(), 0)
+        news = await queue.follow(spec.key, 0, 5)
         assert news["state"] == "running"
         assert [record["epoch"] for record in news["records"]] == [1]
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_stored_stage_is_done_at_once_with_its_history() -> None:
     spec = make_spec("pretrain")
     manifest = {"history": [{"epoch": 1, "probe_error": 0.1}], "seconds": 3.0}
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
-        await core.submit("t", spec.to_json(), 0)
-        news = await core.follow(spec.key, 0, 5)
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
+        await queue.submit("t", spec.to_json(), 0)
+        news = await queue.follow(spec.key, 0, 5)
         assert (news["state"], news["from_store"], news["records"]) == ("done", True, manifest["history"])
         assert workers[0].started == []
-        assert core.statistics()["from_store"] == 1
+        assert queue.statistics()["from_store"] == 1
 
-    with_broker(scenario, stored={spec.key: manifest})
+    with_queue(scenario, stored={spec.key: manifest})
 
 
 @pytest.mark.parametrize(
@@ -90,35 +90,35 @@ def test_a_stored_stage_is_done_at_once_with_its_history() -> None:
     ],
 )
 def test_what_another_sweep_computed_meanwhile_is_not_counted_as_run(result, counts) -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         workers[0].outcome = lambda: {"state": "done", "seconds": 2.0, **result}
         workers[0].go.set()
         spec = make_spec("pretrain")
         for trial in ("t0", "t1"):
-            await core.submit(trial, spec.to_json(), 0)
-        await until_ended(core, spec.key)
-        found = core.statistics()
+            await queue.submit(trial, spec.to_json(), 0)
+        await until_ended(queue, spec.key)
+        found = queue.statistics()
         assert {name: found[name] for name in counts} == counts
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_stage_that_nobody_wants_is_asked_to_stop() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
-        await core.submit("t", spec.to_json(), 0)
+        await queue.submit("t", spec.to_json(), 0)
         await settle()
-        core.release("t")
+        queue.release("t")
         workers[0].go.set()
         await settle()
-        assert (await core.follow(spec.key, 0, 0.1))["state"] == "unknown"
-        assert core.statistics()["idle"] == 1
+        assert (await queue.follow(spec.key, 0, 0.1))["state"] == "unknown"
+        assert queue.statistics()["idle"] == 1
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_new_asker_during_the_stopping_gets_the_stage_again() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         worker = workers[0]
         stopping = asyncio.Event()
@@ -132,66 +132,66 @@ def test_a_new_asker_during_the_stopping_gets_the_stage_again() -> None:
             return result
 
         worker.run = slow_to_stop  # type: ignore[method-assign]
-        await core.submit("t1", spec.to_json(), 0)
+        await queue.submit("t1", spec.to_json(), 0)
         await settle()
-        core.release("t1")
+        queue.release("t1")
         worker.go.set()
         await stopping.wait()
-        await core.submit("t2", spec.to_json(), 0)
-        assert (await until_ended(core, spec.key))["state"] == "done"
+        await queue.submit("t2", spec.to_json(), 0)
+        assert (await until_ended(queue, spec.key))["state"] == "done"
         assert len(worker.started) == 2
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_queued_stage_that_nobody_wants_never_starts() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         first, second = make_spec("a"), make_spec("b")
-        await core.submit("t1", first.to_json(), 0)
-        await core.submit("t2", second.to_json(), 0)
-        core.release("t2")
+        await queue.submit("t1", first.to_json(), 0)
+        await queue.submit("t2", second.to_json(), 0)
+        queue.release("t2")
         workers[0].go.set()
-        await until_ended(core, first.key)
+        await until_ended(queue, first.key)
         await settle()
         assert workers[0].started == [first.key]
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_failure_is_told_and_a_later_asker_gets_a_new_try() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         workers[0].outcome = lambda: {"state": "failed", "reason": "loss became nan"}
         workers[0].go.set()
-        await core.submit("t1", spec.to_json(), 0)
-        assert (await until_ended(core, spec.key))["reason"] == "loss became nan"
-        core.release("t1")
+        await queue.submit("t1", spec.to_json(), 0)
+        assert (await until_ended(queue, spec.key))["reason"] == "loss became nan"
+        queue.release("t1")
         workers[0].outcome = lambda: {"state": "done", "seconds": 1.0}
-        await core.submit("t2", spec.to_json(), 0)
-        assert (await until_ended(core, spec.key))["state"] == "done"
+        await queue.submit("t2", spec.to_json(), 0)
+        assert (await until_ended(queue, spec.key))["state"] == "done"
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_forgotten_artifact_is_computed_again() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         spec = make_spec("pretrain")
         workers[0].go.set()
-        await core.submit("t", spec.to_json(), 0)
-        await until_ended(core, spec.key)
-        core.forget(spec.key)
-        await core.submit("t", spec.to_json(), 0)
-        await until_ended(core, spec.key)
+        await queue.submit("t", spec.to_json(), 0)
+        await until_ended(queue, spec.key)
+        queue.forget(spec.key)
+        await queue.submit("t", spec.to_json(), 0)
+        await until_ended(queue, spec.key)
         assert len(workers[0].started) == 2
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_report_for_a_stage_of_an_earlier_broker_lets_it_finish() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
-        assert await core.report("f" * 32, {"epoch": 1})
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
+        assert await queue.report("f" * 32, {"epoch": 1})
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_slow_store_holds_nothing_else_up_and_loses_no_wish() -> None:
@@ -199,19 +199,19 @@ def test_a_slow_store_holds_nothing_else_up_and_loses_no_wish() -> None:
         time.sleep(0.3)
 
     async def scenario() -> None:
-        core = StageQueue(slow)
-        worker = FakeWorker(core)
+        queue = StageQueue(slow)
+        worker = FakeWorker(queue)
         worker.go.set()
-        core.add_worker("w", worker)
+        queue.add_worker("w", worker)
         spec = make_spec("pretrain")
-        asked = [asyncio.create_task(core.submit(f"t{trial}", spec.to_json(), 0)) for trial in range(3)]
+        asked = [asyncio.create_task(queue.submit(f"t{trial}", spec.to_json(), 0)) for trial in range(3)]
         await asyncio.sleep(0.05)
         began = time.monotonic()
-        core.release("another")
-        assert await core.report("f" * 32, {"epoch": 1})
+        queue.release("another")
+        assert await queue.report("f" * 32, {"epoch": 1})
         assert time.monotonic() - began < 0.2
         await asyncio.gather(*asked)
-        ends = [await until_ended(core, spec.key) for _ in range(3)]
+        ends = [await until_ended(queue, spec.key) for _ in range(3)]
         assert [end["state"] for end in ends] == ["done"] * 3
         assert worker.started == [spec.key]
 
@@ -221,11 +221,11 @@ def test_a_slow_store_holds_nothing_else_up_and_loses_no_wish() -> None:
 def test_epochs_of_a_stage_that_was_begun_for_an_earlier_broker_are_told_in_order() -> None:
     async def scenario() -> None:
         begun = [{"epoch": epoch, "probe_error": 0.5} for epoch in (1, 2)]
-        core = StageQueue({}.get, begun=lambda key: begun)
+        queue = StageQueue({}.get, begun=lambda key: begun)
         spec = make_spec("pretrain")
-        await core.submit("t", spec.to_json(), 0)
-        await core.report(spec.key, {"epoch": 3, "probe_error": 0.5})  # its worker lives on
-        news = await core.follow(spec.key, 0, 5)
+        await queue.submit("t", spec.to_json(), 0)
+        await queue.report(spec.key, {"epoch": 3, "probe_error": 0.5})  # its worker lives on
+        news = await queue.follow(spec.key, 0, 5)
         assert (news["state"], [record["epoch"] for record in news["records"]]) == ("queued", [1, 2, 3])
 
     asyncio.run(scenario())
@@ -234,7 +234,7 @@ def test_epochs_of_a_stage_that_was_begun_for_an_earlier_broker_are_told_in_orde
 def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None:
     """The stage is run with the first one's probe; whether a value is its own, a follower sees by the record."""
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         first, second = (
             dataclasses.replace(make_spec("pretrain"), watch={"probe": {"n_probe": n}}) for n in (100, 200)
         )
@@ -248,19 +248,19 @@ def test_two_probes_share_a_stage_and_each_hears_whose_values_they_are() -> None
             return await run(spec_json)
 
         workers[0].run = run_as_a_stage_does  # type: ignore[method-assign]
-        await core.submit("t0", first.to_json(), 0)
-        await core.submit("t1", second.to_json(), 0)
+        await queue.submit("t0", first.to_json(), 0)
+        await queue.submit("t1", second.to_json(), 0)
         workers[0].go.set()
-        ends = await asyncio.gather(*(until_ended(core, first.key) for _ in range(2)))
+        ends = await asyncio.gather(*(until_ended(queue, first.key) for _ in range(2)))
         assert len(workers[0].started) == 1
         for end in ends:
             assert [record["watch"] for record in end["records"]] == [first.watch_digest] * 2
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_a_worker_is_told_which_inputs_its_machine_may_not_see_yet() -> None:
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         first, unknown = make_spec("pretrain"), "f" * 32
         told: list[Mapping[str, float]] = []
         run = workers[0].run
@@ -271,30 +271,30 @@ def test_a_worker_is_told_which_inputs_its_machine_may_not_see_yet() -> None:
 
         workers[0].run = listening  # type: ignore[method-assign]
         workers[0].go.set()
-        await core.submit("t", first.to_json(), 0)
-        await until_ended(core, first.key)
+        await queue.submit("t", first.to_json(), 0)
+        await until_ended(queue, first.key)
         later = dataclasses.replace(first, stage="finetune", inputs={"network": first.key, "other": unknown})
-        await core.submit("t", later.to_json(), 1)
-        await until_ended(core, later.key)
+        await queue.submit("t", later.to_json(), 1)
+        await until_ended(queue, later.key)
         assert told[0] == {}
         assert set(told[1]) == {first.key, unknown}, "what an earlier broker knew may have just been done"
         assert all(VISIBLE_S - 5 < left_s <= VISIBLE_S for left_s in told[1].values())
-        core._stages[first.key].ended_at = core._began = time.monotonic() - VISIBLE_S
-        assert core._recent([first.key, unknown]) == {}, "what is not seen by now was cleaned up"
+        queue._stages[first.key].ended_at = queue._began = time.monotonic() - VISIBLE_S
+        assert queue._recent([first.key, unknown]) == {}, "what is not seen by now was cleaned up"
 
-    with_broker(scenario)
+    with_queue(scenario)
 
 
 def test_who_follows_a_stage_hears_what_it_has_come_to() -> None:
     said = {"values": {"errors": {"objective": 0.25}}, "host": "far-away"}
 
-    async def scenario(core: StageQueue, workers: list[FakeWorker]) -> None:
+    async def scenario(queue: StageQueue, workers: list[FakeWorker]) -> None:
         computed, stored = make_spec("pretrain"), make_spec("stored")
         workers[0].outcome = lambda: {"state": "done", "seconds": 2.0, **said}
         workers[0].go.set()
         for spec in (computed, stored):
-            await core.submit("t", spec.to_json(), 0)
-            end = await until_ended(core, spec.key)
+            await queue.submit("t", spec.to_json(), 0)
+            end = await until_ended(queue, spec.key)
             assert {name: end[name] for name in said} == said
 
-    with_broker(scenario, stored={make_spec("stored").key: {"history": [], **said}})
+    with_queue(scenario, stored={make_spec("stored").key: {"history": [], **said}})

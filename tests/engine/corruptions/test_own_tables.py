@@ -10,26 +10,13 @@ from engine.corruptions import table_corruptions
 from engine.corruptions.constant_limits import LIMITS, check_limits
 from engine.corruptions.imagenet_c_tables import IMAGENET_C
 from engine.corruptions.tables import SEVERITY_TABLES
-from engine.data import DataInfo
 from engine.errors import InputError
-from engine.settings import DataSettings, TrialConfig
+from engine.settings import TrialConfig
 from engine.stages import plan_trial
+from tests.engine.made_up import DIGITS
 from tests.registered import taken_back
 
 NOISE = {"gaussian_noise": (0.01, 0.02, 0.03, 0.04, 0.05), "contrast": (0.9, 0.8, 0.7, 0.6, 0.5)}
-INFO = DataInfo(
-    key="0" * 32,
-    training_key="2" * 32,
-    raw_key="1" * 32,
-    settings=DataSettings(),
-    n_classes=10,
-    channels=1,
-    image_size=16,
-    severity_table="digits",
-    n_train=958,
-    n_validation=240,
-    n_test=599,
-)
 
 
 def one_odd(corruption, constant):
@@ -44,7 +31,7 @@ def _as_before():
 
 
 def plan(**settings):
-    return plan_trial(TrialConfig().with_settings({"evaluate.table": "mine", **settings}), INFO)
+    return plan_trial(TrialConfig().with_settings({"evaluate.table": "mine", **settings}), DIGITS)
 
 
 def test_its_constants_are_what_a_corruption_gets():

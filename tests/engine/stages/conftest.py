@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from engine.data import DataInfo
-from engine.settings import DataSettings, TrialConfig
+from engine.settings import TrialConfig
 from engine.stages import TrialPlan, data_getter, plan_trial, prepare_data, run_chain
 from engine.store import Store
+from tests.engine.made_up import DIGITS
 
 TINY = {
     "data.n_train": 100,
@@ -27,19 +28,7 @@ TINY = {
 @pytest.fixture
 def info() -> DataInfo:
     """Return what is known of a made-up data set, so that keys depend on the plan alone."""
-    return DataInfo(
-        key="0" * 32,
-        training_key="2" * 32,
-        raw_key="1" * 32,
-        settings=DataSettings(),
-        n_classes=10,
-        channels=1,
-        image_size=16,
-        severity_table="digits",
-        n_train=958,
-        n_validation=240,
-        n_test=599,
-    )
+    return DIGITS
 
 
 class Workshop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from engine.exporting.export_folder import EXAMPLE, Exported, check_folder, chec
 from engine.exporting.exported import WEIGHTS
 from engine.exporting.replacing import check_exported, in_place_of
 from engine.exporting.taken_home import take_home
+from engine.report.commands import typed
 from engine.report.exported_trial import ExportedTrial, exported_trial
 from engine.report.notebook import as_html
 from engine.report.results import Results
@@ -50,7 +52,8 @@ class ExportedNetwork:
     def parts(self) -> list[Part]:
         """Return which network it is, and the files with how near their logits come to the stored network's."""
         has_weights = any(each.file == WEIGHTS for each in self.written.files)
-        try_it = f"; try it: python {self.folder / EXAMPLE}" if has_weights else ""
+        command = shlex.join([typed("python"), str(self.folder / EXAMPLE)])
+        try_it = f"; try it: {command}" if has_weights else ""
         no_names = f"the store has no images of {self.data} any more, so {self.folder} names no classes"
         return [
             f"study {self.study}, {self._which}: {self.exported.reason}",

@@ -15,7 +15,7 @@ SMALLEST_IMAGE = 4  # two poolings halve the map
 def build_cnn2(*, num_classes: int, in_channels: int, image_size: int, width: int | None) -> nn.Module:
     """Return conv 32 – ReLU – pool – conv 32 – ReLU – pool – linear, with 3×3 kernels and 2×2 maximum pooling.
 
-    The paper (Lopes et al. 2019, figure 3) gives 32 filters for its first convolution and no more; the rest is chosen
+    The paper (Bianchi et al. 2019, figure 3) gives 32 filters for its first convolution and no more; the rest is chosen
     here. There is no batch normalisation: the convolutions have a bias, with torch's own initialisation, which a
     push–pull layer in their place takes over.
     """

@@ -22,7 +22,7 @@ from engine.metrics import classification_error
 from engine.orchestration import export as export_here
 from engine.orchestration import load_results
 from engine.orchestration.search.driver_lease import DRIVER
-from engine.report.commands import export_command
+from engine.report.commands import export_command, typed
 from engine.report.results import Results
 from engine.store import open_store
 from engine.store.holders import Holder
@@ -87,6 +87,13 @@ def median(results: Results, group: str):
     return sorted(trials, key=lambda trial: trial.objective)[1]
 
 
+def test_the_command_that_is_printed_can_be_typed_whatever_the_folder_is_called(export, tmp_path):
+    code, printed, _ = export("--formats", "safetensors", output=tmp_path / "my network's")
+    assert code == 0
+    (_, command) = printed.strip().rsplit("; try it: ", 1)
+    assert shlex.split(command) == [typed("python"), str(tmp_path / "my network's" / "example.py")]
+
+
 def test_the_winner_comes_home_with_all_that_is_known_of_it(export, home, tmp_path):
     code, printed, errors = export()
     assert (code, errors) == (0, "")
@@ -99,7 +106,7 @@ def test_the_winner_comes_home_with_all_that_is_known_of_it(export, home, tmp_pa
     )
     assert f"{trial.objective:.2%}" in printed
     assert "the same bits" in printed
-    assert f"try it: python {folder / 'example.py'}" in printed
+    assert f"try it: {typed('python')} {folder / 'example.py'}" in printed
     config = config_of(folder)
     assert config["errors"] == trial.errors
     assert config["classes"] == [str(digit) for digit in range(10)]

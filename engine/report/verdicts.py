@@ -235,7 +235,7 @@ def _clause(one: Finding) -> str:
         why = f"{' and '.join(unrun)} not run" if unrun and not untested else why
         return f"nothing to compare {where}: {why}"
     if not any(found.values):
-        return f"the same {where} on {'all ' * (found.n == one.n_seeds)}{found.n} seeds"
+        return f"the same {where} on {'all ' * (found.n == one.n_seeds)}{found.n} seed{'s' * (found.n > 1)}"
     if one.is_starred:
         if one.contrast.kind == "interaction":
             return f"{_together(one)} *"

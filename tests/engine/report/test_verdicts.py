@@ -322,3 +322,9 @@ def test_differences_that_rounding_alone_sets_apart_have_no_spread():
     table = declared_table(findings(results))
     assert table is not None
     assert table.rows[0][3:5] == ("-10.0 [-10.0, -10.0] *", "-inf")
+
+
+def test_what_is_the_same_on_the_one_seed_left_is_said_of_one():
+    one_left = [PLAIN[0], *[None] * 5]
+    _, push_pull, _ = verdicts(study(DECLARED, {**ERRORS, "push-pull": one_left}))
+    assert "the same under noise on 1 seed;" in push_pull

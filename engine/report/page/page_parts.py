@@ -285,7 +285,12 @@ def _search(results: Results, groups: Sequence[GroupSummary]) -> Section:
         section,
         any(trial.steps for trial in results.trials),
         lambda: pruning(results),
-        ("no trial has told errors by step (it has no probe, or is an older version’s): what pruners saw is unknown"),
+        (
+            "trials that are compared by several objectives are never pruned: there is nothing that pruners saw"
+            if len(results.objectives) > 1
+            else "no trial has told errors by step (it has no probe, or is an older version’s): what pruners saw is "
+            "unknown"
+        ),
     )
     timed = [trial for trial in results.trials if trial.started_at and trial.ended_at]
     _add(section, bool(timed), lambda: timeline(timed), "the study does not say when its trials ran")

@@ -163,6 +163,15 @@ def test_what_a_page_cannot_show_it_says():
         assert words in said
 
 
+def test_of_several_objectives_it_says_that_none_was_pruned_by():
+    results = replace(small(), objectives=("clean", "corrupted"))
+    missing = section(results, "What this page does not show").parts
+    assert (
+        "trials that are compared by several objectives are never pruned: there is nothing that pruners saw" in missing
+    )
+    assert not any("has told errors by step" in str(sentence) for sentence in missing)
+
+
 def test_a_page_of_a_running_study_says_so():
     line = "study study is still running: what follows is of the 4 trials that have ended"
     assert line in as_page(replace(small(), is_running=True))

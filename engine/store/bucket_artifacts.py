@@ -24,7 +24,7 @@ from engine.store.bucket_leases import Places
 from engine.store.bucket_notes import NOTE_S, BucketNotes
 from engine.store.claims import DEAD_S
 from engine.store.local_cache import LocalCache
-from engine.store.store import USE_NOTED_S, Stored, is_key, valid_key
+from engine.store.stored import USE_NOTED_S, Stored, is_key, valid_key
 
 _ENDING_S = 0.2
 """How long to wait between two looks at a place where an artifact is just being removed."""

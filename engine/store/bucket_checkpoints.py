@@ -26,7 +26,7 @@ from engine.store.artifact import MANIFEST, Artifact, CorruptArtifactError, pars
 from engine.store.attempts import StoreFaultError
 from engine.store.bucket import Bucket
 from engine.store.bucket_notes import NOTE_S
-from engine.store.store import valid_key
+from engine.store.stored import valid_key
 
 FOLDER = "checkpoints"
 ABANDONED = "abandoned"

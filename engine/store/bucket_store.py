@@ -29,7 +29,8 @@ from engine.store.bucket_notes import NOTE_S, BucketNotes
 from engine.store.leases import LiveLease
 from engine.store.local_cache import LocalCache
 from engine.store.places import Address
-from engine.store.store import Store, Stored, Unfinished, valid_key
+from engine.store.store import Store
+from engine.store.stored import Stored, Unfinished, valid_key
 
 if TYPE_CHECKING:
     from torch import Tensor

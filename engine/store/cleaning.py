@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from engine.store.needs import Needs
-from engine.store.store import Store, Stored, Unfinished
+from engine.store.store import Store
+from engine.store.stored import Stored, Unfinished
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ from engine.store.leases import (
 )
 from engine.store.leftovers import ABANDONED, leftovers, tree_bytes, unfinished
 from engine.store.places import folder_of
-from engine.store.store import USE_NOTED_S, Store, Stored, Unfinished, is_key, valid_key
+from engine.store.store import Store
+from engine.store.stored import USE_NOTED_S, Stored, Unfinished, is_key, valid_key
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.store.attempts import is_of_the_dead
 from engine.store.leases import find_live, left_leases, stage_path
-from engine.store.store import Unfinished, is_key
+from engine.store.stored import Unfinished, is_key
 
 _ASIDE = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{8}")
 ABANDONED = "abandoned"

@@ -23,7 +23,7 @@ from engine.errors import InputError
 from engine.machine_cache import FOLDER, bound_bytes, cache_folder, is_anothers
 from engine.store.artifact import checksum
 from engine.store.attempts import attempt_name, faults_named, is_of_the_dead
-from engine.store.store import valid_key
+from engine.store.stored import valid_key
 
 BOUND = "ROBUSTUNE_CACHE_GB"
 """The variable that says how large the cache may be."""

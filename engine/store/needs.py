@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from engine.store.store import USE_NOTED_S, Store
+from engine.store.store import Store
+from engine.store.stored import USE_NOTED_S
 
 RECENT_S = 2 * USE_NOTED_S
 """How long after its last use an artifact may belong to a trial that its sweep has not named yet."""

@@ -26,11 +26,9 @@ from engine.store.artifact import MANIFEST, Artifact, CorruptArtifactError, pars
 from engine.store.attempts import StoreFaultError
 from engine.store.bucket import Bucket
 from engine.store.bucket_notes import NOTE_S
-from engine.store.stored import valid_key
+from engine.store.stored import ABANDONED, valid_key
 
 FOLDER = "checkpoints"
-ABANDONED = "abandoned"
-"""The object beside a stage's checkpoints that says that nobody wants it."""
 DELAY_S = 2.0
 """How long the first of the epochs that wait for an upload waits, unless somebody asks for them."""
 _EPOCH = re.compile(r"/epoch-(\d+)(\.json$|/)")

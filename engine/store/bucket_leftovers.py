@@ -10,10 +10,9 @@ from typing import Self
 
 from engine.store.attempts import is_of_the_dead
 from engine.store.bucket import Bucket, Listed
-from engine.store.bucket_checkpoints import ABANDONED
 from engine.store.bucket_leases import PROBES
 from engine.store.leftovers import LEFT_S
-from engine.store.stored import Unfinished, is_key
+from engine.store.stored import ABANDONED, Unfinished, is_key
 
 _PROBE = re.compile(rf"{PROBES}/probe-[0-9a-f]{{32}}")
 _ASIDE = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{8}\.json")

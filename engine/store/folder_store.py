@@ -36,10 +36,10 @@ from engine.store.leases import (
     stage_path,
     sweep_lease,
 )
-from engine.store.leftovers import ABANDONED, leftovers, tree_bytes, unfinished
+from engine.store.leftovers import leftovers, tree_bytes, unfinished
 from engine.store.places import folder_of
 from engine.store.store import Store
-from engine.store.stored import USE_NOTED_S, Stored, Unfinished, is_key, valid_key
+from engine.store.stored import ABANDONED, USE_NOTED_S, Stored, Unfinished, is_key, valid_key
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from engine.store.attempts import is_of_the_dead
 from engine.store.leases import find_live, left_leases, stage_path
-from engine.store.stored import Unfinished, is_key
+from engine.store.stored import ABANDONED, Unfinished, is_key
 
 _ASIDE = re.compile(r"[0-9a-f]{16,64}-[0-9a-f]{8}")
-ABANDONED = "abandoned"
-"""The file beside a stage's checkpoints that says that nobody wants it."""
 LEFT_S = 86400.0
 """Age at which what may be a dead process's (attempts, checkpoints) is removed."""
 

@@ -9,6 +9,8 @@ from engine.store.artifact import Artifact
 
 USE_NOTED_S = 60.0
 """How old the note of an artifact's last use may be before another use renews it."""
+ABANDONED = "abandoned"
+"""What lies beside a stage's checkpoints and says that nobody wants it."""
 _KEY = re.compile(r"[0-9a-f]{16,64}")
 
 

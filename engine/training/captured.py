@@ -12,7 +12,6 @@ no part of what is recorded. All this was never run on a real GPU, and is off un
 from __future__ import annotations
 
 import copy
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from itertools import chain
@@ -25,6 +24,7 @@ from engine.metrics.classification import as_input
 from engine.precision import current_precision, in_full, network_pass
 from engine.settings import TrainingSettings
 from engine.training.optimizers import decay_groups, shorten_gradients
+from engine.training.warned_once import warn_once
 
 _N_KEPT = 4
 """Recorded steps that are kept: each holds a network, its gradients, and the activations of a batch."""
@@ -32,7 +32,6 @@ _N_WARM = 3
 """Steps before the recording, in which libraries choose their kernels and take their memory."""
 
 _kept: OrderedDict[Hashable, CapturedStep] = OrderedDict()
-_said: set[str] = set()
 
 
 class CapturedStep:
@@ -187,7 +186,7 @@ class Capturing:
                 self._step = self._recorded(module, settings, images, labels)
             except Exception as error:  # whatever cannot be recorded can be computed as it always was
                 self.reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-                _say_once(f"the steps of a training are taken eagerly, since they cannot be recorded: {self.reason}")
+                warn_once(f"the steps of a training are taken eagerly, since they cannot be recorded: {self.reason}")
                 return None
         if not self._is_ahead:
             self._step.load(module, optimizer, weight_decay=settings.weight_decay)
@@ -227,12 +226,6 @@ class Capturing:
 def forget_captured() -> None:
     """Forget all recorded steps, and give up the memory that they hold."""
     _kept.clear()
-
-
-def _say_once(text: str) -> None:
-    if text not in _said:
-        _said.add(text)
-        warnings.warn(text, stacklevel=2)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

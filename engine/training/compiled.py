@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections.abc import Callable, Hashable
 
 import torch
@@ -20,13 +19,13 @@ from torch import Tensor, nn
 from engine.layers.strided import RightGradients
 from engine.metrics.classification import as_input
 from engine.precision import current_precision, in_full, network_pass
+from engine.training.warned_once import warn_once
 
 Passes = Callable[[Tensor], Tensor]
 _N_KEPT = 6
 """Kinds of networks that stay compiled: torch refuses more than eight variants of one function."""
 
 _kept: set[Hashable] = set()
-_said: set[str] = set()
 
 
 class Compiling:
@@ -63,7 +62,7 @@ class Compiling:
                 try_passes(module, images)
             except Exception as error:  # whatever cannot be compiled can be computed as it always was
                 self.reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-                _say_once(f"the passes of a training are not compiled, since they cannot be: {self.reason}")
+                warn_once(f"the passes of a training are not compiled, since they cannot be: {self.reason}")
                 return None
             self.cold_s = round(time.perf_counter() - began, 2)
             self._passes = compiled(module)
@@ -106,9 +105,3 @@ def try_passes(module: nn.Module, images: Tensor) -> None:
         with network_pass(images.device):
             found = in_full(compiled(tried)(as_input(images)))
         found.sum().backward()
-
-
-def _say_once(text: str) -> None:
-    if text not in _said:
-        _said.add(text)
-        warnings.warn(text, stacklevel=2)

@@ -16,8 +16,8 @@ from engine.store.cleaning import clean, entries
 from engine.store.folder_store import FolderStore
 from engine.store.holders import Holder
 from engine.store.leases import live_leases, stage_lease, sweep_lease
-from engine.store.leftovers import ABANDONED, tree_bytes
-from engine.store.stored import USE_NOTED_S
+from engine.store.leftovers import tree_bytes
+from engine.store.stored import ABANDONED, USE_NOTED_S
 
 A, B, C, D = (letter * 32 for letter in "abcd")
 DAY_S = 86400.0

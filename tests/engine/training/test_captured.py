@@ -13,6 +13,7 @@ from engine.settings import TrainingSettings
 from engine.stages.probe import make_judge
 from engine.training import SelectiveFilters, Trainer, WholeNetwork, captured
 from engine.training.captured import Capturing, forget_captured
+from engine.training.warned_once import warn_once
 from tests.engine.pretend_device import counting, on_device, on_host, pretend_device
 from tests.engine.pretend_graph import pretend_graphs
 from tests.engine.test_host_waits import BATCH, SIDE, make_network, make_split, of_corrections, of_filters
@@ -27,7 +28,7 @@ ADAM = {"optimizer": "adam", "weight_decay": 1e-2, "schedule": "constant"}
 def graphs():
     with pretend_device(), pretend_graphs() as made:
         forget_captured()
-        captured._said.clear()
+        warn_once.cache_clear()
         yield made
         forget_captured()
 

@@ -16,6 +16,7 @@ from engine.stages.probe import make_judge
 from engine.training import Trainer, compiled
 from engine.training.captured import Capturing, forget_captured
 from engine.training.compiled import Compiling
+from engine.training.warned_once import warn_once
 from tests.engine.pretend_device import on_device, pretend_device
 from tests.engine.pretend_graph import pretend_graphs
 from tests.engine.test_host_waits import BATCH, make_network, make_split, of_filters
@@ -50,7 +51,7 @@ def compiler(monkeypatch) -> Iterator[Compiler]:
     monkeypatch.setattr(torch, "compile", made)
     monkeypatch.setattr(torch.compiler, "reset", made.reset)
     monkeypatch.setattr(compiled, "_kept", set())
-    monkeypatch.setattr(compiled, "_said", set())
+    warn_once.cache_clear()
     return made
 
 

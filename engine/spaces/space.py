@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self, get_args
+from unicodedata import normalize
 
 from engine.digest import digest
 from engine.errors import InputError, unknown_setting
@@ -73,7 +74,7 @@ class Space:
         object.__setattr__(self, "arms", tuple(map(_converted_arm, self.arms)))
         self._declare()
         for arm in self.arms:
-            if arm.name in ("", WINNER):
+            if arm.name.strip() in ("", WINNER):
                 raise InputError(
                     f"an arm needs a name, and another than {WINNER!r}, the best proposal's; got {arm.name!r}"
                 )
@@ -85,6 +86,7 @@ class Space:
         _check_unique("ablation", [ablation.name for ablation in self.ablations])
         declared = self.declared
         object.__setattr__(self, "arms", (*self.arms, *map(_converted_arm, declared.arms)))
+        _check_unique("arm", [arm.name for arm in self.arms])
         if declared.contrasts and self.n_seeds < 2:
             raise InputError(
                 f"space {self.name!r} declares comparisons, and their intervals need at least 2 seeds: `n_seeds` is "
@@ -359,6 +361,11 @@ def _check_unique(kind: str, names: list[str]) -> None:
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
         raise InputError(f"each {kind} needs a name of its own, got twice: {', '.join(double)}")
+    alike: dict[str, str] = {}
+    for name in names:
+        other = alike.setdefault(normalize("NFC", " ".join(name.split())), name)
+        if other != name:
+            raise InputError(f"each {kind} needs a name of its own: {other!r} and {name!r} look the same")
 
 
 def _plain(value: Any) -> Any:

@@ -225,6 +225,14 @@ REFUSED = {
         ),
         "ablation 'm: b' has an arm 'm: b: c', and so has an ablation before it",
     ),
+    "arms that look the same": (
+        lambda: space(OneAtATime("m", {"a": {"rank.top": 3}, "a ": {"rank.top": 4}})),
+        "'a' and 'a ' look the same",
+    ),
+    "arms of the same letters in other signs": (
+        lambda: space(OneAtATime("m", {"\u00e9": {"rank.top": 3}, "e\u0301": {"rank.top": 4}})),
+        "look the same",
+    ),
     "a part that varies the data": (lambda: space(one_part({"data.n_train": 10})), "a sweep has one data set"),
     "ablations of one name": (
         lambda: space(LEFT_OUT, dataclasses.replace(CHANGED, name="method")),

@@ -408,7 +408,7 @@ def test_what_trials_are_tested_on_is_the_same_for_all(setting, value):
     assert make_space(base=TUNED.with_settings({setting: value}))
 
 
-@pytest.mark.parametrize("name", ["", "winner"])
+@pytest.mark.parametrize("name", ["", " ", "winner", "winner "])
 def test_no_arm_is_called_as_what_is_not_one(name):
     with pytest.raises(InputError, match=f"an arm needs a name, and another than 'winner', .* got '{name}'"):
         make_space(arms=(Arm(name, {}),))

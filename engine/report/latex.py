@@ -59,8 +59,8 @@ _SIGNS = {
 }
 """{sign: how LaTeX prints it}."""
 
-_HYPHENS = re.compile("-(?=-)")
-"""Hyphens that would become a dash with the next one."""
+_JOINED = re.compile(r"([-,])(?=\1)")
+"""Hyphens that would become a dash with the next one, and commas a quotation mark."""
 
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 
@@ -105,7 +105,7 @@ def _row(cells: Sequence[str], sides: str) -> str:
 
 def escaped(text: str) -> str:
     """Return text so that LaTeX prints it as it is; signs that its usual fonts lack by their number."""
-    return _HYPHENS.sub("-{}", "".join(map(_sign, text)))
+    return _JOINED.sub(r"\1{}", "".join(map(_sign, text)))
 
 
 def _sign(sign: str) -> str:

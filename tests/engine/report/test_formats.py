@@ -110,6 +110,7 @@ def test_signs_are_escaped():
         r"a\_b\textbackslash{}c\{d\}\$e\&f\#g\%h\textasciitilde{}i\textasciicircum{}j"
     )
     assert escaped("--- –") == r"-{}-{}- \textendash{}"
+    assert escaped("a,,b, c") == "a,{},b, c"
     assert escaped("中\x1b\té") == "{[}U+4E2D{]}{[}U+001B{]} é"
 
 

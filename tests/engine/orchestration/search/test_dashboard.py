@@ -197,6 +197,9 @@ def test_every_group_has_a_heat_map_of_its_own_whatever_it_is_called(tmp_path) -
 
 def test_names_of_users_are_shown_word_for_word() -> None:
     assert escaped("a_b|c <i>*x*</i>") == r"a\_b\|c \<i\>\*x\*\</i\>"
+    assert escaped("&amp; http://a.b www.c.d e@f.g") == r"\&amp; http\://a.b www\.c.d e\@f.g"
+    assert escaped("- a\n1. b\n+ c\n===\n---") == "\\- a\n1\\. b\n\\+ c\n\\===\n\\---"
+    assert escaped("-0.5 to 1.5: a - b") == "-0.5 to 1.5: a - b"
 
 
 def test_plotly_takes_no_name_for_a_tag() -> None:

@@ -40,7 +40,9 @@ def as_written(number: float) -> float:
     return shorter if len(repr(shorter)) <= len(repr(number)) - 3 else number
 
 
-_FINITE = "a number below 1.8e308"
+_FINITE, _COUNTABLE = "a number below 1.8e308", "a whole number below 2**63"
+_LARGEST_INT = 2**63 - 1
+"""What files, databases and torch have room for."""
 
 
 @cache
@@ -128,7 +130,9 @@ def convert_setting(leaf: Leaf, value: Any, path: str) -> Any:
         if error.refusal is None:
             raise
         _, allowed, given = error.refusal
-        raise refused(path, allowed if allowed == _FINITE else leaf.allowed, given, leaf.meaning) from None
+        has_end = any(words in leaf.allowed for words in ("one of", ", 2**"))
+        said = allowed if allowed == _FINITE or (allowed == _COUNTABLE and not has_end) else leaf.allowed
+        raise refused(path, said, given, leaf.meaning) from None
 
 
 def _explained(error: InputError, leaf: Leaf, path: str) -> InputError:
@@ -163,7 +167,9 @@ def convert(value: Any, hint: Any, path: str) -> Any:
         except OverflowError:
             raise refused(path, _FINITE, value) from None
     if hint is int and isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
+    if hint is int and type(value) is int and abs(value) > _LARGEST_INT:
+        raise refused(path, _COUNTABLE, value)
     if hint is Path and isinstance(value, str | PurePath):
         return home_found(Path(value))
     if hint is str and isinstance(value, PurePath):

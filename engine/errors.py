@@ -54,9 +54,22 @@ def refused(setting: str, allowed: str, value: object, meaning: str = "") -> Inp
         value: what it is.
         meaning: what the setting is, if the name alone may not say it.
     """
-    error = InputError(f"`{setting}` must be {allowed}, got {value!r}" + (f" ({meaning})" if meaning else ""))
+    error = InputError(f"`{setting}` must be {allowed}, got {shown(value)}" + (f" ({meaning})" if meaning else ""))
     error.refusal = (setting, allowed, value)
     return error
+
+
+_LONGEST = 100
+"""Letters of a value that an error shows."""
+
+
+def shown(value: object) -> str:
+    """Return a value for an error: one of very many letters or digits by how it begins."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST else f"{text[:40]}… ({len(text):,} letters)"
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str], *, of: str = "") -> InputError:
@@ -72,7 +85,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, of: str = "")
     nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     owner = f"{of}: " if of else ""
-    return InputError(f"{owner}unknown {kind} {str(name)!r}{hint}; known: {', '.join(known) or 'none'}")
+    return InputError(f"{owner}unknown {kind} {shown(str(name))}{hint}; known: {', '.join(known) or 'none'}")
 
 
 _IS_SLIP = 0.7

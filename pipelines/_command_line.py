@@ -16,7 +16,7 @@ import tyro
 
 from engine import variables
 from engine.conversion import home_found
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, shown, unknown_name
 from engine.extensions import chosen_data, import_modules
 from engine.orchestration.cluster.interruption import as_ctrl_c
 from engine.orchestration.databases.patience import RefusedError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C, SIGTERM or a closed terminal has ended before its end."""
+
+_MOST_THREADS = 1024
 
 
 @dataclass(kw_only=True)
@@ -75,6 +77,8 @@ class ComputeOptions:
         import_modules(self.imports)
         if self.threads is not None and self.threads < 1:
             raise InputError(f"`--threads` must be ≥ 1, got {self.threads}")
+        if self.threads is not None and self.threads > max(_MOST_THREADS, n_cores()):
+            raise InputError(f"`--threads` must be at most {_MOST_THREADS:,}, got {shown(self.threads)}")
         torch.set_num_threads(self.threads or n_cores())
         available = ("cuda", "cpu") if torch.cuda.is_available() else ("cpu",)
         if self.device is not None and self.device not in available:

@@ -11,6 +11,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from engine.corruptions import distort
 from engine.data import Split
 from engine.errors import InputError
 from engine.figures.saving import require_folder, save_figure
@@ -59,6 +60,9 @@ def main(options: ResponsesOptions) -> int:
     if options.n_images < 1:
         raise InputError(f"`--n-images` must be ≥ 1, got {options.n_images}")
     require_folder(options.output, "the figure")
+    blank = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    for level in options.levels:  # one that cannot be is told before anything is trained
+        distort(blank, options.distortion, level, seed=0)
     config = make_config(options)
     if config.push_pull.where == "none" and options.init is None:
         config = config.with_settings({"push_pull.where": "first"})

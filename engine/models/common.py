@@ -6,7 +6,9 @@ from collections import OrderedDict
 
 from torch import nn
 
-from engine.errors import InputError
+from engine.errors import InputError, shown
+
+MOST_LAYERS = 2000
 
 
 class Chain(nn.Sequential):
@@ -26,6 +28,12 @@ def check_image_size(model: str, image_size: int, minimum: int) -> None:
     """Raise ``InputError`` if images of this side (pixels) would vanish inside the network."""
     if image_size < minimum:
         raise InputError(f"{model} needs images of at least {minimum}×{minimum} pixels, got {image_size}×{image_size}")
+
+
+def check_depth(model: str, depth: int) -> None:
+    """Raise ``InputError`` if a network has more layers than anybody would wait for."""
+    if depth > MOST_LAYERS:
+        raise InputError(f"the depth of a {model} must be at most {MOST_LAYERS:,}, got {shown(depth)}")
 
 
 def scale(count: int, width: int | None, default_width: int) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from engine.errors import InputError
 from engine.layers.normalise import Normalise
-from engine.models.common import check_image_size, initialise_he
+from engine.models.common import check_depth, check_image_size, initialise_he
 from engine.models.model_names import register_model
 
 BOTTLENECK = 4  # maps of the 1×1 convolution, in units of the growth rate
@@ -96,6 +96,7 @@ def build_densenet(
     depth: int, growth: int, *, num_classes: int, in_channels: int, image_size: int, width: int | None
 ) -> nn.Module:
     """Return the DenseNet-BC with ``depth`` = 6n + 4 layers; its first convolution has 2·growth filters."""
+    check_depth("densenet-bc", depth)
     n_layers, rest = divmod(depth - 4, 6)
     if rest or n_layers < 1:
         nearest = 6 * max(1, round((depth - 4) / 6)) + 4

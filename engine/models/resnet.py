@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from engine.errors import InputError
 from engine.layers.normalise import Normalise
-from engine.models.common import check_image_size, initialise_he
+from engine.models.common import check_depth, check_image_size, initialise_he
 from engine.models.model_names import register_model
 
 DEFAULT_WIDTH = 16
@@ -86,6 +86,7 @@ def _stage(n_blocks: int, in_channels: int, out_channels: int, stride: int) -> n
 )
 def build_resnet(depth: int, *, num_classes: int, in_channels: int, image_size: int, width: int | None) -> nn.Module:
     """Return the ResNet with ``depth`` = 6n + 2 layers; ``width`` is 16 in the papers."""
+    check_depth("resnet", depth)
     n_blocks, rest = divmod(depth - 2, 6)
     if rest or n_blocks < 1:
         nearest = 6 * max(1, round((depth - 2) / 6)) + 2

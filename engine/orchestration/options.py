@@ -18,7 +18,7 @@ import tyro
 from engine import variables
 from engine.conversion import convert, type_hints
 from engine.digest import digest
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, shown, unknown_name
 from engine.metrics import Baseline, load_baseline
 from engine.orchestration.cluster.slots import SlotRequest, check_gpus
 from engine.orchestration.databases.addresses import check_sqlite, is_same_database, sqlite_url
@@ -40,6 +40,7 @@ from engine.store.places import folder_of, place_of
 
 _LOCAL = "local"
 _WAIT_S = 90.0
+_MOST_TRIALS = 100_000
 """How long ``--wait`` alone waits: a dead driver's last sign of life is to be 60 s old, and then watched for 15 s."""
 _STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
@@ -203,6 +204,8 @@ class SweepOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{variables.called(self, name)} must be ≥ {least}, got {value}")
+        if self.n_trials is not None and self.n_trials > _MOST_TRIALS:
+            raise InputError(f"--n-trials must be at most {_MOST_TRIALS:,}, got {shown(self.n_trials)}")
         for name in ("storage", "tracking_uri", "ray_address", "dataset", "recipe", "baseline"):
             if getattr(self, name) == "":
                 raise InputError(f"--{name.replace('_', '-')} is empty; leave it out for its default")

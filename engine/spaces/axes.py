@@ -10,11 +10,14 @@ from decimal import Decimal
 from typing import Any
 
 from engine.conversion import as_json, as_written, words_of
-from engine.errors import InputError
+from engine.errors import InputError, shown
 
 Conditions = Mapping[str, tuple[Any, ...]]
 """{dotted path of a setting: the values under which the axis applies}; all must hold."""
 
+MOST_VALUES = 1000
+"""Values that are written down one by one."""
+MOST_STEPS = 10**9
 _LARGEST = int(sys.float_info.max)
 _TOLERANCE = 1e-8
 """By how much of a step a value may miss its place: floats do not hold every decimal."""
@@ -47,6 +50,11 @@ class Choice:
                     f"axis {self.label!r} needs words, numbers, True, False or None as values, got {value!r}; "
                     "several values in one are written as a word, such as '0.4,0.8'"
                 )
+        if len(self.values) > MOST_VALUES:
+            raise InputError(
+                f"axis {self.label!r} can have {MOST_VALUES:,} values at most, got {len(self.values):,}: a range "
+                "(Int, Float) can have more"
+            )
         if not self.values or any(is_among(value, self.values[:place]) for place, value in enumerate(self.values)):
             raise InputError(f"axis {self.label!r} needs values, each once, got {self.values!r}")
 
@@ -243,6 +251,11 @@ def _check_step(axis: Float | Int) -> None:
     if axis.step is None:
         return
     low, high, step = (Decimal(repr(value)) for value in (axis.low, axis.high, axis.step))
+    if high - low > MOST_STEPS * step:
+        raise InputError(
+            f"axis {axis.label!r} needs a step that leads from low to high in {MOST_STEPS:,} steps at most, got "
+            f"{shown(axis.step)} from {shown(axis.low)} to {shown(axis.high)}"
+        )
     if (high - low) % step:
         raise InputError(
             f"axis {axis.label!r} needs a step that leads from low to high, got {axis.step!r} from {axis.low!r} to "

@@ -12,7 +12,7 @@ from typing import Any, Self, get_args
 from unicodedata import normalize
 
 from engine.digest import digest
-from engine.errors import InputError, unknown_setting
+from engine.errors import InputError, shown, unknown_setting
 from engine.explanation import as_typed
 from engine.seeds import derive_seed
 from engine.settings import SIZES, TrialConfig
@@ -24,6 +24,7 @@ from engine.spaces.declared import Declared, declare
 from engine.spaces.reach import check_axis_matters
 
 _MAX_NAME = 80
+_MOST_SEEDS = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -66,6 +67,8 @@ class Space:
             raise InputError(f"a space's name has at most {_MAX_NAME} letters, got {len(self.name)}: {self.name!r}")
         if self.n_seeds < 1:
             raise InputError(f"`n_seeds` must be ≥ 1, got {self.n_seeds}")
+        if self.n_seeds > _MOST_SEEDS:
+            raise InputError(f"`n_seeds` must be at most {_MOST_SEEDS:,}, got {shown(self.n_seeds)}")
         if not self.axes and not self.arms and not self.ablations:
             raise InputError(f"space {self.name!r} has neither axes nor arms: there is nothing to explore")
         _check_unique("axis", [axis.label for axis in self.axes])

@@ -190,7 +190,7 @@ def is_own_width(settings_json: str) -> bool:
     settings = json.loads(settings_json)
     if settings["width"] is None:
         return True
-    given, own = build_on_meta(settings), build_on_meta({**settings, "width": None})
+    given, own = _built(settings), _built({**settings, "width": None})
     return repr(given) == repr(own) and _shapes(given) == _shapes(own)
 
 

@@ -39,8 +39,8 @@ def count_of_few(space: Space, most: int) -> int | None:
     return n_points if n_points <= most else None
 
 
-def axis_values(axis: Axis) -> tuple[Any, ...]:
-    """Return all values of an axis.
+def axis_values(axis: Axis) -> Iterator[Any]:
+    """Return an iterator over all values of an axis, of which there may be very many.
 
     Raises:
         InputError: it is continuous.
@@ -52,7 +52,7 @@ def axis_values(axis: Axis) -> tuple[Any, ...]:
             f"a grid needs values, and axis {axis.label!r} is continuous ({axis.low:g} … {axis.high:g}): "
             "give it a step, or use another sampler"
         )
-    return tuple(value_at(axis, place) for place in range(count))
+    return (value_at(axis, place) for place in range(count))
 
 
 def _combinations(

@@ -24,7 +24,7 @@ EPOCHS = Int("pretrain.epochs", 1, 5, step=2)
     ],
 )
 def test_axis_values(axis, values) -> None:
-    assert axis_values(axis) == values
+    assert tuple(axis_values(axis)) == values
 
 
 def test_the_grid_is_the_product_where_axes_apply() -> None:

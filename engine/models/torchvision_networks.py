@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from engine.errors import InputError, unknown_name
 from engine.models.checkpoint import COUNTER
@@ -55,7 +56,19 @@ def build(name: str, *, num_classes: int, in_channels: int, image_size: int) -> 
     own = dict(_OWN_ARGUMENTS.get(name, {}))
     if name.startswith("vit_"):
         own["image_size"] = image_size
-    return models.get_model(name, weights=None, num_classes=num_classes, **own)
+    with _CountingForReal() if name.startswith("regnet_") else contextlib.nullcontext():
+        return models.get_model(name, weights=None, num_classes=num_classes, **own)
+
+
+class _CountingForReal(TorchFunctionMode):
+    """Keeps counts and lists off the meta device: RegNets work out by them how wide and deep they are."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch's, those that count on the CPU."""
+        kwargs = dict(kwargs or {})
+        if func is torch.arange or (func is torch.tensor and isinstance(args[0], list)):
+            kwargs.setdefault("device", "cpu")
+        return func(*args, **kwargs)
 
 
 def published(name: str, entry: str) -> Published:
@@ -109,15 +122,18 @@ def _counts(given: Mapping[str, tuple[int, ...]]) -> set[int]:
     """Return how many numbers would be trained with ImageNet's classes, whichever weights are the classifier's."""
     sizes = {name: math.prod(shape) for name, shape in given.items() if not name.endswith(_NOT_TRAINED)}
     heads = {(given[name][0], size // given[name][0]) for name, size in sizes.items() if len(given[name]) > 1 and size}
-    return {sum(sizes.values()) + (_CLASSES - n_classes) * (of_one + 1) for n_classes, of_one in heads}
+    return {
+        sum(sizes.values()) + (_CLASSES - n_classes) * (of_one + n_biases)
+        for n_classes, of_one in heads
+        for n_biases in (0, 1)  # a few classifiers have none
+    }
 
 
 @cache
 def _own_shapes(name: str) -> Mapping[str, tuple[int, ...]]:
-    """Return {name: shape} of a classifier's weights; nothing of one that cannot be built without values."""
-    with contextlib.suppress(NotImplementedError), torch.device("meta"):
+    """Return {name: shape} of a classifier's weights."""
+    with torch.device("meta"):
         return _shapes(build(name, num_classes=_CLASSES, in_channels=CHANNELS, image_size=_SIDE).state_dict())
-    return {}
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -126,7 +142,7 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def _is_alike(own: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> bool:
-    if not own or own.keys() != given.keys():
+    if own.keys() != given.keys():
         return False
     others = [(shape, given[name]) for name, shape in own.items() if shape != given[name]]
     return all(shape[:1] == (_CLASSES,) and shape[1:] == other[1:] for shape, other in others)

@@ -8,7 +8,7 @@ import torchvision
 
 from engine.errors import InputError
 from engine.layers import PushPull2d
-from engine.models import build_model
+from engine.models import build_model, torchvision_networks
 from engine.models.checkpoint import read_checkpoint
 from engine.models.libraries import architecture_digest, networks_with, published_weights
 from engine.models.published import fetch
@@ -42,6 +42,19 @@ def test_weights_tell_the_network_of_torchvision_that_they_are_of(name):
     last = list(weights)[-1]
     assert networks_with({key: value for key, value in weights.items() if key != last}) == []
     assert networks_with({**weights, last: torch.empty(9, 9, device="meta")}) == []
+
+
+@pytest.mark.parametrize("n_classes", [7, 1000])
+def test_the_weights_of_each_network_of_torchvision_are_known_as_its_own(n_classes):
+    unknown = {}
+    for name in torchvision_networks.names():
+        with torch.device("meta"):
+            network = torchvision_networks.build(name, num_classes=n_classes, in_channels=3, image_size=224)
+        assert all(value.is_meta for value in network.state_dict().values()), name
+        found = networks_with(network.state_dict())
+        if found != [f"torchvision:{name}"]:
+            unknown[name] = found
+    assert unknown == {}
 
 
 @pytest.mark.parametrize(("name", "classifier"), CLASSIFIERS.items())

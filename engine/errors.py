@@ -45,6 +45,10 @@ def writing(what: str, path: str | Path) -> Iterator[None]:
         raise InputError(f"{what} cannot be written: {path} ({error.strerror or error})") from error
 
 
+class LackingPartError(InputError):
+    """A setting names a part that the network does not have; with another value it would do."""
+
+
 def refused(setting: str, allowed: str, value: object, meaning: str = "") -> InputError:
     """Return the error for a setting's value.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from engine.errors import InputError, unknown_name
+from engine.errors import InputError, LackingPartError, unknown_name
 from engine.layers.layer_names import layers_named
 from engine.layers.push_pull import PushPull2d
 from engine.layers.push_pull_conv import PushPullConv2d
@@ -107,7 +107,7 @@ def _find_convolutions(model: nn.Module, where: str | Iterable[str]) -> list[str
 def _first_block(model: nn.Module) -> tuple[str, ...]:
     names = getattr(model, "first_block", ())
     if not names:
-        raise InputError(
+        raise LackingPartError(
             f"{type(model).__name__} declares no first block (an attribute `first_block` with names of modules); "
             "use 'first', 'all' or names of convolutions"
         )

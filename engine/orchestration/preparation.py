@@ -59,7 +59,7 @@ class Prepared:
         study_name: the study.
         store: where artifacts are.
         info: the data set.
-        left_out: sentences on values of axes that are not tried, since the data set is too small for them.
+        left_out: sentences on values of axes that are not tried, since data set or network do not have them.
         notes: what a person should know of the given weights.
         baseline: what scores are ratios to; None without one, and where it is an arm, which has yet to be run.
         is_outlined: whether the data set is not here, and known by what its authors say of it: for a dry run alone.

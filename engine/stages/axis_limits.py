@@ -1,4 +1,4 @@
-"""A space's axes, cut to what the data set has: values that it can't give are left out, and it is said which."""
+"""A space's axes, cut to what data set and network have: other values are left out, and it is said which."""
 
 from __future__ import annotations
 
@@ -7,26 +7,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.data import DataInfo
-from engine.errors import DataLimitError, InputError
+from engine.errors import DataLimitError, InputError, LackingPartError
 from engine.spaces import Axis, Choice, Float, Space
 from engine.spaces.axes import applies, can_take
 from engine.stages import plan_trial
 from engine.stages.limits import LIMITED, may_ask_too_much
+
+_PLACE = "push_pull.where"
 
 Excess = Callable[[Any], str | None]
 """Says why a value is more than the data set has, or None."""
 
 
 def fit_axes(space: Space, info: DataInfo) -> tuple[Space, tuple[str, ...]]:
-    """Return a space without the values that a data set is too small for, and a sentence on each axis that lost some.
+    """Return a space without the values that its data set is too small for, or its network has no such part for, and a
+    sentence on each axis that lost some.
 
     A value goes if there is a proposal with it that the data set is too small for, such as 400 noisy images of 400
-    where another axis may ask for an unpaired ranking.
+    where another axis may ask for an unpaired ranking. A network may have no first block.
 
     Raises:
         InputError: an axis of which nothing is left.
     """
     notes: list[str] = []
+    for place in [axis for axis in space.axes if axis.setting == _PLACE and isinstance(axis, Choice)]:
+        fitted, note = _with_parts(space, place, info)
+        if note is not None:
+            axes, gone = _possible(tuple(fitted if other is place else other for other in space.axes), _PLACE)
+            notes += [note, *gone]
+            space = dataclasses.replace(space, axes=axes)
     for setting in LIMITED:
         for label in [axis.label for axis in space.axes if axis.setting == setting and not isinstance(axis, Float)]:
             axis = next(axis for axis in space.axes if axis.label == label)
@@ -49,6 +58,32 @@ def with_limited(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, **{axis.setting: min(axis.extremes()) for axis in limited if applies(axis, flat)}}
 
 
+def _with_parts(space: Space, axis: Choice, info: DataInfo) -> tuple[Axis, str | None]:
+    """Return an axis without the places that the network does not have, and what was left out.
+
+    Where no other would be left it stays as it is: the check of the axes says what is wrong.
+    """
+    reasons: dict[Any, str] = {}
+    conditions = {path: values[0] for path, values in axis.when.items()}
+    for value in axis.values:
+        try:
+            plan_trial(space.config(with_limited(space, {**conditions, axis.setting: value}), seed=0), info)
+        except LackingPartError as error:
+            reasons[value] = str(error)
+        except InputError:
+            continue  # for another reason, which is told later
+    kept = tuple(value for value in axis.values if value not in reasons)
+    if not reasons or len(kept) < 2:
+        return axis, None
+    return dataclasses.replace(axis, values=kept), _left_out(axis, reasons, next(iter(reasons)))
+
+
+def _left_out(axis: Choice, reasons: Mapping[Any, str], told: Any) -> str:
+    """Return which values of an axis are left out, with the reason of one."""
+    out = ", ".join(map(str, reasons))
+    return f"{len(reasons)} of {len(axis.values)} values of axis {axis.label!r} are left out: {out} ({reasons[told]})"
+
+
 def _fitted(axis: Axis, excess: Excess) -> tuple[Axis, str | None]:
     """Return an axis without the values that are too many, and what was left out."""
     if isinstance(axis, Choice):
@@ -57,9 +92,7 @@ def _fitted(axis: Axis, excess: Excess) -> tuple[Axis, str | None]:
         if not reasons:
             return axis, None
         _require(kept, axis, reasons[min(reasons)])
-        out = ", ".join(map(str, reasons))
-        note = f"{len(reasons)} of {len(axis.values)} values of axis {axis.label!r} are left out: {out}"
-        return dataclasses.replace(axis, values=kept), f"{note} ({reasons[min(reasons)]})"
+        return dataclasses.replace(axis, values=kept), _left_out(axis, reasons, min(reasons))
     assert not isinstance(axis, Float)
     reason = excess(axis.high)
     if reason is None:

@@ -43,6 +43,19 @@ def test_a_space_that_the_data_can_give_stays_the_same_space(digits):
     assert fit_axes(SPACE, digits(958)) == (SPACE, ())
 
 
+def test_a_place_that_the_network_does_not_have_is_left_out_and_said(digits):
+    of = SPACE.with_base({"model.name": "torchvision:regnet_x_400mf", "model.width": None, "data.channels": 3})
+    info = replace(digits(958), channels=3, image_size=32)
+    fitted, notes = fit_axes(of, info)
+    assert values(fitted, "push_pull.where") == ("none", "first")
+    (note,) = (note for note in notes if "push_pull.where" in note)
+    assert note.startswith(
+        "1 of 3 values of axis 'push_pull.where' are left out: first_block (RegNet declares no first block ("
+    )
+    assert {axis.when["push_pull.where"] for axis in fitted.axes if "push_pull.where" in axis.when} == {("first",)}
+    assert all_can_be_planned(fitted, info)
+
+
 def test_values_that_are_too_many_are_left_out_and_said(digits):
     paired = space(Choice("distortion.n_images", (50, 200, 400), when=TUNED))
     fitted, notes = fit_axes(paired, digits(399))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from engine.data.dataset import READERS, DataInfo, DataSet, RawData, split_data
@@ -38,6 +39,8 @@ def open_reader(settings: DataSettings, *, download: bool = False) -> Reader:
         InputError: an unknown name, or what the reader finds wrong before it decodes anything.
     """
     name, _, argument = settings.name.partition(":")
+    if name not in READERS and Path(settings.name).is_dir():
+        raise InputError(f"unknown data set {settings.name!r}; the images of a folder are folder:{settings.name}")
     reader = READERS[name]
     if download:
         if not hasattr(reader, "download"):

@@ -38,7 +38,7 @@ from engine.stages import TrialPlan, check_weights, plan_trial, prepare_data, pr
 from engine.stages.axis_limits import fit_axes, with_limited
 from engine.stages.idle_axes import check_arms_differ, check_axis_changes_something
 from engine.stages.numerics import Numerics
-from engine.stages.plan_evaluation import plan_evaluation
+from engine.stages.plan_evaluation import check_evaluation, plan_evaluation
 from engine.store import Store, open_store
 from engine.training import recipe_settings
 
@@ -157,6 +157,7 @@ def prepare(options: SweepOptions, space: Space | None = None) -> Prepared:
     prepared = Prepared(
         options, space, planned, study_name, store, info, left_out, notes, baseline, outline is not None
     )
+    check_evaluation(space.base.evaluate, info)  # before it is planned from: arms and axes have none of their own
     check_declared(prepared)
     check_arms(prepared)
     if planned.n_proposals:

@@ -30,6 +30,11 @@ def refused(capsys, tmp_path: Path, *arguments: str) -> str:
     [
         (("--space", "push-pul"), "unknown search space 'push-pul' (did you mean 'push-pull'?)"),
         (("--dataset", "digit"), "unknown data set 'digit' (did you mean 'digits'?)"),
+        (
+            ("--set", "evaluate.corruptions=gaussian_noise,motionblur", "--dry-run"),
+            "severity table 'digits': unknown corruption 'motionblur' (did you mean 'motion_blur'?)",
+        ),
+        (("--set", "evaluate.objective=contrats"), "'contrats' (did you mean 'contrast'?)"),
         (("--set", "model.name=resnet-9"), "resnet must be 6n + 2"),
         (("--set", "model.name=resmet-8"), "unknown model 'resmet-8' (did you mean 'resnet-8'?)"),
         (("--sampler", "tpee"), "unknown sampler 'tpee' (did you mean 'tpe'?)"),
@@ -132,6 +137,12 @@ def test_an_unreadable_image_is_named_by_its_path(capsys, tmp_path: Path) -> Non
     assert f"1 of 16 pictures cannot be used: {bad} (no picture" in refused(
         capsys, tmp_path, "--dataset", f"folder:{root}"
     )
+
+
+def test_a_folder_as_a_data_set_s_name_is_told_how_it_is_written(capsys, tmp_path: Path) -> None:
+    sentence = f"unknown data set '{tmp_path}'; the images of a folder are folder:{tmp_path}"
+    assert sentence in refused(capsys, tmp_path, "--dataset", str(tmp_path))
+    assert sentence in refused(capsys, tmp_path, "--dataset", str(tmp_path), "--dry-run")
 
 
 def test_a_study_that_exists_with_another_space(capsys, tmp_path: Path) -> None:

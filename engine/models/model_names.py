@@ -35,10 +35,17 @@ def register_model(pattern: str, *, examples: tuple[str, ...] = ()) -> Callable[
     Raises:
         InputError: the name is taken, or an example does not fit.
     """
+    if not examples and "{" in pattern:
+        raise InputError(
+            f"the model name {pattern!r} is a pattern: give names that exist as examples=(…), with a whole number ≥ 1 "
+            "in the place of each {field}"
+        )
     examples = examples or (pattern,)
     for example in examples:
         if _expression(pattern).fullmatch(example) is None:
-            raise InputError(f"the example {example!r} does not fit the model name {pattern!r}")
+            raise InputError(
+                f"the example {example!r} does not fit the model name {pattern!r}: a {{field}} is a whole number ≥ 1"
+            )
     register = MODELS.register(pattern)
 
     def add(build: B) -> B:

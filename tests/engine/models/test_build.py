@@ -155,7 +155,7 @@ def test_an_exact_name_wins_over_a_pattern():
 def test_bad_registrations_are_refused():
     with pytest.raises(InputError, match=r"the example 'my' does not fit the model name 'my-\{n\}'"):
         register_model("my-{n}", examples=("my",))
-    with pytest.raises(InputError, match=r"the example 'my-\{n\}' does not fit"):
+    with pytest.raises(InputError, match=r"the model name 'my-\{n\}' is a pattern: give names that exist as examples="):
         register_model("my-{n}")
     with pytest.raises(InputError, match="model 'cnn-2' is already registered"):
 

@@ -128,9 +128,7 @@ def main(options: TrialOptions) -> int:
         baseline = baseline.against(info.settings.name)
     say(
         console,
-        f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation and {info.n_test} test images "
-        f"of {info.channels}×{info.image_size}×{info.image_size}, {info.n_classes} classes; "
-        f"{plan.config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
+        f"{info.in_words()}; {plan.config.model.name} on {device.type}; {' → '.join(spec.stage for spec in plan)}",
         *info.notes,
         *left_out(plan.config.evaluate, info),
         *without_effect(parse_settings(options.settings), plan.config),

@@ -178,6 +178,13 @@ class DataInfo:
     sequence_files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def in_words(self) -> str:
+        """Return how many images of which kind there are, as commands say it."""
+        return (
+            f"{self.settings.name}: {self.n_train} training, {self.n_validation} validation and {self.n_test} test "
+            f"images of {self.channels}×{self.image_size}×{self.image_size}, {self.n_classes} classes"
+        )
+
 
 READERS: Registry = Registry("data set")
 register_dataset = READERS.register

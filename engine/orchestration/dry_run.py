@@ -14,7 +14,7 @@ from engine.orchestration.cluster.slots import note_of_cores_alone, plan_cluster
 from engine.orchestration.preparation import Prepared
 from engine.orchestration.search import SAMPLERS, Identities, check_reproduces, make_sequence, results_so_far
 from engine.orchestration.search.remaining_trials import RemainingTrials, remaining_trials
-from engine.orchestration.sweep_words import opening_notes
+from engine.orchestration.sweep_words import opening_notes, setting_words
 from engine.report.measurement import check_comparable
 from engine.report.terminal import say
 from engine.report.text_tables import Table
@@ -54,6 +54,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
         f"{planned.n_total} trials: {planned.n_arm_trials} of the arms, {planned.n_proposals} proposed by "
         f"{options.sampler_name}, {planned.n_winner_trials} to compute the best again"
         + ("; so many suit the space, --n-trials N runs others" if options.n_trials is None else ""),
+        setting_words(prepared),
     )
     for note in [*opening_notes(prepared), *_notes(left, device)]:
         say(console, note)

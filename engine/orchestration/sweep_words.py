@@ -32,17 +32,24 @@ def opening(prepared: Prepared, slots: SlotPlan, *, n_done: int, n_recovered: in
         n_done: trials that are done.
         n_recovered: trials that were interrupted and are run again.
     """
-    planned, info = prepared.planned, prepared.info
+    planned = prepared.planned
     lines = [
         f"study {prepared.study_name}: {planned.n_total} trials ({planned.n_arm_trials} of the arms, "
         f"{planned.n_proposals} proposed by {prepared.options.sampler_name}, {planned.n_winner_trials} to compute the "
         "best again)"
         + (f"; {n_done} are done" if n_done else "")
         + (f", {n_recovered} were interrupted and run again" if n_recovered else ""),
-        f"{info.settings.name}: {info.n_train} training, {info.n_validation} validation, {info.n_test} test "
-        f"images; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}, in {prepared.options.precision}",
+        f"{setting_words(prepared)}; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}, in "
+        f"{prepared.options.precision}",
     ]
     return "\n".join([*lines, *opening_notes(prepared)])
+
+
+def setting_words(prepared: Prepared) -> str:
+    """Return which images there are, and which network learns for how long where no axis or arm says otherwise."""
+    base = prepared.space.base
+    start = f"{base.pretrain.epochs} epochs of pretraining" if base.model.weights is None else "given weights"
+    return f"{prepared.info.in_words()}; {base.model.name}, {start}"
 
 
 def opening_notes(prepared: Prepared) -> list[str]:

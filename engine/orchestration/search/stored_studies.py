@@ -28,6 +28,7 @@ from engine.report.results import Results
 from engine.report.trial_results import CORRUPTED, TrialResult
 from engine.result_names import OfStudy, OfTrial
 from engine.spaces import Space
+from engine.spaces.differences import differences
 
 
 def open_study(
@@ -100,10 +101,11 @@ def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: 
             )
         return False
     if known != space.digest:
-        other = study.user_attrs[OfStudy.SPACE]["name"]
+        other = study.user_attrs[OfStudy.SPACE]
+        how = differences(other, space.to_json())
         raise InputError(
-            f"study {name!r} exists with another space ({other}, digest {known}; this one: {space.name}, digest "
-            f"{space.digest}); choose another --study, or the space that it was made with"
+            f"study {name!r} exists with another space ({other['name']}, digest {known}; this one: {space.name}, digest "
+            f"{space.digest}{'; ' * bool(how)}{how}); choose another --study, or the space that it was made with"
         )
     known_seed = study.user_attrs[OfStudy.STUDY_SEED]
     if known_seed != study_seed:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from io import StringIO
@@ -210,11 +211,17 @@ def test_the_left_repeats_are_the_ones_that_are_planned(tmp_path: Path) -> None:
     assert seeds == [first.planned.seed]
 
 
+def test_images_network_and_length_of_the_pretraining_are_said(tmp_path: Path) -> None:
+    shown = dry_run(prepared(tmp_path))
+    assert re.search(r"digits: \d+ training, \d+ validation and \d+ test images of 1×16×16, 10 classes; ", shown)
+    assert "; resnet-8, 2 epochs of pretraining\n" in shown
+
+
 def test_a_study_of_another_space_is_refused_as_the_run_would(tmp_path: Path, capsys) -> None:
     of = prepared(tmp_path, n_trials=8)
     study_of(of)
     other = dataclasses.replace(SPACE, base=TINY.with_settings({"pretrain.epochs": 3}))
-    with pytest.raises(InputError, match="study 's' exists with another space"):
+    with pytest.raises(InputError, match="study 's' exists with another space .*; pretrain.epochs 2 before, 3 now"):
         dry_run(prepared(tmp_path, other))
     path = tmp_path / "space.json"
     path.write_text(json.dumps(other.to_json()))

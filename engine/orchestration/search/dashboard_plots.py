@@ -91,16 +91,17 @@ def _declared(results: Results) -> Figure | None:
 
 def _corruptions(groups: Sequence[GroupSummary], tested: Sequence[str]) -> Figure:
     """Return the mean error by group and corruption, as a heat map."""
-    rows = [[round(100 * group.mean_and_std(name)[0], 2) for name in tested] for group in groups]
+    rows = [[100 * group.mean_and_std(name)[0] for name in tested] for group in groups]
     names = [escaped(group.name) for group in groups]
     data = {
         "type": "heatmap",
         "x": [escaped(name) for name in tested],
         "y": names,
         "z": rows,
+        "text": [[f"{error:.1f}" for error in row] for row in rows],  # as the tables have it
         "colorscale": "YlOrRd",
         "reversescale": True,
-        "texttemplate": "%{z:.1f}",
+        "texttemplate": "%{text}",
         "colorbar": {"title": {"text": "%"}},
     }
     return _figure("Mean test error in % by corruption", [data], "", reverse=True)

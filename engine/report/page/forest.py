@@ -83,10 +83,11 @@ def _panel(name: str, rows: Sequence[ForestRow], scale: Scale, unit: str, zero: 
     drawing = Drawing(_WIDTH, bottom + 36, f"{name}: {', '.join(row.name for row in rows)}")
     drawing.text(_SIDE, 14, name, "head")
     x_axis(drawing, scale, _TOP, bottom, unit)
-    if zero:
-        drawing.line([(scale(0.0), _TOP), (scale(0.0), bottom)], "axis")
     for place, row in enumerate(rows):
-        _row(drawing, row, scale, _TOP + _ROW * place)
+        top = _TOP + _ROW * place
+        if zero:  # below the row's words, which it would strike through
+            drawing.line([(scale(0.0), top + 17), (scale(0.0), top + _ROW)], "axis")
+        _row(drawing, row, scale, top)
     return drawing.svg()
 
 

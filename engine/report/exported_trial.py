@@ -72,7 +72,9 @@ def _winner(results: Results) -> ExportedTrial:
     best = results.best()
     if best is None:
         arms = ", ".join(f"arm:{group.name}" for group in results.groups() if group.trials)
-        raise InputError(f"study {results.study!r} has no complete proposal, so no winner; what is exported can be {arms}")
+        raise InputError(
+            f"study {results.study!r} has no complete proposal, so no winner; what is exported can be {arms}"
+        )
     repeats = [trial for group in results.groups() if group.name == WINNER for trial in group.trials]
     if repeats:
         return _median(f"repeats of the best proposal, trial {best.number}", repeats, results.space.n_seeds)

@@ -94,9 +94,45 @@ def _say_table(console: Console, table: Table) -> None:
     """Print a table; its title and caption are as long as they are, however narrow it is."""
     if table.title:
         console.print(literal(table.title, style="italic"), soft_wrap=True)
-    console.print(_drawing(table, console.width))
+    for part in _parts(table, console.width):
+        console.print(_drawing(part, console.width))
     if table.caption:
         console.print(literal(table.caption, style="dim italic"), soft_wrap=True)
+
+
+def _parts(table: Table, width: int) -> list[Table]:
+    """Return a table as one or several below each other, if it is too wide even where its intervals are broken.
+
+    Each has the columns that name the rows and as many others as fit, so that no number is broken.
+    """
+    n_names = table.align.find("r")
+    least = [
+        _width(table, column, _INTERVAL.split if table.align[column : column + 1] == "r" else str.split)
+        for column in range(len(table.columns))
+    ]
+    if n_names < 1 or sum(least) + _frame(len(least)) <= width:
+        return [table]
+    names = list(range(n_names))
+    parts: list[list[int]] = []
+    for column in range(n_names, len(least)):
+        wider = [*(parts[-1] if parts else names), column]
+        if parts and sum(least[one] for one in wider) + _frame(len(wider)) <= width:
+            parts[-1] = wider
+        else:
+            parts.append([*names, column])
+    return [_columns(table, chosen) for chosen in parts]
+
+
+def _columns(table: Table, chosen: Sequence[int]) -> Table:
+    """Return some of a table's columns."""
+    rows = [[row[column] for column in chosen if column < len(row)] for row in table.rows]
+    align = table.align.ljust(len(table.columns), "l")
+    return Table("", [table.columns[column] for column in chosen], rows, "".join(align[column] for column in chosen))
+
+
+def _frame(n_columns: int) -> int:
+    """Return how wide the lines and spaces between so many columns are."""
+    return 3 * n_columns + 1
 
 
 def _drawing(table: Table, width: int) -> Drawing:
@@ -127,7 +163,7 @@ def _widths(table: Table, width: int) -> list[int | None]:
     numbers = [column for column in columns if table.align[column : column + 1] == "r"]
     whole = [_width(table, column, lambda cell: cell.split("\n")) for column in columns]
     broken = [_width(table, column, _INTERVAL.split if column in numbers else str.split) for column in columns]
-    frame = 3 * len(columns) + 1
+    frame = _frame(len(columns))
     spare = width - frame - sum(broken)
     has_intervals = any(broken[column] < whole[column] for column in numbers)
     if sum(whole) + frame <= width or spare < 0 or not has_intervals:

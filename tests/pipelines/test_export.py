@@ -326,7 +326,11 @@ def test_without_the_images_the_classes_have_no_names(export, home, tmp_path):
     [
         ("tinny", (), ": unknown study 'tinny' (did you mean 'tiny'?); known: arms, begun, failed, tiny"),
         ("failed", (), "study 'failed' has no complete trial: there is no network to export"),
-        ("arms", (), "study 'arms' has no complete proposal, so no winner; what is exported can be arm:plain, arm:push-pull"),
+        (
+            "arms",
+            (),
+            "study 'arms' has no complete proposal, so no winner; what is exported can be arm:plain, arm:push-pull",
+        ),
         ("tiny", ("--what", "arm:plane"), "unknown arm 'plane' (did you mean 'plain'?); known: plain, push-pull"),
         ("begun", ("--what", "arm:plain"), "arm 'plain' of study 'begun' has no complete trial"),
         ("tiny", ("--what", "trial:40"), "study 'tiny' has no ended trial 40; the nearest of 12 complete trials: 4, 5"),

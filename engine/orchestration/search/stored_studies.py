@@ -104,8 +104,8 @@ def _check_same(study: optuna.Study, space: Space, study_seed: int, objectives: 
         other = study.user_attrs[OfStudy.SPACE]
         how = differences(other, space.to_json())
         raise InputError(
-            f"study {name!r} exists with another space ({other['name']}, digest {known}; this one: {space.name}, digest "
-            f"{space.digest}{'; ' * bool(how)}{how}); choose another --study, or the space that it was made with"
+            f"study {name!r} exists with another space ({other['name']}, digest {known}; this one: {space.name}, "
+            f"digest {space.digest}{'; ' * bool(how)}{how}); choose another --study, or the space that it was made with"
         )
     known_seed = study.user_attrs[OfStudy.STUDY_SEED]
     if known_seed != study_seed:

@@ -221,7 +221,7 @@ def test_a_study_of_another_space_is_refused_as_the_run_would(tmp_path: Path, ca
     of = prepared(tmp_path, n_trials=8)
     study_of(of)
     other = dataclasses.replace(SPACE, base=TINY.with_settings({"pretrain.epochs": 3}))
-    with pytest.raises(InputError, match="study 's' exists with another space .*; pretrain.epochs 2 before, 3 now"):
+    with pytest.raises(InputError, match=r"study 's' exists with another space .*; pretrain.epochs 2 before, 3 now"):
         dry_run(prepared(tmp_path, other))
     path = tmp_path / "space.json"
     path.write_text(json.dumps(other.to_json()))

@@ -81,10 +81,25 @@ def test_intervals_stay_whole_where_the_page_is_wide_enough():
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_a_page_that_is_too_narrow_for_whole_intervals_loses_nothing():
-    rows = [line.split("│")[3:8] for line in as_text([DIFFERENCES], width=80).splitlines() if line.startswith("│")]
-    columns = ["".join("".join(cells).split()) for cells in zip(*rows, strict=True)]
-    assert columns == ["-31.7[-37.5,-25.9]*"] * 5
+def test_a_page_that_is_too_narrow_for_all_columns_has_the_others_below_and_breaks_no_number():
+    text = as_text([DIFFERENCES], width=80)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("┏") for line in lines) == 2
+    cells = [cell.strip() for line in lines if line.startswith("│") for cell in line.split("│")[1:-1]]
+    assert sum(cell.startswith("winner −") for cell in cells) == 2, "each part says whose its numbers are"
+    assert text.count("-31.7") == text.count("[-37.5, -25.9] *") == 5
+    heads = [cell.strip() for line in lines if line.startswith("┃") for cell in line.split("┃")[1:-1]]
+    assert [head for head in heads if head] == ["seeds", *(f"column {i}" for i in range(5))]
+
+
+def test_of_a_narrow_page_s_parts_each_has_all_that_names_the_rows():
+    table = Table("title", ("", "by", "a", "b", "c"), [("x − y", "noise", *["1.23456"] * 3), ()], "llrrr", "caption")
+    text = as_text([table], width=30)
+    assert text.count("x − y") == text.count("noise") == text.count("1.23456") == 3
+    assert text.startswith("title\n")
+    assert text.endswith("caption\n")
+    assert text.count("caption") == 1
 
 
 def test_nothing_else_draws_or_prints_on_a_console():

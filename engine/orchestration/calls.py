@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from rich.console import Console
 
+from engine.errors import unknown_name
 from engine.exporting.study_network import ExportedNetwork, export_study
 from engine.orchestration.options import SweepOptions
 from engine.orchestration.preparation import prepare
@@ -21,6 +24,23 @@ from engine.report.terminal import make_console
 from engine.signs_of_life import signs_of_life
 from engine.spaces import Space
 from engine.spaces.arms import WINNER
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+def _spelled(call: Callable[Given, Answer]) -> Callable[Given, Answer]:
+    """Have a call refuse names of arguments that it does not have by naming the nearest, as ``run_sweep`` does."""
+    known = list(inspect.signature(call).parameters)
+
+    @wraps(call)
+    def checked(*arguments: Given.args, **options: Given.kwargs) -> Answer:
+        for name in options:
+            if name not in known:
+                raise unknown_name("option", name, known, of=call.__name__)
+        return call(*arguments, **options)
+
+    return checked
 
 
 def run_sweep(space: Space | str | Path, *, console: Console | None = None, **options: Any) -> StudyResults:
@@ -41,6 +61,7 @@ def run_sweep(space: Space | str | Path, *, console: Console | None = None, **op
         return Sweep(prepared, console or make_console()).run()
 
 
+@_spelled
 def load_results(study: str, *, home: str | Path | None = None, storage: str | None = None) -> StudyResults:
     """Return the trials of a study.
 
@@ -55,6 +76,7 @@ def load_results(study: str, *, home: str | Path | None = None, storage: str | N
     return StudyResults.of(read_results(SweepOptions.of({"home": home, "storage": storage}).storage_url, study))
 
 
+@_spelled
 def export(
     study: str | Results,
     folder: str | Path,

@@ -16,7 +16,7 @@ from engine.data import CorruptionFiles, Split
 from engine.errors import InputError
 from engine.metrics import load_baseline
 from engine.models import build_model
-from engine.orchestration import load_results, run_sweep
+from engine.orchestration import export, load_results, run_sweep
 from engine.orchestration.options import COMMAND_ONLY, FLAGS, SweepOptions
 from engine.orchestration.preparation import base_settings, prepare
 from engine.spaces import load_space
@@ -104,6 +104,15 @@ def test_the_page_of_the_options_is_up_to_date():
 def test_what_python_gets_wrong_is_one_sentence(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         run_sweep("push-pull", **{"home": tmp_path, **options})
+
+
+def test_misspelt_arguments_of_all_calls_are_told_the_nearest(tmp_path):
+    with pytest.raises(InputError, match=r"load_results: unknown option 'stduy' \(did you mean 'study'\?\)"):
+        load_results(stduy="s")
+    with pytest.raises(InputError, match=r"export: unknown option 'hmoe' \(did you mean 'home'\?\)"):
+        export("s", tmp_path / "out", hmoe=tmp_path)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'folder'"):
+        export("s")
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def errors_apart(group: GroupSummary, severity: int) -> dict[str, dict[int, floa
         own = {cell: error for cell, error in trial.table.items() if kind_of(cell[0]) == kind_of(TUNED_ON)}
         tuned = own.pop((TUNED_ON, severity))
         others = [error for cell, error in trial.table.items() if kind_of(cell[0]) != kind_of(TUNED_ON)]
-        means = (trial.errors["test"]["clean"], tuned, fmean(own.values()), fmean(others))
+        means = (trial.test["clean"], tuned, fmean(own.values()), fmean(others))
         for column, mean in zip(COLUMNS, means, strict=True):
             found[column][trial.seed] = mean
     return found

@@ -123,26 +123,21 @@ def _tuning(settings: Mapping[str, Any]) -> Tuning:
 
 def tuned_accuracy(trials: Trials) -> Accuracy:
     """Return the accuracy on test images under the distortion tuned on."""
-    return {seed: 1 - _test(trial)["tuned_distortion"] for seed, trial in trials.items()}
+    return {seed: 1 - trial.test["tuned_distortion"] for seed, trial in trials.items()}
 
 
 def clean_accuracy(trials: Trials) -> Accuracy:
     """Return the accuracy on clean test images."""
-    return {seed: 1 - _test(trial)["clean"] for seed, trial in trials.items()}
+    return {seed: 1 - trial.test["clean"] for seed, trial in trials.items()}
 
 
 def corruption_accuracy(trials: Trials, corruption: str) -> Accuracy:
     """Return the mean accuracy on test images over the severities of a corruption."""
     found = {}
     for seed, trial in trials.items():
-        rows = [row["error"] for row in _test(trial)["corrupted"] if row["corruption"] == corruption]
+        rows = [row["error"] for row in trial.test["corrupted"] if row["corruption"] == corruption]
         found[seed] = 1 - fmean(rows)
     return found
-
-
-def _test(trial: TrialResult) -> Mapping[str, Any]:
-    assert trial.errors is not None
-    return trial.errors["test"]
 
 
 def untuned_accuracy(shown: Shown, tunings: Tunings) -> dict[Condition, Accuracy]:

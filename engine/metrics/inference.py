@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from engine.metrics.statistics import finite, paired_difference
 
@@ -115,9 +116,16 @@ def sign_flip_p(values: Sequence[float]) -> float:
     if len(finite(values)) < 2:
         return 1.0
     n_flips = 2 ** min(len(values), _EXACT) - (len(values) > _EXACT)
+    unit = _ROUNDING * max(map(abs, values))
+
+    def mean(flipped: Any, axis: int) -> Any:
+        return np.rint(np.mean(flipped, axis=axis) / unit)  # what is as far but for rounding is a tie
+
+    if not unit:
+        return 1.0
     found = permutation_test(
         (np.asarray(values),),
-        np.mean,
+        mean,
         permutation_type="samples",
         vectorized=True,
         n_resamples=n_flips,

@@ -122,7 +122,7 @@ def _flip_rates(groups: Sequence[GroupSummary], baseline: Baseline) -> list[Part
 def _table_of(trial: TrialResult, corruptions: Collection[str]) -> tuple[ErrorTable, float]:
     assert trial.errors is not None
     table = {cell: error for cell, error in trial.table.items() if cell[0] in corruptions}
-    return table, trial.errors["test"]["clean"]
+    return table, trial.test["clean"]
 
 
 def _overall(scored: dict[str, list[Scores]], counts: dict[str, str], baseline: Baseline) -> Table:

@@ -75,7 +75,7 @@ def trial_rows(results: Results) -> list[Row]:
 def _cells(trial: TrialResult) -> list[Row]:
     if trial.errors is None:
         return [dict.fromkeys(OF_A_CELL)]
-    test = trial.errors["test"]
+    test = trial.test
     clean = {"corruption": CLEAN, "severity": 0, "error": test["clean"], **test.get("calibration", {})}
     return [{name: cell.get(name) for name in OF_A_CELL} for cell in (clean, *test["corrupted"])]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from engine.corruption_kinds import TUNED_ON
@@ -16,6 +18,8 @@ from engine.stages.budget import NoisyBudget
 CORRUPTED = "corrupted"
 DEAD_SHARE = 0.95
 """A network is dead that has one answer for so many of the images, while no more than half of them are of one class."""
+_SINGLE = 2.0**-23
+"""By how much a number of 32 bits may differ from what it stands for, as a share of it."""
 DEAD_ERROR = 0.5
 """One that answers every image alike errs at least so often, unless most images are of one class."""
 
@@ -75,10 +79,15 @@ class TrialResult:
         """Return whether it says something of its settings; one that machines, store or network ended does not."""
         return self.state != "FAIL" or self.reason is None or not self.reason.is_of_machines
 
+    @cached_property
+    def test(self) -> Mapping[str, Any]:
+        """Return the record of the test images, its errors exact (see ``exact_errors``); empty unless complete."""
+        return {} if self.errors is None else exact_errors(self.errors["test"])
+
     @property
     def table(self) -> ErrorTable:
         """Return the test errors by (corruption, severity); empty unless complete."""
-        return {} if self.errors is None else rows_to_table(self.errors["test"]["corrupted"])
+        return rows_to_table(self.test.get("corrupted", []))
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -90,7 +99,7 @@ class TrialResult:
         """Return whether the network answers every image alike, or nearly."""
         if self.errors is None:
             return False
-        test = self.errors["test"]
+        test = self.test
         if "most_answered" in test:
             answered, labelled = test["most_answered"], test["most_labelled"]
             return labelled < answered == 1 or (answered >= DEAD_SHARE and labelled <= 0.5)
@@ -114,10 +123,31 @@ class TrialResult:
 
     def errors_over(self, corruptions: Collection[str]) -> dict[str, float]:
         """Return ``test_errors`` over some of the corruptions alone."""
-        assert self.errors is not None
         table = {cell: error for cell, error in self.table.items() if cell[0] in corruptions}
-        tuned = self.errors["test"].get("tuned_distortion")
-        return errors_by_column(table, self.errors["test"]["clean"]) | ({} if tuned is None else {TUNED_ON: tuned})
+        tuned = self.test.get("tuned_distortion")
+        return errors_by_column(table, self.test["clean"]) | ({} if tuned is None else {TUNED_ON: tuned})
+
+
+def exact_errors(images: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the record of some images with errors that are shares of them to the last bit of 64.
+
+    They are written with the 32 bits that they were measured in. What is equal of two networks, or adds up to the same,
+    would then differ in the eighth digit, and a test that counts ties would find none. Numbers that are no such share
+    stay as they are, and older records, which do not say of how many images they are.
+    """
+    n = images.get("n_images")
+    if not n:
+        return images
+    rows = [{**row, "error": _share(row["error"], n)} for row in images["corrupted"]]
+    own = {name: _share(images[name], n) for name in ("clean", "tuned_distortion") if images.get(name) is not None}
+    return {**images, **own, "corrupted": rows}
+
+
+def _share(error: float, n_images: int) -> float:
+    if not math.isfinite(error):
+        return error
+    exact = round(error * n_images) / n_images
+    return exact if abs(exact - error) <= _SINGLE * exact else error
 
 
 def objective_values(errors: Mapping[str, Any], objectives: Sequence[str]) -> tuple[float, ...]:

@@ -109,7 +109,7 @@ def test_a_study_knows_its_tunings_by_their_settings(swept) -> None:
     assert tunings.trials(usual._replace(distance="cosine")) == {}
     (trial,) = (t for t in swept.results.trials if (t.group, t.seed) == ("awgn 100 n=20 most l2", 1))
     by_seed = tuned_accuracy(tunings.trials(usual._replace(distance="l2")))
-    assert by_seed[1] == 1 - trial.errors["test"]["tuned_distortion"]
+    assert by_seed[1] == 1 - trial.test["tuned_distortion"]
 
 
 def test_accuracy_without_tuning_is_on_the_images_that_tuned_networks_are_tested_on(swept) -> None:

@@ -131,7 +131,7 @@ def tuned_points(results: Results) -> list[TunedPoint]:
     flat, found = results.space.base.flat(), []
     for trial in results.with_state("COMPLETE"):
         settings = flat | dict(trial.settings)
-        error = (trial.errors or {}).get("test", {}).get("tuned_distortion")
+        error = trial.test.get("tuned_distortion")
         if error is not None and settings["finetune.which"] != "none":
             distortion = f"{settings['distortion.name']} {settings['distortion.level']:g}"
             n_images = int(settings["distortion.n_images"])

@@ -153,3 +153,16 @@ def test_many_seeds_can_have_a_star_in_a_family_of_any_size():
     values = [0.2 + 0.01 * seed for seed in range(20)]
     assert sign_flip_p(values) == least_sign_flip_p(20) <= sign_flip_level(20, 1000)
     assert is_shown(0.01, sign_flip_p(values), 20, 1000)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "unit"), [((-1, 1, -1, 1, 1, -1), 1 / 150), ((1, 2, -3, 4, -1, 2, 1), 1 / 97), ((3, 1, 2, -6), 0.1 / 3)]
+)
+def test_ties_of_sign_flips_are_ties_in_spite_of_rounding(numbers, unit):
+    share = 0.4  # a difference of two errors, as they are measured
+    differences = [(share + number * unit) - share for number in numbers]
+    assert sign_flip_p(differences) == counted(numbers)
+
+
+def test_of_differences_that_are_all_0_every_flip_is_as_far():
+    assert sign_flip_p([0.0] * 6) == 1.0

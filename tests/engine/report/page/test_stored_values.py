@@ -90,7 +90,7 @@ def test_the_error_under_the_distortion_of_the_tuning_is_the_trial_s_own(swept):
     results, _ = swept
     [point] = tuned_points(results)
     assert (point.which, point.n_images) == ("most", 20)
-    assert point.error == results.trials[0].errors["test"]["tuned_distortion"]
+    assert point.error == results.trials[0].test["tuned_distortion"]
 
 
 def test_the_disparity_of_each_filter_is_that_of_its_ranking(swept):

@@ -99,10 +99,15 @@ def main(options: CorruptOptions) -> int:
     return 0
 
 
+def named(options: CorruptOptions) -> list[str]:
+    """Return the words that name corruptions: by themselves, or joined by commas as in settings."""
+    return [word for words in options.corruptions for word in words.split(",") if word]
+
+
 def asked_corruptions(options: CorruptOptions) -> tuple[str, ...]:
     """Return the corruptions that are asked for; raises ``InputError`` for an unknown one."""
     known, suites = table_corruptions(options.table), SUITES.get(options.table, {})
-    asked = with_suites(options.corruptions, options.table)
+    asked = with_suites(named(options), options.table)
     for name in asked:
         if name not in known:
             other = next(iter(tables_with(name)), None)
@@ -123,7 +128,7 @@ def possible_corruptions(
     reasons = {name: why_impossible(name, options.table, info.channels, info.image_size) for name in asked}
     impossible = {name: reason for name, reason in reasons.items() if reason is not None}
     names = tuple(name for name in asked if name not in impossible)
-    told = {name: reason for name, reason in impossible.items() if name in options.corruptions or not names}
+    told = {name: reason for name, reason in impossible.items() if name in named(options) or not names}
     if told:
         name, reason = next(iter(told.items()))
         raise InputError(f"corruption {name!r} cannot be had of the images of {info.settings.name}: {reason}")

@@ -45,6 +45,12 @@ def test_the_files_hold_what_corrupt_gives(tmp_path: Path, capsys) -> None:
     assert f"wrote 1 of 2 corruptions into {output}: the rest was there" in capsys.readouterr().out
 
 
+def test_corruptions_may_be_joined_by_commas_as_in_settings(tmp_path: Path, capsys) -> None:
+    given = ["--output", str(tmp_path / "c"), "--home", str(tmp_path), *DATA, "--corruptions", "contrast,fog"]
+    assert command_line(given) == 0
+    assert "2 corruptions of 5 severities" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("asked", [(), ("--corruptions", "c")])
 def test_what_grey_images_cannot_have_is_left_out_and_said(tmp_path: Path, capsys, asked) -> None:
     output = tmp_path / "digits-c"

@@ -139,7 +139,10 @@ def check_folder(folder: Path) -> None:
     with writing("the network's folder", folder):
         folder.mkdir(exist_ok=True)
         if any(folder.iterdir()):
-            raise InputError(f"the network's folder must be a new or an empty one, but has files: {folder}")
+            raise InputError(
+                f"the network's folder must be a new or an empty one, but has files: {folder}; an earlier export is "
+                "replaced by --replace"
+            )
         (folder / CONFIG).touch()
         (folder / CONFIG).unlink()
         if made:

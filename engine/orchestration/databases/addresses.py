@@ -75,7 +75,7 @@ def check_sqlite(url: str, of: str, *, must_exist: bool = False) -> None:
         if file.exists():
             raise InputError(f"no database: {file} is not a file")
         if must_exist:
-            raise InputError(f"no database: {file} does not exist")
+            raise InputError(f"no database: {file} does not exist; `--home` (or `--storage`) says where a study is")
         return
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as connection:

@@ -102,7 +102,8 @@ def test_a_damaged_database_is_one_sentence(tmp_path, capsys, content) -> None:
 
 def test_a_report_of_nothing_makes_nothing(tmp_path, capsys) -> None:
     assert report(["--home", str(tmp_path / "home")]) == 2
-    assert f"no database: {tmp_path}/home/optuna.db does not exist" in capsys.readouterr().err
+    missing = f"no database: {tmp_path}/home/optuna.db does not exist; `--home` (or `--storage`) says where a study is"
+    assert missing in capsys.readouterr().err
     assert report(["--storage", f"sqlite:///{tmp_path}/typo.db", "--study", "x"]) == 2
     assert f"no database: {tmp_path}/typo.db does not exist" in capsys.readouterr().err
     with pytest.raises(InputError, match="does not exist"):

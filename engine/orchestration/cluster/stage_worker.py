@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
 from engine.orchestration.cluster.admission import Admission, UnfitError
@@ -15,6 +15,11 @@ from engine.orchestration.cluster.shared_names import BROKER_NAMESPACE
 from engine.orchestration.cluster.stage_failures import failure_of
 from engine.orchestration.cluster.stage_summary import summary_of
 from engine.store.holders import name_node, this_process
+
+if TYPE_CHECKING:
+    from engine.stages import StageSpec
+    from engine.stages.runner import Origin
+    from engine.store.artifact import Artifact
 
 
 class StageWorker:
@@ -128,31 +133,18 @@ class StageWorker:
         if fault:
             return {"state": "unfit", "reason": fault}
 
-        import ray
-
         from engine.orchestration.cluster.worker_device import forget_frames
-        from engine.stages import StageCancelledError, StageElsewhereError, StageSpec, obtain_stage
+        from engine.stages import StageCancelledError, StageElsewhereError, StageSpec
 
         spec = StageSpec.from_json(spec_json)
         started = time.perf_counter()
-
-        def report(record: dict[str, Any]) -> bool:
-            return bool(ray.get(self._broker.report.remote(spec.key, record)))
 
         def seconds() -> float:
             return time.perf_counter() - started
 
         try:
             self._device.limit_memory(alone=alone)
-            artifact, origin = obtain_stage(
-                spec,
-                self._store,
-                self._get_data,
-                device=self._device.device,
-                report=report,
-                elsewhere="compute" if anyway else "leave",
-                recent=recent or {},
-            )
+            artifact, origin = self._obtain(spec, anyway, recent or {})
             summary = summary_of(artifact)
         except StageElsewhereError:
             return {"state": "elsewhere"}
@@ -177,3 +169,22 @@ class StageWorker:
             "from_store": origin == "store",
             "shared": origin == "elsewhere",
         }
+
+    def _obtain(self, spec: StageSpec, anyway: bool, recent: Mapping[str, float]) -> tuple[Artifact, Origin]:
+        """Return a stage's artifact, and whence it is; its epochs are told to the broker."""
+        import ray
+
+        from engine.stages import obtain_stage
+
+        def report(record: dict[str, Any]) -> bool:
+            return bool(ray.get(self._broker.report.remote(spec.key, record)))
+
+        return obtain_stage(
+            spec,
+            self._store,
+            self._get_data,
+            device=self._device.device,
+            report=report,
+            elsewhere="compute" if anyway else "leave",
+            recent=recent,
+        )

@@ -48,6 +48,7 @@ from rich.console import Console
 from benchmarks.machine import CpuMeter, descendants_cpu_s, describe_machine
 from benchmarks.sleeping import SleepingWorker
 from benchmarks.store import served
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.shared_names import TRIAL_SEAT
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.options import SweepOptions
@@ -235,7 +236,7 @@ def tell_start(n_slots: int) -> None:
 
 async def measure_queue(n_stages: int) -> None:
     """Print how long stages take through the broker's queue, for the first and the last of many."""
-    queue = StageQueue(lambda key: None)
+    queue = StageQueue(Lookout(lambda key: None))
     for number in range(64):
         queue.add_worker(f"worker-{number}", _Instant())
     times = []

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.orchestration.cluster.departed import Departed, dead_nodes_of_ray
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.stage_summary import summary_of
 from engine.orchestration.cluster.wanted_stage import WorkerLostError
@@ -36,13 +37,13 @@ class Broker:
     def queue(self) -> StageQueue:
         """Return the queue, made in the actor's event loop."""
         if self._queue is None:
-            self._queue = StageQueue(
+            lookout = Lookout(
                 self._summary,
                 look_anew=self._store.look_anew,
                 begun=self._store.checkpointed_history,
                 held=self._is_held,
-                abandon=self._store.abandon_checkpoints,
             )
+            self._queue = StageQueue(lookout, abandon=self._store.abandon_checkpoints)
         return self._queue
 
     def _summary(self, key: str) -> Mapping[str, Any] | None:

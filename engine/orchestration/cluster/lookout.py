@@ -34,9 +34,10 @@ class Lookout:
     def __init__(
         self,
         find: Callable[[str], Mapping[str, Any] | None],
-        look_anew: Callable[[str], object],
-        begun: Callable[[str], Sequence[Mapping[str, Any]]],
-        held: Callable[[str], bool],
+        *,
+        look_anew: Callable[[str], object] = lambda key: None,
+        begun: Callable[[str], Sequence[Mapping[str, Any]]] = lambda key: (),
+        held: Callable[[str], bool] = lambda key: False,
     ) -> None:
         self._find = find
         self._look_anew = look_anew

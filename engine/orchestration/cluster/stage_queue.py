@@ -37,11 +37,7 @@ class StageQueue:
     """Keeps the queue.
 
     Args:
-        find: returns what trials need of an artifact in the store, as ``summary_of`` does, or None. That a machine
-            sees none does not say that there is none.
-        look_anew: has this machine ask the store anew for an artifact that it did not see.
-        begun: returns the epochs that a stage's checkpoint in the store has.
-        held: returns whether somebody alive computes a stage for the store.
+        lookout: says what the store has of stages.
         abandon: notes in the store that nobody wants a stage whose worker was killed.
         grace_s: how long a stage that nobody wants may go on before its worker is killed.
 
@@ -51,15 +47,12 @@ class StageQueue:
 
     def __init__(
         self,
-        find: Callable[[str], Mapping[str, Any] | None],
+        lookout: Lookout,
         *,
-        look_anew: Callable[[str], object] = lambda key: None,
-        begun: Callable[[str], Sequence[Mapping[str, Any]]] = lambda key: (),
-        held: Callable[[str], bool] = lambda key: False,
         abandon: Callable[[str], None] = lambda key: None,
         grace_s: float = GRACE_S,
     ) -> None:
-        self._lookout = Lookout(find, look_anew, begun, held)
+        self._lookout = lookout
         self._grace_s = grace_s
         self.workers = WorkerRoster()
         self._runs = StageRuns(self.workers, abandon, self._start)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.wanted_stage import WorkerLostError
 from engine.stages.spec import StageSpec
@@ -59,7 +60,7 @@ def with_queue(
     stored: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     async def run() -> None:
-        queue = StageQueue((stored or {}).get)
+        queue = StageQueue(Lookout((stored or {}).get))
         workers = [FakeWorker(queue) for _ in range(n_workers)]
         pool = asyncio.get_running_loop().create_task(supply(queue, workers))
         await asyncio.sleep(0)

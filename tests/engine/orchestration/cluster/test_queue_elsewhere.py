@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster import lookout, stage_queue
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
 from engine.store.attempts import StoreFaultError
@@ -24,12 +25,13 @@ class OtherSweep:
         self.epochs: dict[str, list[dict[str, Any]]] = {}
         self.started: list[tuple[str, bool]] = []
         self.unseen: set[str] = set()
-        self.queue = StageQueue(
+        watched = Lookout(
             lambda key: None if key in self.unseen else self.manifests.get(key),
             look_anew=self.unseen.discard,
             begun=lambda key: self.epochs.get(key, []),
             held=lambda key: self.is_held(key),
         )
+        self.queue = StageQueue(watched)
         self.queue.add_worker("w", self)
 
     def is_held(self, key: str) -> bool:

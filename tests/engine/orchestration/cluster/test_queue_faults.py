@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster import stage_queue
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.stage_runs import MAX_LOSSES
 from engine.store.attempts import StoreFaultError
@@ -46,7 +47,7 @@ def cuda_out_of_memory() -> dict[str, Any]:
 @pytest.mark.parametrize("runs_out", [killed_for_memory, cuda_out_of_memory])
 def test_out_of_memory_drains_its_machine_and_no_other(runs_out) -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get)
+        queue = StageQueue(Lookout({}.get))
         large, small, *others = [make_spec(name) for name in ("large", "small", "b", "c", "d", "e")]
         first, beside, elsewhere = machines(queue, "one", "one", "two")
         for number, spec in enumerate((large, small, *others)):
@@ -72,7 +73,7 @@ def test_out_of_memory_drains_its_machine_and_no_other(runs_out) -> None:
 
 def test_nothing_else_is_started_beside_a_stage_that_has_its_machine_to_itself() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get)
+        queue = StageQueue(Lookout({}.get))
         first, beside, elsewhere = machines(queue, "one", "one", "two")
         large, *others = [make_spec(name) for name in ("large", "b", "c")]
         first.outcome = cuda_out_of_memory
@@ -93,7 +94,7 @@ def test_nothing_else_is_started_beside_a_stage_that_has_its_machine_to_itself()
 
 def test_a_stage_whose_machine_is_gone_gets_another_to_itself() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get)
+        queue = StageQueue(Lookout({}.get))
         lost, left, right = machines(queue, "one", "two", "two")
         large, b, c, later = [make_spec(name) for name in ("large", "b", "c", "later")]
         lost.outcome = killed_for_memory
@@ -116,7 +117,7 @@ def test_a_stage_whose_machine_is_gone_gets_another_to_itself() -> None:
 
 def test_two_stages_that_ran_out_of_memory_on_one_machine_have_it_one_after_the_other() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get)
+        queue = StageQueue(Lookout({}.get))
         workers = machines(queue, "one", "one", "two")
         a, b = make_spec("a"), make_spec("b")
         for number, (worker, spec) in enumerate(zip(workers, (a, b), strict=False)):
@@ -158,7 +159,7 @@ def test_a_failure_that_would_come_again_is_remembered() -> None:
 
 def test_a_kill_of_its_own_is_no_loss_of_the_stage() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get, grace_s=0.05)
+        queue = StageQueue(Lookout({}.get), grace_s=0.05)
         (worker,) = machines(queue, "one")
         worker.outcome = lose
         spec = make_spec("pretrain")
@@ -195,7 +196,7 @@ class Deaf(FakeWorker):
 def test_a_stage_that_was_killed_for_nobody_is_noted_as_abandoned(is_wanted_again: bool) -> None:
     async def scenario() -> None:
         abandoned: list[str] = []
-        queue = StageQueue({}.get, abandon=abandoned.append, grace_s=0.05)
+        queue = StageQueue(Lookout({}.get), abandon=abandoned.append, grace_s=0.05)
         worker = Deaf(queue)
         queue.add_worker("w", worker)
         spec = make_spec("pretrain")
@@ -215,7 +216,7 @@ def test_a_stage_that_was_killed_for_nobody_is_noted_as_abandoned(is_wanted_agai
 
 def test_a_kill_that_meets_the_next_stage_is_no_loss_of_that_either() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get, grace_s=0.05)
+        queue = StageQueue(Lookout({}.get), grace_s=0.05)
         (worker,) = machines(queue, "one")
         unwanted, wanted = make_spec("unwanted"), make_spec("wanted")
         await queue.submit("t1", unwanted.to_json(), 0)
@@ -251,7 +252,7 @@ class SlowStore:
 def test_a_trial_that_is_released_while_it_asks_wants_nothing(for_good: bool) -> None:
     async def scenario() -> None:
         store = SlowStore()
-        queue = StageQueue(store.find)
+        queue = StageQueue(Lookout(store.find))
         (worker,) = machines(queue, "one")
         spec = make_spec("pretrain")
         asking = asyncio.create_task(queue.submit("t", spec.to_json(), 0))
@@ -379,7 +380,7 @@ def test_a_stage_that_the_broker_cannot_look_up_is_left_to_a_worker(fault: Excep
         raise fault
 
     async def scenario() -> None:
-        queue = StageQueue(find)
+        queue = StageQueue(Lookout(find))
         (worker,) = machines(queue, "one")
         worker.outcome = lambda: {**done(), "from_store": True, "history": [{"epoch": 1}, {"epoch": 2}]}
         worker.go.set()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster import stage_pool
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.sharing import Sharing
 from engine.orchestration.cluster.slots import SlotPlan
 from engine.orchestration.cluster.stage_pool import StagePool
@@ -50,7 +51,7 @@ def test_a_worker_that_is_idle_for_a_moment_is_kept() -> None:
 
 def test_a_worker_in_excess_is_retired_when_its_stage_has_ended() -> None:
     async def scenario() -> None:
-        queue = StageQueue(lambda key: None)
+        queue = StageQueue(Lookout(lambda key: None))
         workers = [FakeWorker(queue) for _ in range(2)]
         specs = [make_spec("pretrain", place=place) for place in range(3)]
         for place, worker in enumerate(workers):
@@ -74,7 +75,7 @@ def test_a_worker_in_excess_is_retired_when_its_stage_has_ended() -> None:
 
 def test_a_worker_that_is_removed_when_it_was_just_retired_is_not_given_back_twice() -> None:
     roster = WorkerRoster()
-    roster.add("w", FakeWorker(StageQueue(lambda key: None)), "machine")
+    roster.add("w", FakeWorker(StageQueue(Lookout(lambda key: None))), "machine")
     roster.idle.remove("w")
     roster.retire(1)
     roster.free("w")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster.inspection import VISIBLE_S
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
 from tests.engine.orchestration.cluster.queue_workers import (
@@ -199,7 +200,7 @@ def test_a_slow_store_holds_nothing_else_up_and_loses_no_wish() -> None:
         time.sleep(0.3)
 
     async def scenario() -> None:
-        queue = StageQueue(slow)
+        queue = StageQueue(Lookout(slow))
         worker = FakeWorker(queue)
         worker.go.set()
         queue.add_worker("w", worker)
@@ -221,7 +222,7 @@ def test_a_slow_store_holds_nothing_else_up_and_loses_no_wish() -> None:
 def test_epochs_of_a_stage_that_was_begun_for_an_earlier_broker_are_told_in_order() -> None:
     async def scenario() -> None:
         begun = [{"epoch": epoch, "probe_error": 0.5} for epoch in (1, 2)]
-        queue = StageQueue({}.get, begun=lambda key: begun)
+        queue = StageQueue(Lookout({}.get, begun=lambda key: begun))
         spec = make_spec("pretrain")
         await queue.submit("t", spec.to_json(), 0)
         await queue.report(spec.key, {"epoch": 3, "probe_error": 0.5})  # its worker lives on

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.orchestration.cluster.stage_runs import MAX_LOSSES
 from tests.engine.orchestration.cluster.queue_workers import (
@@ -64,7 +65,7 @@ def test_a_worker_is_known_once_however_often_it_is_named(repeats: int) -> None:
 
 def test_a_stage_that_does_not_stop_is_killed_after_the_grace() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get, grace_s=0.1)
+        queue = StageQueue(Lookout({}.get), grace_s=0.1)
         worker = FakeWorker(queue)
         queue.add_worker("w", worker)
         spec = make_spec("pretrain")
@@ -79,7 +80,7 @@ def test_a_stage_that_does_not_stop_is_killed_after_the_grace() -> None:
 
 def test_a_worker_whose_stage_stopped_as_asked_is_not_killed_at_its_next_one() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get, grace_s=0.1)
+        queue = StageQueue(Lookout({}.get), grace_s=0.1)
         worker = FakeWorker(queue)
         queue.add_worker("w", worker)
         unwanted, wanted = make_spec("unwanted"), make_spec("wanted")
@@ -99,7 +100,7 @@ def test_a_worker_whose_stage_stopped_as_asked_is_not_killed_at_its_next_one() -
 
 def test_a_stage_that_is_wanted_again_within_the_grace_is_not_killed() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get, grace_s=0.1)
+        queue = StageQueue(Lookout({}.get), grace_s=0.1)
         worker = FakeWorker(queue)
         queue.add_worker("w", worker)
         spec = make_spec("pretrain")
@@ -172,7 +173,7 @@ def test_out_of_memory_twice_fails_with_the_reason_and_the_others_go_on() -> Non
 
 def test_a_lost_worker_gets_no_stage_until_it_is_added_again() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get)
+        queue = StageQueue(Lookout({}.get))
         worker = FakeWorker(queue)
         worker.outcome = lose
         worker.go.set()
@@ -191,7 +192,7 @@ def test_a_lost_worker_gets_no_stage_until_it_is_added_again() -> None:
 
 def test_only_an_idle_worker_can_be_returned() -> None:
     async def scenario() -> None:
-        queue = StageQueue({}.get)
+        queue = StageQueue(Lookout({}.get))
         worker = FakeWorker(queue)
         queue.add_worker("w", worker)
         spec = make_spec("pretrain")

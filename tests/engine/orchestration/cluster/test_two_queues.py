@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.orchestration.cluster import lookout
+from engine.orchestration.cluster.lookout import Lookout
 from engine.orchestration.cluster.stage_queue import StageQueue
 from engine.stages.spec import StageSpec
 from tests.engine.orchestration.cluster.queue_workers import make_spec, until_ended
@@ -55,7 +56,7 @@ class Slot:
 
 
 def sweep(store: SharedStore) -> tuple[StageQueue, list[Slot]]:
-    queue = StageQueue(store.manifests.get, held=store.holders.__contains__)
+    queue = StageQueue(Lookout(store.manifests.get, held=store.holders.__contains__))
     slots = [Slot(store) for _ in range(N_SLOTS)]
     for place, slot in enumerate(slots):
         queue.add_worker(f"w{place}", slot)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from engine.store.artifact import Artifact, CorruptArtifactError
+from engine.store.artifact import Artifact
 from engine.store.attempts import Attempt, StoreFaultError
 from engine.store.bucket import OPENING_S, Bucket, within
 from engine.store.bucket_artifacts import BucketArtifacts, attempt_of
@@ -142,19 +142,9 @@ class BucketStore(Store):
             raise
         self._checkpoints.save(key, epoch, folder)
 
-    def latest_checkpoint(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return the tensors and the state of a stage's last whole checkpoint, or None."""
-        for artifact in self._checkpoints.latest(key):
-            with contextlib.suppress(OSError, ValueError, KeyError, CorruptArtifactError):
-                return artifact.tensors("state"), artifact.json("state")
-        return None
-
-    def checkpointed_history(self, key: str) -> list[dict[str, Any]]:
-        """Return the epochs' records up to a stage's last whole checkpoint; empty if there is none."""
-        for artifact in self._checkpoints.latest(key):
-            with contextlib.suppress(OSError, ValueError, KeyError, CorruptArtifactError):
-                return list(artifact.json("state")["history"])
-        return []
+    def checkpoints(self, key: str) -> Iterator[Artifact]:
+        """Yield a stage's checkpoints that are whole as far as their manifests say, the last one first."""
+        yield from self._checkpoints.latest(key)
 
     def abandon_checkpoints(self, key: str) -> None:
         """Note that nobody wants a stage any more: of what is not finished, its checkpoints are the first to go."""

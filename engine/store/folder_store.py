@@ -224,19 +224,11 @@ class FolderStore(Store):
             if older.name < target.name:
                 shutil.rmtree(older, ignore_errors=True)
 
-    def latest_checkpoint(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return the tensors and the state of a stage's last whole checkpoint, or None."""
-        for artifact in self._checkpoints(key):
-            with contextlib.suppress(OSError, ValueError, KeyError, CorruptArtifactError):
-                return artifact.tensors("state"), artifact.json("state")
-        return None
-
-    def checkpointed_history(self, key: str) -> list[dict[str, Any]]:
-        """Return the epochs' records up to a stage's last whole checkpoint; empty if there is none."""
-        for artifact in self._checkpoints(key):
-            with contextlib.suppress(OSError, ValueError, KeyError, CorruptArtifactError):
-                return list(artifact.json("state")["history"])
-        return []
+    def checkpoints(self, key: str) -> Iterator[Artifact]:
+        """Yield a stage's checkpoints that are whole as far as their manifests say, the last one first."""
+        for folder in self._epochs(key):
+            with contextlib.suppress(OSError, CorruptArtifactError):
+                yield Artifact(folder, read_manifest(folder, key))
 
     def abandon_checkpoints(self, key: str) -> None:
         """Note that nobody wants a stage any more: of what is not finished, its checkpoints are the first to go."""
@@ -343,11 +335,6 @@ class FolderStore(Store):
     def remove_unfinished(self, one: Unfinished) -> None:
         """Remove the checkpoints of a stage; who reads them sees all of it or nothing."""
         self.discard(self.root / one.name)
-
-    def _checkpoints(self, key: str) -> Iterator[Artifact]:
-        for folder in self._epochs(key):
-            with contextlib.suppress(OSError, CorruptArtifactError):
-                yield Artifact(folder, read_manifest(folder, key))
 
     def _epochs(self, key: str) -> list[Path]:
         """Return a stage's checkpoints, the last one first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -149,12 +149,25 @@ class Store(ABC):
         """Keep a stage's state after an epoch; earlier ones of the same stage are dropped."""
 
     @abstractmethod
+    def checkpoints(self, key: str) -> Iterator[Artifact]:
+        """Yield a stage's checkpoints that are whole as far as their manifests say, the last one first.
+
+        Each is to be read before the next one is asked for.
+        """
+
     def latest_checkpoint(self, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the tensors and the state of a stage's last whole checkpoint, or None."""
+        for artifact in self.checkpoints(key):
+            with suppress(OSError, ValueError, KeyError, CorruptArtifactError):
+                return artifact.tensors("state"), artifact.json("state")
+        return None
 
-    @abstractmethod
     def checkpointed_history(self, key: str) -> list[dict[str, Any]]:
         """Return the epochs' records up to a stage's last whole checkpoint; empty if there is none."""
+        for artifact in self.checkpoints(key):
+            with suppress(OSError, ValueError, KeyError, CorruptArtifactError):
+                return list(artifact.json("state")["history"])
+        return []
 
     @abstractmethod
     def abandon_checkpoints(self, key: str) -> None:

@@ -25,6 +25,7 @@ from engine.data.scratch import scratch
 from engine.data.streamed import like
 from engine.errors import InputError, unknown_name
 from engine.reservation import reserve
+from engine.whole_files import written_whole
 
 N_SEVERITIES = 5
 LABELS = "labels.npy"
@@ -303,9 +304,8 @@ def _noted_indices(folder: Path, n: int) -> list[int] | None:
 
 
 def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
-    scratch = folder / f".{NOTE}.part"
-    scratch.write_text(json.dumps(note))
-    scratch.replace(folder / NOTE)
+    with written_whole(folder / NOTE) as file:
+        file.write_text(json.dumps(note))
 
 
 def _check_space(folder: Path, n_bytes: int) -> None:

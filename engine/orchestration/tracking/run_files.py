@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from engine.orchestration.tracking.tracker_kinds import draw_figure
+from engine.whole_files import written_whole
 
 _PNG_COMPRESSION = 3
 """Of 9: beyond it files become little smaller, and writing them takes longest of all that a figure costs here."""
@@ -24,21 +24,12 @@ def write_files(folder: Path, texts: Mapping[str, str], figures: Mapping[str, An
         figures: {file's name: what ``draw_figure`` makes an image of}.
     """
     for name, text in texts.items():
-        with _whole(folder / name) as scratch:
+        with written_whole(folder / name) as scratch:
             scratch.write_text(text, encoding="utf-8")
     for name, figure in figures.items():
         image = draw_figure(figure)
-        with _whole(folder / name) as scratch:
+        with written_whole(folder / name) as scratch:
             image.save(scratch, "PNG", compress_level=_PNG_COMPRESSION)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a file to be written that takes a path's place once it is."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    yield scratch
-    scratch.replace(path)
 
 
 def folder_of(address: str) -> Path | None:

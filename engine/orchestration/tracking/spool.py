@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.redaction import hide_credentials, hide_in
+from engine.whole_files import written_whole
 
 
 class Spool:
@@ -82,9 +83,8 @@ class Spool:
 
     def mark(self, offset: int) -> None:
         """Note that everything before an offset is done."""
-        scratch = self._mark.with_suffix(".tmp")
-        scratch.write_text(str(offset))
-        scratch.replace(self._mark)
+        with written_whole(self._mark) as scratch:
+            scratch.write_text(str(offset))
         self._offset = offset
 
     def _read_mark(self) -> int:

@@ -11,6 +11,7 @@ from engine.orchestration.tracking.mlflow_tracker import NAME as MLFLOW
 from engine.orchestration.tracking.spool import Spool
 from engine.redaction import hide_credentials
 from engine.report.commands import sync_command
+from engine.whole_files import written_whole
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,8 @@ def note_owner(spool: Spool, owner: SpoolOwner) -> None:
         spool.mark(0)  # before the note: until it is there, the events wait for the tracker that knows them
     note = _note(spool.path)
     uri = None if owner.uri is None else hide_credentials(owner.uri)
-    scratch = note.with_suffix(".tracker-tmp")
-    scratch.write_text(json.dumps({"tracker": owner.tracker, "uri": uri, "imports": list(owner.imports)}))
-    scratch.replace(note)
+    with written_whole(note) as scratch:
+        scratch.write_text(json.dumps({"tracker": owner.tracker, "uri": uri, "imports": list(owner.imports)}))
 
 
 def spool_path(home: Path, study: str) -> Path:

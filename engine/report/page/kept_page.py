@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from engine.report.views import Shown, view_parts
 from engine.store.artifact import CorruptArtifactError
 from engine.store.attempts import StoreFaultError
 from engine.store.store import Store
+from engine.whole_files import written_whole
 
 QUICK_S = 10.0
 """What the evaluation of a network took at most, for the sweep's own page to have it run."""
@@ -46,13 +46,8 @@ def keep_page(
     stored = stored_or_why(results, store)
     stored = _with_disparity(results, store, stored) if runs_in_seconds(results, stored) else stored
     text = as_page(results, stored, scores=scores, remake=remake, view=view, by=by)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(place)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with written_whole(place) as scratch:
+        scratch.write_text(text, encoding="utf-8")
     return text
 
 

@@ -279,3 +279,11 @@ def test_what_is_made_small_is_what_costs_time_alone():
         "--what",
         "arm:push-pull",
     ]
+
+
+def test_the_readme_names_every_command_and_every_page():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme[readme.index("## What is where") :]
+    commands = {path.stem for path in (ROOT / "pipelines").glob("*.py") if not path.name.startswith("_")}
+    assert not {name for name in commands if f"`{name}`" not in table}
+    assert not {path.name for path in (ROOT / "docs").glob("*.md") if f"(docs/{path.name})" not in table}

@@ -14,7 +14,7 @@ from engine.orchestration.cluster.slots import note_of_cores_alone, plan_cluster
 from engine.orchestration.preparation import Prepared
 from engine.orchestration.search import SAMPLERS, Identities, check_reproduces, make_sequence, results_so_far
 from engine.orchestration.search.remaining_trials import RemainingTrials, remaining_trials
-from engine.orchestration.sweep_words import opening_notes, setting_words
+from engine.orchestration.sweep_words import kinds_of_trials, opening_notes, setting_words
 from engine.report.measurement import check_comparable
 from engine.report.terminal import say
 from engine.report.text_tables import Table
@@ -51,8 +51,7 @@ def print_dry_run(console: Console, prepared: Prepared) -> None:
     say(
         console,
         f"study {prepared.study_name}: space {space.name} (digest {space.digest}) on {prepared.info.settings.name}\n"
-        f"{planned.n_total} trials: {planned.n_arm_trials} of the arms, {planned.n_proposals} proposed by "
-        f"{options.sampler_name}, {planned.n_winner_trials} to compute the best again"
+        f"{planned.n_total} trials: {kinds_of_trials(prepared)}"
         + ("; so many suit the space, --n-trials N runs others" if options.n_trials is None else ""),
         setting_words(prepared),
     )

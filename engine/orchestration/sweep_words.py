@@ -34,15 +34,24 @@ def opening(prepared: Prepared, slots: SlotPlan, *, n_done: int, n_recovered: in
     """
     planned = prepared.planned
     lines = [
-        f"study {prepared.study_name}: {planned.n_total} trials ({planned.n_arm_trials} of the arms, "
-        f"{planned.n_proposals} proposed by {prepared.options.sampler_name}, {planned.n_winner_trials} to compute the "
-        "best again)"
+        f"study {prepared.study_name}: {planned.n_total} trials ({kinds_of_trials(prepared)})"
         + (f"; {n_done} are done" if n_done else "")
         + (f", {n_recovered} were interrupted and run again" if n_recovered else ""),
         f"{setting_words(prepared)}; {slots.n_slots} slot{'s' * (slots.n_slots != 1)} on {slots.device}, in "
         f"{prepared.options.precision}",
     ]
     return "\n".join([*lines, *opening_notes(prepared)])
+
+
+def kinds_of_trials(prepared: Prepared) -> str:
+    """Return how many of a sweep's trials are of which kind, of those kinds that there are."""
+    planned = prepared.planned
+    counts = {
+        "of the arms": planned.n_arm_trials,
+        f"proposed by {prepared.options.sampler_name}": planned.n_proposals,
+        "to compute the best again": planned.n_winner_trials,
+    }
+    return ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
 
 
 def setting_words(prepared: Prepared) -> str:

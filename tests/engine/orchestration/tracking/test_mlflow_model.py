@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from engine.environment import put_back
 from engine.exporting import export_network, load_exported
 from engine.orchestration.tracking import MlflowWriter, Spool, SpoolWriter, TrackingEvents
 from engine.orchestration.tracking.mlflow_database import prepare_environment
 from engine.orchestration.tracking.mlflow_tracker import EXPERIMENT
 from engine.stages.network import build_network
+from engine.variables import TRACKING
 
 SETTINGS = {
     "name": "resnet-8",
@@ -81,12 +83,13 @@ def test_the_winner_s_network_comes_back_as_it_was_wherever_its_home_is_moved(tm
     import mlflow
 
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(moved)
-    try:
-        loaded = mlflow.pytorch.load_model(f"models:/{model.model_id}")
-        by_run = mlflow.pytorch.load_model(f"runs:/{runs['group/winner/abc'].info.run_id}/network")
-    finally:
-        mlflow.set_tracking_uri(before)
+    with put_back(TRACKING):  # MLflow sets it, too, and sweeps of later tests would write there
+        mlflow.set_tracking_uri(moved)
+        try:
+            loaded = mlflow.pytorch.load_model(f"models:/{model.model_id}")
+            by_run = mlflow.pytorch.load_model(f"runs:/{runs['group/winner/abc'].info.run_id}/network")
+        finally:
+            mlflow.set_tracking_uri(before)
     for n_images in (1, 5):
         images = torch.rand(n_images, 1, 8, 8, generator=torch.Generator().manual_seed(n_images))
         for found in (loaded, by_run):

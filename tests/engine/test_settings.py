@@ -282,5 +282,5 @@ def test_one_setting_with_two_values_is_refused():
 def test_numbers_beyond_what_floats_hold_are_refused():
     with pytest.raises(InputError, match=r"`pretrain.learning_rate` must be a number below"):
         DEFAULT.with_settings({"pretrain.learning_rate": 10**400})
-    with pytest.raises(InputError, match=r"`rank.top` must be in"):
+    with pytest.raises(InputError, match=r"`rank.top` must be a whole number in"):
         DEFAULT.with_settings({"rank.top": 10**23})

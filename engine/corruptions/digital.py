@@ -82,7 +82,7 @@ def _box_taps(n_before: int, n_after: int, device: torch.device) -> tuple[torch.
     position = (old - middles + 0.5) / max(scale, 1.0)
     inside = (old >= first) & (old < end) & (position > -0.5) & (position <= 0.5)
     counts = inside.sum(axis=1, keepdims=True)
-    taps = np.arange(counts.max())
+    taps = np.arange(np.max(counts))
     places = np.minimum(inside.argmax(axis=1)[:, None] + taps, n_before - 1)
     weights = np.where(taps < counts, np.floor(0.5 + 2**_COEFFICIENT_BITS / counts), 0).astype(np.int32)
     return torch.from_numpy(places).to(device), torch.from_numpy(weights).to(device)

@@ -42,7 +42,7 @@ def poisson_masses(means: np.ndarray, n_counts: int) -> np.ndarray:
     for count in range(1, n_counts):
         above = count > modes
         masses[above, count] = masses[above, count - 1] * means[above] / count
-    for count in range(int(modes.max(initial=0)) - 1, -1, -1):
+    for count in range(int(np.max(modes, initial=0)) - 1, -1, -1):
         below = count < modes
         masses[below, count] = masses[below, count + 1] * (count + 1) / means[below]
     return masses

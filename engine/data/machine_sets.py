@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -182,7 +182,8 @@ class MachineSets:
         import fcntl
 
         try:
-            pixels = memoryview(images.contiguous().numpy().reshape(-1))  # type: ignore[arg-type]
+            flat: Any = images.contiguous().numpy().reshape(-1)  # NumPy does not always say that it is a buffer
+            pixels = memoryview(flat)
             file.seek(0)
             file.write(pixels)
             file.write(_checksum(key, pixels))

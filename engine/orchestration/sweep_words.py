@@ -74,6 +74,9 @@ def opening_notes(prepared: Prepared) -> list[str]:
             f"no trial is pretrained: all start from the weights of {options.init.name}, also those whose push–pull "
             "layers are not those that the weights were trained with"
         )
+    if planned.n_total < planned.n_trials and options.n_trials is not None:
+        of_axes = f"its axes allow {planned.max_proposals} proposals" if planned.space.axes else "it has arms alone"
+        notes.append(f"{planned.n_trials} trials are asked for; the space has {planned.n_total}: {of_axes}")
     n_needed = len(planned.space.arms) * planned.space.n_seeds
     if planned.n_arm_trials < n_needed:
         untested = ": what is declared is not tested before they are run" if planned.space.family else ""

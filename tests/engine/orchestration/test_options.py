@@ -351,6 +351,10 @@ GRID = {
             ),
         ),
         (("--sampler", "qmc", "--n-trials", "3"), ("2 proposed by qmc",)),
+        (
+            ("--sampler", "grid", "--n-trials", "60"),
+            ("60 trials are asked for; the space has 4: its axes allow 3 proposals", "all 3 points of the grid"),
+        ),
     ],
 )
 def test_the_dry_run_says_how_the_search_goes(capsys, tmp_path: Path, arguments, sentences) -> None:

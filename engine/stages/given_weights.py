@@ -235,8 +235,8 @@ def _new_classifier(plan: TrialPlan, head: str | None, old: str, n_classes: int)
     images = f"has {n_classes} classes, and the images have {plan.stages[0].settings['network']['num_classes']}"
     if not _trains_classifier(plan, head):
         raise InputError(
-            f"{old} {images}: a new one has to be trained (finetune.which=all, and finetune.method=network or "
-            "classifier, or finetune.train_classifier=true)"
+            f"{old} {images}: a new one has to be trained, which trials and sweeps do (finetune.which=all, and "
+            "finetune.method=network or classifier, or finetune.train_classifier=true)"
         )
     return (f"{old} {images}: it is left out, and a new one begins at random",)
 

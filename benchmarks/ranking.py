@@ -44,12 +44,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=40_000, help="images to find the exemplar of")
     parser.add_argument("--photographs", type=Path, help="folder with train/CLASS/ and test/CLASS/ of 32×32 images")
-    parser.add_argument("--only-values", action="store_true", help="time emd_1d alone")
+    parser.add_argument("--only-values", action="store_true", help="time emd_1d alone, without POT")
     parser.add_argument("--device", default="cpu", help="where emd_1d and the approximations are timed as well")
     arguments = parser.parse_args()
     n_threads = torch.get_num_threads()
     print(f"{cpu_name()}, {n_threads} thread(s), load {os.getloadavg()[0]:.1f}")
-    print(f"torch {torch.__version__}, numpy {np.__version__}, POT {_pot().__version__}")
+    pot = "" if arguments.only_values else f", POT {_pot().__version__}"
+    print(f"torch {torch.__version__}, numpy {np.__version__}{pot}")
     if arguments.only_values:
         time_values(arguments.device, n_threads)
         return

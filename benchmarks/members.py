@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,13 +175,13 @@ def ways_of(task: Task, numbers: Sequence[int]) -> Iterator[tuple[str, Callable[
     if task.on_gpu:
         yield "alone, captured", lambda: steps_per_s(task, 1, [recorded_step(task, 0)])
     for n in numbers:
-        yield f"{n} processes", lambda n=n: of_processes(task, n)  # type: ignore[misc]
+        yield f"{n} processes", partial(of_processes, task, n)
         if task.on_gpu:
-            yield f"{n} processes, MPS", lambda n=n: of_processes(task, n, by_mps=True)  # type: ignore[misc]
-            yield f"{n} graphs in one process", lambda n=n: of_graphs(task, n)  # type: ignore[misc]
-        yield f"{n} stacked", lambda n=n: of_stacked(task, n)  # type: ignore[misc]
+            yield f"{n} processes, MPS", partial(of_processes, task, n, by_mps=True)
+            yield f"{n} graphs in one process", partial(of_graphs, task, n)
+        yield f"{n} stacked", partial(of_stacked, task, n)
         if task.on_gpu:
-            yield f"{n} stacked, captured", lambda n=n: of_stacked(task, n, recorded=True)  # type: ignore[misc]
+            yield f"{n} stacked, captured", partial(of_stacked, task, n, recorded=True)
 
 
 def eager_step(task: Task, member: int) -> Step:
@@ -211,7 +212,7 @@ def recorded_step(task: Task, member: int) -> Step:
 def stacked_step(task: Task, n: int) -> Step:
     """Return one step for all members, whose weights lie in one tensor for each of their names."""
     networks = [task.network(member) for member in range(n)]
-    parameters, buffers = torch.func.stack_module_state(networks)  # type: ignore[arg-type]
+    parameters, buffers = torch.func.stack_module_state(networks)
     empty = networks[0].to("meta")
     batches = [task.batch(member) for member in range(n)]
     images, labels = (torch.stack(parts) for parts in zip(*batches, strict=True))
